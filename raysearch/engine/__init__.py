@@ -1,0 +1,1 @@
+"""The engine: data, models, training, FLOPs and evaluation that every method stands on."""

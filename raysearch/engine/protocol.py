@@ -1,0 +1,155 @@
+"""What a method is (a description) and what is at work (a learner)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysearch.ledger import Ledger
+from raysearch.plan.ladder import Rung
+from raysearch.plan.task import Task
+
+if TYPE_CHECKING:
+    from raysearch.engine.models import Encoder, Tokeniser
+
+Logits: TypeAlias = NDArray[np.float32]
+State: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one split, in a fixed order."""
+
+    split: str
+    ids: NDArray[np.int64]
+    """Row numbers in their split (n,)."""
+    text: Sequence[str]
+    pair: Sequence[str] | None = None
+    label: NDArray[np.int64] | NDArray[np.float32] | None = None
+    """Class ids (n,) or, for regression, numbers (n,); None for unlabelled rows."""
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def take(self, index: NDArray[np.int64]) -> Rows:
+        """The rows at these positions, in this order."""
+        return Rows(
+            self.split,
+            self.ids[index],
+            [self.text[i] for i in index],
+            None if self.pair is None else [self.pair[i] for i in index],
+            None if self.label is None else self.label[index],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Cloze patterns and label words of a task, for methods that prompt."""
+
+    templates: tuple[str, ...]
+    words: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class Context:
+    """All a learner is given. It never sees the task's name, a path, Ray or the test split."""
+
+    rung: Rung
+    classes: int
+    """Width of the logits; 1 for regression."""
+    regression: bool
+    train: Rows
+    validation: Rows
+    ledger: Ledger
+    rng: np.random.Generator
+    torch_rng: torch.Generator
+    """A CPU generator seeded from the trial's init seed."""
+    max_length: int
+    """Longest input [tokens]."""
+    horizon: int = 0
+    """Length of the schedule [optimiser steps]."""
+    precision: str = "fp32"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    prompt: Prompt | None = None
+    pools: Mapping[str, Rows] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Built artifacts (a teacher's logits, a starting checkpoint), by role."""
+    open_encoder: Callable[[], Encoder] | None = None
+    """Builds the rung's encoder with its weights (float32, eval mode, on `device`)."""
+    open_tokeniser: Callable[[], Tokeniser] | None = None
+
+    def encoder(self) -> Encoder:
+        """The rung's encoder with its pretrained weights, fresh."""
+        if self.open_encoder is None:
+            raise TypeError(f"rung {self.rung.name} has no encoder")
+        return self.open_encoder()
+
+    def tokeniser(self) -> Tokeniser:
+        """The rung's tokeniser, over the Store's memory-mapped token ids."""
+        if self.open_tokeniser is None:
+            raise TypeError(f"rung {self.rung.name} has no tokeniser")
+        return self.open_tokeniser()
+
+
+class Learner(Protocol):
+    """The thing at work: trains by steps, predicts, and can be saved at any step."""
+
+    def step(self) -> bool:
+        """Do one unit of work and charge it; False when nothing is left to do."""
+
+    def points(self) -> Sequence[Mapping[str, Any]]:
+        """The knob sets a user could run the trained state with; `[{}]` for a plain model."""
+
+    def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
+        """Logits (n, classes), in the order of the rows; what is executed is charged to `phase`."""
+
+    def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
+        """FLOPs to label each row on its own, without padding (n,)."""
+
+    def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """(parameters deployed, parameters trained, stored bytes)."""
+
+    def state(self) -> State:
+        """Tensors and JSON values that bring everything back; never a pickle."""
+
+    def restore(self, state: State) -> None:
+        """Go on as if nothing had happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a price can be predicted from, before anything is loaded."""
+
+    rung: Rung
+    task: Task
+    n_train: int
+    n_validation: int
+    lengths: NDArray[np.int64]
+    """Lengths of a sample of the task's texts under the rung's tokeniser [tokens]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A description of a method; `learner` builds the thing at work."""
+
+    name: str
+    tldr: str
+    source: str
+    """Where it comes from: arXiv id and section, or the library."""
+    families: tuple[str, ...]
+    """Families of rungs it can train."""
+    knobs: type
+    """A frozen dataclass: every knob with its default."""
+    learner: Callable[[Context, Any], Learner]
+    horizon: Callable[[Any, int], int]
+    """(knobs, training rows) -> length of the schedule [optimiser steps]."""
+    price: Callable[[Any, Shape], Mapping[str, float]]
+    """(knobs, shape) -> predicted FLOPs by phase, before the trial."""
+    behaviour: int = 1
+    regression: bool = True
+    """Whether it can predict a number."""

@@ -1,0 +1,1 @@
+"""Plans: tasks, ladders, spaces, studies and trial configurations. Data only."""

@@ -1,0 +1,109 @@
+"""TrialConfig: one trial as one value with one id."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeAlias
+
+Scalar: TypeAlias = bool | int | float | str
+
+ID_LENGTH = 16  # hex digits: 64 bits, about 1e-8 odds of one collision among 1e6 trials
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN.
+
+    >>> canonical({"b": 1.5, "a": [True, None]})
+    '{"a":[true,null],"b":1.5}'
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True
+    )
+
+
+def digest(value: Any) -> str:
+    """Return the id of a JSON value: the first 16 hex digits of SHA-256 over its canonical text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:ID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBudget:
+    """How many examples a trial may see; the first n of a larger budget are the smaller one."""
+
+    train: int
+    """Labelled training examples [rows]; the requested label budget."""
+    validation: int = 0
+    """Labelled rows that early stopping and score_validation may see [rows]."""
+    unlabelled: int = 0
+    """Rows of the unlabelled pool [rows]."""
+    seed: int = 0
+    """Which interleaved per-class order the prefixes are taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialConfig:
+    """Everything that decides what a trial computes, and nothing that does not.
+
+    No path, no host name, no time. The id hashes the canonical JSON with fields at their default
+    left out, so that a field added later changes no old id.
+    """
+
+    task: str
+    """Name of the task, for people; what is hashed of the data is `splits`."""
+    splits: str
+    """Digest over the texts and labels of all splits after dropping duplicates."""
+    method: str
+    rung: str
+    """Name of the model size in the ladder."""
+    data: DataBudget
+    weights: str = ""
+    """Digest of the rung's starting weights; empty for rungs that have none."""
+    hyper: Mapping[str, Scalar] = field(default_factory=dict)
+    """The method's knobs that differ from their default."""
+    init_seed: int = 0
+    precision: str = "fp32"
+    """Resolved: fp32 or bf16, never auto."""
+    horizon: int = 0
+    """Length of the schedule [optimiser steps]; 0 where the method has none."""
+    behaviour: int = 1
+    """The method's behaviour version: raised when the same knobs mean another computation."""
+    inputs: Mapping[str, TrialConfig] = field(default_factory=dict)
+    """Teacher, generator, starting checkpoint, whole and recursive, by role."""
+
+    @property
+    def id(self) -> str:
+        """The trial's id: 16 hex digits."""
+        return digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON with the fields at their default left out."""
+        out: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "data":
+                kept = {
+                    g.name: getattr(value, g.name)
+                    for g in fields(value)
+                    if g.name == "train" or getattr(value, g.name) != g.default
+                }
+                out["data"] = kept
+            elif f.name == "inputs":
+                if value:
+                    out["inputs"] = {role: value[role].to_json() for role in sorted(value)}
+            elif f.name == "hyper":
+                if value:
+                    out["hyper"] = {k: value[k] for k in sorted(value)}
+            elif value != f.default:
+                out[f.name] = value
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TrialConfig:
+        """Read what `to_json` wrote; an unknown key is a KeyError of the caller's file."""
+        rest = dict(value)
+        data = DataBudget(**rest.pop("data"))
+        inputs = {role: cls.from_json(v) for role, v in rest.pop("inputs", {}).items()}
+        return cls(data=data, inputs=inputs, **rest)

@@ -1,0 +1,36 @@
+"""Rungs of a ladder: one model size each, from `ladder.yaml`. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FAMILIES = ("ngram", "encoder")
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One model size."""
+
+    name: str
+    family: str
+    """`encoder`: a transformer checkpoint; `ngram`: hashed n-gram features."""
+    source: str = ""
+    """Weights: `hf:owner/name[@revision]`, `file:FOLDER`, `builtin:FOLDER` or `random:...`."""
+    folder: str = ""
+    """Name of the checkpoint's folder under --models-dir."""
+    depth: int | None = None
+    """Use the first k layers of the checkpoint; None: all."""
+    buckets: int = 0
+    """Hash buckets of an n-gram rung."""
+    layers: int = 0
+    hidden: int = 0
+    intermediate: int = 0
+    vocabulary: int = 0
+    positions: int = 512
+    """Shape of an encoder after cutting to its depth; checked against the built module."""
+    params: int = 0
+    """Parameters of the body (embeddings, layers; no pooler, no head), checked when built."""
+    licence: str = ""
+    pretrained_on: str = ""
+    """What the checkpoint has seen that a task may hold; said beside a result."""
+    ladders: tuple[str, ...] = ("default",)

@@ -1,0 +1,82 @@
+"""A study: what to search, how long, and how to judge. Data only; `study.yaml` is one as run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from raysearch.plan.strict import Strict, load_yaml, parse
+
+SEARCHERS = ("tpe", "random", "nsga2", "grid")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Prices(Strict):
+    """Dollars; a price that is not given leaves the costs it feeds absent."""
+
+    cpu_hour: Annotated[float, Field(ge=0)] | None = None
+    gpu_hour: Annotated[float, Field(ge=0)] | None = None
+    label: Annotated[float, Field(ge=0)] | None = None
+
+
+class Study(Strict):
+    """The plan of one search. What is None is fitted to the task and the machine."""
+
+    name: str
+    tldr: str = ""
+    task: str = ""
+    """Filled in when the study runs."""
+    methods: tuple[str, ...] | None = None
+    """None: every method that has a space and fits the task."""
+    models: tuple[str, ...] | None = None
+    """None: every rung of the task's ladder that fits the machine."""
+    labels: tuple[Count, ...] = (32, 100, 320, 1000)
+    """Label budgets [rows]: a grid axis, stratified by the searcher."""
+    trials: Count = 24
+    """Trials to run, parked and extended ones included."""
+    searcher: str = "tpe"
+    seed: int = 0
+    objectives: tuple[str, ...] = ("score", "train_flops_full", "infer_flops")
+    precision: str = "auto"
+    concurrency: Count | None = None
+    """Trials at once; None: fitted to the machine."""
+    hours: Positive | None = None
+    gpu_hours: Positive | None = None
+    flops: Positive | None = None
+    dollars: Positive | None = None
+    shared_by: Count = 8
+    """Students that share an inherited bill in `train_flops_shared`."""
+    prices: Prices = Prices()
+    trial_minutes: Positive | None = None
+    """A rung whose dearest trial is predicted to take longer does not fit the machine [min]."""
+
+    @field_validator("searcher")
+    @classmethod
+    def _searcher(cls, value: str) -> str:
+        if value not in SEARCHERS:
+            raise ValueError(f"no searcher '{value}'. Known: {', '.join(SEARCHERS)}")
+        return value
+
+    @field_validator("precision")
+    @classmethod
+    def _precision(cls, value: str) -> str:
+        if value not in PRECISIONS:
+            raise ValueError(f"no precision '{value}'. Known: {', '.join(PRECISIONS)}")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("label budgets must be a list of distinct numbers")
+        return tuple(sorted(value))
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file; InputError names the file, the key and what may stand there."""
+    return parse(Study, load_yaml(path), path.name)

@@ -1,0 +1,277 @@
+"""The door between the wings: records of what trials scored and what they truly cost.
+
+One JSON object a line, three kinds of event:
+
+- ``trial``: a trial has ended (config, status, points, bill, error, made_by);
+- ``score``: an operating point was scored on a further split;
+- ``measure``: an operating point was timed alone on the device.
+
+Imports neither torch nor Ray, so that a folder of records opens anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+
+from raysearch.errors import RecordError
+from raysearch.ledger import Charge, Ledger
+from raysearch.plan.config import TrialConfig, digest
+
+SCHEMA = 1
+EVENTS = ("trial", "score", "measure")
+STATUSES = ("DONE", "STOPPED", "FAILED", "INFEASIBLE")
+"""DONE: ran to its end. STOPPED: a scheduler or budget ended it. FAILED: error. INFEASIBLE: cannot run here."""
+
+
+def point_id(trial_ids: Iterable[str], step: int, knobs: Mapping[str, Any]) -> str:
+    """The id of an operating point: trained state at a step, with its knob set."""
+    return digest({"trials": list(trial_ids), "step": step, "knobs": dict(knobs)})
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """What a user can actually run: a trained state with its knobs, its scores and its costs."""
+
+    point_id: str
+    step: int
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    """Inference-time knobs (exit threshold, depth, int8); empty for a plain model."""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By split, then by score name: {"validation": {"accuracy": 0.8}}."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """By split: how many rows the scores stand on."""
+    infer_flops: float | None = None
+    """Expected FLOPs per text at the evaluation lengths [FLOP]."""
+    params: int | None = None
+    params_trained: int | None = None
+    bytes: int | None = None
+    """Stored size of the model [bytes]."""
+    measured: Mapping[str, float] = field(default_factory=dict)
+    """latency_ms, tokenise_ms, throughput, peak_memory: only what was measured alone."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, absent values left out."""
+        out: dict[str, Any] = {"point_id": self.point_id, "step": self.step}
+        for name in ("knobs", "scores", "rows", "measured"):
+            if getattr(self, name):
+                out[name] = dict(getattr(self, name))
+        for name in ("infer_flops", "params", "params_trained", "bytes"):
+            if getattr(self, name) is not None:
+                out[name] = getattr(self, name)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """The truth about one trial."""
+
+    id: str
+    config: TrialConfig
+    status: str
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    """All knobs of the method as they were, defaults included."""
+    phase: str = "search"
+    """Phase of the study: search or confirm."""
+    step: int = 0
+    points: tuple[OperatingPoint, ...] = ()
+    bill: tuple[Charge, ...] = ()
+    labels_used: int = 0
+    """Distinct labelled examples: training, selection and calibration, own and inherited."""
+    unlabelled_used: int = 0
+    synthetic_used: int = 0
+    score: str = ""
+    """Name of the task's main score."""
+    maximise: bool = True
+    error: str | None = None
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, device, precision, concurrency at the time, and when."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One event of records.jsonl as plain JSON."""
+        book = Ledger()
+        for c in self.bill:
+            book.inherit([c], c.payer)
+        out: dict[str, Any] = {
+            "schema": SCHEMA,
+            "event": "trial",
+            "id": self.id,
+            "config": self.config.to_json(),
+            "hyper": dict(self.hyper),
+            "phase": self.phase,
+            "status": self.status,
+            "step": self.step,
+            "score": self.score,
+            "maximise": self.maximise,
+            "points": [p.to_json() for p in self.points],
+            "bill": book.to_json(),
+            "labels_used": self.labels_used,
+            "unlabelled_used": self.unlabelled_used,
+            "synthetic_used": self.synthetic_used,
+            "made_by": dict(self.made_by),
+        }
+        if self.error is not None:
+            out["error"] = self.error
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TrialRecord:
+        """Read one `trial` event."""
+        return cls(
+            id=value["id"],
+            config=TrialConfig.from_json(value["config"]),
+            status=value["status"],
+            hyper=value.get("hyper", {}),
+            phase=value.get("phase", "search"),
+            step=value.get("step", 0),
+            points=tuple(OperatingPoint(**p) for p in value.get("points", ())),
+            bill=tuple(Ledger.from_json(list(value.get("bill", ()))).bill()),
+            labels_used=value.get("labels_used", 0),
+            unlabelled_used=value.get("unlabelled_used", 0),
+            synthetic_used=value.get("synthetic_used", 0),
+            score=value.get("score", ""),
+            maximise=value.get("maximise", True),
+            error=value.get("error"),
+            made_by=value.get("made_by", {}),
+        )
+
+
+class RecordWriter:
+    """Appends events to records.jsonl, one fsynced line each; the driver alone holds one.
+
+    A line that a crash tore off is cut away on opening, so that the next line starts clean.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _drop_torn_tail(path)
+        try:
+            self._file: IO[bytes] = path.open("ab", buffering=0)
+        except OSError as e:
+            raise RecordError(f"{path}: cannot be opened for writing: {e.strerror}") from e
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        """Write one event and wait until it is on disk; RecordError when the disk refuses."""
+        line = json.dumps(event, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        start = self._file.seek(0, os.SEEK_END)
+        try:
+            written = self._file.write(line)
+            if written != len(line):
+                raise OSError(28, "No space left on device")
+            os.fsync(self._file.fileno())
+        except OSError as e:
+            try:
+                self._file.truncate(start)  # no half line stays behind
+            except OSError:
+                pass
+            raise RecordError(f"{self.path}: cannot be written: {e.strerror}") from e
+
+    def close(self) -> None:
+        """Close the file; appending afterwards is an error."""
+        self._file.close()
+
+
+def _drop_torn_tail(path: Path) -> None:
+    """Cut off a last line without its newline."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as f:
+            f.truncate(data.rfind(b"\n") + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a records file says, and what of it could not be read."""
+
+    trials: tuple[TrialRecord, ...]
+    """One per id: the DONE record where there is one, else the latest."""
+    skipped: tuple[str, ...] = ()
+    """One sentence for each line that was skipped (a torn last line)."""
+
+
+def read_records(path: Path) -> Records:
+    """Read records.jsonl: skips and reports a torn last line, refuses an unknown schema by name.
+
+    `score` and `measure` events are merged into the points they name.
+
+    Raises:
+        RecordError: no file, an unknown schema or event, or a broken line that is not the last.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as e:
+        raise RecordError(f"{path}: cannot be read: {e.strerror}") from e
+    trials: dict[str, TrialRecord] = {}
+    extras: dict[str, list[Mapping[str, Any]]] = {}
+    skipped: list[str] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError as e:
+            if number == len(lines):
+                skipped.append(f"{path.name}: line {number} is torn and was skipped")
+                continue
+            raise RecordError(f"{path}: line {number} is not JSON: {e}") from e
+        if not isinstance(event, dict):
+            raise RecordError(f"{path}: line {number} is not an event")
+        if event.get("schema") != SCHEMA:
+            raise RecordError(
+                f"{path}: line {number} has schema {event.get('schema')!r}, "
+                f"this version reads schema {SCHEMA}"
+            )
+        try:
+            if event["event"] == "trial":
+                record = TrialRecord.from_json(event)
+                old = trials.get(record.id)
+                if old is None or old.status != "DONE":
+                    trials[record.id] = record
+            elif event["event"] in EVENTS:
+                extras.setdefault(event["point_id"], []).append(event)
+            else:
+                raise RecordError(
+                    f"{path}: line {number} has event {event['event']!r}. Known: {', '.join(EVENTS)}"
+                )
+        except (KeyError, TypeError) as e:
+            raise RecordError(f"{path}: line {number} is not a whole event: {e}") from e
+    merged = tuple(_merge(r, extras) for r in trials.values())
+    return Records(merged, tuple(skipped))
+
+
+def _merge(record: TrialRecord, extras: Mapping[str, list[Mapping[str, Any]]]) -> TrialRecord:
+    """Fold later `score` and `measure` events into the record's points."""
+    if not any(p.point_id in extras for p in record.points):
+        return record
+    points = []
+    for p in record.points:
+        value = p.to_json()
+        for event in extras.get(p.point_id, ()):
+            if event["event"] == "score":
+                value.setdefault("scores", {})[event["split"]] = event["scores"]
+                value.setdefault("rows", {})[event["split"]] = event["rows"]
+            else:
+                value["measured"] = {**value.get("measured", {}), **event["measured"]}
+        points.append(OperatingPoint(**value))
+    return replace(record, points=tuple(points))
+
+
+def score_event(
+    trial_id: str, point: str, split: str, rows: int, scores: Mapping[str, float]
+) -> dict[str, Any]:
+    """The event that says what a point scored on a further split."""
+    return {
+        "schema": SCHEMA,
+        "event": "score",
+        "id": trial_id,
+        "point_id": point,
+        "split": split,
+        "rows": rows,
+        "scores": dict(scores),
+    }
