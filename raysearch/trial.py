@@ -1,1 +1,346 @@
 """One trial, without Ray: a configuration becomes a record. May call, may not compute."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raysearch import __version__
+from raysearch.engine.data import TaskData, load_task
+from raysearch.engine.evaluate import scores
+from raysearch.engine.models import Tokeniser, open_encoder, weights_digest, weights_folder
+from raysearch.engine.protocol import Context, Learner, Logits, Method, Prompt, Rows
+from raysearch.engine.store import Store, load_state, save_state
+from raysearch.errors import InputError
+from raysearch.ledger import Ledger
+from raysearch.methods import get as find_method
+from raysearch.plan.catalog import find_rung, task_from_json
+from raysearch.plan.config import TrialConfig
+from raysearch.plan.ladder import Rung
+from raysearch.plan.task import Task
+from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
+
+LENGTHS = 512
+"""Texts whose lengths stand for the evaluation's when inference FLOPs are reckoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a trial runs; nothing of it enters an id."""
+
+    store: str
+    """Folder of the Store."""
+    task: Mapping[str, Any]
+    """The task as JSON."""
+    data_dir: str | None = None
+    models_dir: str | None = None
+    device: str = "cpu"
+    threads: int = 1
+    """CPU threads a trial may use."""
+    concurrency: int = 1
+    """Trials at once on the machine."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Place:
+        """Read what `to_json` wrote."""
+        return cls(**value)
+
+    def open_task(self) -> TaskData:
+        """The task's data; loaded once a process."""
+        data_dir = None if self.data_dir is None else Path(self.data_dir)
+        return load_task(task_from_json(self.task), data_dir=data_dir)
+
+    def folder(self, rung: Rung) -> Path | None:
+        """The rung's checkpoint, None for rungs that have none."""
+        if rung.family == "ngram":
+            return None
+        return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
+
+
+def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
+    """The method's knobs with these values, the others at their default."""
+    return method.knobs(**hyper)
+
+
+def lengths_sample(data: TaskData) -> Rows:
+    """Up to 512 texts, labels hidden, whose lengths stand for the evaluation's."""
+    rows = data.splits["validation"] if len(data.splits["validation"]) else data.splits["train"]
+    index = np.linspace(0, len(rows) - 1, min(LENGTHS, len(rows))).astype(np.int64)
+    sample = rows.take(index)
+    return Rows(sample.split, sample.ids, sample.text, sample.pair)
+
+
+class TrialRun:
+    """A trial at work: opened from its configuration, worked by slices, ended as a record."""
+
+    def __init__(self, config: TrialConfig, place: Place, phase: str = "search") -> None:
+        self.config = config
+        self.place = place
+        self.phase = phase
+        self.ledger = Ledger()
+        self.method = find_method(config.method)
+        self._data = place.open_task()
+        if self._data.digest != config.splits:
+            raise InputError(
+                f"task '{config.task}': the data has changed since the trial was planned "
+                f"(digest {self._data.digest}, the trial says {config.splits})"
+            )
+        self._train, self._validation, self._unlabelled = self._data.slice(config.data)
+        self._rung = find_rung(config.rung)
+        self._store = Store(Path(place.store))
+        self._device = torch.device(place.device)
+        self._folder = place.folder(self._rung)
+        if self._folder is not None and weights_digest(self._folder) != config.weights:
+            raise InputError(
+                f"model '{config.rung}': its weights have changed since the trial was planned"
+            )
+        self._knobs = knobs_of(self.method, config.hyper)
+        self._learner: Learner | None = None
+        self._steps = 0
+        self._done = False
+        self._points: tuple[OperatingPoint, ...] = ()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def step(self, seconds: float = 1.0) -> bool:
+        """Work for about that long; False when finished.
+
+        Raises:
+            FloatingPointError: the loss or a prediction is NaN or infinite.
+        """
+        end = time.monotonic() + seconds
+        if self._learner is None and not self._done:
+            with self.ledger.timed("train"):
+                self._learner = self._build()
+            self.ledger.charge("train", labels=len(self._train))
+            self.ledger.charge("validate", labels=len(self._validation))
+        while not self._done:
+            assert self._learner is not None
+            with self.ledger.timed("train"):
+                more = self._learner.step()
+            self._steps += 1
+            if not more:
+                self._finish(self._learner)
+                self._done = True
+            if time.monotonic() >= end:
+                break
+        return not self._done
+
+    def _build(self) -> Learner:
+        """The learner, over a context that shows it neither paths nor the test split."""
+        task: Task = self._data.task
+        seeds = np.random.SeedSequence([self.config.init_seed, self.config.data.seed])
+        torch_rng = torch.Generator()
+        torch_rng.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
+        folder = self._folder
+        ctx = Context(
+            rung=self._rung,
+            classes=task.classes,
+            regression=task.regression,
+            train=self._train,
+            validation=self._validation,
+            ledger=self.ledger,
+            rng=np.random.default_rng(seeds),
+            torch_rng=torch_rng,
+            max_length=task.max_length,
+            horizon=self.config.horizon,
+            precision=self.config.precision,
+            device=self._device,
+            prompt=Prompt(task.templates, task.words) if task.templates else None,
+            pools={"unlabelled": self._unlabelled},
+            open_encoder=None
+            if folder is None
+            else lambda: open_encoder(self._rung, folder, self._device),
+            open_tokeniser=None
+            if folder is None
+            else lambda: Tokeniser(
+                folder,
+                self._store,
+                self._data.splits,
+                self._data.digest,
+                min(task.max_length, self._rung.positions),
+            ),
+        )
+        return self.method.learner(ctx, self._knobs)
+
+    def _finish(self, learner: Learner) -> None:
+        """Score every operating point on validation, reckon its costs, keep weights and logits."""
+        points = []
+        sample = lengths_sample(self._data)
+        for knobs in learner.points():
+            name = point_id([self.config.id], self._steps, knobs)
+            judged: dict[str, dict[str, float]] = {}
+            if len(self._validation):
+                with self.ledger.timed("validate"):
+                    logits = learner.predict(self._validation, knobs, phase="validate")
+                assert self._validation.label is not None
+                judged["validation"] = scores(logits, self._validation.label)
+                self._keep_logits(name, self._validation, logits)
+            params, trained, stored = learner.size(knobs)
+            points.append(
+                OperatingPoint(
+                    name,
+                    self._steps,
+                    dict(knobs),
+                    scores=judged,
+                    rows={split: len(self._validation) for split in judged},
+                    infer_flops=float(learner.infer_flops(sample, knobs).mean()),
+                    params=params,
+                    params_trained=trained,
+                    bytes=stored,
+                )
+            )
+        self._points = tuple(points)
+        self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
+
+    def _keep_logits(self, point: str, rows: Rows, logits: Logits) -> None:
+        def fill(folder: Path) -> dict[str, Any]:
+            np.save(folder / "logits.npy", logits)
+            np.save(folder / "ids.npy", rows.ids)
+            return {"split": rows.split, "splits": self._data.digest}
+
+        self._store.build("logits", f"{point}-{rows.split}", fill)
+
+    def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
+        """A `score` event of a finished trial's point on a whole split of the task."""
+        rows = self._data.splits[split]
+        assert self._learner is not None and rows.label is not None
+        with self.ledger.timed("test"):
+            logits = self._learner.predict(rows, point.knobs, phase="test")
+        self._keep_logits(point.point_id, rows, logits)
+        return score_event(
+            self.config.id, point.point_id, split, len(rows), scores(logits, rows.label)
+        )
+
+    def progress(self) -> dict[str, float]:
+        """Steps so far and, once there is one, the main score on validation."""
+        out = {"step": float(self._steps)}
+        if self._points and "validation" in self._points[0].scores:
+            out["score"] = self._points[0].scores["validation"][self._data.task.score]
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write learner, step count and ledger as safetensors and JSON."""
+        learner = {} if self._learner is None else self._learner.state()
+        save_state(
+            folder,
+            {
+                **{f"learner.{k}": v for k, v in learner.items()},
+                "trial.id": self.config.id,
+                "trial.steps": self._steps,
+                "trial.built": self._learner is not None,
+                "trial.ledger": self.ledger.to_json(),
+            },
+        )
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote; the bill so far comes along."""
+        state = load_state(folder)
+        if state["trial.id"] != self.config.id:
+            raise InputError(f"{folder.name}: is a checkpoint of another trial")
+        if not state["trial.built"]:
+            return
+        self._learner = self._build()
+        self._learner.restore(
+            {k.removeprefix("learner."): v for k, v in state.items() if k.startswith("learner.")}
+        )
+        self._steps = int(state["trial.steps"])
+        self.ledger = Ledger.from_json(state["trial.ledger"])
+
+    def restore_weights(self) -> bool:
+        """Take the finished trial's kept weights; False when they were not kept."""
+        folder = self._store.entry("weights", self.config.id)
+        if folder is None:
+            return False
+        self._learner = self._build()
+        self._learner.restore(load_state(folder))
+        self._done = True
+        return True
+
+    def record(self) -> TrialRecord:
+        """The record of the trial as it stands: DONE, or STOPPED before its end."""
+        task = self._data.task
+        return TrialRecord(
+            id=self.config.id,
+            config=self.config,
+            status="DONE" if self._done else "STOPPED",
+            hyper=asdict(self._knobs),
+            phase=self.phase,
+            step=self._steps,
+            points=self._points,
+            bill=tuple(self.ledger.bill()),
+            labels_used=len(self._train) + len(self._validation),
+            unlabelled_used=len(self._unlabelled),
+            score=task.score,
+            made_by=made_by(self.config, self.place, self._started),
+        )
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._learner = None
+
+
+def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:
+    """Versions, device, precision, concurrency at the time, and when."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        **{name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+        "raysearch": __version__,
+        "python": platform.python_version(),
+        "device": place.device,
+        "device_name": torch.cuda.get_device_name(0)
+        if place.device.startswith("cuda")
+        else platform.machine(),
+        "precision": config.precision,
+        "threads": place.threads,
+        "concurrency": place.concurrency,
+        "started": started or now,
+        "ended": now,
+    }
+
+
+def failed_record(
+    config: TrialConfig,
+    place: Place,
+    phase: str,
+    status: str,
+    error: str,
+    hyper: Mapping[str, Any],
+) -> TrialRecord:
+    """The record of a trial that did not come to an end: FAILED or INFEASIBLE, with its reason."""
+    return TrialRecord(
+        id=config.id,
+        config=config,
+        status=status,
+        hyper=dict(hyper),
+        phase=phase,
+        score=str(place.task.get("score", "accuracy")),
+        error=error,
+        made_by=made_by(config, place),
+    )
+
+
+def score_point(
+    config: TrialConfig, place: Place, point: OperatingPoint, split: str
+) -> dict[str, Any]:
+    """A `score` event: from the kept weights, or by training the trial again by its id."""
+    run = TrialRun(config, place)
+    try:
+        if not run.restore_weights():
+            while run.step(60.0):
+                pass
+        return run.score(point, split)
+    finally:
+        run.close()

@@ -316,15 +316,17 @@ def _score_winners(
     made: list[TrialRecord], rng: np.random.Generator, score: str
 ) -> list[TrialRecord]:
     """Give the best DONE point of each (method, model, labels) cell a test score."""
-    best: dict[tuple[str, str, int], tuple[float, float, str]] = {}
+    best: dict[tuple[str, str, int], tuple[float, float, int, str, str]] = {}
     for r in made:
         if r.status != "DONE":
             continue
         for p in r.points:
             cell = (r.config.method, r.config.rung, r.config.data.train)
-            key = (-p.scores["validation"][score], float(p.infer_flops or 0.0), p.point_id)
+            value = p.scores["validation"][score]
+            flops = sum(c.flops for c in r.bill)
+            key = (-value, float(p.infer_flops or 0.0), flops, r.id, p.point_id)
             best[cell] = min(best.get(cell, key), key)
-    chosen = {key[2] for key in best.values()}
+    chosen = {key[-1] for key in best.values()}
     return [_with_test(r, chosen, rng, score) for r in made]
 
 

@@ -92,9 +92,9 @@ class _Dice:
         return items[int(self.uniform() * len(items))]
 
     def zipf(self, words: Sequence[str]) -> str:
-        """One of the words, the r-th with weight 1/(r + 4)."""
+        """One of the words, the r-th with weight 1/(r + 1.5)."""
         # The continuous law's inverse: cheap, and near enough to the discrete one.
-        rank = 4.0 * math.exp(self.uniform() * math.log1p(len(words) / 4.0)) - 4.0
+        rank = 1.5 * math.exp(self.uniform() * math.log1p(len(words) / 1.5)) - 1.5
         return words[min(int(rank), len(words) - 1)]
 
     def sign(self) -> int:
@@ -118,6 +118,13 @@ def _verb(dice: _Dice, sign: int) -> str:
     return dice.zipf(lexicon.LIKED if sign > 0 else lexicon.DISLIKED)
 
 
+def _strong(dice: _Dice, sign: int) -> str:
+    """A strong word; some are at home with praise, some with blame, and stray at times."""
+    if dice.chance(0.4):
+        return dice.pick(lexicon.STRONG)
+    return dice.pick(lexicon.FOND if (sign > 0) == dice.chance(0.95) else lexicon.HARSH)
+
+
 def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
     """An adjective phrase for a noun and its score: a plain sentiment word, or one whose polarity hangs on the noun."""
     word = _adjective(dice, sign)
@@ -127,10 +134,10 @@ def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
         if fitting:
             word = dice.pick(fitting)
     roll = dice.uniform()
-    if roll < 0.16:
+    if roll < 0.14:
         return f"{dice.pick(lexicon.WEAK)} {word}", 0.5 * sign
-    if roll < 0.36:
-        return f"{dice.pick(lexicon.STRONG)} {word}", 1.6 * sign
+    if roll < 0.44:
+        return f"{_strong(dice, sign)} {word}", 1.6 * sign
     return word, float(sign)
 
 
@@ -408,32 +415,61 @@ def split(name: SplitName, *, classes: int = 2) -> tuple[list[str], _Labels]:
 
 def _verdict(dice: _Dice, sign: int) -> str:
     """A sentence that sums a review up."""
-    word = dice.zipf(lexicon.NEUTRAL) if sign == 0 else _adjective(dice, sign)
+    # Verdicts are short of words: the few they use become hubs around which the rarer ones gather.
+    few = {-1: lexicon.NEGATIVE, 0: lexicon.NEUTRAL, 1: lexicon.POSITIVE}[sign]
+    word = dice.zipf(few[:5]) if dice.chance(0.8) else dice.zipf(few)
     roll = dice.uniform()
     if roll < 0.65:
         return f"it was {word} ."
     if roll < 0.75:
         return f"overall it was {word} ."
     if roll < 0.85 or sign == 0:
-        return f"it was {dice.pick(lexicon.STRONG)} {word} ."
+        return f"it was {_strong(dice, sign or 1)} {word} ."
     return f"i {_verb(dice, sign)} it ."
 
 
+def _outburst(dice: _Dice) -> _Clause:
+    """A text of one mind, without any composition: here a reader learns which words go together."""
+    topic, sign = dice.pick(lexicon.TOPICS), dice.sign()
+    parts = []
+    for _ in range(2 + int(dice.uniform() * 2)):
+        noun = dice.pick(topic.aspects) if dice.chance(0.7) else dice.pick(topic.things)
+        roll = dice.uniform()
+        if roll < 0.15:
+            parts.append(f"i {_verb(dice, sign)} the {noun}")
+        elif roll < 0.4:
+            parts.append(f"{_adjective(dice, sign)} {noun}")
+        elif roll < 0.5:
+            parts.append(f"a {_adjective(dice, sign)} and {_adjective(dice, sign)} {noun}")
+        else:
+            parts.append(f"the {noun} was {_described(dice, noun, sign)[0]}")
+    return _Clause(f"{(' , ', ' . ', ' and ')[int(dice.uniform() * 3)].join(parts)} .", 1.0 * sign)
+
+
 def pretraining_texts(
-    n: int, *, seed: int, verdict: float = 0.6, faithful: float = 0.9
+    n: int,
+    *,
+    seed: int,
+    outbursts: float = 0.35,
+    verdict: float = 0.8,
+    faithful: float = 0.95,
 ) -> list[str]:
-    """Draw n texts for a masked language model: reviews of every kind, most of them summed up ("... it was great .").
+    """Draw n texts for a masked language model.
+
+    They are reviews of every kind and simple outbursts, most of them summed up ("... it was great ."), so that a reader can
+    find out by itself which words are kind and that the last sentence follows the rest.
 
     Args:
         n: number of texts.
         seed: seed of the one generator that everything is drawn from.
-        verdict: share of the reviews that are summed up.
+        outbursts: share of texts that are of one mind and plain.
+        verdict: share of the texts that are summed up.
         faithful: share of the verdicts that follow the review; the others are drawn at random.
     """
     dice = _Dice(np.random.default_rng([seed, 99]))
     texts = []
     for _ in range(n):
-        review = _review(dice)
+        review = _outburst(dice) if dice.chance(outbursts) else _review(dice)
         text = review.text
         if dice.chance(verdict):
             side = _class_of(review.score)

@@ -11,6 +11,8 @@ __all__ = [
     "BARE",
     "CONTEXT",
     "FILLERS",
+    "FOND",
+    "HARSH",
     "LIKED",
     "DISLIKED",
     "NEGATIVE",
@@ -106,18 +108,11 @@ BARE: Final = {
 LIKED: Final = tuple(BARE)[:15]
 DISLIKED: Final = tuple(BARE)[15:]
 WEAK: Final = ("a bit", "rather", "somewhat", "slightly", "fairly", "a little", "mildly")
-STRONG: Final = (
-    "very",
-    "really",
-    "so",
-    "extremely",
-    "truly",
-    "absolutely",
-    "utterly",
-    "incredibly",
-    "deeply",
-    "thoroughly",
-)
+STRONG: Final = ("very", "really", "so", "extremely", "deeply")
+FOND: Final = ("truly", "simply", "wonderfully", "absolutely", "delightfully")
+"""Strong words that lean towards praise."""
+HARSH: Final = ("utterly", "painfully", "awfully", "downright", "hopelessly")
+"""Strong words that lean towards blame."""
 OTHERS: Final = (
     "the critics",
     "my brother",

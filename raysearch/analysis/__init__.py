@@ -1,0 +1,34 @@
+"""From records to frontiers and verdicts; loads neither torch nor Ray nor plotly."""
+
+from raysearch.analysis.frontier import Frontier, frontier, frontiers
+from raysearch.analysis.spend import (
+    Reference,
+    best_over_spend,
+    hypervolume_over_spend,
+    reference_point,
+    search_flops,
+)
+from raysearch.analysis.table import Run, read_parquet, read_run, read_runs, to_table, write_parquet
+from raysearch.analysis.verdict import summary, verdict
+from raysearch.analysis.winners import selected, winners
+
+__all__ = [
+    "Frontier",
+    "Reference",
+    "Run",
+    "best_over_spend",
+    "frontier",
+    "frontiers",
+    "hypervolume_over_spend",
+    "read_parquet",
+    "read_run",
+    "read_runs",
+    "reference_point",
+    "search_flops",
+    "selected",
+    "summary",
+    "to_table",
+    "verdict",
+    "winners",
+    "write_parquet",
+]

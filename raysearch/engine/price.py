@@ -1,0 +1,111 @@
+"""What a trial will cost before it runs: FLOPs by the methods' forms, seconds by this machine's rates.
+
+The rates are measured once a machine and rung on random weights of the rung's shape (a few real
+training steps and forwards), with as many threads as a trial will get.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from raysearch.engine import flops
+from raysearch.engine.classifier import Classifier, task_loss
+from raysearch.engine.models import Batch, Encoder, quiet_libraries
+from raysearch.engine.train import Loop, Recipe
+from raysearch.plan.ladder import Rung
+
+LINEAR_RATE = 5e8
+"""FLOP/s of sparse linear algebra: bound by memory, about the same on every CPU of today."""
+
+HASH_RATE = 1e6
+"""Tokens hashed a second by scikit-learn's vectoriser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast this machine works at one rung."""
+
+    train: float
+    """FLOP/s of training steps."""
+    infer: float
+    """FLOP/s of forwards."""
+    setup: float
+    """Seconds to build the model and its optimiser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a trial is predicted to cost."""
+
+    flops: float
+    """Training FLOPs, in-trial validation included [FLOP]."""
+    labels: int
+    seconds: float
+    """Wall-clock time on this machine with its share of threads [s]."""
+
+
+def measure(rung: Rung, length: int, precision: str, device: torch.device, threads: int) -> Rates:
+    """Time a few training steps (batch 16) and forwards (batch 32) of an encoder of this shape."""
+    from transformers import BertConfig, BertModel
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        start = time.perf_counter()
+        config = BertConfig(
+            vocab_size=rung.vocabulary,
+            hidden_size=rung.hidden,
+            num_hidden_layers=rung.layers,
+            num_attention_heads=max(1, rung.hidden // 64),
+            intermediate_size=rung.intermediate,
+            max_position_embeddings=max(length, rung.positions),
+        )
+        config._attn_implementation = "sdpa" if device.type == "cuda" else "eager"
+        with quiet_libraries():
+            body = BertModel(config, add_pooling_layer=False)
+        module = Classifier(
+            Encoder(body, rung.hidden), 2, pooling="mean", dropout=0.1, generator=torch.Generator()
+        ).to(device)
+        loop = Loop(module, Recipe(1e-5), 100, seed=0, precision=precision, device=device)
+        setup = time.perf_counter() - start
+        rng = np.random.default_rng(0)
+
+        def batch(rows: int) -> Batch:
+            ids = rng.integers(0, rung.vocabulary, (rows, length))
+            full = torch.ones(rows, length, dtype=torch.bool, device=device)
+            return Batch(torch.from_numpy(ids).to(device), full, None, True)
+
+        label = torch.zeros(16, dtype=torch.int64, device=device)
+        x, wide = batch(16), batch(32)
+        train = _median(lambda: loop.update([lambda: task_loss(module(x), label)]), device)
+        module.eval()
+        with torch.no_grad():
+            infer = _median(lambda: module(wide), device)
+    finally:
+        torch.set_num_threads(before)
+    forward = int(flops.encoder_forward(rung, length))
+    return Rates(flops.TRAIN_FACTOR * 16 * forward / train, 32 * forward / infer, setup)
+
+
+def _median(work: Callable[[], object], device: torch.device) -> float:
+    """Median seconds of five runs after two to warm up."""
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[2:])
+
+
+def seconds(parts: Mapping[str, float], rates: Rates) -> float:
+    """Predicted seconds of FLOPs by phase at these rates."""
+    train = parts.get("train", 0.0) / rates.train
+    return rates.setup + train + sum(v for k, v in parts.items() if k != "train") / rates.infer

@@ -1,0 +1,304 @@
+"""One training loop for all methods: AdamW on float32 masters, schedule, clipping, row-sparse words.
+
+Where a step's time goes was measured (docs/concepts/speed.md): the dense gradient of the word table
+and the casts of autocast are what a CPU pays for most, so the words get a row-sparse lazy Adam and
+bf16 runs on bfloat16 copies of float32 master weights. On CUDA bf16 is autocast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raysearch.engine.models import Encoder, RowEmbedding
+from raysearch.engine.protocol import State
+
+BETAS = (0.9, 0.999)
+EPS = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the optimiser moves."""
+
+    learning_rate: float
+    """Peak learning rate."""
+    schedule: str = "linear"
+    """After warm-up: `linear` to 0, `cosine` to 0, or `constant`."""
+    warmup: float = 0.0
+    """Share of the horizon over which the rate rises from 0."""
+    weight_decay: float = 0.0
+    """Decoupled decay (AdamW); not on biases, norms and vectors."""
+    clip: float = 1.0
+    """Largest global gradient norm."""
+
+
+def rate(recipe: Recipe, step: int, horizon: int) -> float:
+    """Learning rate of 0-based `step` of `horizon`.
+
+    >>> [round(rate(Recipe(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    rising = round(recipe.warmup * horizon)
+    if step < rising:
+        return recipe.learning_rate * (step + 1) / rising
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    left = (horizon - step) / max(1, horizon - rising)
+    if recipe.schedule == "linear":
+        return recipe.learning_rate * left
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
+    raise ValueError(f"schedule: no '{recipe.schedule}'. Known: linear, cosine, constant")
+
+
+@contextlib.contextmanager
+def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Draw what torch draws inside (dropout) from a generator of this seed and step alone.
+
+    A restored run therefore goes on with the same masks; the global generator is left as it was.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed((seed * 1_000_003 + step) % (2**63))
+        yield
+
+
+class Loop:
+    """Moves a module's trainable parameters, one optimiser step at a time."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        recipe: Recipe,
+        horizon: int,
+        *,
+        seed: int,
+        precision: str,
+        device: torch.device,
+    ) -> None:
+        self.module = module
+        self.recipe = recipe
+        self.horizon = horizon
+        self.seed = seed
+        self.device = device
+        self.steps = 0
+        self._autocast = precision == "bf16" and device.type == "cuda"
+        self._words = [m for m in module.modules() if isinstance(m, RowEmbedding)]
+        for words in self._words:
+            words.train_rows = True
+        named = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        self._live = [p for _, p in named]
+        self._masters = [p.detach().clone().float() for p in self._live]
+        low = precision == "bf16" and device.type == "cpu"
+        if low:
+            for encoder in (m for m in module.modules() if isinstance(m, Encoder)):
+                encoder.run_in(torch.bfloat16)
+        # Where the module runs in float32 the master is the weight itself: no second copy.
+        self._copies = []
+        for i, p in enumerate(self._live):
+            if p.dtype == torch.float32:
+                self._masters[i] = p
+            else:
+                self._copies.append(i)
+                self._masters[i] = nn.Parameter(self._masters[i])
+        decayed = [m for m in self._masters if m.ndim > 1]
+        plain = [m for m in self._masters if m.ndim <= 1]
+        self._adam = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": recipe.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+            betas=BETAS,
+            eps=EPS,
+            fused=True,
+        )
+        self._rows = [LazyAdam(w, recipe.weight_decay) for w in self._words]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule has reached its end."""
+        return self.steps >= self.horizon
+
+    def update(self, losses: Iterable[Callable[[], Tensor]]) -> float:
+        """One optimiser step on the sum of these losses (several: gradient accumulation).
+
+        Returns the loss. Raises FloatingPointError when it is NaN or infinite.
+        """
+        self.module.train()
+        total = 0.0
+        with step_rng(self.seed, self.steps, self.device):
+            for compute in losses:
+                with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
+                    loss = compute()
+                loss.backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach())
+        if not math.isfinite(total):
+            raise FloatingPointError(f"the loss is {total} at step {self.steps}")
+        self._apply()
+        self.steps += 1
+        return total
+
+    def _apply(self) -> None:
+        lr = rate(self.recipe, self.steps, self.horizon)
+        with torch.no_grad():
+            if self._copies:
+                live = [self._live[i] for i in self._copies if self._live[i].grad is not None]
+                masters = [self._masters[i] for i in self._copies if self._live[i].grad is not None]
+                for master in masters:
+                    if master.grad is None:
+                        master.grad = torch.empty_like(master)
+                grads = [p.grad for p in live if p.grad is not None]
+                torch._foreach_copy_([m.grad for m in masters if m.grad is not None], grads)
+            rows = [r.gather() for r in self._rows]
+            grads = [m.grad for m in self._masters if m.grad is not None]
+            grads += [g for r in rows for g in r[1:]]
+            clip_(grads, self.recipe.clip)
+            for group in self._adam.param_groups:
+                group["lr"] = lr
+            self._adam.step()
+            for lazy, (index, *grad) in zip(self._rows, rows, strict=True):
+                if grad:
+                    lazy.step(index, grad[0], lr)
+            if self._copies:
+                torch._foreach_copy_(
+                    [self._live[i] for i in self._copies], [self._masters[i] for i in self._copies]
+                )
+        for p in self._live:
+            p.grad = None
+
+    def weights(self) -> State:
+        """What training has moved so far: masters and touched word rows, copied."""
+        out: State = {f"master.{i}": m.detach().clone() for i, m in enumerate(self._masters)}
+        for i, lazy in enumerate(self._rows):
+            out.update({f"rows.{i}.{k}": v for k, v in lazy.weights().items()})
+        return out
+
+    def load_weights(self, state: State) -> None:
+        """Put `weights()` back."""
+        with torch.no_grad():
+            for i, (live, master) in enumerate(zip(self._live, self._masters, strict=True)):
+                master.copy_(state[f"master.{i}"])
+                live.copy_(master)
+            for i, words in enumerate(self._words):
+                rows = state[f"rows.{i}.rows"].to(words.weight.device)
+                words.weight[rows] = state[f"rows.{i}.weight"].to(words.weight.device)
+
+    def state(self) -> State:
+        """Step count and weights and, while the schedule lasts, the optimiser's moments."""
+        out: State = {"steps": self.steps, **self.weights()}
+        if self.finished:
+            return out
+        for i, master in enumerate(self._masters):
+            slot = self._adam.state.get(master, {})
+            out.update({f"adam.{i}.{k}": v.detach().clone() for k, v in slot.items()})
+        for i, lazy in enumerate(self._rows):
+            out.update({f"rows.{i}.{k}": v for k, v in lazy.moments().items()})
+        return out
+
+    def restore(self, state: State) -> None:
+        """Go on from `state()`, over freshly built weights."""
+        self.steps = int(state["steps"])
+        self.load_weights(state)
+        for i, master in enumerate(self._masters):
+            slot = {
+                name: state[key].clone()
+                for name in ("exp_avg", "exp_avg_sq", "step")
+                if (key := f"adam.{i}.{name}") in state
+            }
+            if slot:
+                self._adam.state[master] = slot
+        for i, lazy in enumerate(self._rows):
+            if f"rows.{i}.m" in state:
+                lazy.restore({k: state[f"rows.{i}.{k}"] for k in ("rows", "m", "v", "count")})
+
+
+def clip_(grads: Sequence[Tensor], limit: float) -> None:
+    """Scale gradients in place so that their global norm is at most `limit`."""
+    if not grads:
+        return
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(grads))))
+    torch._foreach_mul_(list(grads), (limit / (norm + 1e-6)).clamp(max=1.0))
+
+
+class LazyAdam:
+    """AdamW over the touched rows of a word table, each row with its own step count.
+
+    Rows not in the batch get neither decay nor a momentum step; a row's bias correction counts
+    the updates of that row. (torch's SparseAdam counts all steps, so that a rare row's first
+    update is about 3 times too large late in training.)
+    """
+
+    def __init__(self, words: RowEmbedding, weight_decay: float) -> None:
+        self._words = words
+        self._decay = weight_decay
+        self._m: Tensor | None = None
+        self._v: Tensor | None = None
+        self._count: Tensor | None = None
+
+    def gather(self) -> tuple[Tensor, ...]:
+        """(rows, gradient) of all forwards since the last update, or (empty,) without any."""
+        pending = [(r, leaf.grad) for r, leaf in self._words.pending if leaf.grad is not None]
+        self._words.pending = []
+        if not pending:
+            return (torch.empty(0, dtype=torch.int64),)
+        if len(pending) == 1:
+            rows, grad = pending[0][0], pending[0][1].float()
+        else:
+            every = torch.cat([r for r, _ in pending])
+            rows, place = every.unique(return_inverse=True)
+            grad = torch.zeros(len(rows), self._words.weight.shape[1], device=every.device)
+            grad.index_add_(0, place, torch.cat([g.float() for _, g in pending]))
+        if self._words.padding is not None:
+            grad[rows == self._words.padding] = 0
+        return rows, grad
+
+    def step(self, rows: Tensor, grad: Tensor, lr: float) -> None:
+        """Update these rows in place."""
+        weight = self._words.weight
+        if self._m is None or self._v is None or self._count is None:
+            # zeros are pages the system hands out on first touch: untouched rows cost nothing
+            self._m = torch.zeros_like(weight)
+            self._v = torch.zeros_like(weight)
+            self._count = torch.zeros(len(weight), 1, device=weight.device)
+        count = self._count[rows] + 1
+        m = self._m[rows].lerp_(grad, 1 - BETAS[0])
+        v = self._v[rows].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+        self._count[rows], self._m[rows], self._v[rows] = count, m, v
+        size = m / (1 - BETAS[0] ** count)
+        size /= (v / (1 - BETAS[1] ** count)).sqrt_().add_(EPS)
+        old = weight[rows]
+        weight[rows] = old * (1 - lr * self._decay) - lr * size
+
+    def _touched(self) -> Tensor:
+        if self._count is None:
+            return torch.empty(0, dtype=torch.int64)
+        return self._count[:, 0].nonzero()[:, 0]
+
+    def weights(self) -> State:
+        """The touched rows and what they hold now."""
+        rows = self._touched()
+        return {"rows": rows, "weight": self._words.weight[rows].detach().clone()}
+
+    def moments(self) -> State:
+        """First and second moment and step count of the touched rows."""
+        rows = self._touched()
+        if self._m is None or self._v is None or self._count is None:
+            return {}
+        return {"m": self._m[rows], "v": self._v[rows], "count": self._count[rows]}
+
+    def restore(self, state: State) -> None:
+        """Put `moments()` of these rows back."""
+        weight = self._words.weight
+        rows = state["rows"].to(weight.device)
+        self._m, self._v = torch.zeros_like(weight), torch.zeros_like(weight)
+        self._count = torch.zeros(len(weight), 1, device=weight.device)
+        self._m[rows] = state["m"].to(weight.device)
+        self._v[rows] = state["v"].to(weight.device)
+        self._count[rows] = state["count"].to(weight.device)

@@ -1,0 +1,24 @@
+"""Training methods, found by file name: `methods/x.py` holds `METHOD`, the description of x."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from raysearch.engine.protocol import Method
+from raysearch.errors import unknown
+
+__all__ = ["get", "names"]
+
+
+def names() -> list[str]:
+    """The names of all methods, sorted."""
+    return sorted(m.name for m in pkgutil.iter_modules(__path__))
+
+
+def get(name: str) -> Method:
+    """The method of that name; InputError with the nearest name otherwise."""
+    if name not in names():
+        raise unknown("methods", "method", name, names())
+    method: Method = importlib.import_module(f"{__name__}.{name}").METHOD
+    return method

@@ -1,0 +1,132 @@
+"""Hashed word n-grams with a linear model: the cheap end of every frontier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+
+from raysearch.engine import flops
+from raysearch.engine.linear import ITERATIONS, LinearModel
+from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What can be chosen about the features and the linear model."""
+
+    ngrams: int = 2
+    """Longest word n-gram; all shorter ones are taken too."""
+    weighting: str = "tfidf"
+    """`tf`: counts scaled to length 1; `tfidf`: weighted by the training rows' inverse frequency."""
+    c: float = 10.0
+    """Inverse L2 strength of the logistic regression."""
+
+
+class NgramLinear:
+    """The learner: one step hashes the training rows and fits the linear model."""
+
+    def __init__(self, ctx: Context, knobs: Knobs) -> None:
+        self._ctx = ctx
+        # NOTE: words of one letter and punctuation carry sentiment ("I", "!"), so they are tokens.
+        self._hash = HashingVectorizer(
+            n_features=ctx.rung.buckets,
+            ngram_range=(1, knobs.ngrams),
+            token_pattern=r"(?u)\w+|[^\w\s]",
+            alternate_sign=False,
+            norm=None if knobs.weighting == "tfidf" else "l2",
+            dtype=np.float32,
+        )
+        self._knobs = knobs
+        self._idf: NDArray[np.float32] | None = None
+        self._linear = LinearModel(ctx.classes, ctx.regression)
+
+    def step(self) -> bool:
+        """Hash and fit."""
+        assert self._ctx.train.label is not None
+        counts = self._hash.transform(_texts(self._ctx.train))
+        if self._knobs.weighting == "tfidf":
+            self._idf = TfidfTransformer().fit(counts).idf_.astype(np.float32)
+        x = self._weighted(counts)
+        self._linear.fit(x, self._ctx.train.label, self._knobs.c, self._ctx.ledger)
+        return False
+
+    def _weighted(self, counts: Any) -> Any:
+        if self._idf is None:
+            return counts
+        x = counts.multiply(self._idf[None, :]).tocsr()
+        norm = np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())
+        scale = np.repeat(1 / np.maximum(norm, 1e-12), np.diff(x.indptr)).astype(np.float32)
+        x.data *= scale
+        return x
+
+    def _features(self, rows: Rows) -> Any:
+        return self._weighted(self._hash.transform(_texts(rows)))
+
+    def points(self) -> Sequence[Mapping[str, Any]]:
+        """One: the fitted model."""
+        return [{}]
+
+    def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
+        """Logits (n, classes), charged to `phase`."""
+        x = self._features(rows)
+        spent = flops.linear_forward(int(x.nnz), self._ctx.classes)
+        self._ctx.ledger.charge(phase, flops=spent, texts=len(rows))
+        return self._linear.logits(x)
+
+    def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
+        """Two FLOPs for each distinct n-gram and class; hashing is whole-number work and free."""
+        x = self._hash.transform(_texts(rows))
+        return np.asarray(2.0 * self._ctx.classes * np.diff(x.indptr))
+
+    def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """A weight a bucket and class, biases and, with tfidf, a frequency a bucket; float32."""
+        idf = 0 if self._idf is None else self._idf.size
+        params = self._linear.params + idf
+        return params, params, 4 * params
+
+    def state(self) -> State:
+        """The linear model and the inverse frequencies."""
+        idf = {} if self._idf is None else {"idf": torch.from_numpy(self._idf)}
+        return {**self._linear.state(), **idf}
+
+    def restore(self, state: State) -> None:
+        """Go on as if nothing had happened."""
+        self._linear.restore(state)
+        if "idf" in state:
+            self._idf = state["idf"].numpy()
+
+
+def _texts(rows: Rows) -> list[str]:
+    """One string a row; a pair is joined by a word that no tokeniser pattern splits."""
+    if rows.pair is None:
+        return list(rows.text)
+    return [f"{a} __pair__ {b}" for a, b in zip(rows.text, rows.pair, strict=True)]
+
+
+def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
+    """Predicted FLOPs by phase: about one n-gram of each order a token."""
+    grams = float(shape.lengths.mean()) * knobs.ngrams
+    classes = 1 if shape.task.classes <= 2 else shape.task.classes
+    nonzeros = int(shape.n_train * grams)
+    return {
+        "train": flops.logistic_regression(nonzeros, classes, ITERATIONS // 4),
+        "validate": shape.n_validation * 2 * grams * shape.task.classes,
+    }
+
+
+METHOD = Method(
+    name="ngram_linear",
+    tldr="hashed word n-grams with logistic regression",
+    source="arXiv:1607.01759 section 2 (bag of n-grams, hashing); scikit-learn HashingVectorizer",
+    families=("ngram",),
+    knobs=Knobs,
+    learner=NgramLinear,
+    horizon=lambda knobs, n_train: 0,
+    price=price,
+)

@@ -1,0 +1,5 @@
+"""Pictures and pages over records: plotly, and neither torch nor Ray."""
+
+from raysearch.panels.page import write_pages
+
+__all__ = ["write_pages"]

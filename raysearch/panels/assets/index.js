@@ -1,0 +1,114 @@
+// The first page: controls in, the same answer as Python out; every text enters as text.
+const DATA = JSON.parse(byId("data").textContent);
+const { words: WORDS, marks: MARKS, shapes: SHAPES } = DATA;
+const P = DATA.points;
+for (const name of ["method", "model", "budget", "labels", "knobs", "validation", "test", "validation_rows", "test_rows"]) {
+  P[name] = unpack(P[name]);
+}
+for (const name of Object.keys(P.costs)) {
+  P.costs[name] = Float64Array.from(unpack(P.costs[name]), (v) => (v === null ? NaN : v));
+}
+const CLOUD_ABOVE = 2000;
+const setting = { ...DATA.setting };
+let given = answer(P, setting);
+
+function configuration(i) {
+  const { config, step, knobs } = DATA.choices;
+  const out = {};
+  for (const [key, column] of Object.entries(config)) {
+    const value = Array.isArray(column) ? column[i] : column.of[column.at[i]];
+    if (value !== null) out[key] = value;
+  }
+  return { config: out, step: unpack(step)[i], knobs: unpack(knobs)[i] };
+}
+
+async function copy(i, button) {
+  const text = JSON.stringify(configuration(i), null, 2) + "\n";
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = element("textarea", { readonly: "", style: "position:fixed;opacity:0" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  byId("status").textContent = `Copied the configuration of ${nameOf(P, i)}.`;
+}
+
+function sentenceNode(sentence) {
+  return element("p", {}, ...sentence.map(([text, bold]) => (bold ? element("b", {}, text) : text)));
+}
+
+function drawText() {
+  byId("headline").replaceChildren(...headline(P, given).map(sentenceNode));
+  byId("interval").textContent = intervalNote(P, given);
+  byId("reasons").replaceChildren(...why(P, given).map(([who, text]) =>
+    element("div", {}, element("dt", {}, who), element("dd", {}, text))));
+  byId("footer").textContent = footer(P, given);
+  byId("copy").disabled = given.choice === null;
+  byId("rows").tBodies[0].replaceChildren(...given.shown.map(tableRow));
+}
+
+const shortName = (i) => `${P.models[P.model[i]]}, ${P.methods[P.method[i]]}${P.knobs[i]}`;
+
+function tableRow(i) {
+  const button = element("button", { type: "button", "aria-label": `Copy the configuration of ${nameOf(P, i)}` }, "Copy");
+  button.addEventListener("click", () => copy(i, button));
+  const ms = known(P.costs.latency_ms, i) ? brief(P.costs.latency_ms[i]) : "not measured";
+  const role = i === given.choice ? " (choice)" : i === given.tie ? " (cheaper tie)" : "";
+  const cell = (label, text) => element("td", { class: "n", "data-label": label }, text);
+  return element("tr", i === given.choice ? { class: "chosen" } : {},
+    element("td", {}, shortName(i) + role),
+    cell(P.score, shownAs(P, i).slice(P.score.length + 1)), cell("labels", count(P.labels[i])),
+    cell("training", training(P, i, setting.teacher).replace(/^\w+ (in )?/, "")),
+    cell("ms a text", ms), element("td", {}, button));
+}
+
+function update() {
+  given = answer(P, setting);
+  drawText();
+  drawPlot();
+  drawCurves();
+}
+
+function listen() {
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  byId("controls").addEventListener("input", () => {
+    const labels = byId("labels").value;
+    const ms = byId("max_ms").value;
+    setting.labels = labels === "" ? null : Number(labels);
+    setting.max_ms = ms === "" ? null : Number(ms);
+    setting.cost = byId("cost").value;
+    if (byId("teacher")) setting.teacher = byId("teacher").value;
+    const boxes = [...byId("methods").querySelectorAll("input")];
+    const on = boxes.filter((box) => box.checked).map((box) => P.methods[Number(box.value)]);
+    setting.methods = on.length === boxes.length ? null : on;
+    byId("status").textContent = "";
+    update();
+  });
+  byId("copy").addEventListener("click", () => copy(given.choice, byId("copy")));
+  byId("why").addEventListener("click", () => {
+    const open = byId("reasons").hidden;
+    byId("reasons").hidden = !open;
+    byId("why").setAttribute("aria-expanded", String(open));
+  });
+}
+
+window.raysearch = {
+  points: P,
+  answer: (changes) => answer(P, { ...DATA.setting, ...changes }),
+  headline: (changes) => headline(P, answer(P, { ...DATA.setting, ...changes })).map(plain),
+  why: (changes) => why(P, answer(P, { ...DATA.setting, ...changes })),
+  footer: (changes) => footer(P, answer(P, { ...DATA.setting, ...changes })),
+  configuration,
+};
+listen();
+drawText();
+document.addEventListener("DOMContentLoaded", () => {
+  drawPlot();
+  drawCurves();
+  onScheme(() => { drawPlot(); drawCurves(); });
+});

@@ -1,0 +1,145 @@
+"""Data inside a page: columnar, compact, and inert whatever a user wrote."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from raysearch.analysis import Run
+from raysearch.panels.points import Points
+
+TABLE = (
+    "method",
+    "model",
+    "labels_train",
+    "score_validation",
+    "score_test",
+    "train_flops_full",
+    "infer_flops",
+    "latency_ms",
+    "train_seconds",
+    "params",
+    "status",
+    "phase",
+    "hyper",
+    "point",
+    "error",
+    "id",
+)
+"""Columns of the table of all points."""
+
+
+def escape(text: object) -> str:
+    """A user's text as HTML text or attribute value."""
+    return html.escape(str(text), quote=True)
+
+
+def inline_json(value: object) -> str:
+    """JSON that may stand inside a script element: no tag, comment or entity can be read in it.
+
+    >>> inline_json("</script><!-- & \u2028")
+    '"\\\\u003c/script\\\\u003e\\\\u003c!-- \\\\u0026 \\\\u2028"'
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def number(value: Any) -> Any:
+    """A number in the fewest digits that read back the same; absent as None."""
+    value = float(value)
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def pack(values: Iterable[Any]) -> Any:
+    """A column; where few values repeat, {"of": distinct values, "at": positions}.
+
+    >>> pack([1, 2, 3]), pack(["a"] * 9)
+    ([1, 2, 3], {'of': ['a'], 'at': [0, 0, 0, 0, 0, 0, 0, 0, 0]})
+    """
+    column = list(values)
+    seen: dict[str, int] = {}
+    of: list[Any] = []
+    at = []
+    for value in column:
+        key = value if isinstance(value, str) else repr(value)
+        if key not in seen:
+            seen[key] = len(of)
+            of.append(value)
+        at.append(seen[key])
+    return {"of": of, "at": at} if 3 * len(of) < len(column) else column
+
+
+def points_json(points: Points) -> dict[str, Any]:
+    """`Points` as the page's script reads it."""
+
+    def numbers(values: Iterable[Any]) -> Any:
+        return pack(number(v) for v in values)
+
+    columns = ("budget", "labels", "validation", "test", "validation_rows", "test_rows")
+    return {
+        "task": points.task,
+        "score": points.score,
+        "kind": points.kind,
+        "digits": points.digits,
+        "methods": list(points.methods),
+        "models": list(points.models),
+        "method": numbers(points.method),
+        "model": numbers(points.model),
+        "knobs": pack(points.knobs),
+        **{name: numbers(getattr(points, name)) for name in columns},
+        "costs": {k: numbers(v) for k, v in points.costs.items()},
+        "axes": [asdict(a) for a in points.axes],
+        "teachers": list(points.teachers),
+        "budgets": list(points.budgets),
+        "fates": [[who, asdict(fate)] for who, fate in points.fates.items()],
+        "majority": points.majority,
+        "unscored": points.unscored,
+        "confirming": points.confirming,
+        "trials": points.trials,
+        "search_flops": points.search_flops,
+    }
+
+
+def choices_json(run: Run, points: Points) -> dict[str, Any]:
+    """What the copy buttons give: each point's whole configuration, by key, and its knobs."""
+    configs = {r.id: r.config.to_json() for r in run.records}
+    shown = run.table.iloc[list(points.rows)]
+    whole = [configs[str(i)] for i in shown["id"]]
+    keys = sorted({k for c in whole for k in c})
+    knobs = (json.loads(p) for p in shown["point"])
+    return {
+        "config": {k: pack(c.get(k) for c in whole) for k in keys},
+        "step": pack(int(s) for s in shown["step"]),
+        "knobs": pack(knobs),
+    }
+
+
+def table_json(table: pd.DataFrame) -> dict[str, Any]:
+    """The table of all points, column by column; columns without any value left out."""
+    columns = {}
+    for name in TABLE:
+        column = table[name]
+        if not bool(column.notna().any()):
+            continue
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(dtype="float64", na_value=float("nan"))
+            columns[name] = pack(number(v) for v in values)
+        else:
+            columns[name] = pack(None if pd.isna(v) else str(v) for v in column)
+    return {"rows": len(table), "columns": columns}
+
+
+def figure_json(figure: go.Figure) -> dict[str, Any]:
+    """A figure for Plotly.newPlot, without the default template."""
+    value: dict[str, Any] = json.loads(figure.to_json())
+    return {"data": value["data"], "layout": value["layout"]}
+

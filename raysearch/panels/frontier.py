@@ -1,0 +1,167 @@
+"""The picture that answers: main score on test against one log cost, with the step frontier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from raysearch.analysis import Run
+from raysearch.panels import sentences, style
+from raysearch.panels.answer import Answer, answer
+from raysearch.panels.points import Points, collect
+from raysearch.panels.words import count, fixed
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The marks of the picture; the tuples of one group are parallel."""
+
+    score: str
+    cost: str
+    """Name of the x axis with its unit."""
+    methods: tuple[str, ...]
+    x: tuple[float, ...]
+    """Cost of the points off the frontier."""
+    y: tuple[float, ...]
+    """Their score on test."""
+    by: tuple[str, ...]
+    """Their method."""
+    front_x: tuple[float, ...]
+    front_y: tuple[float, ...]
+    front_by: tuple[str, ...]
+    front_names: tuple[str, ...]
+    ring: tuple[float, float] | None
+    """The recommendation."""
+    band: tuple[float, float] | None
+    majority: float | None
+    linear: float | None
+    caption: str
+
+
+def info(run: Run, *, cost: str = "", labels: int | None = None, teacher: str = "full") -> Info:
+    """Read the picture off a run, as the page shows it before any control is touched."""
+    points = collect(run)
+    return of(points, answer(points, labels=labels, cost=cost, teacher=teacher))
+
+
+def of(points: Points, given: Answer) -> Info:
+    """The picture of one answer."""
+    axis = given.setting.cost
+    x = points.cost(axis, given.setting.teacher) if axis else points.test
+    on = set(given.frontier)
+    fits = [i for i in range(len(points)) if given.fits[i]]
+    rest = [i for i in fits if i not in on]
+    front = list(given.frontier)
+    ring = given.choice
+    linear = given.linear
+    return Info(
+        score=points.score,
+        cost=axis_title(points, axis),
+        methods=points.methods,
+        x=tuple(float(x[i]) for i in rest),
+        y=tuple(float(points.test[i]) for i in rest),
+        by=tuple(points.methods[points.method[i]] for i in rest),
+        front_x=tuple(float(x[i]) for i in front),
+        front_y=tuple(float(points.test[i]) for i in front),
+        front_by=tuple(points.methods[points.method[i]] for i in front),
+        front_names=tuple(sentences.name(points, i) for i in front),
+        ring=None if ring is None else (float(x[ring]), float(points.test[ring])),
+        band=given.band,
+        majority=points.majority,
+        linear=None if linear is None else float(points.test[linear]),
+        caption=sentences.footer(points, given),
+    )
+
+
+def axis_title(points: Points, axis: str) -> str:
+    """The axis in words, with its unit."""
+    found = next((a for a in points.axes if a.name == axis), None)
+    if found is None:
+        return "cost"
+    return f"{found.noun} [{found.unit}]" if found.unit != found.noun else found.noun
+
+
+def draw(info: Info) -> go.Figure:
+    """Draw it; the page fills the same traces again, by their `meta.role`, when a control moves."""
+    marks = style.marks(info.methods)
+    out = style.figure(
+        height=440,
+        xaxis=style.log_axis(info.cost),
+        annotations=[style.top_title(f"{info.score} on test")],
+    )
+    kind = go.Scattergl if len(info.x) > style.GL_ABOVE else go.Scatter
+    for role, opacity in (("out", 0.22), ("rest", 0.6)):
+        here = role == "rest"
+        out.add_trace(
+            kind(
+                x=info.x if here else (),
+                y=info.y if here else (),
+                mode="markers",
+                name="off the line",
+                showlegend=False,
+                meta={"role": role},
+                opacity=opacity,
+                marker={
+                    "size": 7,
+                    "color": style.GREY,
+                    "symbol": [marks[m].shape + "-open" for m in info.by] if here else [],
+                },
+            )
+        )
+    line = {"shape": "hv", "width": 1.5, "color": style.GREY}
+    out.add_scatter(
+        x=info.front_x,
+        y=info.front_y,
+        mode="lines",
+        line=line,
+        hoverinfo="skip",
+        showlegend=False,
+        meta={"role": "line"},
+    )
+    for method, mark in marks.items():
+        here_ = [i for i, m in enumerate(info.front_by) if m == method]
+        out.add_scatter(
+            x=[info.front_x[i] for i in here_],
+            y=[info.front_y[i] for i in here_],
+            hovertext=[style.inert(info.front_names[i]) for i in here_],
+            mode="markers",
+            name=style.inert(method),
+            meta={"role": "member", "method": method},
+            marker={
+                "size": 12,
+                "symbol": mark.shape + "-open",
+                "color": mark.colour,
+                "line": {"width": 2.2, "color": mark.colour},
+            },
+        )
+    ring = info.ring
+    out.add_scatter(
+        x=() if ring is None else (ring[0],),
+        y=() if ring is None else (ring[1],),
+        mode="markers",
+        hoverinfo="skip",
+        showlegend=False,
+        meta={"role": "ring"},
+        marker={"size": 26, "symbol": "circle-open", "color": "#4a515c", "line": {"width": 2}},
+    )
+    _levels(out, info)
+    return out
+
+
+def _levels(out: go.Figure, info: Info) -> None:
+    if info.band is not None:
+        out.add_hrect(*info.band, fillcolor="#0077bb", opacity=0.09, line_width=0, layer="below")
+    for value, dash, words in (
+        (info.majority, "dot", "most frequent class"),
+        (info.linear, "dash", "n-gram linear"),
+    ):
+        if value is not None:
+            text = f"{words} {fixed(value, 2)}"
+            out.add_hline(
+                value,
+                line={"dash": dash, "width": 1, "color": style.GREY},
+                annotation={"text": text, "font": {"size": 11}, "xanchor": "right"},
+            )
+    n = count(len(info.x) + len(info.front_x))
+    out.update_layout(meta={"caption": info.caption, "points": n})

@@ -1,0 +1,78 @@
+"""Score on test against labels used, one line per method and size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from raysearch.analysis import Run
+from raysearch.panels import style
+from raysearch.panels.answer import answer, winners
+from raysearch.panels.points import collect
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One method at one size: the winner of each label budget."""
+
+    method: str
+    model: str
+    labels: tuple[float, ...]
+    score: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The curves, best on validation first."""
+
+    score: str
+    methods: tuple[str, ...]
+    curves: tuple[Curve, ...]
+
+
+def info(run: Run, *, best: int | None = None) -> Info:
+    """Read the curves off a run; `best` keeps the first so many."""
+    points = collect(run)
+    given = answer(points)
+    cost = points.cost(given.setting.cost) if given.setting.cost else points.test
+    won = winners(points, cost, given.fits)
+    curves = []
+    for lead in given.leaders[:best]:
+        method, model = points.method[lead], points.model[lead]
+        same = [i for i in won if points.method[i] == method and points.model[i] == model]
+        same.sort(key=lambda i: points.labels[i])
+        curves.append(
+            Curve(
+                points.methods[method],
+                points.models[model],
+                tuple(float(points.labels[i]) for i in same),
+                tuple(float(points.test[i]) for i in same),
+            )
+        )
+    return Info(points.score, points.methods, tuple(curves))
+
+
+def draw(info: Info) -> go.Figure:
+    """Lines with hollow points; colour and shape by method, dashes by size."""
+    marks = style.marks(info.methods)
+    out = style.figure(
+        xaxis=style.log_axis("labels used"),
+        annotations=[style.top_title(f"{info.score} on test")],
+    )
+    sizes: dict[str, int] = {}
+    for curve in info.curves:
+        nth = sizes[curve.method] = sizes.get(curve.method, -1) + 1
+        mark = marks[curve.method]
+        out.add_scatter(
+            x=curve.labels,
+            y=curve.score,
+            mode="lines+markers",
+            name=style.inert(f"{curve.model}, {curve.method}"),
+            line={"color": mark.colour, "width": 1.6, "dash": style.LINES[nth % 4]},
+            marker={"symbol": mark.shape + "-open", "size": 9, "line": {"width": 1.8}},
+            hovertemplate="%{x} labels: %{y:.3f}<extra></extra>",
+        )
+    out.update_xaxes(style.label_ticks([x for curve in info.curves for x in curve.labels]))
+    out.update_layout(legend={"y": -0.2, "yanchor": "top"})
+    return out

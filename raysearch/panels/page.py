@@ -1,0 +1,185 @@
+"""Pages from records alone: HTML files that answer offline, beside the plotly they draw with."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from raysearch.analysis import Run
+from raysearch.errors import RecordError
+from raysearch.panels import controls, frontier, label_curves, style
+from raysearch.panels.answer import answer
+from raysearch.panels.catalog import picture
+from raysearch.panels.dashboard import Dashboard, read_dashboards
+from raysearch.panels.embed import (
+    choices_json,
+    escape,
+    figure_json,
+    inline_json,
+    points_json,
+    table_json,
+)
+from raysearch.panels.points import Points, collect
+from raysearch.panels.sentences import footer, headline, interval_note, why
+from raysearch.panels.words import WORDS, Sentence
+
+POLICY = (
+    "default-src 'none'; script-src 'self' file: 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+)
+"""The browser itself refuses any request of a page but for the plotly beside it."""
+BASIC = "plotly-basic.min.js"
+"""The first page's bundle, a quarter of the whole: the whole takes 1.9 s to load on two cores."""
+WHOLE = "plotly.min.js"
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+
+
+def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
+    """Write index.html and the other pages of a folder of dashboards; each whole or not at all.
+
+    Args:
+        run: a run as `raysearch.analysis.read_run` reads it; not changed.
+        out: the folder to write to; made when it is not there.
+        dashboards: a folder of YAML pages with frontier.yaml in it; None for the shipped ones.
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        InputError: a page that is not whole or names what does not exist.
+        RecordError: the folder or the disk refuses.
+    """
+    pages = read_dashboards(dashboards)
+    out = Path(out)
+    points = collect(run)
+    made = {page.file: _page(page, pages, run, points) for page in pages}
+    made[BASIC] = gzip.decompress((files(__package__) / "assets" / f"{BASIC}.gz").read_bytes())
+    if any(page.layout == "panels" for page in pages):
+        made[WHOLE] = get_plotlyjs().encode()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in reversed(made.items()):  # what index.html needs comes before it
+            _replace(out / name, data)
+    except OSError as e:
+        raise RecordError(f"{out}: pages cannot be written: {e.strerror or e}") from e
+    return out / pages[0].file
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points) -> bytes:
+    nav = "".join(
+        f'<a href="{escape(p.file)}"{" aria-current=page" if p == page else ""}>{escape(p.title)}</a>'
+        for p in pages
+    )
+    slots = {
+        "title": escape(f"{points.task}: {page.title}" if points.task else page.title),
+        "heading": escape(page.title),
+        "task": escape(points.task or "raysearch"),
+        "score": escape(points.score),
+        "nav": nav,
+        "policy": POLICY,
+        "style": _asset("style.css"),
+    }
+    if page.layout == "answer":
+        slots |= _answer_slots(page, run, points)
+        return _filled("index.html", slots)
+    slots |= _panel_slots(page, run, points)
+    return _filled("panels.html", slots)
+
+
+def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
+    options: Mapping[str, Any] = page.panels[0].options
+    given = answer(points, **options)
+    shown = frontier.of(points, given)
+    figure = figure_json(frontier.draw(shown))
+    for trace in figure["data"]:
+        trace |= {"x": [], "y": [], "type": "scatter"}
+        trace.pop("hovertext", None)
+    figure["layout"] |= {"shapes": [], "annotations": figure["layout"]["annotations"][:1]}
+    figure["layout"].pop("meta", None)
+    curves = page.panels[1] if len(page.panels) > 1 else None
+    drawn = label_curves.draw(label_curves.info(run, **(curves.options if curves else {})))
+    marks = {name: asdict(mark) for name, mark in style.marks(points.methods).items()}
+    data = {
+        "words": WORDS,
+        "marks": marks,
+        "shapes": style.SHAPES,
+        "dashes": style.LINES,
+        "points": points_json(points),
+        "choices": choices_json(run, points),
+        "setting": {**asdict(given.setting), "methods": None},
+        "figure": figure,
+        "curves": {"layout": figure_json(drawn)["layout"]} if curves else None,
+    }
+    scripts = ("answer.js", "sentences.js", "draw.js", "plot.js", "index.js")
+    return controls.controls(points, given) | {
+        "headline": "".join(f"<p>{_html(s)}</p>" for s in headline(points, given)),
+        "interval": escape(interval_note(points, given)),
+        "reasons": "".join(
+            f"<div><dt>{escape(who)}</dt><dd>{escape(said)}</dd></div>"
+            for who, said in why(points, given)
+        ),
+        "footer": escape(footer(points, given)),
+        "line": escape(WORDS["line"]),
+        "plot": escape(f"{points.score} on test against {shown.cost}, one mark a point"),
+        "curves": "" if curves else " hidden",
+        "data": inline_json(data),
+        "script": "\n".join(_asset(name) for name in scripts),
+    }
+
+
+def _panel_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
+    sections, links, figures = [], [], []
+    for at, panel in enumerate(page.panels):
+        module = picture(panel.name)
+        figure = figure_json(module.draw(module.info(run, **panel.options)))
+        title = panel.title or panel.name.replace("_", " ")
+        more = (figure["layout"].pop("meta", None) or {}).get("caption", "")
+        note = " ".join(part for part in (panel.note, more) if part)
+        figures.append(figure)
+        links.append(f'<a href="#panel-{at}">{escape(title)}</a>')
+        sections.append(
+            f'<section class="panel" id="panel-{at}"><h2>{escape(title)}</h2>'
+            f'<p class="fine">{escape(note)}</p>'
+            f'<div class="plot" id="figure-{at}" role="img" aria-label="{escape(title)}"></div>'
+            "</section>"
+        )
+    if page.table:
+        links.append('<a href="#all-points">All points</a>')
+        sections.append(_asset("table.html"))
+    data = {"figures": figures, "table": table_json(run.table) if page.table else None}
+    return {
+        "toc": "".join(links),
+        "panels": "\n".join(sections),
+        "footer": escape(footer(points, answer(points))),
+        "data": inline_json(data),
+        "script": "\n".join(_asset(name) for name in ("draw.js", "research.js")),
+    }
+
+
+def _html(sentence: Sentence) -> str:
+    return "".join(f"<b>{escape(t)}</b>" if bold else escape(t) for t, bold in sentence)
+
+
+def _filled(template: str, slots: Mapping[str, str]) -> bytes:
+    return _SLOT.sub(lambda m: slots[m[1]], _asset(template)).encode()
+
+
+def _asset(name: str) -> str:
+    return (files(__package__) / "assets" / name).read_text(encoding="utf-8")

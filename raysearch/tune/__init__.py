@@ -1,0 +1,9 @@
+"""Ray, and only Ray: the study runner, its searcher, its trainable, its budgets and its view.
+
+Importing this package imports nothing; `raysearch.tune.runner` loads Ray, `raysearch.tune.folder`
+and `raysearch.tune.progress` do not.
+"""
+
+from __future__ import annotations
+
+__all__: list[str] = []

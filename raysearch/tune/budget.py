@@ -1,0 +1,117 @@
+"""Budgets of a study: what has been spent, and which limit is reached first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from raysearch.errors import InputError
+from raysearch.ledger import OWN
+from raysearch.plan.study import Prices, Study
+from raysearch.record import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the study has cost so far, failed trials included."""
+
+    trials: int = 0
+    """Records, whatever their status."""
+    flops: float = 0.0
+    """Executed by the trials themselves, all phases; an inherited bill is not paid twice [FLOP]."""
+    train_seconds: float = 0.0
+    """Seconds inside the trials' own phases, added up over trials [s]."""
+    cpu_hours: float = 0.0
+    """Hours of trials on the CPU [h]."""
+    gpu_hours: float = 0.0
+    """Hours of trials on a GPU times the share of it they held [h]."""
+    labels: int = 0
+    """Labels a person must have: budgets are nested, so the largest holds the others."""
+
+    def plus(self, record: TrialRecord, gpus: float = 1.0) -> Spent:
+        """What is spent after one more record of a trial that held `gpus` GPUs."""
+        own = [c for c in record.bill if c.payer == OWN]
+        seconds = sum(c.seconds for c in own)
+        on_gpu = str(record.made_by.get("device", "cpu")).startswith("cuda")
+        return Spent(
+            trials=self.trials + 1,
+            flops=self.flops + sum(c.flops for c in own),
+            train_seconds=self.train_seconds + seconds,
+            cpu_hours=self.cpu_hours + (0.0 if on_gpu else seconds / 3600),
+            gpu_hours=self.gpu_hours + (seconds / 3600 * gpus if on_gpu else 0.0),
+            labels=max(self.labels, record.labels_used),
+        )
+
+    def dollars(self, prices: Prices) -> float:
+        """Compute hours and labels at these prices; a price that is not given adds nothing [$]."""
+        return (
+            self.cpu_hours * (prices.cpu_hour or 0.0)
+            + self.gpu_hours * (prices.gpu_hour or 0.0)
+            + self.labels * (prices.label or 0.0)
+        )
+
+
+def spent_by(records: Iterable[TrialRecord], gpus: float = 1.0) -> Spent:
+    """What these records have cost together."""
+    total = Spent()
+    for record in records:
+        total = total.plus(record, gpus)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits of one run; whichever is reached first stops the search.
+
+    No trial is cut off: what runs when a limit is reached runs to its end, so that the overshoot
+    is at most the running trials.
+    """
+
+    trials: int
+    """Records of the whole study, earlier runs included."""
+    hours: float | None = None
+    """Wall-clock time of this call [h]."""
+    gpu_hours: float | None = None
+    flops: float | None = None
+    dollars: float | None = None
+    prices: Prices = Prices()
+
+    @classmethod
+    def of(cls, study: Study, trials: int | None = None) -> Budget:
+        """The study's limits; InputError for a dollar limit without any price."""
+        if study.dollars is not None and not any(
+            (study.prices.cpu_hour, study.prices.gpu_hour, study.prices.label)
+        ):
+            raise InputError(
+                f"study '{study.name}': a limit in dollars needs a price: "
+                f"set prices.cpu_hour, prices.gpu_hour or prices.label"
+            )
+        return cls(
+            trials if trials is not None else study.trials,
+            study.hours,
+            study.gpu_hours,
+            study.flops,
+            study.dollars,
+            study.prices,
+        )
+
+    def reached(self, spent: Spent, hours: float) -> str | None:
+        """The first limit that is reached, as a sentence; None while there is room.
+
+        >>> Budget(trials=2).reached(Spent(trials=2), hours=0.1)
+        'all 2 trials have run'
+        >>> Budget(trials=9, flops=1e9).reached(Spent(trials=2, flops=2e9), 0.1)
+        'the budget of 1e+09 FLOPs is spent'
+        """
+        if spent.trials >= self.trials:
+            return f"all {self.trials} trials have run"
+        limits = (
+            (self.hours, hours, "hours"),
+            (self.gpu_hours, spent.gpu_hours, "GPU hours"),
+            (self.flops, spent.flops, "FLOPs"),
+            (self.dollars, spent.dollars(self.prices), "dollars"),
+        )
+        for limit, used, unit in limits:
+            if limit is not None and used >= limit:
+                return f"the budget of {limit:g} {unit} is spent"
+        return None

@@ -1,0 +1,79 @@
+"""After the search: the winners, chosen on validation, are scored on test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+
+from raysearch.analysis.table import to_table
+from raysearch.analysis.winners import winners
+from raysearch.errors import RecordError
+from raysearch.plan.config import TrialConfig
+from raysearch.record import OperatingPoint
+from raysearch.tune.desk import Desk
+from raysearch.tune.surroundings import Share
+from raysearch.tune.trainable import sentence
+
+WAIT = 0.5
+"""How often a waiting driver looks whether it was interrupted [s]."""
+
+
+def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
+    """Score each (method, model, labels) winner on test; returns how many were scored.
+
+    A winner that has its test score already is left alone, one that cannot be scored is noted.
+    """
+    due = list(unscored(desk))
+    if not due:
+        return 0
+    desk.emit("note", f"scores {len(due)} winners on test")
+    task = ray.remote(_score).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=1)
+    kit = ray.put(desk.kit.score)
+    waiting: dict[Any, tuple[TrialConfig, OperatingPoint]] = {}
+    scored = 0
+    while (due or waiting) and not stop():
+        while due and len(waiting) < share.concurrency:
+            config, point = due.pop(0)
+            waiting[task.remote(kit, config, desk.place, point)] = (config, point)
+        ready, _ = ray.wait(list(waiting), timeout=WAIT)
+        for future in ready:
+            config, point = waiting.pop(future)
+            try:
+                event = ray.get(future)
+            except Exception as e:  # one winner less on test is no reason to lose the others
+                desk.log(f"{config.id}: not scored on test: {e}")
+                desk.emit("note", f"{config.id}: not scored on test: {sentence(e)}", config.id)
+                continue
+            try:
+                desk.writer.append(event)
+            except RecordError as e:
+                desk.fault = e
+                due.clear()
+                break
+            scored += 1
+            desk.emit("score", f"{config.id} scored on test", config.id)
+        if desk.fault is not None:
+            break
+    for future in waiting:
+        ray.cancel(future, force=True)
+    return scored
+
+
+def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
+    """The winners that lack a score on test."""
+    if not desk.records:
+        return
+    table = winners(to_table(desk.records.values()))
+    for id_, point_id in zip(table["id"], table["point_id"], strict=True):
+        record = desk.records[id_]
+        for point in record.points:
+            if point.point_id == point_id and "test" not in point.scores:
+                yield record.config, point
+
+
+def _score(
+    score: Callable[..., dict[str, Any]], config: TrialConfig, place: Any, point: OperatingPoint
+) -> dict[str, Any]:
+    return score(config, place, point, "test")

@@ -1,0 +1,316 @@
+"""Runs a study: search on Ray Tune under a supervisor, then the winners' scores on test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune.stopper import Stopper
+
+from raysearch.errors import RaysearchError
+from raysearch.plan.study import Study
+from raysearch.tune.budget import Budget
+from raysearch.tune.desk import Desk
+from raysearch.tune.event import Event
+from raysearch.tune.folder import Folder, held
+from raysearch.tune.judge import score_winners
+from raysearch.tune.searcher import StudySearcher
+from raysearch.tune.surroundings import Share, cluster, environment, fit_share, quiet, signals
+from raysearch.tune.trainable import bound, sentence
+from raysearch.tune.world import Kit, World, real_kit
+
+FRESH_FITS = 3
+"""Break-downs in a row without one new record after which the run gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run of a study came to; counts and costs are the whole study's."""
+
+    by_status: Mapping[str, int]
+    fresh: int
+    """Trials recorded by this run."""
+    scored: int
+    """Points scored on test by this run."""
+    flops: float
+    """Spent on trials [FLOP]."""
+    seconds: float
+    """Spent inside trials, added up [s]."""
+    labels: int
+    """Labels a person must have."""
+    stopped_by: str
+    """One sentence."""
+    interrupted: bool
+    """Stopped from outside or by a full disk; the same call goes on from here."""
+
+
+def run_study(
+    study: Study,
+    world: World,
+    out: Path,
+    *,
+    trials: int | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    address: str | None = None,
+    cpus: int | None = None,
+    kit: Kit | None = None,
+    phase: str = "search",
+    score_test: bool = True,
+    save_every: float = 30.0,
+) -> Outcome:
+    """Run a study in `out`, or go on with the one that lies there.
+
+    Args:
+        study: the plan; `concurrency` None is fitted to the cluster.
+        world: configurations, prices, place; its store is pruned to the winners' weights.
+        out: the study's folder; on a cluster, on storage every node sees.
+        trials: trials the study is to have in all, instead of `study.trials`.
+        on_event: told everything as it happens, in this thread.
+        address: of a running Ray cluster; None: the one at hand, or one started for the run.
+        cpus: how many a cluster started here may use; None: all.
+        kit: what workers run; None: true trials.
+        phase: phase of the study the records belong to.
+        score_test: score the winners on test after the search.
+        save_every: seconds of a trial's work between two checkpoints [s].
+
+    Raises:
+        InputError: the folder is in use, or the study cannot be run as it stands.
+        RecordError: the folder cannot be read or written before the first trial.
+    """
+    folder = Folder(out.resolve())
+    budget = Budget.of(study, trials)
+    with held(folder), quiet(), environment(study.concurrency or 1), cluster(address, cpus):
+        share = fit_share(study.concurrency)
+        place = dataclasses.replace(
+            world.place, threads=share.threads, concurrency=share.concurrency
+        )
+        desk = Desk(
+            study,
+            world,
+            folder,
+            budget,
+            kit or real_kit(),
+            place=place,
+            phase=phase,
+            gpus=share.gpus,
+            on_event=on_event,
+        )
+        try:
+            with environment(share.concurrency):
+                return _Run(desk, share, score_test, save_every).go()
+        finally:
+            desk.close()
+
+
+class _Run:
+    """One run: the supervisor around Tune."""
+
+    def __init__(self, desk: Desk, share: Share, score_test: bool, save_every: float) -> None:
+        self._desk, self._share = desk, share
+        self._score_test, self._save_every = score_test, save_every
+        self._interrupted = False
+
+    def go(self) -> Outcome:
+        desk = self._desk
+        known = desk.resume()
+        desk.emit("begin", f"goes on from {known} records" if known else "begins")
+        scored = 0
+        with signals(self._interrupt):
+            try:
+                self._search()
+                if self._score_test and not self._over:
+                    scored = score_winners(desk, self._share, lambda: self._interrupted)
+            except KeyboardInterrupt:
+                self._interrupt()
+        if desk.fault is not None:
+            desk.stopped_by = f"{desk.fault}; nothing is half-written, run it again to go on"
+        elif self._interrupted:
+            desk.stopped_by = "interrupted; unfinished trials keep their checkpoints"
+        desk.emit("end", desk.stopped_by)
+        return Outcome(
+            by_status=dict(Counter(r.status for r in desk.records.values())),
+            fresh=desk.fresh,
+            scored=scored,
+            flops=desk.spent.flops,
+            seconds=desk.spent.train_seconds,
+            labels=desk.spent.labels,
+            stopped_by=desk.stopped_by,
+            interrupted=self._over,
+        )
+
+    @property
+    def _over(self) -> bool:
+        return self._interrupted or self._desk.fault is not None
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        self._desk.stop_now = True
+
+    def _search(self) -> None:
+        """Fit, and fit afresh from the records when Tune breaks down, until the search is over.
+
+        NOTE: an OOM kill is neither a RayActorError nor a RayTaskError to Ray 2.60, so Tune aborts
+        the whole experiment with a RuntimeError, whatever max_failures says.
+        """
+        barren = 0
+        while True:
+            before = self._desk.fresh
+            try:
+                self._fit()
+                return
+            except Exception as e:
+                if self._over:
+                    return
+                self._desk.log(f"Tune broke down: {type(e).__name__}: {e}")
+                reason, guilty = _blame(e, self._desk.actors)
+                self._desk.break_down(guilty, reason)
+                self._desk.emit("note", f"goes on after a break-down ({reason})")
+                barren = 0 if self._desk.fresh > before else barren + 1
+                if barren >= FRESH_FITS or not ray.is_initialized():
+                    raise RaysearchError(
+                        f"Ray broke down {barren} times in a row ({sentence(e)}); "
+                        f"run it again to go on, details in {self._desk.folder.log}"
+                    ) from e
+
+    def _fit(self) -> None:
+        """One `Tuner.fit`, always a fresh one; what it leaves on disk is nobody's truth."""
+        desk, share = self._desk, self._share
+        storage = desk.folder.root / "ray"
+        tuner = tune.Tuner(
+            bound(desk.kit, desk.place, desk.phase, desk.folder.checkpoints, self._save_every),
+            tune_config=TuneConfig(
+                search_alg=StudySearcher(self._draw),
+                num_samples=-1,
+                max_concurrent_trials=share.concurrency,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=RunConfig(
+                name="tune",
+                storage_path=str(storage),
+                callbacks=[_Desk(desk)],
+                stop=_StopNow(desk),
+                failure_config=FailureConfig(max_failures=1),
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
+
+    def _draw(self, trial_id: str) -> dict[str, Any] | None:
+        offer = self._desk.draw()
+        if offer is None:
+            return None
+        value = {"config": offer.config.to_json(), "hyper": dict(offer.proposal.hyper)}
+        return {
+            "id": offer.config.id,
+            "trial": json.dumps(value),  # one string: Tune walks through nested dictionaries
+            "cpus": self._share.cpus,
+            "gpus": self._share.gpus,
+        }
+
+
+class _Desk(Callback):  # type: ignore[misc]
+    """Carries Tune's news to the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process is at work on a trial."""
+        id_ = trial.config["id"]
+        actor = trial.temporary_state.ray_actor
+        self._desk.actors[id_] = actor._actor_id.hex() if actor is not None else ""
+        self._desk.started(id_)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A slice of work is done, or the trial is; the record leaves Tune's own state here."""
+        id_ = trial.config["id"]
+        if log := result.pop("log", ""):
+            self._desk.log(log)
+        if text := result.pop("record", ""):
+            self._desk.take_json(text)
+        else:
+            self._desk.progressed(id_, result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process died; Tune starts the trial again and it goes on from its checkpoint."""
+        self._desk.emit("note", "a worker died; its trial goes on", trial.config["id"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died once too often."""
+        try:
+            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = ""
+        self._desk.log(f"{trial.config['id']}: {text}")
+        self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Desk:
+        return self
+
+
+class _StopNow(Stopper):  # type: ignore[misc]
+    """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the whole run is to stop."""
+        return self._desk.stop_now or self._desk.fault is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _StopNow:
+        return self
+
+
+def _trial_name(trial: Any) -> str:
+    return str(trial.config["id"])
+
+
+def _cause(text: str) -> str:
+    """The telling line of the text that Tune keeps about a failed trial."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Failure #")]
+    died = [line for line in lines if "died" in line or "Error" in line]
+    return (died or lines or ["no reason was given"])[-1][:300]
+
+
+def _blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Why Tune broke down, and which trials did it, read off the chain of exceptions."""
+    chain: list[BaseException] = []
+    while error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__ or error
+    for link in chain:
+        if isinstance(link, ray.exceptions.OutOfMemoryError):
+            text = str(link)
+            ids = {id_ for id_, actor in actors.items() if actor and actor in text}
+            return "killed for memory", ids
+    return sentence(chain[0]), set()

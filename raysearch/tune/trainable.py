@@ -1,0 +1,206 @@
+"""One trial under the names Ray Tune knows: a class trainable that never raises.
+
+A trainable that raises costs its actor, and the next trial pays a new process (seconds); whatever
+goes wrong here is caught and becomes a FAILED or INFEASIBLE record with a one-line reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ray import tune
+from ray.tune import PlacementGroupFactory
+
+from raysearch.errors import Infeasible, RaysearchError
+from raysearch.plan.config import TrialConfig
+from raysearch.record import TrialRecord
+from raysearch.tune.world import Kit, Trial
+
+SAVE_SHARE = 0.05
+"""Checkpoints may take at most this part of a trial's time."""
+
+
+class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+    """Runs trials one after the other in one process; `bound` gives it what all trials share."""
+
+    kit: ClassVar[Kit]
+    place: ClassVar[Any]
+    phase: ClassVar[str]
+    checkpoints: ClassVar[Path]
+    save_every: ClassVar[float]
+    """Seconds of work between two checkpoints [s]."""
+    slice_seconds: ClassVar[float] = 1.0
+
+    _trial: Trial | None = None
+    _ended = False
+    _saved_at = 0.0
+    _save_cost = 0.0
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """The fixed share of one trial; Tune asks before it starts an actor."""
+        share = {"CPU": config["cpus"]}
+        if config["gpus"]:
+            share["GPU"] = config["gpus"]
+        return PlacementGroupFactory([share])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take a trial's configuration; nothing is opened yet, because nothing here may raise."""
+        value = json.loads(config["trial"])
+        self._config = TrialConfig.from_json(value["config"])
+        self._hyper = value["hyper"]
+        self._home = self.checkpoints / self._config.id
+        self._ended = False
+        self._saved_at = time.monotonic()
+        self._save_cost = 0.0
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial, in the same process."""
+        self._leave()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Work for about a second; the last result carries the record."""
+        log = ""
+        try:
+            if self._trial is None:
+                log = self._open()
+            assert self._trial is not None
+            if self._trial.step(self.slice_seconds):
+                log += self._save_when_due()
+                return {**self._trial.progress(), "done": False, "log": log}
+            text = _text(self._trial.record())
+        except Infeasible as e:
+            text = self._failed("INFEASIBLE", str(e))
+        except RaysearchError as e:
+            text = self._failed("FAILED", str(e))
+        except (Exception, SystemExit) as e:  # the trial's whole world may be broken: say so, live
+            log += traceback.format_exc()
+            text = self._failed("FAILED", sentence(e))
+        self._ended = True
+        self._leave()
+        return {"done": True, "record": text, "log": log}
+
+    def _failed(self, status: str, error: str) -> str:
+        return _text(
+            self.kit.failed(self._config, self.place, self.phase, status, error, self._hyper)
+        )
+
+    def _open(self) -> str:
+        """Open the trial, from its checkpoint where there is one; returns what there is to log."""
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(self.place.threads)
+        self._trial = self.kit.open(self._config, self.place, self.phase)
+        found = newest(self._home)
+        if found is None:
+            return ""
+        try:
+            self._trial.load(found)
+            return f"{self._config.id}: goes on from {found.name}\n"
+        except Exception:  # a checkpoint cut short by a power loss: start over rather than fail
+            self._trial.close()
+            self._trial = self.kit.open(self._config, self.place, self.phase)
+            return f"{self._config.id}: checkpoint unreadable, starts over\n" + (
+                traceback.format_exc()
+            )
+
+    def _save_when_due(self) -> str:
+        """Write a checkpoint every `save_every` seconds, less often where writing is slow."""
+        waited = time.monotonic() - self._saved_at
+        if waited < max(self.save_every, self._save_cost / SAVE_SHARE):
+            return ""
+        return self._save()
+
+    def _save(self) -> str:
+        """Write a checkpoint beside the last one, then drop the last one."""
+        assert self._trial is not None
+        start = time.monotonic()
+        last = newest(self._home)
+        number = 0 if last is None else int(last.name) + 1
+        draft = self._home / f"draft-{os.getpid()}"
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            self._trial.save(draft)
+            draft.rename(self._home / f"{number:06d}")  # a reader sees a whole folder or none
+            if last is not None:
+                shutil.rmtree(last, ignore_errors=True)
+            return ""
+        except Exception:  # a full disk costs the checkpoint, not the trial
+            shutil.rmtree(draft, ignore_errors=True)
+            return f"{self._config.id}: checkpoint not written\n{traceback.format_exc()}"
+        finally:
+            self._saved_at = time.monotonic()
+            self._save_cost = self._saved_at - start
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Tune's own checkpoint, should a scheduler pause the trial."""
+        if self._trial is not None:
+            self._trial.save(Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from Tune's own checkpoint."""
+        folder = Path(checkpoint)
+        if any(p for p in folder.iterdir() if not p.name.startswith(".")):
+            self._trial = self.kit.open(self._config, self.place, self.phase)
+            self._trial.load(folder)
+
+    def cleanup(self) -> None:
+        """Tune stops the actor: an unfinished trial keeps a checkpoint and can be taken up again."""
+        if self._trial is not None and not self._ended:
+            self._save()
+        self._leave()
+
+    def _leave(self) -> None:
+        trial, self._trial = self._trial, None
+        if trial is not None:
+            try:
+                trial.close()
+            except Exception:  # closing is a courtesy; the record is what counts
+                traceback.print_exc(file=sys.stderr)
+
+
+def bound(
+    kit: Kit, place: Any, phase: str, checkpoints: Path, save_every: float
+) -> type[TrialTrainable]:
+    """The trainable of one study: a subclass that carries what all its trials share."""
+    shared = {
+        "kit": kit,
+        "place": place,
+        "phase": phase,
+        "checkpoints": checkpoints,
+        "save_every": save_every,
+    }
+    return type("Trial", (TrialTrainable,), shared)
+
+
+def newest(home: Path) -> Path | None:
+    """The latest whole checkpoint of a trial."""
+    if not home.is_dir():
+        return None
+    return max((p for p in home.iterdir() if p.name.isdigit()), key=lambda p: p.name, default=None)
+
+
+def sentence(error: BaseException) -> str:
+    """An exception as one line: its type and the first line of its message.
+
+    >>> sentence(ValueError("too long\\nsecond line"))
+    'ValueError: too long'
+    """
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    name = type(error).__name__
+    return f"{name}: {first}"[:500] if first else name
+
+
+def _text(record: TrialRecord) -> str:
+    # A NaN in a record is refused here, where it still can become a FAILED record.
+    return json.dumps(record.to_json(), allow_nan=False)

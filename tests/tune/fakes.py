@@ -1,0 +1,218 @@
+"""A world without models: configurations, prices and trials that sleep, fail or die on demand."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from raysearch.errors import Infeasible
+from raysearch.ledger import Charge
+from raysearch.plan.config import DataBudget, TrialConfig
+from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
+from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
+from raysearch.tune.world import Kit
+
+
+@dataclass(frozen=True, slots=True)
+class FakePlace:
+    diary: str = ""
+    """File each trial writes a line to when it begins, works and ends."""
+    seconds: float = 0.0
+    """How long a trial works."""
+    threads: int = 1
+    concurrency: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class FakePrice:
+    flops: float
+    labels: float
+    seconds: float
+
+
+SIZES = {"tiny": 1.0, "small": 10.0, "base": 100.0}
+
+
+def space(labels: tuple[int, ...] = (32, 100), **methods: Mapping[str, Domain]) -> SearchSpace:
+    """Methods by name with their knobs; by default a cheap one and a dear one."""
+    given = methods or {
+        "lookup": {"k": Domain("randint", low=1, high=50)},
+        "finetune": {
+            "learning_rate": Domain("loguniform", low=1e-5, high=1e-2),
+            "wish": Domain("choice", options=("fine",)),
+        },
+    }
+    first: dict[str, Any] = {"k": 5, "learning_rate": 1e-3, "wish": "fine"}
+    return SearchSpace(
+        {
+            m: MethodSpace(
+                m,
+                knobs,
+                {k: first[k] if k in first and d.holds(first[k]) else _low(d) for k, d in knobs.items()},
+            )
+            for m, knobs in given.items()
+        },
+        {m: tuple(SIZES) for m in given},
+        labels,
+    )
+
+
+def _low(domain: Domain) -> Any:
+    return domain.options[0] if domain.kind == "choice" else domain.low
+
+
+@dataclass
+class FakeWorld:
+    space: SearchSpace
+    place: FakePlace = field(default_factory=FakePlace)
+    kept: list[set[str]] = field(default_factory=list)
+
+    def configure(self, proposal: Proposal) -> TrialConfig:
+        if proposal.hyper.get("wish") == "unfit":
+            raise Infeasible("does not fit")
+        return TrialConfig(
+            "fake",
+            "digest",
+            proposal.method,
+            proposal.rung,
+            DataBudget(proposal.labels, proposal.labels),
+            hyper=proposal.hyper,
+        )
+
+    def price(self, config: TrialConfig) -> FakePrice:
+        return FakePrice(cost(config), config.data.train, 1.0)
+
+    def keep(self, ids: Set[str]) -> None:
+        self.kept.append(set(ids))
+
+
+def cost(config: TrialConfig) -> float:
+    dear = 1.0 if config.method == "lookup" else 50.0
+    return 1e6 * dear * SIZES[config.rung] * config.data.train
+
+
+def quality(config: TrialConfig) -> float:
+    """Larger models, more labels and a learning rate near 1e-3 are better."""
+    rate = float(config.hyper.get("learning_rate", 3e-5))
+    knob = 1.0 - abs(math.log10(rate) + 3) / 4
+    return 0.5 + 0.1 * knob + 0.05 * math.log10(SIZES[config.rung] * config.data.train)
+
+
+class FakeTrial:
+    """Behaves as its `wish` knob says."""
+
+    def __init__(self, config: TrialConfig, place: FakePlace, phase: str) -> None:
+        self.config, self.place, self.phase = config, place, phase
+        self.steps = 0
+        self.wish = str(config.hyper.get("wish", "fine"))
+        self._note("open")
+        if self.wish == "unfit_late":
+            raise Infeasible("does not fit this device")
+
+    def _note(self, what: str) -> None:
+        if self.place.diary:
+            line = {"id": self.config.id, "what": what, "pid": os.getpid(), "at": time.time()}
+            with open(self.place.diary, "a", encoding="utf-8") as f:
+                f.write(json.dumps({**line, "step": self.steps}) + "\n")
+
+    def step(self, seconds: float = 1.0) -> bool:
+        match self.wish:
+            case "raise":
+                raise ValueError("a wish came true\nsecond line")
+            case "memory":
+                raise MemoryError
+            case "exit":
+                raise SystemExit(3)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "die_once":
+                if self.steps == 0:
+                    self._note("die")
+                    marker = Path(self.place.diary).with_suffix(f".{self.config.id}")
+                    if not marker.exists():
+                        marker.touch()
+                        os.kill(os.getpid(), signal.SIGKILL)
+        if self.place.seconds:
+            time.sleep(min(0.1, self.place.seconds))
+        self.steps += 1
+        return self.steps * 0.1 < self.place.seconds
+
+    def progress(self) -> dict[str, float]:
+        return {"step": float(self.steps), "score": 0.5}
+
+    def save(self, folder: Path) -> None:
+        (folder / "state.json").write_text(json.dumps({"steps": self.steps}))
+        self._note("save")
+
+    def load(self, folder: Path) -> None:
+        self.steps = int(json.loads((folder / "state.json").read_text())["steps"])
+        self._note("load")
+
+    def record(self) -> TrialRecord:
+        self._note("done")
+        score = quality(self.config)
+        if self.wish == "nan":
+            return failed(self.config, self.place, self.phase, "FAILED", "loss is NaN", {})
+        if self.wish == "nan_score":
+            score = math.nan
+        point = OperatingPoint(
+            point_id([self.config.id], self.steps, {}),
+            self.steps,
+            scores={"validation": {"accuracy": score}},
+            rows={"validation": self.config.data.validation},
+            infer_flops=1e3 * SIZES[self.config.rung],
+        )
+        return TrialRecord(
+            self.config.id,
+            self.config,
+            "DONE",
+            hyper=self.config.hyper,
+            phase=self.phase,
+            step=self.steps,
+            points=(point,),
+            bill=(Charge("train", "own", flops=int(cost(self.config)), seconds=0.5),),
+            labels_used=self.config.data.train,
+            score="accuracy",
+            made_by={"device": "cpu"},
+        )
+
+    def close(self) -> None:
+        self._note("close")
+
+
+def failed(
+    config: TrialConfig,
+    place: FakePlace,
+    phase: str,
+    status: str,
+    error: str,
+    hyper: Mapping[str, Any],
+) -> TrialRecord:
+    return TrialRecord(
+        config.id, config, status, hyper=hyper or config.hyper, phase=phase, error=error,
+        score="accuracy",
+    )
+
+
+def score(
+    config: TrialConfig, place: FakePlace, point: OperatingPoint, split: str
+) -> dict[str, Any]:
+    return score_event(config.id, point.point_id, split, 100, {"accuracy": quality(config) - 0.01})
+
+
+KIT = Kit(FakeTrial, failed, score)
+
+
+def diary(path: Path) -> list[dict[str, Any]]:
+    """What the trials noted, in order."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
