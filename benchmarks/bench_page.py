@@ -23,10 +23,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from raysearch.analysis import Run, to_table  # noqa: E402
-from raysearch.panels import write_pages  # noqa: E402
-from raysearch.panels.points import collect  # noqa: E402
-from tests.synthetic import records  # noqa: E402
+from raysearch.analysis import Run, to_table
+from raysearch.panels import write_pages
+from raysearch.panels.points import collect
+from tests.synthetic import records
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = (
@@ -52,8 +52,10 @@ def run_of(points: int) -> Run:
                 p,
                 scores={
                     **p.scores,
-                    "test": {"accuracy": float(rng.binomial(872, p.scores["validation"]["accuracy"]))
-                             / 872},
+                    "test": {
+                        "accuracy": float(rng.binomial(872, p.scores["validation"]["accuracy"]))
+                        / 872
+                    },
                 },
                 rows={**p.rows, "test": 872},
                 infer_flops=float(p.infer_flops or 1.0) * float(10 ** rng.normal(0, 0.2)),

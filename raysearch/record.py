@@ -176,13 +176,21 @@ class RecordWriter:
 
 
 def _drop_torn_tail(path: Path) -> None:
-    """Cut off a last line without its newline."""
+    """Cut off a last line that was torn; a whole one that lacks only its newline gets it."""
     if not path.exists():
         return
     data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
+    if not data or data.endswith(b"\n"):
+        return
+    start = data.rfind(b"\n") + 1
+    try:
+        json.loads(data[start:])
+    except ValueError:
         with path.open("r+b") as f:
-            f.truncate(data.rfind(b"\n") + 1)
+            f.truncate(start)
+    else:
+        with path.open("ab") as f:
+            f.write(b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +247,7 @@ def read_records(path: Path) -> Records:
                 raise RecordError(
                     f"{path}: line {number} has event {event['event']!r}. Known: {', '.join(EVENTS)}"
                 )
-        except (KeyError, TypeError) as e:
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise RecordError(f"{path}: line {number} is not a whole event: {e}") from e
     merged = tuple(_merge(r, extras) for r in trials.values())
     return Records(merged, tuple(skipped))

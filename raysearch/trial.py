@@ -241,6 +241,8 @@ class TrialRun:
                 "trial.id": self.config.id,
                 "trial.steps": self._steps,
                 "trial.built": self._learner is not None,
+                "trial.done": self._done,
+                "trial.points": [p.to_json() for p in self._points],
                 "trial.ledger": self.ledger.to_json(),
             },
         )
@@ -256,7 +258,8 @@ class TrialRun:
         self._learner.restore(
             {k.removeprefix("learner."): v for k, v in state.items() if k.startswith("learner.")}
         )
-        self._steps = int(state["trial.steps"])
+        self._steps, self._done = int(state["trial.steps"]), bool(state["trial.done"])
+        self._points = tuple(OperatingPoint(**p) for p in state["trial.points"])
         self.ledger = Ledger.from_json(state["trial.ledger"])
 
     def restore_weights(self) -> bool:

@@ -208,6 +208,13 @@ class World:
         labels = config.data.train + config.data.validation
         return Price(sum(parts.values()), labels, self._seconds(rung, parts, shape))
 
+    def test_seconds(self, config: TrialConfig) -> float:
+        """Predicted seconds to score a trial's point on the whole test split [s]."""
+        method, rung = find_method(config.method), find_rung(config.rung)
+        shape = self._shape(rung, 1, len(self.data.splits["test"]))
+        parts = method.price(knobs_of(method, {}), shape)
+        return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
+
     def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
         if rung.family == "ngram":
             tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)

@@ -1,9 +1,9 @@
-"""Make the toy ladder again: the vocabulary and three masked language models, from the grammar and one seed.
+"""Make the toy ladder again: vocabulary and three masked language models, from one seed.
 
     python scripts/pretrain_toy.py [--out FOLDER] [--rung NAME ...]
 
-Writes one Hugging Face folder a rung (config.json, model.safetensors in float16, tokenizer.json, tokenizer_config.json,
-vocab.txt).
+Writes one Hugging Face folder a rung (config.json, model.safetensors in float16, tokenizer.json,
+tokenizer_config.json, vocab.txt).
 """
 
 import argparse
@@ -25,8 +25,11 @@ SEED: Final = 20_251
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 ALPHABET: Final = tuple("abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'\"()-/&%$")
 WHOLE_WORDS: Final = 560
-"""How many words, the most frequent first, are tokens of their own; rarer ones are spelt in pieces."""
+"""How many words, the most frequent first, are tokens of their own; rarer ones are spelt in
+pieces."""
 VOCABULARY: Final = 1_200
+VOCABULARY_TEXTS: Final = 60_000
+"""How many texts the words are counted in."""
 MAX_POSITIONS: Final = 128
 MASKED: Final = 0.15
 """Share of the tokens that are asked for."""
@@ -51,24 +54,30 @@ class Recipe:
     primer: float = 0.15
     """Share of the steps that read outbursts and are asked for the last word only.
 
-    Which words are kind is found there: it takes 200 steps, and is not found in 800 steps where a fifth of all tokens is
-    asked for (measured on toy-mini)."""
+    Which words are kind is found there: it takes 200 steps, and is not found in 800 steps where a
+    fifth of all tokens is asked for (measured on toy-mini)."""
     warmup: float = 0.08
     """Share of the steps over which the rate rises; it then falls linearly to zero."""
 
 
 RECIPES: Final = {
-    "toy-tiny": Recipe(hidden=32, layers=1, heads=2, steps=4_000, peak=4e-3),
-    "toy-mini": Recipe(hidden=64, layers=2, heads=4, steps=3_000, peak=3e-3),
-    "toy-small": Recipe(hidden=96, layers=4, heads=4, steps=2_500, peak=1.5e-3),
+    "toy-tiny": Recipe(hidden=32, layers=1, heads=2, steps=2_000, peak=4e-3),
+    "toy-mini": Recipe(hidden=64, layers=2, heads=4, steps=2_000, peak=3e-3),
+    "toy-small": Recipe(hidden=96, layers=4, heads=4, steps=3_000, peak=1.5e-3, primer=0.1),
 }
+
+
+def texts_read(recipe: Recipe) -> int:
+    """How many texts a rung reads; none is read twice."""
+    return recipe.steps * recipe.batch
 
 
 def vocabulary(texts: Sequence[str]) -> list[str]:
     """The WordPiece tokens of the toy world, in the order of their ids.
 
-    Special tokens, single characters, the most frequent words, then the pieces that would shorten the remaining words
-    most. The trainer of `tokenizers` breaks ties by the order of a hash map, so this one counts for itself.
+    Special tokens, single characters, the most frequent words, then the pieces that would shorten
+    the remaining words most. The trainer of `tokenizers` breaks ties by the order of a hash map, so
+    this one counts for itself.
     """
     words = Counter(word for text in texts for word in normalise(text).split())
     ranked = sorted(words, key=lambda word: (-words[word], word))
@@ -101,14 +110,15 @@ def batches(
     rng: np.random.Generator,
     rates: tuple[float, float],
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Endless (ids, attention mask, targets), each (texts, tokens); the target of what is not asked is -100.
+    """Yield (ids, attention mask, targets) without end, each (texts, tokens).
 
-    The rates say how often any token, and how often the last word before the full stop, is asked for.
+    The target of what is not asked for is -100. The rates say how often any
+    token, and how often the last word before the full stop, is asked for.
     """
     mask = SPECIAL.index("[MASK]")
     while True:
         order = rng.permutation(len(lines))
-        # Texts of like length together, so that little is padded; the batches then come in random order.
+        # Texts of like length together, so that little is padded; then batches in random order.
         span = recipe.batch * 32
         chunks = []
         for start in range(0, len(order) - span + 1, span):
@@ -151,8 +161,8 @@ def pretrain(
             type_vocab_size=2,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
-            # The usual 0.02 belongs to a width of 768; here it would mute attention for thousands of steps.
-            initializer_range=recipe.hidden**-0.5,
+            # The usual 0.02 belongs to a width of 768.
+            initializer_range=0.5 * recipe.hidden**-0.5,
         )
     )
     model.train()
@@ -201,7 +211,7 @@ def save(model: BertForMaskedLM, tokens: list[str], name: str, folder: Path) -> 
     wordpiece(tokens).save_pretrained(folder)
     model.config.architectures = ["BertForMaskedLM"]
     model.half().save_pretrained(folder)
-    model.float()
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def main() -> None:
@@ -211,16 +221,18 @@ def main() -> None:
     parser.add_argument("--rung", nargs="+", choices=toy.RUNGS, default=toy.RUNGS)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    longest = max(RECIPES[name].steps * RECIPES[name].batch for name in chosen.rung)
-    texts = toy.pretraining_texts(max(60_000, longest), seed=SEED)
-    tokens = vocabulary(texts[:60_000])
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    lines: list[list[int]] = wordpiece(tokens)(texts)["input_ids"]
-    primer: list[list[int]] = wordpiece(tokens)(
-        toy.pretraining_texts(longest // 3, seed=SEED + 1, outbursts=1.0, verdict=1.0)
-    )["input_ids"]
+    # Each rung reads a prefix of the same texts: it comes out the same alone and with the others.
+    longest = max(VOCABULARY_TEXTS, *(texts_read(RECIPES[name]) for name in chosen.rung))
+    texts = toy.pretraining_texts(longest, seed=SEED)
+    tokens = vocabulary(texts[:VOCABULARY_TEXTS])
+    tokenizer = wordpiece(tokens)
     for name in chosen.rung:
-        save(pretrain(name, primer, lines, tokens), tokens, name, chosen.out / name)
+        size = texts_read(RECIPES[name])
+        outbursts = toy.pretraining_texts(size // 4, seed=SEED + 1, outbursts=1.0, verdict=1.0)
+        primer: list[list[int]] = tokenizer(outbursts)["input_ids"]
+        lines: list[list[int]] = tokenizer(texts[:size])["input_ids"]
+        model = pretrain(name, primer, lines, tokens)
+        save(model, tokens, name, chosen.out / name)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ class Store:
         folder = self.root / kind
         if not folder.is_dir():
             return []
-        return sorted(p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
+        found = (p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
+        return sorted(name for name in found if not name.startswith("."))  # drafts are no entries
 
     def keep_only(self, kind: str, keys: Iterable[str]) -> None:
         """Drop every entry of a kind whose key is not listed."""

@@ -186,9 +186,8 @@ class Loop:
             for i, (live, master) in enumerate(zip(self._live, self._masters, strict=True)):
                 master.copy_(state[f"master.{i}"])
                 live.copy_(master)
-            for i, words in enumerate(self._words):
-                rows = state[f"rows.{i}.rows"].to(words.weight.device)
-                words.weight[rows] = state[f"rows.{i}.weight"].to(words.weight.device)
+            for i, lazy in enumerate(self._rows):
+                lazy.load_weights({k: state[f"rows.{i}.{k}"] for k in ("rows", "weight")})
 
     def state(self) -> State:
         """Step count and weights and, while the schedule lasts, the optimiser's moments."""
@@ -241,6 +240,8 @@ class LazyAdam:
         self._m: Tensor | None = None
         self._v: Tensor | None = None
         self._count: Tensor | None = None
+        self._moved = torch.empty(0, dtype=torch.int64)
+        """Rows that weights from elsewhere have moved (n,)."""
 
     def gather(self) -> tuple[Tensor, ...]:
         """(rows, gradient) of all forwards since the last update, or (empty,) without any."""
@@ -278,8 +279,15 @@ class LazyAdam:
 
     def _touched(self) -> Tensor:
         if self._count is None:
-            return torch.empty(0, dtype=torch.int64)
-        return self._count[:, 0].nonzero()[:, 0]
+            return self._moved
+        rows = self._count[:, 0].nonzero()[:, 0]
+        return rows if not len(self._moved) else torch.cat([rows, self._moved]).unique()
+
+    def load_weights(self, state: State) -> None:
+        """Put `weights()` back; the rows count as touched from now on."""
+        rows = state["rows"].to(self._words.weight.device)
+        self._words.weight[rows] = state["weight"].to(self._words.weight.device)
+        self._moved = torch.cat([rows, self._moved.to(rows.device)]).unique()
 
     def weights(self) -> State:
         """The touched rows and what they hold now."""

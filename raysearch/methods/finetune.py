@@ -69,7 +69,7 @@ class FineTune:
         self._best_loss, self._waited, self._stopped = float("inf"), 0, False
 
     def step(self) -> bool:
-        """One update; with patience also the validation at the end of an epoch."""
+        """One update; with patience also the validation at the end of an epoch and of all."""
         epoch, place = divmod(self._loop.steps, self._per_epoch)
         if epoch != self._epoch:
             lengths = self._train.lengths
@@ -84,7 +84,7 @@ class FineTune:
         self._ctx.ledger.charge(
             "train", flops=flops.TRAIN_FACTOR * rows * forward, tokens=batch.tokens, texts=rows
         )
-        if self._knobs.patience and place + 1 == self._per_epoch:
+        if self._knobs.patience and (place + 1 == self._per_epoch or self._loop.finished):
             self._look()
         return not (self._loop.finished or self._stopped)
 

@@ -1,4 +1,4 @@
-"""Best validation score so far against search FLOPs spent, per method: A against B at equal tuning."""
+"""Best validation score so far against search FLOPs spent: methods held at equal tuning."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def courses(title: str, methods: tuple[str, ...], curves: tuple[Curve, ...]) -> 
     out = style.figure(
         xaxis=style.log_axis("search compute spent [FLOP]"),
         annotations=[style.top_title(title)],
-        legend={"y": -0.2, "yanchor": "top"},
+        legend=style.BELOW,
     )
     for curve in curves:
         mark = marks.get(curve.name)

@@ -62,7 +62,7 @@ def draw(info: Info) -> go.Figure:
         xaxis=style.log_axis(info.cost),
         annotations=[style.top_title(f"{info.score} on test")],
         meta={"caption": info.caption},
-        legend={"y": -0.2, "yanchor": "top"},
+        legend=style.BELOW,
     )
     n = max(1, len(info.lines) - 1)
     shapes = list(style.SHAPES)

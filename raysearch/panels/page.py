@@ -36,6 +36,7 @@ POLICY = (
     "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses any request of a page but for the plotly beside it."""
+HERE = ' aria-current="page"'
 BASIC = "plotly-basic.min.js"
 """The first page's bundle, a quarter of the whole: the whole takes 1.9 s to load on two cores."""
 WHOLE = "plotly.min.js"
@@ -84,7 +85,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points) -> bytes:
     nav = "".join(
-        f'<a href="{escape(p.file)}"{" aria-current=page" if p == page else ""}>{escape(p.title)}</a>'
+        f'<a href="{escape(p.file)}"{HERE if p == page else ""}>{escape(p.title)}</a>'
         for p in pages
     )
     slots = {

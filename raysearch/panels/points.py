@@ -135,7 +135,9 @@ def collect(run: Run) -> Points:
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
     inherited = bool((costs["train_flops_full"] != costs["train_flops"]).any())
     study = run.study
-    majority = (study.get("baselines") or {}).get("majority", (study.get("reference") or {}).get("score"))
+    majority = (study.get("baselines") or {}).get(
+        "majority", (study.get("reference") or {}).get("score")
+    )
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
         score=score,

@@ -25,6 +25,8 @@ SHAPES = {
 GREY = "#8a9099"
 LINES = ("solid", "dash", "dot", "dashdot")
 FONT = "Inter, 'Segoe UI', system-ui, -apple-system, 'Helvetica Neue', Arial, sans-serif"
+BELOW = {"yref": "container", "y": 0, "yanchor": "bottom"}
+"""A legend under the axis title, however many lines it takes."""
 GL_ABOVE = 2000
 """More points than this are drawn by WebGL in figures of their own."""
 
@@ -80,7 +82,13 @@ def figure(**layout: Any) -> go.Figure:
         "height": 420,
         "hovermode": "closest",
         "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": {"text": ""}},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "title": {"text": ""},
+        },
         "xaxis": {**axis, "showgrid": False, "showline": True},
         "yaxis": {**axis, "showline": False, "ticks": ""},
     }

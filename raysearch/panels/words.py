@@ -25,7 +25,8 @@ WORDS: dict[str, str] = {
     "tie": "Cheaper tie: **{name}**, {change}{ends}, {noun} {ratio}× lower.",
     "top": "Highest on validation is **{name}**, {change}{ends}, {noun} {ratio}× higher: "
     "not worth it on this evidence.",
-    "no_tie": "None of the {count} cheaper choices ties with it: all are lower than chance explains.",
+    "no_tie": "None of the {count} cheaper choices ties with it: all are lower than chance "
+    "explains.",
     "no_tie_one": "The one cheaper choice is lower than chance explains.",
     "cheapest": "Nothing cheaper was scored within these limits.",
     "more": "With up to {b} labels instead of {a}: {change}{ends}{verdict}.",

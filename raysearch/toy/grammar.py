@@ -1,11 +1,12 @@
 """A seeded generative grammar of sentiment: reviews whose label is a matter of composition.
 
-A text is built of clauses, and a clause has a score: the polarity of its sentiment word, scaled by intensity words, turned by
-negation and by what was only wished or feared. Clauses join into a review: "and" adds them up, a contrast ("but",
-"although", "despite") weighs the main clause, and what others think ("the critics hated it") or what was said of a rival
-weighs nothing. The label is the sign of the sum; a fixed share of labels is noise, so that no model can be perfect.
-Bags of n-grams see the words but not who said them of what, and sentiment words have a Zipf tail, so that more labels
-go on teaching.
+A text is built of clauses, and a clause has a score: the polarity of its sentiment word, scaled by
+intensity words, turned by negation and by what was only wished or feared. Clauses join into a
+review: "and" adds them up, a contrast ("but", "although", "despite") weighs the main clause, and
+what others think ("the critics hated it") or what was said of a rival weighs nothing. The label is
+the sign of the sum; a fixed share of labels is noise, so that no model can be perfect. Bags of
+n-grams see the words but not who said them of what, and sentiment words have a Zipf tail, so that
+more labels go on teaching.
 """
 
 import math
@@ -42,14 +43,16 @@ WORDS: Final[Mapping[int, tuple[str, ...]]] = {
     2: ("terrible", "great"),
     3: ("terrible", "okay", "great"),
 }
-"""Label words by number of classes, in the order of the labels; each is one token of the toy vocabulary."""
+"""Label words by number of classes, in the order of the labels; each is one token of the toy
+vocabulary."""
 SPLITS: Final[Mapping[SplitName, int]] = {
     "test": 2_000,
     "validation": 1_000,
     "train": 4_000,
     "unlabelled": 20_000,
 }
-"""Number of texts of each split, in the order in which duplicates are given away (the first keeps the text)."""
+"""Number of texts of each split, in the order in which duplicates are given away (the first keeps
+the text)."""
 LABEL_NOISE: Final = 0.035
 """Share of texts whose label is replaced by another one."""
 UNLABELLED: Final = -1
@@ -66,7 +69,7 @@ _NEUTRAL_BAND: Final = 0.25
 
 
 class _Dice:
-    """Draws from one generator in blocks, because a scalar draw from NumPy costs more than a clause."""
+    """Draws from one generator in blocks: a scalar draw from NumPy costs more than a clause."""
 
     __slots__ = ("_block", "_next", "_rng")
 
@@ -126,7 +129,7 @@ def _strong(dice: _Dice, sign: int) -> str:
 
 
 def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
-    """An adjective phrase for a noun and its score: a plain sentiment word, or one whose polarity hangs on the noun."""
+    """An adjective phrase and its score; the polarity of some adjectives hangs on the noun."""
     word = _adjective(dice, sign)
     if dice.chance(0.3):
         side = 0 if sign > 0 else 1
@@ -456,8 +459,9 @@ def pretraining_texts(
 ) -> list[str]:
     """Draw n texts for a masked language model.
 
-    They are reviews of every kind and simple outbursts, most of them summed up ("... it was great ."), so that a reader can
-    find out by itself which words are kind and that the last sentence follows the rest.
+    They are reviews of every kind and simple outbursts, most of them summed up ("... it was great
+    ."), so that a reader can find out by itself which words are kind and that the last sentence
+    follows the rest.
 
     Args:
         n: number of texts.

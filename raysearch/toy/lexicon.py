@@ -1,7 +1,7 @@
 """The words of the toy world: sentiment words by rank, topics, and the frames around them.
 
-Every list is ordered by how often its words are used (the first most): the grammar draws with a Zipf tail, so that the
-order is part of the world and a changed order changes every text.
+Every list is ordered by how often its words are used (the first most): the grammar draws with a
+Zipf tail, so that the order is part of the world and a changed order changes every text.
 """
 
 from dataclasses import dataclass
@@ -38,36 +38,37 @@ class Topic:
 
 
 POSITIVE: Final = tuple(
-    """great good excellent lovely amazing wonderful nice superb fantastic perfect brilliant charming
-    delightful beautiful impressive pleasant outstanding enjoyable clever solid splendid terrific
-    marvelous elegant refreshing satisfying fabulous gorgeous remarkable polished reliable stunning
-    graceful touching generous magnificent thoughtful memorable engaging inspired inviting stellar
-    exquisite captivating flawless radiant vivid masterful witty uplifting comfortable sublime
-    immaculate heartfelt glorious dazzling admirable soothing tasteful crisp endearing joyful
-    luminous ingenious lively rewarding compelling riveting sturdy exceptional phenomenal tidy
-    delicate harmonious cheerful enchanting praiseworthy faultless spirited gratifying adorable
-    spotless sparkling majestic poetic breathtaking gripping laudable effortless sumptuous serene
-    commendable vibrant wholesome fetching heavenly stylish robust nimble genial winning dependable
-    exhilarating intuitive divine dignified fluent lucid mesmerizing peerless seamless sensible
-    accomplished welcoming invigorating poised blissful exemplary snug luxurious mellow astute
-    bewitching scrumptious deft resplendent sprightly dandy matchless ravishing tremendous ideal
-    velvety unrivaled meticulous buoyant cordial convivial sterling topnotch idyllic""".split()
+    """great good excellent lovely amazing wonderful nice superb fantastic perfect brilliant
+    charming delightful beautiful impressive pleasant outstanding enjoyable clever solid
+    splendid terrific marvelous elegant refreshing satisfying fabulous gorgeous remarkable
+    polished reliable stunning graceful touching generous magnificent thoughtful memorable
+    engaging inspired inviting stellar exquisite captivating flawless radiant vivid masterful
+    witty uplifting comfortable sublime immaculate heartfelt glorious dazzling admirable
+    soothing tasteful crisp endearing joyful luminous ingenious lively rewarding compelling
+    riveting sturdy exceptional phenomenal tidy delicate harmonious cheerful enchanting
+    praiseworthy faultless spirited gratifying adorable spotless sparkling majestic poetic
+    breathtaking gripping laudable effortless sumptuous serene commendable vibrant wholesome
+    fetching heavenly stylish robust nimble genial winning dependable exhilarating intuitive
+    divine dignified fluent lucid mesmerizing peerless seamless sensible accomplished welcoming
+    invigorating poised blissful exemplary snug luxurious mellow astute bewitching scrumptious
+    deft resplendent sprightly dandy matchless ravishing tremendous ideal velvety unrivaled
+    meticulous buoyant cordial convivial sterling topnotch idyllic""".split()
 )
 NEGATIVE: Final = tuple(
-    """terrible bad awful horrible poor dreadful boring nasty weak disappointing lousy dull ugly mediocre
-    annoying bland pathetic clumsy ghastly tedious painful atrocious sloppy shabby miserable
-    horrendous appalling cheesy unpleasant messy irritating flimsy dire dreary dismal stale
-    disgusting frustrating lifeless useless tiresome shallow hideous grim pointless unreliable
-    abysmal lackluster tacky wretched tasteless insulting forgettable clunky incoherent vile soulless
-    careless greasy offensive monotonous faulty rotten shoddy insipid deplorable depressing filthy
-    tawdry ludicrous repulsive sluggish grating murky uninspired embarrassing inept muddled
-    unbearable sour wooden crude foul amateurish lamentable exasperating gloomy contrived laughable
-    pitiful hollow drab revolting garish cramped vapid woeful grubby inferior obnoxious brittle
-    haphazard stilted unsightly vulgar dingy hopeless joyless trite pretentious rude botched
-    defective dodgy ragged excruciating infuriating sickening uncouth witless unwatchable
-    substandard insufferable jarring ponderous squalid threadbare turgid fiddly dowdy frumpy
-    crummy dismaying humdrum odious leaden mangled putrid rancid slapdash stodgy horrid limp
-    untidy wobbly abhorrent""".split()
+    """terrible bad awful horrible poor dreadful boring nasty weak disappointing lousy dull
+    ugly mediocre annoying bland pathetic clumsy ghastly tedious painful atrocious sloppy
+    shabby miserable horrendous appalling cheesy unpleasant messy irritating flimsy dire dreary
+    dismal stale disgusting frustrating lifeless useless tiresome shallow hideous grim
+    pointless unreliable abysmal lackluster tacky wretched tasteless insulting forgettable
+    clunky incoherent vile soulless careless greasy offensive monotonous faulty rotten shoddy
+    insipid deplorable depressing filthy tawdry ludicrous repulsive sluggish grating murky
+    uninspired embarrassing inept muddled unbearable sour wooden crude foul amateurish
+    lamentable exasperating gloomy contrived laughable pitiful hollow drab revolting garish
+    cramped vapid woeful grubby inferior obnoxious brittle haphazard stilted unsightly vulgar
+    dingy hopeless joyless trite pretentious rude botched defective dodgy ragged excruciating
+    infuriating sickening uncouth witless unwatchable substandard insufferable jarring
+    ponderous squalid threadbare turgid fiddly dowdy frumpy crummy dismaying humdrum odious
+    leaden mangled putrid rancid slapdash stodgy horrid limp untidy wobbly abhorrent""".split()
 )
 NEUTRAL: Final = tuple(
     "okay average fine ordinary passable acceptable standard middling usual".split()
@@ -153,13 +154,15 @@ TOPICS: Final = (
     Topic(
         ("restaurant", "diner", "cafe", "place", "meal", "lunch"),
         tuple(
-            "service soup menu coffee pasta dessert wait bill bread portion beer wine fish salad".split()
+            """service soup menu coffee pasta dessert wait bill bread portion beer wine fish
+            salad""".split()
         ),
     ),
     Topic(
         ("phone", "tablet", "laptop", "gadget", "device", "model"),
         tuple(
-            "battery screen camera price charger speaker design case warranty fan keyboard delivery".split()
+            """battery screen camera price charger speaker design case warranty fan keyboard
+            delivery""".split()
         ),
     ),
     Topic(
@@ -187,15 +190,33 @@ TOPICS: Final = (
 )
 
 CONTEXT: Final = {
-    "long": (("battery", "warranty", "pool", "breakfast", "story"), ("wait", "queue", "delay", "loading", "delivery", "manual")),
-    "short": (("wait", "queue", "delay", "loading", "delivery", "manual"), ("battery", "warranty", "menu", "story", "dessert")),
+    "long": (
+        ("battery", "warranty", "pool", "breakfast", "story"),
+        ("wait", "queue", "delay", "loading", "delivery", "manual"),
+    ),
+    "short": (
+        ("wait", "queue", "delay", "loading", "delivery", "manual"),
+        ("battery", "warranty", "menu", "story", "dessert"),
+    ),
     "loud": (("speaker", "soundtrack", "music"), ("street", "fan", "engine", "lobby", "room")),
-    "quiet": (("street", "fan", "engine", "lobby", "room", "cabin"), ("speaker", "soundtrack", "music", "dialogue")),
+    "quiet": (
+        ("street", "fan", "engine", "lobby", "room", "cabin"),
+        ("speaker", "soundtrack", "music", "dialogue"),
+    ),
     "cold": (("beer", "wine", "salad"), ("soup", "coffee", "shower", "pasta", "room", "staff")),
-    "hot": (("soup", "coffee", "shower", "pasta", "bread"), ("beer", "wine", "charger", "cabin", "case")),
+    "hot": (
+        ("soup", "coffee", "shower", "pasta", "bread"),
+        ("beer", "wine", "charger", "cabin", "case"),
+    ),
     "warm": (("staff", "crew", "lining", "bread", "lobby"), ("beer", "salad", "wine", "battery")),
-    "small": (("bill", "fee", "price", "case", "delay"), ("room", "screen", "portion", "pool", "pocket", "seat")),
-    "large": (("room", "screen", "portion", "pool", "pocket", "seat", "bed"), ("bill", "fee", "delay", "charger")),
+    "small": (
+        ("bill", "fee", "price", "case", "delay"),
+        ("room", "screen", "portion", "pool", "pocket", "seat"),
+    ),
+    "large": (
+        ("room", "screen", "portion", "pool", "pocket", "seat", "bed"),
+        ("bill", "fee", "delay", "charger"),
+    ),
     "high": (("ceiling", "view", "level"), ("price", "fee", "bill")),
     "low": (("price", "fee", "bill"), ("ceiling", "battery", "level")),
     "soft": (("bed", "fabric", "seat", "towel", "lighting"), ("sole", "pasta", "case", "cover")),
@@ -205,17 +226,35 @@ CONTEXT: Final = {
     "dry": (("humor", "wine", "towel"), ("bread", "fish", "prose", "acting", "dessert")),
     "dark": (("beer", "humor", "color"), ("room", "screen", "lobby", "street")),
     "predictable": (("bus", "train", "bill", "control"), ("plot", "ending", "story", "villain")),
-    "surprising": (("plot", "ending", "story", "menu", "villain"), ("bill", "fee", "delay", "train")),
-    "complex": (("plot", "hero", "wine", "villain", "level"), ("menu", "control", "manual", "tutorial", "zip")),
-    "simple": (("menu", "control", "manual", "tutorial", "design"), ("plot", "hero", "villain", "dialogue")),
-    "fast": (("charger", "service", "loading", "delivery", "train"), ("ending", "driver", "pacing")),
-    "slow": (("music", "breakfast", "sunset"), ("service", "charger", "loading", "delivery", "train")),
+    "surprising": (
+        ("plot", "ending", "story", "menu", "villain"),
+        ("bill", "fee", "delay", "train"),
+    ),
+    "complex": (
+        ("plot", "hero", "wine", "villain", "level"),
+        ("menu", "control", "manual", "tutorial", "zip"),
+    ),
+    "simple": (
+        ("menu", "control", "manual", "tutorial", "design"),
+        ("plot", "hero", "villain", "dialogue"),
+    ),
+    "fast": (
+        ("charger", "service", "loading", "delivery", "train"),
+        ("ending", "driver", "pacing"),
+    ),
+    "slow": (
+        ("music", "breakfast", "sunset"),
+        ("service", "charger", "loading", "delivery", "train"),
+    ),
     "sharp": (("screen", "camera", "script", "dialogue"), ("seam", "zip", "belt", "case")),
     "sweet": (("dessert", "hero", "coffee"), ("soup", "pasta", "fish", "salad")),
     "tight": (("script", "control", "seam", "plot"), ("fit", "pocket", "seat", "belt", "cabin")),
     "loose": (("fit", "belt", "lining"), ("seam", "control", "script", "sole", "plot")),
-    "funny": (("script", "dialogue", "acting", "cast", "guide"), ("fish", "soup", "salad", "engine", "fan")),
-}  # fmt: skip
+    "funny": (
+        ("script", "dialogue", "acting", "cast", "guide"),
+        ("fish", "soup", "salad", "engine", "fan"),
+    ),
+}
 """Adjectives without a polarity of their own: (nouns where they praise, nouns where they blame)."""
 
 FILLERS: Final = (

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from raysearch.errors import Infeasible, RaysearchError
+from raysearch.errors import Infeasible, RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import TrialRecord
 from raysearch.tune.world import Kit, Trial
@@ -202,5 +202,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _text(record: TrialRecord) -> str:
-    # A NaN in a record is refused here, where it still can become a FAILED record.
-    return json.dumps(record.to_json(), allow_nan=False)
+    try:
+        return json.dumps(record.to_json(), allow_nan=False)
+    except ValueError as e:  # refused here, where it still can become a FAILED record
+        raise RecordError("a score or cost of the trial is NaN or infinite") from e

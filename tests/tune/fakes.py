@@ -133,13 +133,11 @@ class FakeTrial:
                 raise SystemExit(3)
             case "die":
                 os.kill(os.getpid(), signal.SIGKILL)
-            case "die_once":
-                if self.steps == 0:
-                    self._note("die")
-                    marker = Path(self.place.diary).with_suffix(f".{self.config.id}")
-                    if not marker.exists():
-                        marker.touch()
-                        os.kill(os.getpid(), signal.SIGKILL)
+            case "die_later":
+                marker = Path(f"{self.place.diary}.{self.config.id}")
+                if self.steps == 5 and not marker.exists():
+                    marker.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
         if self.place.seconds:
             time.sleep(min(0.1, self.place.seconds))
         self.steps += 1

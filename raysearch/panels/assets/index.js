@@ -12,18 +12,19 @@ const CLOUD_ABOVE = 2000;
 const setting = { ...DATA.setting };
 let given = answer(P, setting);
 
+const at = (column, i) => (Array.isArray(column) ? column[i] : column.of[column.at[i]]);
+
+// JSON put together from texts that Python wrote, never read here: 1.0 must stay 1.0.
 function configuration(i) {
   const { config, step, knobs } = DATA.choices;
-  const out = {};
-  for (const [key, column] of Object.entries(config)) {
-    const value = Array.isArray(column) ? column[i] : column.of[column.at[i]];
-    if (value !== null) out[key] = value;
-  }
-  return { config: out, step: unpack(step)[i], knobs: unpack(knobs)[i] };
+  const lines = Object.entries(config).map(([key, column]) => [key, at(column, i)])
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => `    ${JSON.stringify(key)}: ${value}`);
+  return `{\n  "config": {\n${lines.join(",\n")}\n  },\n  "step": ${at(step, i)},\n  "knobs": ${at(knobs, i)}\n}\n`;
 }
 
 async function copy(i, button) {
-  const text = JSON.stringify(configuration(i), null, 2) + "\n";
+  const text = configuration(i);
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -61,7 +62,7 @@ function tableRow(i) {
   const role = i === given.choice ? " (choice)" : i === given.tie ? " (cheaper tie)" : "";
   const cell = (label, text) => element("td", { class: "n", "data-label": label }, text);
   return element("tr", i === given.choice ? { class: "chosen" } : {},
-    element("td", {}, shortName(i) + role),
+    element("td", {}, shortName(i), element("span", { class: "role" }, role)),
     cell(P.score, shownAs(P, i).slice(P.score.length + 1)), cell("labels", count(P.labels[i])),
     cell("training", training(P, i, setting.teacher).replace(/^\w+ (in )?/, "")),
     cell("ms a text", ms), element("td", {}, button));

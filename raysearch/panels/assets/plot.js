@@ -208,6 +208,6 @@ function drawCurves() {
   const far = [];
   for (const v of labels) if (!far.length || v / far[far.length - 1] > 1.7) far.push(v);
   layout.xaxis = { ...base.xaxis, tickmode: "array", tickvals: far, ticktext: far.map(count) };
-  layout.legend = { ...base.legend, y: -0.3, font: { size: 11.5 } };
+  layout.legend = { ...base.legend, font: { size: 11.5 } };
   Plotly.react(box, traces, layout, { ...CONFIG, displayModeBar: false });
 }

@@ -11,7 +11,12 @@ function drawFigure(at) {
     box.style.minHeight = "0";
   } else {
     const made = themed(structuredClone(layout));
-    if (box.clientWidth < 560) made.margin = { ...made.margin, l: 46, r: 8 };
+    const coordinates = data.some((trace) => trace.type === "parcoords");
+    if (box.clientWidth < 560 && coordinates) made.width = 900; // the panel scrolls
+    else if (box.clientWidth < 560) {
+      made.margin = { ...made.margin, l: 46, r: 8 };
+      if ((made.legend || {}).yref === "container") made.height += 19 * data.length - 30;
+    }
     const lines = data.map((trace) => (trace.type === "parcoords"
       ? { ...trace, labelfont: { color: ink("--ink") }, tickfont: { color: ink("--soft") }, rangefont: { color: "rgba(0,0,0,0)" } }
       : trace));

@@ -1,0 +1,83 @@
+# Set-up and the daily commands. Everything lives in $(VENV); nothing outside the folder is touched,
+# but for Debian packages where `make` runs as root and one is missing.
+#
+#   make frontier   the main job on the embedded toy task, no network
+#   make test       every test
+#   make check      format, lint, types and the fast tests
+#
+# PYTHON    another interpreter, at least 3.11
+# VENV      another folder for the virtual environment
+# PIP_ARGS  more arguments for pip install, as for an index with torch's CPU build
+# ARGS      more arguments for `raysearch frontier`
+# TESTS     other arguments for pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+ARGS ?=
+TESTS ?= tests raysearch
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
+FAST := not slow and not ray and not browser and not real
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help frontier test check format venv dev system clean
+
+help:
+	@sed -n '4,6s/^#   //p' Makefile
+
+frontier: venv
+	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --yes $(ARGS)
+
+test: dev system
+	$(BIN)/python -m pytest $(TESTS)
+
+check: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -m "$(FAST)" $(TESTS)
+
+format: dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+venv: $(VENV)/.installed
+
+dev: $(VENV)/.installed-dev
+
+# pip first: the one that comes with Python 3.11 tries out versions for minutes.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'raysearch needs Python 3.11 or newer; name one: make PYTHON=python3.12'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory \
+	  system PACKAGES="python$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+	@echo 'installing into $(VENV): torch, ray and what goes with them, a few minutes'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# Debian packages, where one is missing: the browser that the tests of the pages drive.
+PACKAGES ?= chromium
+system:
+	@for p in $(PACKAGES); do \
+	  command -v $$p >/dev/null 2>&1 && continue; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing $$p"; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	      apt-get install -qq -y --no-install-recommends $$p; } >/dev/null \
+	      || echo "could not be installed: $$p"; \
+	  else echo "not here and not installed: $$p (as root: apt-get install $$p)"; fi; \
+	done
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

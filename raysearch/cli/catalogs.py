@@ -1,0 +1,241 @@
+"""The verbs that look before anything is spent: ls, check, doctor."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raysearch.cli import options
+from raysearch.errors import InputError, unknown
+from raysearch.plan import catalog
+
+KINDS = ("tasks", "methods", "models", "spaces", "studies", "objectives")
+
+
+@click.command()
+@click.argument("kind", metavar="|".join(KINDS))
+@click.option("--json", "as_json", is_flag=True, help="A JSON list on standard output.")
+def ls(kind: str, as_json: bool) -> int:
+    r"""List what there is.
+
+    \b
+    raysearch ls tasks
+    """
+    if kind not in KINDS:
+        raise unknown("ls", "kind", kind, KINDS)
+    rows = _rows(kind)
+    if as_json:
+        print(json.dumps(rows))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(v) for v in row.values()))
+    Console(width=shutil.get_terminal_size((120, 20)).columns).print(table)
+    return 0
+
+
+def _rows(kind: str) -> list[dict[str, Any]]:
+    if kind == "tasks":
+        return [
+            {"name": t.name, "classes": t.classes, "score": t.score, "source": t.source}
+            for t in catalog.tasks().values()
+        ]
+    if kind == "models":
+        return [
+            {
+                "name": r.name,
+                "family": r.family,
+                "params": r.params or f"{r.buckets:,} buckets",
+                "ladders": ", ".join(r.ladders),
+                "source": r.source or r.folder,
+            }
+            for r in catalog.ladder().values()
+        ]
+    if kind == "methods":
+        from raysearch import methods
+
+        found = [methods.get(name) for name in methods.names()]
+        return [
+            {"name": m.name, "tldr": m.tldr, "families": ", ".join(m.families), "source": m.source}
+            for m in found
+        ]
+    if kind == "spaces":
+        return [
+            {
+                "method": s.method,
+                "knob": k,
+                "kind": d.kind,
+                "range": list(d.options) or [d.low, d.high],
+            }
+            for s in catalog.method_spaces().values()
+            for k, d in s.knobs.items()
+        ]
+    if kind == "studies":
+        found_studies = [catalog.find_study(name) for name in catalog.studies()]
+        return [
+            {"name": s.name, "trials": s.trials, "labels": list(s.labels), "tldr": s.tldr}
+            for s in found_studies
+        ]
+    from raysearch.objectives import OBJECTIVES
+
+    return [
+        {"name": o.name, "unit": o.unit, "better": "more" if o.maximise else "less", "tldr": o.tldr}
+        for o in OBJECTIVES.values()
+    ]
+
+
+@click.command()
+@options.data
+@options.folders
+@click.option("--study", metavar="NAME|FILE", help="Only this study.")
+def check(**given: Any) -> int:
+    r"""Join spaces, methods, tasks and ladder before anything is spent.
+
+    \b
+    raysearch check --task sst2 --data-dir data --models-dir models
+    """
+    from raysearch import methods
+    from raysearch.objectives import get as find_objective
+
+    for space in catalog.method_spaces().values():
+        _check_space(space, methods.get(space.method))
+    rungs, tasks = catalog.ladder(), catalog.tasks()
+    climbs = {name for r in rungs.values() for name in r.ladders}
+    for task in tasks.values():
+        if task.ladder not in climbs:
+            raise unknown(f"tasks.yaml: {task.name}", "ladder", task.ladder, climbs)
+    wanted = [given["study"]] if given["study"] else list(catalog.studies())
+    for study in (catalog.find_study(name) for name in wanted):
+        for name in study.methods or ():
+            methods.get(name)
+        for name in study.models or ():
+            catalog.find_rung(name)
+        for name in study.objectives:
+            find_objective(name)
+    counts = f"{len(catalog.method_spaces())} spaces, {len(rungs)} models, {len(tasks)} tasks"
+    print(f"{counts}, {len(wanted)} studies: whole")
+    if given["task"]:
+        _check_task(given)
+    return 0
+
+
+def _check_space(space: Any, method: Any) -> None:
+    """Every knob of the YAML is a field of the method's knobs, and `first` builds them."""
+    fields = [f.name for f in dataclasses.fields(method.knobs)]
+    for knob in space.knobs:
+        if knob not in fields:
+            raise unknown(f"search_spaces/{space.method}.yaml", "knob", knob, fields)
+    method.knobs(**space.first)
+
+
+def _check_task(given: Mapping[str, Any]) -> None:
+    from raysearch.cli.prepare import prepare
+
+    keys = {k: None for k in ("out", "methods", "models", "labels", "trials", "searcher", "seed")}
+    more = {k: None for k in ("hours", "gpu_hours", "flops", "dollars", "precision", "concurrency")}
+    found = prepare({**keys, **more, **given})
+    for line in found.run.notes:
+        print(line)
+    for name, reason in found.run.left_out.items():
+        print(f"left out: {name}: {reason}")
+    rows = ", ".join(f"{n:,} {split}" for split, n in found.run.rows.items())
+    print(f"task {found.run.task.name}: {rows}; score {found.run.task.score}")
+    for method, names in found.world.space.rungs.items():
+        print(f"  {method}: {', '.join(names)}")
+
+
+PACKAGES = ("torch", "transformers", "datasets", "peft", "ray", "optuna", "pandas", "plotly")
+
+
+@click.command()
+@options.folders
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def doctor(data_dir: Path | None, models_dir: Path | None, as_json: bool) -> int:
+    r"""Versions, devices, folders and the hub; what is missing, and the command that mends it.
+
+    \b
+    raysearch doctor
+    """
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "raysearch": _version("raysearch"),
+    }
+    mend = []
+    for name in PACKAGES:
+        found[name] = _version(name)
+        if found[name] is None:
+            mend.append(f"{name} is missing: pip install {name}")
+    found["cores"] = os.cpu_count()
+    found["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    if found["torch"] is not None:
+        found |= _devices()
+    found["hub"] = "reachable" if _hub() else "not reachable"
+    for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
+        key = option.removeprefix("--").replace("-", "_")
+        found[key] = None if folder is None else sorted(p.name for p in _folders(option, folder))
+        if folder is None and found["hub"] == "not reachable":
+            mend.append(f"the hub cannot be reached: give {option} DIR for anything but toy")
+    found["mend"] = mend
+    if as_json:
+        print(json.dumps(found))
+        return 0
+    for key, value in found.items():
+        if key != "mend":
+            print(f"{key:14} {', '.join(value) if isinstance(value, list) else value}")
+    for line in mend:
+        print(f"! {line}")
+    return 0
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _devices() -> dict[str, Any]:
+    import torch
+
+    from raysearch.engine.precision import resolve
+
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda" if cuda else "cpu")
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"devices": names or ["cpu"], "precision_auto": resolve("auto", device)}
+
+
+def _hub() -> bool:
+    """Whether the hub answers within two seconds."""
+    import urllib.error
+    import urllib.request
+
+    request = urllib.request.Request("https://huggingface.co/api/models?limit=1", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=2):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _folders(option: str, folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{option}: no folder '{folder}'")
+    return [p for p in folder.iterdir() if p.is_dir()]

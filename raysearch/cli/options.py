@@ -1,0 +1,144 @@
+"""Options that several verbs share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from raysearch.errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FOLDER = click.Path(path_type=Path)
+
+
+def group(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator out of several options, in the order they are listed in the help."""
+
+    def decorate(f: F) -> F:
+        for option in reversed(options):
+            f = option(f)
+        return f
+
+    return decorate
+
+
+folders: Callable[[Any], Any] = group(
+    click.option(
+        "--data-dir",
+        type=FOLDER,
+        envvar="RAYSEARCH_DATA_DIR",
+        metavar="DIR",
+        help="Folder of data sets as DIR/TASK/{train,validation,test}.parquet; or the hub.",
+    ),
+    click.option(
+        "--models-dir",
+        type=FOLDER,
+        envvar="RAYSEARCH_MODELS_DIR",
+        metavar="DIR",
+        help="Folder of checkpoints (config.json, model.safetensors, tokenizer.json); or the hub.",
+    ),
+)
+
+data: Callable[[Any], Any] = group(
+    click.option(
+        "--task",
+        metavar="NAME|FILE|hf:ID",
+        help="A task of the catalog, a .csv, .tsv, .jsonl or .parquet file, a hub id.  [toy]",
+    ),
+    click.option("--text", metavar="COLUMN", help="Own data: column of the text."),
+    click.option("--label", metavar="COLUMN", help="Own data: column of the label."),
+    click.option("--group", metavar="COLUMN", help="Own data: equal values stay on one side."),
+    click.option("--unlabelled", type=FOLDER, metavar="FILE", help="Own data: more texts."),
+    click.option("--score", metavar="NAME", help="Own data: accuracy, macro_f1, mcc or pearson."),
+)
+
+search: Callable[[Any], Any] = group(
+    click.option(
+        "--study", metavar="NAME|FILE", help="What to search (ls studies).  [default: quick]"
+    ),
+    click.option("--methods", metavar="A,B", help="Only these methods; +X adds to a run's."),
+    click.option("--models", metavar="A,B", help="Only these model sizes (ls models)."),
+    click.option("--labels", metavar="N,N", help="Label budgets, as 32,100,1000."),
+    click.option("--trials", metavar="N|+N", help="Trials in all; +N adds to a run's."),
+    click.option("--searcher", metavar="NAME", help="tpe, random, nsga2 or grid."),
+    click.option(
+        "--seed", type=int, metavar="N", help="Seed of the search and of own data's splits."
+    ),
+    click.option("--hours", type=float, metavar="H", help="Stop after this wall time."),
+    click.option("--gpu-hours", type=float, metavar="H", help="Stop after this GPU time."),
+    click.option("--flops", type=float, metavar="X", help="Stop after this many FLOPs."),
+    click.option("--dollars", type=float, metavar="X", help="Stop at this cost (needs prices)."),
+    click.option("--precision", metavar="auto|fp32|bf16", help="What matrix products run in."),
+    click.option("--concurrency", type=int, metavar="N", help="Trials at once."),
+    click.option("--address", metavar="ADDR", help="A running Ray cluster."),
+    click.option(
+        "--out", type=FOLDER, metavar="DIR", help="Folder of the run.  [default: runs/TASK-STUDY]"
+    ),
+    click.option("--yes", is_flag=True, help="Start a long study without asking."),
+    click.option("--dry-run", is_flag=True, help="Price the study and stop."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
+)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Split `a,b`; InputError when nothing is named.
+
+    >>> names("a, b")
+    ('a', 'b')
+    """
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise InputError(f"'{text}': must be names, as a,b")
+    return found
+
+
+def numbers(text: str, option: str) -> tuple[int, ...]:
+    """Split `32,100,1000` into whole numbers above 0; InputError otherwise.
+
+    >>> numbers("32,1k", "--labels")
+    (32, 1000)
+    """
+    out = []
+    for part in names(text):
+        shown, factor = (part[:-1], 1000) if part[-1:] in "kK" else (part, 1)
+        try:
+            value = float(shown) * factor
+        except ValueError:
+            value = 0.5
+        if value < 1 or not value.is_integer():
+            raise InputError(f"{option}: '{part}' is not a whole number above 0, as 32,100,1000")
+        out.append(int(value))
+    return tuple(out)
+
+
+def trials(text: str, before: int) -> int:
+    """Read `50` or, on an existing run, `+50`; InputError otherwise.
+
+    >>> trials("+50", 24), trials("30", 24)
+    (74, 30)
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        raise InputError(f"--trials: '{text}' is not a whole number, as 50 or +50") from None
+    total = before + value if text.startswith("+") else value
+    if value < 1:
+        raise InputError(f"--trials: '{text}' must be above 0")
+    return total
+
+
+def added(text: str, before: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    """Read `a,b`, or `+x` on top of what was there.
+
+    >>> added("+c", ("a", "b"), ())
+    ('a', 'b', 'c')
+    """
+    parts = names(text)
+    if not any(p.startswith("+") for p in parts):
+        return parts
+    base = list(before if before is not None else known)
+    return tuple(dict.fromkeys(base + [p.removeprefix("+") for p in parts]))

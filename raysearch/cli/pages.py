@@ -1,0 +1,53 @@
+"""The verbs that rebuild from records alone: page, export-optuna. No torch, no Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from raysearch.cli import options
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=options.FOLDER, metavar="RUN...")
+@click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: RUN/dashboard]")
+@click.option("--dashboards", type=options.FOLDER, metavar="DIR", help="Own pages as YAML.")
+def page(runs: tuple[Path, ...], out: Path | None, dashboards: Path | None) -> int:
+    r"""Rebuild the page from records; several runs of one task may be given.
+
+    \b
+    raysearch page runs/sst2-quick runs/sst2-thorough --out both
+    """
+    from raysearch.analysis import read_run, read_runs, write_parquet
+    from raysearch.panels.page import write_pages
+
+    found = read_run(runs[0]) if len(runs) == 1 else read_runs(list(runs))
+    target = out or runs[0] / "dashboard"
+    made = write_pages(found, target, dashboards)
+    if len(runs) == 1:
+        write_parquet(found.table, runs[0] / "records.parquet")
+    for line in found.skipped:
+        print(line)
+    print(made)
+    return 0
+
+
+@click.command("export-optuna")
+@click.argument("run", type=options.FOLDER)
+@click.option("--to", type=options.FOLDER, metavar="FILE", help="[default: RUN/optuna.db]")
+def export_optuna(run: Path, to: Path | None) -> int:
+    r"""Write a study that optuna-dashboard opens.
+
+    \b
+    raysearch export-optuna runs/sst2-quick && optuna-dashboard sqlite:///runs/sst2-quick/optuna.db
+    """
+    from raysearch.export.optuna import export_optuna as export
+    from raysearch.plan.asrun import read_asrun
+    from raysearch.record import read_records
+
+    study = read_asrun(run).study
+    target = to or run / "optuna.db"
+    export(read_records(run / "records.jsonl").trials, study, target)
+    print(f"sqlite:///{target}")
+    return 0

@@ -1,0 +1,235 @@
+"""What stands before a study: its task, its data, its world and its price."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysearch.cli import options
+from raysearch.errors import InputError
+from raysearch.plan.asrun import FILE, AsRun, read_asrun
+from raysearch.plan.catalog import find_study, find_task, method_spaces, tasks
+from raysearch.plan.strict import parse
+from raysearch.plan.study import Study
+from raysearch.plan.task import Task
+
+if TYPE_CHECKING:
+    from raysearch.world import World
+
+START_SECONDS = 20.0
+"""Importing, starting Ray and writing the page [s]."""
+
+LONG_HOURS = 12.0
+"""A study predicted to take longer than this starts only with --yes or --hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A study that could start now."""
+
+    run: AsRun
+    world: World
+    out: Path
+    extends: bool
+    """The folder already holds a run of this study."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a study is predicted to cost on this machine."""
+
+    trials: int
+    """Trials still to run."""
+    flops: float
+    labels: int
+    hours: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain JSON."""
+        return {
+            "trials": self.trials,
+            "flops": self.flops,
+            "labels": self.labels,
+            "hours": round(self.hours, 4),
+        }
+
+    def sentence(self) -> str:
+        """For a person."""
+        return (
+            f"{self.trials} trials, {self.flops:.2g} FLOPs, {self.labels:,} labels, "
+            f"about {span(self.hours * 3600)} on this machine"
+        )
+
+
+def span(seconds: float) -> str:
+    """Return a duration for a person.
+
+    >>> span(40), span(600), span(9000)
+    ('40 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def prepare(given: Mapping[str, Any]) -> Prepared:
+    """Bring the options, the folder and the catalogs together, and open the data.
+
+    Raises:
+        InputError: a name, file, number or folder cannot be used.
+    """
+    out: Path | None = given["out"]
+    old = read_asrun(out) if out is not None and (out / FILE).exists() else None
+    task = _task(given, old)
+    if old is None:
+        study = find_study(given["study"] or "quick")
+        out = out or Path("runs") / f"{task.name}-{study.name}"
+        if (out / FILE).exists():
+            old = read_asrun(out)
+            task = _task(given, old)
+    assert out is not None
+    if old is not None:
+        study = old.study
+        if given["study"] and find_study(given["study"]).name != study.name:
+            raise InputError(f"{out}: holds study '{study.name}', not '{given['study']}'")
+    study = _with_options(study, given, task)
+    data_dir = given["data_dir"] or _folder(old, "data")
+    models_dir = given["models_dir"] or _folder(old, "models")
+    for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{option}: no folder '{folder}'")
+
+    from raysearch.engine.data import load_task
+    from raysearch.world import World
+
+    data = load_task(task, data_dir=data_dir)
+    if old is not None and data.digest != old.splits:
+        raise InputError(
+            f"{out}: its run is of other data under the name '{task.name}'; give --out"
+        )
+    _check_labels(given, len(data.splits["train"]), task.name)
+    world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir)
+    space = world.space
+    study = study.model_copy(update={"labels": space.labels})
+    run = AsRun(
+        study,
+        task,
+        data.digest,
+        {name: len(rows) for name, rows in data.splits.items()},
+        dict(world.left_out),
+        world.baselines(),
+        old.reference if old is not None else world.reference(),
+        data.notes,
+        {k: str(v) for k, v in (("data", data_dir), ("models", models_dir)) if v is not None},
+    )
+    return Prepared(run, world, out, old is not None)
+
+
+def _folder(old: AsRun | None, kind: str) -> Path | None:
+    return Path(old.folders[kind]) if old is not None and kind in old.folders else None
+
+
+def _task(given: Mapping[str, Any], old: AsRun | None) -> Task:
+    """The task that is meant; the run's own when none is named."""
+    name: str | None = given["task"]
+    own = {k: given[k] for k in ("text", "label", "group", "unlabelled", "score")}
+    if name is None and old is not None:
+        return old.task
+    if name is None or name in tasks():
+        extra = [k for k, v in own.items() if v is not None]
+        if extra:
+            raise InputError(f"--{extra[0]}: is for own data; task '{name or 'toy'}' has its own")
+        task = find_task(name or "toy")
+    elif name.startswith("hf:") or Path(name).exists() or "." in name or "/" in name:
+        from raysearch.engine.data import own_task
+
+        task = own_task(name, **own, seed=given["seed"] or 0)
+    else:
+        task = find_task(name)  # raises with the nearest name
+    if old is not None and task.name != old.task.name:
+        raise InputError(
+            f"{given['out']}: holds a run of task '{old.task.name}', not '{task.name}'; "
+            "give another --out"
+        )
+    return task
+
+
+def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
+    """The study with what the command line says."""
+    change: dict[str, Any] = {"task": task.name}
+    plain = (
+        "searcher",
+        "seed",
+        "hours",
+        "gpu_hours",
+        "flops",
+        "dollars",
+        "precision",
+        "concurrency",
+    )
+    change |= {k: given[k] for k in plain if given[k] is not None}
+    if given["methods"]:
+        change["methods"] = options.added(given["methods"], study.methods, tuple(method_spaces()))
+    if given["models"]:
+        change["models"] = options.added(given["models"], study.models, ())
+    if given["labels"]:
+        change["labels"] = options.numbers(given["labels"], "--labels")
+    if given["trials"]:
+        change["trials"] = options.trials(given["trials"], study.trials)
+    return parse(Study, {**study.model_dump(exclude_none=True), **change}, "options")
+
+
+def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:
+    """A budget that was asked for by hand and cannot be filled is bad input, not left out."""
+    if given["labels"]:
+        most = max(options.numbers(given["labels"], "--labels"))
+        if most > have:
+            raise InputError(
+                f"--labels: {most:,} is more than the {have:,} training rows of task '{task}'"
+            )
+
+
+def quote(prepared: Prepared, done: int = 0) -> Quote:
+    """Price what is still to run: draw the trials a random searcher would, and add them up."""
+    from raysearch.tune.proposer import Proposer
+
+    study, world = prepared.run.study, prepared.world
+    left = max(0, study.trials - done)
+    proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
+    flops = seconds = judged = 0.0
+    labels = 0
+    cells = set()
+    for _ in range(left):
+        offer = proposer.offer()
+        if offer is None:
+            break
+        if offer.infeasible:
+            continue
+        price = world.price(offer.config)
+        flops, seconds = flops + price.flops, seconds + price.seconds
+        labels = max(labels, price.labels)
+        cell = (offer.config.method, offer.config.rung, offer.config.data.train)
+        if cell not in cells:
+            cells.add(cell)
+            judged += world.test_seconds(offer.config)
+    total = START_SECONDS + (seconds + judged) / world.place.concurrency
+    hours = total / 3600
+    return Quote(left, flops, labels, min(hours, study.hours or hours))
+
+
+def ask(estimate: Quote, given: Mapping[str, Any]) -> None:
+    """A study of days never starts silently: a question on a terminal, else InputError."""
+    if given["yes"] or given["hours"] is not None or estimate.hours < 1:
+        return
+    if sys.stdin.isatty():
+        print(f"This study takes {estimate.sentence()}. Start? [y/N] ", end="", file=sys.stderr)
+        if input().strip().lower() not in ("y", "yes"):
+            raise KeyboardInterrupt
+    elif estimate.hours > LONG_HOURS:
+        raise InputError(
+            f"this study takes {estimate.sentence()}: say --yes to start it, or --hours H, "
+            "--trials N, --models A,B to make it shorter"
+        )

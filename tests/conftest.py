@@ -1,0 +1,44 @@
+"""What several rooms' tests share: one thread a process, and a ladder of tiny random encoders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# Two processes with two OpenMP threads each on two cores are ten times slower than one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TINY = ("random-1", "random-2")
+
+
+@pytest.fixture(scope="session")
+def tiny_rungs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """Rungs by name: two random-init encoders of one and two layers, written once a session."""
+    from tests import tiny
+
+    home = tmp_path_factory.mktemp("encoders")
+    shapes = {"random-1": (1, 32, 64), "random-2": (2, 48, 80)}
+    return {
+        name: tiny.rung(
+            name,
+            tiny.write_encoder(home / name, layers=layers, hidden=hidden, intermediate=width),
+        )
+        for name, (layers, hidden, width) in shapes.items()
+    }
+
+
+@pytest.fixture
+def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The catalog's ladder with the tiny rungs in it, under the ladder's name `tiny`."""
+    from dataclasses import replace
+
+    from raysearch.plan import catalog
+
+    known = catalog.ladder()
+    small = replace(known["hash-16"], ladders=("tiny",))
+    monkeypatch.setattr(
+        catalog, "_ladder", lambda path: {**known, "hash-16": small, **tiny_rungs}
+    )
+    yield

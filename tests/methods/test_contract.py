@@ -1,0 +1,340 @@
+"""What every method promises, asked of all that are found by file name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from raysearch import methods
+from raysearch.engine import flops
+from raysearch.engine.linear import LinearModel
+from raysearch.ledger import TRAINING
+from raysearch.plan.catalog import find_rung, method_spaces
+from raysearch.plan.space import Proposal
+from raysearch.trial import Place, TrialRun, knobs_of, lengths_sample, score_point
+from tests import tiny
+
+RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",)}
+TASKS = ("two", "five", "number")
+CASES = [
+    (name, rung, task)
+    for name in methods.names()
+    for family in methods.get(name).families
+    for rung in RUNGS[family]
+    for task in TASKS
+    if methods.get(name).regression or task != "number"
+]
+every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids="-".join)
+every_method = pytest.mark.parametrize("method", methods.names())
+pytestmark = pytest.mark.usefixtures("tiny_ladder")
+
+
+def test_the_loop_is_not_empty():
+    assert {"embed_linear", "finetune", "ngram_linear"} <= set(methods.names())
+    assert {c[0] for c in CASES} == set(methods.names())
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory):
+    """A world a task; the store of each is shared by the cases."""
+    home = tmp_path_factory.mktemp("worlds")
+    return {
+        name: tiny.world(tiny.write_task(home / name, name), home / f"out-{name}") for name in TASKS
+    }
+
+
+@pytest.fixture
+def trial(worlds, method, rung, task):
+    """Opens the case's trial; `other` gives it an empty store of its own."""
+
+    def open_trial(other=None):
+        world = worlds[task]
+        place = world.place if other is None else dataclasses.replace(world.place, store=str(other))
+        return TrialRun(tiny.configure(world, method, rung), place)
+
+    return open_trial
+
+
+def timeless(record):
+    """A record without what differs between two runs of the same computation."""
+    value = record.to_json()
+    value["made_by"] = {k: v for k, v in value["made_by"].items() if k not in ("started", "ended")}
+    value["bill"] = [{k: v for k, v in c.items() if k != "seconds"} for c in value["bill"]]
+    return value
+
+
+def logits(run, split="test"):
+    """Logits of every point of a finished trial over a whole split."""
+    rows = run._data.splits[split]
+    return [run._learner.predict(rows, knobs, phase="test") for knobs in run._learner.points()]
+
+
+class Counted:
+    """FLOPs of a block: torch's counter, and by formula those of the linear models it cannot see."""
+
+    def __init__(self) -> None:
+        self.torch: FlopCounterMode | None = None
+        self.formula = 0
+
+    @property
+    def flops(self) -> int:
+        return self.torch.get_total_flops() + self.formula
+
+
+@contextmanager
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    out = Counted()
+    fit, predict = flops.logistic_regression, LinearModel.logits
+
+    def counted_fit(nonzeros, classes, iterations):
+        out.formula += fit(nonzeros, classes, iterations)
+        return fit(nonzeros, classes, iterations)
+
+    def counted_predict(self, x):
+        stored = x.nnz if hasattr(x, "nnz") else x.size
+        out.formula += 2 * int(stored) * self.weight.shape[1]
+        return predict(self, x)
+
+    with monkeypatch.context() as patch, FlopCounterMode(display=False) as counter:
+        patch.setattr(flops, "logistic_regression", counted_fit)
+        patch.setattr(LinearModel, "logits", counted_predict)
+        out.torch = counter
+        yield out
+
+
+@every_case
+def test_same_config_same_record(trial, tmp_path):
+    first, second = tiny.finish(trial(tmp_path / "a")), tiny.finish(trial(tmp_path / "b"))
+    assert first.record().status == "DONE"
+    assert timeless(first.record()) == timeless(second.record())
+    for a, b in zip(logits(first), logits(second), strict=True):
+        assert np.array_equal(a, b)
+
+
+@every_case
+def test_saved_and_restored_goes_on_as_if_nothing_had_happened(trial, tmp_path):
+    whole = trial(tmp_path / "whole")
+    steps = 1
+    while whole.step(0.0):
+        steps += 1
+    expected = logits(whole)
+    bill = {(c.phase, c.payer): c.flops for c in whole.record().bill}
+    for stop in sorted({0, 1, steps // 2, steps - 1, steps}):
+        home = tmp_path / str(stop)
+        before = trial(home / "store")
+        for _ in range(stop):
+            before.step(0.0)
+        before.save(home / "checkpoint")
+        before.close()
+        after = trial(home / "store")
+        after.load(home / "checkpoint")
+        tiny.finish(after)
+        for a, b in zip(expected, logits(after), strict=True):
+            assert np.array_equal(a, b), f"stopped after {stop} of {steps}"
+        del bill[("test", "own")]
+        assert {
+            (c.phase, c.payer): c.flops for c in after.record().bill if c.phase != "test"
+        } == bill, f"stopped after {stop} of {steps}"
+        bill["test", "own"] = 0
+        assert after.record().points == whole.record().points
+
+
+@every_case
+def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
+    run = trial()
+    learner = run._build()
+    paid = 0
+    more = True
+    for _ in range(12):
+        with counted(monkeypatch) as seen:
+            more = learner.step()
+        charged = run.ledger.flops(*TRAINING) - paid
+        assert charged == seen.flops > 0
+        paid += charged
+        if not more:
+            break
+    while more:
+        more = learner.step()
+    assert not run.ledger.flops("test")
+    for phase, rows in (("validate", run._validation), ("test", run._data.splits["test"])):
+        for knobs in learner.points():
+            before = run.ledger.flops(phase)
+            with counted(monkeypatch) as seen:
+                learner.predict(rows, knobs, phase=phase)
+            assert run.ledger.flops(phase) - before == seen.flops > 0
+
+
+@every_case
+def test_infer_flops_are_those_of_one_text_on_its_own(trial, monkeypatch):
+    run = tiny.finish(trial())
+    learner = run._learner
+    rows = run._data.splits["validation"].take(np.arange(6))
+    for knobs in learner.points():
+        told = learner.infer_flops(rows, knobs)
+        assert told.shape == (6,)
+        for i in range(6):
+            with counted(monkeypatch) as seen:
+                learner.predict(rows.take(np.array([i])), knobs, phase="measure")
+            assert told[i] == seen.flops
+    sample = lengths_sample(run._data)
+    for point in run.record().points:
+        assert point.infer_flops == learner.infer_flops(sample, point.knobs).mean()
+
+
+@every_case
+def test_price_is_within_twice_the_bill(trial, worlds, task):
+    run = tiny.finish(trial())
+    billed = run.ledger.flops(*TRAINING)
+    price = worlds[task].price(run.config)
+    assert billed / 2 <= price.flops <= billed * 2
+    assert price.labels == run.record().labels_used == 62
+    assert 0 < price.seconds < 60
+
+
+@every_case
+def test_logits_are_finite_and_in_the_order_of_the_rows(trial):
+    run = tiny.finish(trial())
+    rows = run._data.splits["test"]
+    width = run._data.task.classes
+    turned = np.random.default_rng(0).permutation(len(rows))
+    for knobs in run._learner.points():
+        straight = run._learner.predict(rows, knobs, phase="test")
+        mixed = run._learner.predict(rows.take(turned), knobs, phase="test")
+        assert straight.shape == (len(rows), width) and straight.dtype == np.float32
+        assert np.isfinite(straight).all()
+        np.testing.assert_allclose(mixed, straight[turned], rtol=1e-4, atol=1e-4)
+        if not run._data.task.regression:
+            p = torch.from_numpy(straight).softmax(dim=1).numpy()
+            assert ((p >= 0) & (p <= 1)).all()
+            np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    assert np.ptp(straight, axis=0).max() > 0, "the same answer for every text"
+
+
+@every_case
+def test_padding_changes_no_prediction(trial):
+    run = tiny.finish(trial())
+    rows = run._data.splits["test"].take(np.arange(8))
+    assert len({len(t.split()) for t in rows.text}) > 2
+    for knobs in run._learner.points():
+        together = run._learner.predict(rows, knobs, phase="test")
+        for i in range(len(rows)):
+            alone = run._learner.predict(rows.take(np.array([i])), knobs, phase="test")
+            np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-4)
+
+
+class Poison:
+    """Texts or labels that must not be read."""
+
+    def __len__(self) -> int:
+        return 30
+
+    def _read(self, *_: object) -> None:
+        raise AssertionError("the test split was read")
+
+    __getitem__ = __iter__ = __array__ = _read
+
+
+@every_case
+def test_the_test_split_is_never_read(trial, tmp_path, monkeypatch):
+    open_task = Place.open_task
+
+    def poisoned(place):
+        data = open_task(place)
+        test = dataclasses.replace(data.splits["test"], text=Poison(), label=Poison())
+        return dataclasses.replace(data, splits={**data.splits, "test": test})
+
+    monkeypatch.setattr(Place, "open_task", poisoned)
+    run = tiny.finish(trial(tmp_path))
+    assert run.record().status == "DONE"
+    with pytest.raises(AssertionError, match="test split was read"):
+        run.score(run.record().points[0], "test")
+
+
+@every_case
+def test_kept_weights_predict_the_same(trial, tmp_path):
+    run = tiny.finish(trial(tmp_path / "store"))
+    expected = logits(run)
+    scored = [run.score(p, "test")["scores"] for p in run.record().points]
+    again = trial(tmp_path / "store")
+    assert again.restore_weights()
+    for a, b in zip(expected, logits(again), strict=True):
+        assert np.array_equal(a, b)
+    place = dataclasses.replace(run.place, store=str(tmp_path / "empty"))
+    for point, scores in zip(run.record().points, scored, strict=True):
+        assert score_point(run.config, run.place, point, "test")["scores"] == scores
+        retrained = score_point(run.config, place, point, "test")
+        assert retrained["scores"] == scores and retrained["point_id"] == point.point_id
+    assert not trial(tmp_path / "nothing").restore_weights()
+
+
+@every_case
+def test_what_is_restored_can_be_saved_again(trial, tmp_path):
+    run = tiny.finish(trial(tmp_path / "store"))
+    expected = logits(run)
+    again = trial(tmp_path / "store")
+    again.restore_weights()
+    third = trial(tmp_path / "store")
+    third._learner = third._build()
+    third._learner.restore(again._learner.state())
+    for a, b in zip(expected, logits(third), strict=True):
+        assert np.array_equal(a, b)
+
+
+@every_case
+def test_the_points_say_their_costs(trial):
+    run = tiny.finish(trial())
+    for point in run.record().points:
+        assert point.params >= point.params_trained > 0 and point.bytes > 0
+        assert set(point.scores) == {"validation"} and point.rows == {"validation": 30}
+        assert run._data.task.score in point.scores["validation"]
+
+
+@every_method
+def test_the_search_space_names_real_knobs(method):
+    described = methods.get(method)
+    space = method_spaces()[method]
+    known = {f.name for f in dataclasses.fields(described.knobs)}
+    assert set(space.knobs) <= known and set(space.knobs) == set(space.first)
+    assert described.knobs.__dataclass_params__.frozen
+    knobs = knobs_of(described, space.first)
+    assert {k: getattr(knobs, k) for k in space.first} == dict(space.first)
+    assert described.horizon(knobs, 32) >= 0
+
+
+@every_method
+def test_every_option_of_a_knob_is_accepted(method, worlds):
+    """Each end or option of each knob makes a configuration with an id and a price of its own."""
+    described, space = methods.get(method), method_spaces()[method]
+    rung = RUNGS[described.families[0]][0]
+    first = tiny.configure(worlds["two"], method, rung)
+    for knob, domain in space.knobs.items():
+        top = domain.high - 1 if domain.kind.endswith("randint") else domain.high
+        for value in domain.options or (type(space.first[knob])(domain.low), top):
+            hyper = {**space.first, knob: value}
+            config = worlds["two"].configure(Proposal(method, rung, 32, hyper))
+            assert (config.id == first.id) == (value == space.first[knob])
+            assert worlds["two"].price(config).flops > 0
+
+
+@every_method
+def test_the_description_is_whole(method):
+    described = methods.get(method)
+    assert described.name == method
+    assert described.tldr and "\n" not in described.tldr and described.source
+    assert set(described.families) <= set(RUNGS) and described.behaviour >= 1
+    module = __import__(f"raysearch.methods.{method}", fromlist=["METHOD"])
+    assert described is module.METHOD
+    for field in dataclasses.fields(described.knobs):
+        assert field.default is not dataclasses.MISSING, f"{field.name} has no default"
+
+
+def test_the_rungs_of_these_tests_are_what_they_say():
+    for names in RUNGS.values():
+        for name in names:
+            assert find_rung(name).family in RUNGS

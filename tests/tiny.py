@@ -1,0 +1,164 @@
+"""Tiny worlds for tests: random-init encoders of a few thousand weights, and tasks of a few rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from raysearch.engine.data import TaskData, load_task
+from raysearch.plan.catalog import method_spaces
+from raysearch.plan.config import TrialConfig
+from raysearch.plan.ladder import Rung
+from raysearch.plan.space import Proposal
+from raysearch.plan.study import Study
+from raysearch.plan.task import Task
+from raysearch.trial import TrialRun
+from raysearch.world import World
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SIGNAL = ("red", "green", "blue", "gold", "grey")
+"""Word k gives class k away."""
+FILLER = tuple("a the of to and in it is was on with as for at by an be this that from".split())
+VOCABULARY = (*SPECIAL, *SIGNAL, *FILLER, "great", "terrible", "##s", "##ed", ".", ",")
+POSITIONS = 48
+
+
+def write_encoder(
+    folder: Path,
+    *,
+    layers: int = 1,
+    hidden: int = 32,
+    intermediate: int = 64,
+    kind: str = "bert",
+    seed: int = 0,
+) -> Path:
+    """Write config.json, model.safetensors and tokenizer.json of a random-init encoder."""
+    import torch
+    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordPiece
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig
+    from transformers import RobertaModel
+
+    from raysearch.engine.models import quiet_libraries
+
+    words = Tokenizer(WordPiece({w: i for i, w in enumerate(VOCABULARY)}, unk_token="[UNK]"))
+    words.normalizer = normalizers.BertNormalizer(lowercase=True)
+    words.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words.decoder = decoders.WordPiece()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    with quiet_libraries(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        shape = {
+            "vocab_size": len(VOCABULARY),
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": hidden // 16,
+            "intermediate_size": intermediate,
+            "max_position_embeddings": POSITIONS,
+            "initializer_range": 0.1,
+            "pad_token_id": 0,
+        }
+        body = (
+            BertModel(BertConfig(**shape), add_pooling_layer=False)
+            if kind == "bert"
+            else RobertaModel(RobertaConfig(**shape, type_vocab_size=1), add_pooling_layer=False)
+        )
+        body.save_pretrained(folder)
+        PreTrainedTokenizerFast(
+            tokenizer_object=words,
+            model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+            **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
+        ).save_pretrained(folder)
+    return folder
+
+
+def rung(name: str, folder: Path, **changes: object) -> Rung:
+    """The rung of an encoder that `write_encoder` wrote."""
+    shape = json.loads((folder / "config.json").read_text())
+    return Rung(
+        **{
+            "name": name,
+            "family": "encoder",
+            "source": f"file:{folder}",
+            "layers": shape["num_hidden_layers"],
+            "hidden": shape["hidden_size"],
+            "intermediate": shape["intermediate_size"],
+            "vocabulary": shape["vocab_size"],
+            "positions": POSITIONS,
+            "ladders": ("tiny",),
+            **changes,
+        }
+    )
+
+
+def text_of(signal: str, rng: np.random.Generator, longest: int = 10) -> str:
+    """The signal word at a random place among 2 to `longest` filler words."""
+    words = list(rng.choice(FILLER, rng.integers(2, longest + 1)))
+    words.insert(int(rng.integers(0, len(words) + 1)), signal)
+    return " ".join(words)
+
+
+def write_task(folder: Path, name: str, *, train: int = 60, test: int = 30, seed: int = 0) -> Task:
+    """Write a task of rows that are trivially told apart: `two`, `five`, `number` or `pair`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    classes = {"two": 2, "five": 5, "number": 5, "pair": 2}[name]
+    seen: set[str] = set()
+    for split, rows in (("train", train), ("validation", test), ("test", test)):
+        lines = []
+        for i in range(rows):
+            k = i % classes
+            row: dict[str, object] = {}
+            while not row or str(row) in seen:
+                row = {"text": text_of(SIGNAL[k], rng), "label": f"class {k}"}
+                if name == "number":
+                    row["label"] = 0.5 * k - 1
+                if name == "pair":
+                    other = SIGNAL[k if rng.random() < 0.5 else 1 - k]
+                    row["text_pair"] = text_of(other, rng)
+            seen.add(str(row))
+            lines.append(json.dumps(row))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+    plain = name in ("two", "pair")
+    return Task(
+        name,
+        f"file:{folder}",
+        text_pair="text_pair" if name == "pair" else None,
+        label_names=() if name == "number" else tuple(f"class {k}" for k in range(classes)),
+        score="pearson" if name == "number" else "accuracy",
+        templates=("{text} it was {mask} .",) if name == "two" else (),
+        words={"class 0": ("terrible",), "class 1": ("great",)} if plain else {},
+        max_length=32,
+        ladder="tiny",
+    )
+
+
+def world(task: Task, out: Path, **study: object) -> World:
+    """A world over a tiny task, float32 unless said."""
+    return World(Study(**{"name": "tiny", "precision": "fp32", **study}), load(task), out=out)
+
+
+def load(task: Task) -> TaskData:
+    """The task's data."""
+    return load_task(task)
+
+
+def configure(
+    w: World, method: str, rung: str, labels: int = 32, *, init_seed: int = 0, **hyper: object
+) -> TrialConfig:
+    """The configuration of a method's first knob set, some knobs changed."""
+    first = dict(method_spaces()[method].first)
+    return w.configure(Proposal(method, rung, labels, {**first, **hyper}), init_seed=init_seed)
+
+
+def finish(run: TrialRun) -> TrialRun:
+    """Work a trial to its end."""
+    while run.step(60.0):
+        pass
+    return run
