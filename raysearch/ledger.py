@@ -142,6 +142,10 @@ class Ledger:
             for c in self.bill()
         ]
 
+    def restore(self, rows: list[Mapping[str, Any]]) -> None:
+        """Take up a saved bill, in place of what was charged since this ledger was made."""
+        self._sums = Ledger.from_json(rows)._sums
+
     @classmethod
     def from_json(cls, rows: list[Mapping[str, Any]]) -> Ledger:
         """Rebuild the ledger from `to_json`."""

@@ -112,7 +112,7 @@ def params_trained(view: View) -> float | None:
 
 
 @objective("bytes")
-def bytes(view: View) -> float | None:  # noqa: A001 - the column's public name
+def bytes(view: View) -> float | None:
     """Stored size of the deployed model."""
     return None if view.point.bytes is None else float(view.point.bytes)
 

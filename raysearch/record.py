@@ -25,7 +25,7 @@ from raysearch.plan.config import TrialConfig, digest
 SCHEMA = 1
 EVENTS = ("trial", "score", "measure")
 STATUSES = ("DONE", "STOPPED", "FAILED", "INFEASIBLE")
-"""DONE: ran to its end. STOPPED: a scheduler or budget ended it. FAILED: error. INFEASIBLE: cannot run here."""
+"""DONE: ran to its end. STOPPED: ended before. FAILED: broke. INFEASIBLE: cannot run here."""
 
 
 def point_id(trial_ids: Iterable[str], step: int, knobs: Mapping[str, Any]) -> str:
@@ -245,7 +245,8 @@ def read_records(path: Path) -> Records:
                 extras.setdefault(event["point_id"], []).append(event)
             else:
                 raise RecordError(
-                    f"{path}: line {number} has event {event['event']!r}. Known: {', '.join(EVENTS)}"
+                    f"{path}: line {number} has event {event['event']!r}. "
+                    f"Known: {', '.join(EVENTS)}"
                 )
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise RecordError(f"{path}: line {number} is not a whole event: {e}") from e

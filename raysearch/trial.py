@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,8 @@ class TrialRun:
         """
         end = time.monotonic() + seconds
         if self._learner is None and not self._done:
-            with self.ledger.timed("train"):
-                self._learner = self._build()
+            # Opening a model is not timed: a process pays for its imports once, not every trial.
+            self._learner = self._build()
             self.ledger.charge("train", labels=len(self._train))
             self.ledger.charge("validate", labels=len(self._validation))
         while not self._done:
@@ -260,7 +260,7 @@ class TrialRun:
         )
         self._steps, self._done = int(state["trial.steps"]), bool(state["trial.done"])
         self._points = tuple(OperatingPoint(**p) for p in state["trial.points"])
-        self.ledger = Ledger.from_json(state["trial.ledger"])
+        self.ledger.restore(state["trial.ledger"])  # in place: the learner holds it too
 
     def restore_weights(self) -> bool:
         """Take the finished trial's kept weights; False when they were not kept."""

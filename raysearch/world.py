@@ -1,4 +1,4 @@
-"""A study's world on the driver: proposals become configurations, with their price and their place."""
+"""A study's world on the driver: proposals become configurations with their price and place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from raysearch.trial import Place, knobs_of, lengths_sample
 
 
 class World:
-    """What the study runner asks: the space, a proposal's configuration and price, and the place."""
+    """What the runner asks: the space, a proposal's configuration and price, and the place."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class World:
             concurrency=concurrency,
         )
         self._store = Store(out / "store")
-        self._rates: dict[str, Rates] = {}
+        self._rates: dict[tuple[int, int], Rates] = {}
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
         self.left_out: dict[str, str] = {}
         """Why a method, model or budget does not take part, one sentence each, by name."""
@@ -219,12 +219,13 @@ class World:
         if rung.family == "ngram":
             tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
             return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
-        if rung.name not in self._rates:
+        width = (rung.hidden, rung.intermediate)
+        if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
-            self._rates[rung.name] = measure(
+            self._rates[width] = measure(
                 rung, length, self.precision, torch.device(self.place.device), self.place.threads
             )
-        return seconds(parts, self._rates[rung.name])
+        return seconds(parts, self._rates[width], rung)
 
     def _shape(self, rung: Rung, n_train: int, n_validation: int) -> Shape:
         return Shape(rung, self.data.task, n_train, n_validation, self._text_lengths(rung))
@@ -241,7 +242,7 @@ class World:
                 self._lengths[key] = np.array(words, np.int64)
             else:
                 limit = min(self.data.task.max_length, rung.positions)
-                # a split name of its own: tokenise the sample alone, the splits when they are needed
+                # A split name of its own: the sample alone is tokenised, the splits when needed.
                 loose = replace(sample, split="sample")
                 tokeniser = Tokeniser(folder, self._store, {}, self.data.digest, limit)
                 self._lengths[key] = tokeniser.encode(loose).lengths

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from raysearch.cli import options
 from raysearch.errors import InputError
+from raysearch.objectives import get as find_objective
 from raysearch.plan.asrun import FILE, AsRun, read_asrun
 from raysearch.plan.catalog import find_study, find_task, method_spaces, tasks
 from raysearch.plan.strict import parse
 from raysearch.plan.study import Study
 from raysearch.plan.task import Task
+from raysearch.tune.budget import Budget
 
 if TYPE_CHECKING:
     from raysearch.world import World
@@ -96,6 +98,9 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
         if given["study"] and find_study(given["study"]).name != study.name:
             raise InputError(f"{out}: holds study '{study.name}', not '{given['study']}'")
     study = _with_options(study, given, task)
+    for name in study.objectives:
+        find_objective(name)
+    Budget.of(study)
     data_dir = given["data_dir"] or _folder(old, "data")
     models_dir = given["models_dir"] or _folder(old, "models")
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
@@ -195,10 +200,12 @@ def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:
 def quote(prepared: Prepared, done: int = 0) -> Quote:
     """Price what is still to run: draw the trials a random searcher would, and add them up."""
     from raysearch.tune.proposer import Proposer
+    from raysearch.tune.surroundings import quiet
 
     study, world = prepared.run.study, prepared.world
     left = max(0, study.trials - done)
-    proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
+    with quiet():
+        proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
     flops = seconds = judged = 0.0
     labels = 0
     cells = set()

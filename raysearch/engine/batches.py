@@ -40,7 +40,7 @@ def steps_per_epoch(n: int, batch_size: int) -> int:
 def evaluation_batches(
     lengths: NDArray[np.int64], tokens: int = 4096, rows: int = 64
 ) -> Iterator[NDArray[np.int64]]:
-    """Batches of row positions in order of length, at most `rows` rows or `tokens` padded tokens."""
+    """Batches of row positions by length, at most `rows` rows or `tokens` padded tokens."""
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):

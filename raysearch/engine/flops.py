@@ -54,7 +54,7 @@ TRAIN_FACTOR = 3
 
 
 def logistic_regression(nonzeros: int, classes: int, iterations: int) -> int:
-    """FLOPs of fitting a linear model by L-BFGS: per iteration X W and X^T G, 2 FLOPs a nonzero each.
+    """FLOPs of fitting a linear model by L-BFGS: X W and X^T G an iteration, 2 a nonzero each.
 
     `nonzeros` are the stored entries of X (n * d when dense); line searches that evaluate twice
     are counted once, as scikit-learn reports iterations, not evaluations.

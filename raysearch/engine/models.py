@@ -212,7 +212,8 @@ def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
             raise InputError(f"model '{rung.name}': {folder.name} does not load: {e}") from e
     if info["missing_keys"]:
         raise InputError(
-            f"model '{rung.name}': {folder.name} lacks weights, first {sorted(info['missing_keys'])[0]}"
+            f"model '{rung.name}': {folder.name} lacks weights, "
+            f"first {sorted(info['missing_keys'])[0]}"
         )
     _check_shape(rung, body)
     return Encoder(body, config.hidden_size).to(device).eval()

@@ -50,7 +50,7 @@ class Store:
             try:
                 draft.rename(folder)
             except OSError:
-                # Another builder was first, or a torn entry stands there: replace only the torn one.
+                # Another builder was first, or a torn entry stands there: replace the torn one.
                 if self.entry(kind, key) is None:
                     shutil.rmtree(folder, ignore_errors=True)
                     draft.rename(folder)

@@ -1,4 +1,4 @@
-"""One training loop for all methods: AdamW on float32 masters, schedule, clipping, row-sparse words.
+"""One training loop for all: AdamW on float32 masters, schedule, clipping, row-sparse words.
 
 Where a step's time goes was measured (docs/concepts/speed.md): the dense gradient of the word table
 and the casts of autocast are what a CPU pays for most, so the words get a row-sparse lazy Adam and

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raysearch.analysis.verdict import difference, interval
+from raysearch.panels.margins import apart, band_of
 from raysearch.panels.points import Points
 
 LINEAR = "ngram_linear"
@@ -67,53 +67,14 @@ class Answer:
     """Rows of the small table."""
     curves: tuple[tuple[int, ...], ...]
     """Winners of the best three (method, model), by labels."""
+    beaten: int | None
+    """The leader that is better on test than `best` by more than chance explains, if any."""
     linear: int | None
     """The n-gram linear winner with the best test score: a baseline is given its best."""
     other: tuple[int, int, int] | None
     """(the best with one step more or fewer labels, that step, the step it is held against)."""
     no_cost: int
     """Scored points that cannot stand on the log axis: the cost is absent or zero."""
-
-
-def apart(points: Points, i: int, j: int) -> bool:
-    """Whether two points differ on test by more than the interval of their difference."""
-    low, high = difference_of(points, i, j) or (0.0, 0.0)
-    return low > 0.0 or high < 0.0 or (points.kind == "none" and points.test[i] != points.test[j])
-
-
-def interval_of(points: Points, i: int) -> tuple[float, float] | None:
-    """The 95 % interval of a test score; None for a score of a kind that has none."""
-    if points.kind == "none":
-        return None
-    return interval(float(points.test[i]), int(points.test_rows[i]), points.score)
-
-
-def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
-    """The 95 % interval of test score i - test score j, taken as independent."""
-    if points.kind == "none":
-        return None
-    a, b = float(points.test[i]), float(points.test[j])
-    rows = int(points.test_rows[i]), int(points.test_rows[j])
-    return difference(a, rows[0], b, rows[1], points.score)
-
-
-def band_of(points: Points, i: int) -> tuple[float, float] | None:
-    """The test scores not distinguishable from that of point i, by halving 50 times."""
-    if points.kind == "none":
-        return None
-    score, rows = float(points.test[i]), int(points.test_rows[i])
-    ends = []
-    for far in (0.0 if points.kind == "binomial" else -1.0, 1.0):
-        near = score
-        for _ in range(50):
-            middle = (near + far) / 2.0
-            low, high = difference(score, rows, middle, rows, points.score)
-            if low <= 0.0 <= high:
-                near = middle
-            else:
-                far = middle
-        ends.append(near)
-    return ends[0], ends[1]
 
 
 def answer(
@@ -154,6 +115,7 @@ def answer(
     ties = [i for i in cheaper if test[i] >= test[best] or not apart(points, best, i)]
     tie = min(ties, key=lambda i: x[i]) if ties else None
     linear = [i for i in won if points.methods[points.method[i]] == LINEAR]
+    above = [i for i in leaders if test[i] > test[best] and apart(points, best, i)]
     flat = (
         points.kind != "none"
         and len(leaders) > 1
@@ -175,6 +137,7 @@ def answer(
         frontier=step_frontier(x, points.validation, fits),
         shown=tuple(dict.fromkeys(rest))[:SHOWN_ROWS],
         curves=_curves(points, won, leaders),
+        beaten=max(above, key=lambda i: test[i]) if above else None,
         linear=max(linear, key=lambda i: test[i]) if linear else None,
         other=_other(points, x, open_, labels),
         no_cost=no_cost,
@@ -247,7 +210,7 @@ def _other(
 
 def _nothing(setting: Setting, fits: npt.NDArray[np.bool_], no_cost: int) -> Answer:
     return Answer(
-        setting, fits, None, None, None, False, None, (), 0, (), (), (), None, None, no_cost
+        setting, fits, None, None, None, False, None, (), 0, (), (), (), None, None, None, no_cost
     )
 
 
@@ -264,6 +227,7 @@ def to_json(given: Answer) -> Mapping[str, object]:
         "frontier": list(given.frontier),
         "shown": list(given.shown),
         "curves": [list(c) for c in given.curves],
+        "beaten": given.beaten,
         "linear": given.linear,
         "other": None if given.other is None else list(given.other),
         "noCost": given.no_cost,

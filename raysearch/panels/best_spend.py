@@ -32,7 +32,7 @@ class Info:
 
 def info(run: Run) -> Info:
     """Follow the study through its records."""
-    points = collect(run)
+    points = collect(run, spend=False)
     curves = steps(best_over_spend(run.table), "score")
     return Info(f"best {points.score} on validation so far", points.methods, curves)
 

@@ -53,7 +53,9 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
     left = sum(line.left_out for line in lines)
     caption = f"{left:,} frontier members without a test score left out." if left else ""
     unit = get(cost).unit
-    return Info(collect(run).score, f"{cost.replace('_', ' ')} [{unit}]", tuple(lines), caption)
+    return Info(
+        collect(run, spend=False).score, f"{cost.replace('_', ' ')} [{unit}]", tuple(lines), caption
+    )
 
 
 def draw(info: Info) -> go.Figure:
@@ -67,7 +69,7 @@ def draw(info: Info) -> go.Figure:
     n = max(1, len(info.lines) - 1)
     shapes = list(style.SHAPES)
     for i, line in enumerate(info.lines):
-        colour = sample_colorscale("Viridis", [0.85 - 0.75 * i / n])[0]
+        colour = sample_colorscale("Viridis", [0.75 - 0.45 * i / n])[0]
         out.add_scatter(
             x=line.x,
             y=line.y,

@@ -33,7 +33,7 @@ class Info:
 
 def info(run: Run, *, best: int | None = None) -> Info:
     """Read the curves off a run; `best` keeps the first so many."""
-    points = collect(run)
+    points = collect(run, spend=False)
     given = answer(points)
     cost = points.cost(given.setting.cost) if given.setting.cost else points.test
     won = winners(points, cost, given.fits)

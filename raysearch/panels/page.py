@@ -93,6 +93,7 @@ def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points)
         "heading": escape(page.title),
         "task": escape(points.task or "raysearch"),
         "score": escape(points.score),
+        "empty": "" if len(points) else " hidden",
         "nav": nav,
         "policy": POLICY,
         "style": _asset("style.css"),

@@ -22,7 +22,7 @@ TRAIN = "train"
 """The cost axis whose column depends on who pays for a teacher."""
 TEACHERS = {"full": "train_flops_full", "shared": "train_flops_shared", "free": "train_flops"}
 CORRELATIONS = ("pearson", "spearman", "matthews", "corr")
-"""Parts of the names of scores that are correlations, as raysearch.analysis.verdict has them."""
+"""Parts of such scores' names, as raysearch.analysis.verdict has them."""
 PREFERRED = ("latency_ms", "infer_flops", TRAIN, "train_seconds", "dollars", "params", "bytes")
 NOUNS = {
     "latency_ms": "time per text",
@@ -33,7 +33,6 @@ NOUNS = {
     "params": "parameters",
     "labels": "labels used",
     "peak_memory": "peak memory",
-    "tokenise_ms": "tokenising time",
 }
 
 
@@ -116,8 +115,8 @@ class Points:
         return self.costs[column]
 
 
-def collect(run: Run) -> Points:
-    """Take from a run what its first page shows; the run is not changed."""
+def collect(run: Run, *, spend: bool = True) -> Points:
+    """Take from a run what its first page shows; `spend` False leaves `search_flops` at 0."""
     table = run.table
     confirm = table["phase"].eq("confirm").to_numpy(dtype=np.bool_, na_value=False)
     done = table["status"].eq("DONE").to_numpy(dtype=np.bool_, na_value=False)
@@ -134,6 +133,7 @@ def collect(run: Run) -> Points:
     test, rows = _floats(shown["score_test"]), _floats(shown["test_rows"])
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
     inherited = bool((costs["train_flops_full"] != costs["train_flops"]).any())
+    kind = _kind(score, test, rows)
     study = run.study
     majority = (study.get("baselines") or {}).get(
         "majority", (study.get("reference") or {}).get("score")
@@ -141,7 +141,7 @@ def collect(run: Run) -> Points:
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
         score=score,
-        kind=_kind(score, test, rows),
+        kind=kind,
         digits=3 if len(rows) and float(np.nanmin(rows)) >= 2000 else 2,
         methods=methods,
         models=models,
@@ -159,11 +159,13 @@ def collect(run: Run) -> Points:
         teachers=tuple(TEACHERS) if inherited else (),
         budgets=_steps(shown["labels"]),
         fates=_fates(run, table[~confirm], done),
-        majority=float(majority) if isinstance(majority, int | float) else None,
+        majority=float(majority)
+        if kind == "binomial" and isinstance(majority, int | float)
+        else None,
         unscored=int((done & ~scored).sum()),
         confirming=int(confirm.sum()),
         trials=int(table["id"][~confirm].nunique()),
-        search_flops=float(sum(search_flops(table).values())),
+        search_flops=float(sum(search_flops(table).values())) if spend else 0.0,
         rows=tuple(int(i) for i in np.flatnonzero(scored)[_rank(table[scored], order)]),
     )
 

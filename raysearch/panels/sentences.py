@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from raysearch.panels.answer import Answer, apart, difference_of, interval_of
+from raysearch.panels.answer import Answer
+from raysearch.panels.margins import apart, difference_of, interval_of
 from raysearch.panels.points import Points
 from raysearch.panels.words import (
     Sentence,
@@ -115,6 +116,12 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
         out.append(say(key, count=str(given.cheaper)))
     elif not given.flat:
         out.append(say("cheapest"))
+    if given.beaten is not None:
+        i = given.beaten
+        words = change(test[i] - test[best], digits)
+        rows = count(points.validation_rows[best])
+        by = _ends(points, i, best)
+        out.append(say("beaten", name=name(points, i), change=words, ends=by, rows=rows))
     out += _labels(points, given)
     ends = interval_of(points, choice)
     if points.majority is not None and ends is not None and ends[0] <= points.majority:
@@ -155,12 +162,12 @@ def footer(points: Points, given: Answer) -> str:
     """What the numbers stand on, and what was left out."""
     left = ""
     if points.unscored:
-        left += phrase("left_scored", count=count(points.unscored))
+        left += phrase("left_scored", count=_counted(points.unscored))
     if given.no_cost:
         noun = noun_of(points, given.setting.cost)
-        left += phrase("left_cost", count=count(given.no_cost), noun=noun)
+        left += phrase("left_cost", count=_counted(given.no_cost), noun=noun)
     if points.confirming:
-        left += phrase("left_confirm", count=count(points.confirming))
+        left += phrase("left_confirm", count=_counted(points.confirming))
     i = given.choice
     rows = [points.validation_rows, points.test_rows]
     of = [phrase("none") if i is None or not np.isfinite(r[i]) else count(r[i]) for r in rows]
@@ -178,6 +185,10 @@ def interval_note(points: Points, given: Answer) -> str:
 def noun_of(points: Points, axis: str) -> str:
     """The axis in words."""
     return next((a.noun for a in points.axes if a.name == axis), axis)
+
+
+def _counted(n: int) -> str:
+    return phrase("point") if n == 1 else phrase("points", count=count(n))
 
 
 def _nothing(points: Points) -> Sentence:

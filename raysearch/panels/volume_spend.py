@@ -31,7 +31,7 @@ def info(
     names = tuple(objectives)
     corner = reference_point(run.table, names, run.study)
     frame = hypervolume_over_spend(run.table, names, corner, by_method=by_method)
-    methods = collect(run).methods
+    methods = collect(run, spend=False).methods
     return Info(names, methods, steps(frame, "hypervolume"), corner.caption)
 
 

@@ -31,6 +31,8 @@ WORDS: dict[str, str] = {
     "cheapest": "Nothing cheaper was scored within these limits.",
     "more": "With up to {b} labels instead of {a}: {change}{ends}{verdict}.",
     "fewer": "The last step up, from {a} to {b} labels: {change}{ends}{verdict}.",
+    "beaten": "But on test **{name}** is {change}{ends}: validation ({rows} texts) misled; "
+    "do not rely on this choice.",
     "more_same": "More labels, up to {b}, do not change the choice.",
     "fewer_same": "The choice needs no more than {a} labels.",
     "majority": "It cannot be told from always giving the most frequent class ({value}).",
@@ -71,11 +73,13 @@ WORDS: dict[str, str] = {
     "footer": "Chosen on validation ({validation}), shown on test ({test}), one draw; {left}"
     "search cost {search} FLOPs over {trials} trials; pretraining of public checkpoints not "
     "counted.",
-    "left_scored": "{count} points without a test score left out; ",
-    "left_cost": "{count} points without {noun} left out; ",
-    "left_confirm": "{count} points of confirming draws not shown; ",
+    "left_scored": "{count} without a test score left out; ",
+    "left_cost": "{count} without {noun} left out; ",
+    "left_confirm": "{count} of confirming draws not shown; ",
     "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
     "Hollow: not confirmed. Grey: a cheaper point is as good on validation.",
+    "point": "1 point",
+    "points": "{count} points",
     "none": "none",
 }
 """Every sentence of the page; `**` marks bold, `{name}` a value."""

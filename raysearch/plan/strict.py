@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from raysearch.errors import InputError, nearest
 
-
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -60,7 +59,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as e:
         raise InputError(f"{path}: is not UTF-8 at byte {e.start}") from e
     try:
-        value = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - derived from SafeLoader
+        value = yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark is not None else ""

@@ -30,7 +30,10 @@ CASES = [
     for task in TASKS
     if methods.get(name).regression or task != "number"
 ]
-every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids="-".join)
+SHORT = {"min_steps": 4, "epochs": 3}
+"""Knobs that only say how long to train, where a method has them: six steps show as much as fifty."""
+every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids=map("-".join, CASES)
+)
 every_method = pytest.mark.parametrize("method", methods.names())
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
@@ -56,7 +59,9 @@ def trial(worlds, method, rung, task):
     def open_trial(other=None):
         world = worlds[task]
         place = world.place if other is None else dataclasses.replace(world.place, store=str(other))
-        return TrialRun(tiny.configure(world, method, rung), place)
+        known = {f.name for f in dataclasses.fields(methods.get(method).knobs)}
+        short = {k: v for k, v in SHORT.items() if k in known}
+        return TrialRun(tiny.configure(world, method, rung, **short), place)
 
     return open_trial
 
@@ -125,7 +130,7 @@ def test_saved_and_restored_goes_on_as_if_nothing_had_happened(trial, tmp_path):
         steps += 1
     expected = logits(whole)
     bill = {(c.phase, c.payer): c.flops for c in whole.record().bill}
-    for stop in sorted({0, 1, steps // 2, steps - 1, steps}):
+    for stop in sorted({0, 1, steps // 2, steps}):
         home = tmp_path / str(stop)
         before = trial(home / "store")
         for _ in range(stop):

@@ -9,7 +9,8 @@ import pytest
 from raysearch.analysis import Run, frontier, read_run, to_table
 from raysearch.analysis.verdict import interval
 from raysearch.errors import InputError
-from raysearch.panels.answer import answer, apart, band_of
+from raysearch.panels.answer import answer
+from raysearch.panels.margins import apart, band_of
 from raysearch.panels.points import Points, collect
 from raysearch.panels.sentences import footer, headline, why
 from raysearch.panels.words import WORDS, brief, fixed, text
@@ -121,6 +122,13 @@ def test_what_more_labels_bring_is_said() -> None:
     assert any("The last step up, from 10 to 100 labels: 0.20 higher" in s for s in said(points))
 
 
+def test_a_choice_that_test_contradicts_is_not_dressed_up() -> None:
+    points = collect(scored([("a", "m", 10, 0.9, 0.6, 1.0), ("b", "m", 10, 0.8, 0.8, 2.0)], 200))
+    given = answer(points)
+    assert at(points, given.choice) == ("a", "m") and at(points, given.beaten) == ("b", "m")
+    assert any("But on test m, b, 10 labels is 0.20 higher" in s for s in said(points))
+
+
 def test_limits_only_ever_narrow(tmp_path: Path) -> None:
     points = collect(made(tmp_path))
     whole = answer(points)
@@ -167,7 +175,7 @@ def test_a_pearson_page_has_no_majority_and_negative_scores(tmp_path: Path) -> N
     points = collect(made(tmp_path, score="pearson"))
     assert points.kind == "correlation"
     assert "Fisher" in WORDS["correlation"]
-    assert said(points)
+    assert said(points) and points.majority is None and points.test.min() < 0
 
 
 def test_a_score_above_one_has_no_interval() -> None:
@@ -207,7 +215,7 @@ def test_costs_that_are_absent_or_zero_are_counted_not_drawn() -> None:
     points = collect(run)
     given = answer(points)
     assert given.no_cost == 1 and at(points, given.choice) == ("a", "m")
-    assert "1 points without inference compute left out" in footer(points, given)
+    assert "1 point without inference compute left out" in footer(points, given)
 
 
 def test_an_unknown_cost_names_the_nearest(tmp_path: Path) -> None:

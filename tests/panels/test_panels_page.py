@@ -1,6 +1,7 @@
 """Pages as files: strict YAML, whole or not at all, inert whatever a user wrote."""
 
 import dataclasses
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -164,3 +165,12 @@ def test_a_further_page_is_one_more_file(tmp_path: Path) -> None:
 
 def test_the_shipped_pages_are_whole() -> None:
     assert [p.file for p in read_dashboards()] == ["index.html", "research.html"]
+
+
+def test_the_first_pages_bundle_is_plotlys_own(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", records(5)))
+    index = write_pages(run, tmp_path / "out")
+    data = (index.parent / "plotly-basic.min.js").read_bytes()
+    assert data.startswith(b"/**\n* plotly.js (basic - minified) v4.1.1\n")
+    digest = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
+    assert hashlib.sha256(data).hexdigest() == digest

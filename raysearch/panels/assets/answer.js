@@ -95,7 +95,7 @@ function answer(P, setting) {
   const given = {
     setting: { ...setting, cost: axis }, fits: [], best: null, choice: null, tie: null, flat: false,
     band: null, leaders: [], cheaper: 0, frontier: [], shown: [], curves: [],
-    linear: null, other: null, noCost: P.test.length,
+    beaten: null, linear: null, other: null, noCost: P.test.length,
   };
   if (!axis) return given;
   const x = column(P, axis, setting.teacher);
@@ -122,6 +122,7 @@ function answer(P, setting) {
   const ties = cheaper.filter((i) => test[i] >= test[best] || !apart(P, best, i));
   const tie = ties.length ? cheapestOf(ties, x) : null;
   const linear = won.filter((i) => P.methods[P.method[i]] === "ngram_linear");
+  const above = leaders.filter((i) => test[i] > test[best] && apart(P, best, i));
   const flat = P.kind !== "none" && leaders.length > 1 && !leaders.some((i) => apart(P, best, i));
   const choice = flat ? cheapestOf(leaders, x) : best;
   const rest = [choice, flat ? best : tie, ...leaders].filter((i) => i !== null);
@@ -134,6 +135,7 @@ function answer(P, setting) {
     curves: leaders.slice(0, 3).map((lead) =>
       won.filter((i) => P.method[i] === P.method[lead] && P.model[i] === P.model[lead])
         .sort((a, b) => P.labels[a] - P.labels[b] || a - b)),
+    beaten: above.length ? above.reduce((a, b) => (test[b] > test[a] ? b : a)) : null,
     linear: linear.length ? linear.reduce((a, b) => (test[b] > test[a] ? b : a)) : null,
     other: otherStep(P, x, open, labels),
   };

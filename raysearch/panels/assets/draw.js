@@ -3,7 +3,11 @@ const unpack = (column) => (Array.isArray(column) ? column : column.at.map((i) =
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const byId = (id) => document.getElementById(id);
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+// Named one by one: plotly's own list holds a button that sends the chart to a server.
+const CONFIG = {
+  displaylogo: false, responsive: true, plotlyServerURL: "",
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]],
+};
 
 // Lay the page's colours over a figure that Python drew for light paper.
 function themed(layout) {
@@ -11,6 +15,7 @@ function themed(layout) {
   const out = { ...layout, font };
   out.hoverlabel = { ...layout.hoverlabel, bgcolor: ink("--card"), bordercolor: ink("--faint") };
   out.hoverlabel.font = { ...(layout.hoverlabel || {}).font, color: ink("--ink") };
+  out.modebar = { bgcolor: "rgba(0,0,0,0)", color: ink("--faint"), activecolor: ink("--ink") };
   for (const menu of out.updatemenus || []) {
     Object.assign(menu, { bgcolor: ink("--card"), bordercolor: ink("--rule") });
   }

@@ -22,8 +22,12 @@ function hover(i, x) {
 
 // Names stand up and left of their marks, where no better point can be; the choice and the tie
 // are placed first and may stand elsewhere, any other that would touch a name is left out.
-function placeNames(x, range, yrange, width, height) {
-  const taken = [];
+function placeNames(x, range, yrange, width, height, notes) {
+  const taken = notes.map(({ text, x: side, y, yanchor }) => {
+    const long = 6 * text.length + 8;
+    const foot = height - ((y - yrange[0]) / (yrange[1] - yrange[0])) * height + (yanchor === "top" ? 15 : 0);
+    return { x0: side ? width - long : 0, x1: side ? width : long, y0: foot - 15, y1: foot };
+  });
   const out = [];
   const first = [given.choice, given.tie].filter((i) => i !== null);
   const all = [...new Set([...first, ...[...given.frontier].reverse()])];
@@ -84,24 +88,31 @@ function cloud(groups, x, range, yrange, width, height) {
   };
 }
 
-function levels() {
+function baselines() {
+  const linear = given.linear === null ? null : P.test[given.linear];
+  return [[P.majority, "dot", "most frequent class"], [linear, "dash", "n-gram linear"]]
+    .filter(([value]) => value !== null);
+}
+
+function levels(yrange) {
   const shapes = [];
   const notes = [];
+  const small = { size: 11, color: ink("--soft") };
   if (given.band !== null) {
     shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: given.band[0], y1: given.band[1],
       fillcolor: ink("--accent"), opacity: 0.09, line: { width: 0 }, layer: "below", name: "band" });
     notes.push({ xref: "paper", x: 0, xanchor: "left", xshift: 4, y: given.band[0], yanchor: "bottom", showarrow: false,
-      text: "not distinguishable from the best", font: { size: 11, color: ink("--soft") }, name: "band" });
+      text: "not distinguishable from the best", font: small, name: "band" });
   }
-  const linear = given.linear === null ? null : P.test[given.linear];
-  const lines = [[P.majority, "dot", "most frequent class"], [linear, "dash", "n-gram linear"]];
-  for (const [value, dash, text] of lines) {
-    if (value === null) continue;
+  const lines = baselines();
+  const close = lines.length === 2 && Math.abs(lines[0][0] - lines[1][0]) < 0.05 * (yrange[1] - yrange[0]);
+  lines.forEach(([value, dash, text], k) => {
+    const under = close && value <= lines[1 - k][0] && (k === 0 || value < lines[0][0]);
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, y0: value, y1: value, layer: "below",
       line: { dash, width: 1.2, color: ink("--faint") }, name: text });
-    notes.push({ xref: "paper", x: 1, xanchor: "right", y: value, yanchor: "bottom", showarrow: false,
-      text: `${text} ${fixed(value, P.digits)}`, font: { size: 11, color: ink("--soft") }, name: text });
-  }
+    notes.push({ xref: "paper", x: 1, xanchor: "right", y: value, yanchor: under ? "top" : "bottom", showarrow: false,
+      text: `${text} ${fixed(value, P.digits)}`, font: small, name: text });
+  });
   return [shapes, notes];
 }
 
@@ -118,10 +129,9 @@ function drawPlot(zoom) {
   const out = open.filter((i) => !fit.has(i));
   const width = plot.clientWidth - MARGIN.l - MARGIN.r;
   const height = plot.clientHeight - MARGIN.t - MARGIN.b;
-  const [shapes, notes] = levels();
-  const baselines = shapes.filter((s) => s.type === "line").map((s) => s.y0);
   const range = zoom ? zoom.x : span(open.map((i) => Math.log10(x[i])), 0.06);
-  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...baselines], 0.08);
+  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...baselines().map(([value]) => value)], 0.08);
+  const [shapes, notes] = levels(yrange);
   const lists = { out: many ? [] : out, rest: many ? [] : rest, line: frontier, member: frontier };
   lists.ring = given.choice === null ? [] : [given.choice];
   const traces = DATA.figure.data.map((trace) => {
@@ -150,7 +160,7 @@ function drawPlot(zoom) {
     ...base, shapes, images, margin: { ...MARGIN }, height: plot.clientHeight,
     xaxis: { ...base.xaxis, ...decades, range, automargin: false, title: { ...base.xaxis.title, text: axisTitle(cost) } },
     yaxis: { ...base.yaxis, range: yrange, automargin: false, tickformat: yrange[1] - yrange[0] < 0.04 ? ".3f" : ".2f" },
-    annotations: [...base.annotations, ...notes, ...(open.length ? placeNames(x, range, yrange, width, height) : [emptyNote()])],
+    annotations: [...base.annotations, ...notes, ...(open.length ? placeNames(x, range, yrange, width, height, notes) : [])],
   });
   const first = !plot.data;
   Plotly.react(plot, traces, layout, CONFIG);
@@ -175,11 +185,6 @@ function watch(plot) {
     drawPlot();
     drawCurves();
   }).observe(plot);
-}
-
-function emptyNote() {
-  return { xref: "paper", yref: "paper", x: 0.5, y: 0.5, showarrow: false, text: "nothing scored on test yet",
-    font: { size: 14, color: ink("--soft") } };
 }
 
 function axisTitle(cost) {

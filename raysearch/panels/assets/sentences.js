@@ -117,6 +117,13 @@ function headline(P, given) {
     const key = given.cheaper > 1 ? "no_tie" : "no_tie_one";
     out.push(said(key, { count: String(given.cheaper) }));
   } else if (!given.flat) out.push(said("cheapest", {}));
+  if (given.beaten !== null) {
+    const i = given.beaten;
+    out.push(said("beaten", {
+      name: nameOf(P, i), change: change(test[i] - test[best], digits), ends: endsOf(P, i, best),
+      rows: count(P.validation_rows[best]),
+    }));
+  }
   out.push(...labelSentence(P, given));
   const ends = intervalOf(P, choice);
   if (P.majority !== null && ends !== null && ends[0] <= P.majority) {
@@ -167,13 +174,15 @@ function why(P, given) {
   });
 }
 
+const counted = (n) => (n === 1 ? phrase("point") : phrase("points", { count: count(n) }));
+
 function footer(P, given) {
   let left = "";
-  if (P.unscored) left += phrase("left_scored", { count: count(P.unscored) });
+  if (P.unscored) left += phrase("left_scored", { count: counted(P.unscored) });
   if (given.noCost) {
-    left += phrase("left_cost", { count: count(given.noCost), noun: nounOf(P, given.setting.cost) });
+    left += phrase("left_cost", { count: counted(given.noCost), noun: nounOf(P, given.setting.cost) });
   }
-  if (P.confirming) left += phrase("left_confirm", { count: count(P.confirming) });
+  if (P.confirming) left += phrase("left_confirm", { count: counted(P.confirming) });
   const rows = (list) => (given.choice !== null && known(list, given.choice)
     ? count(list[given.choice]) : phrase("none"));
   return phrase("footer", {

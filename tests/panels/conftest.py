@@ -1,0 +1,33 @@
+"""A browser for the tests that need one; absent, they skip, but never where CI is set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.panels.visit import ARGS, CHROMIUM
+
+
+def _missing() -> str:
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed"
+    return "" if CHROMIUM.exists() else f"{CHROMIUM} is not installed"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    if _missing():
+        if os.environ.get("CI"):
+            pytest.fail(_missing())
+        pytest.skip(_missing())
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield started
+        started.close()

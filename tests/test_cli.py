@@ -1,0 +1,227 @@
+"""The command line: what a newcomer types, and every kind of bad input as one line and exit 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.synthetic import records, write_run
+
+from raysearch.cli import main
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
+    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
+
+    def run(*args: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+def refused(result: tuple[int, str, str], *parts: str) -> None:
+    code, _, err = result
+    assert code == 2, result
+    (line,) = [line for line in err.splitlines() if line.startswith("raysearch: error:")]
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in line, line
+
+
+def table(path: Path, rows: int = 60, **more: str) -> Path:
+    """A small CSV of two classes."""
+    words = ("good fine lovely", "bad poor dull")
+    lines = [f"number {i} {words[i % 2]} thing,{'pn'[i % 2]}" for i in range(rows)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tasks", "methods", "models", "spaces", "studies", "objectives"])
+def test_ls_lists_and_gives_json(say: Say, kind: str) -> None:
+    code, out, _ = say("ls", kind, "--json")
+    rows = json.loads(out)
+    assert code == 0 and rows and all(rows[0].keys() == row.keys() for row in rows)
+    code, out, _ = say("ls", kind)
+    assert code == 0 and str(next(iter(rows[0].values()))) in out
+
+
+def test_check_joins_the_catalogs(say: Say) -> None:
+    code, out, _ = say("check")
+    assert code == 0 and "whole" in out
+
+
+def test_check_of_a_task_names_its_space(say: Say) -> None:
+    code, out, _ = say("check", "--task", "toy")
+    assert code == 0
+    assert "finetune: toy-tiny, toy-mini, toy-small" in out
+
+
+def test_doctor_says_versions_and_the_hub(say: Say) -> None:
+    code, out, _ = say("doctor", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["torch"] and found["hub"] in ("reachable", "not reachable")
+
+
+def test_a_dry_run_prices_and_writes_nothing(say: Say, tmp_path: Path) -> None:
+    code, out, _ = say("frontier", "--dry-run", "--json", "--trials", "6", "--out", tmp_path / "r")
+    price = json.loads(out)
+    assert code == 0 and price["trials"] == 6 and price["flops"] > 0 and price["hours"] > 0
+    assert not (tmp_path / "r" / "study.yaml").exists()
+
+
+@pytest.mark.parametrize("verb", ["frontier", "run", "resume", "status", "page", "check"])
+def test_help_has_an_example(say: Say, verb: str) -> None:
+    code, out, _ = say(verb, "--help")
+    assert code == 0 and f"raysearch {verb}" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (["frontier", "--task", "sst3"], ["no task 'sst3'", "Did you mean 'sst2'"]),
+        (["frontier", "--methods", "fintune"], ["no method 'fintune'", "'finetune'"]),
+        (["frontier", "--models", "toy-smal"], ["no rung 'toy-smal'", "'toy-small'"]),
+        (["frontier", "--study", "quik"], ["no study 'quik'", "'quick'"]),
+        (["frontier", "--study", "../../etc/passwd"], ["no study"]),
+        (["frontier", "--searcher", "tpee"], ["no searcher 'tpee'", "tpe, random"]),
+        (["frontier", "--precision", "fp16"], ["no precision 'fp16'"]),
+        (["frontier", "--labels", "32,ten"], ["--labels", "'ten'"]),
+        (["frontier", "--labels", "99999999"], ["99,999,999", "training rows"]),
+        (["frontier", "--trials", "0"], ["--trials", "above 0"]),
+        (["frontier", "--hours", "-1"], ["hours"]),
+        (["frontier", "--dollars", "5"], ["price"]),
+        (["frontier", "--text", "body"], ["--text", "own data"]),
+        (["frontier", "--data-dir", "nowhere"], ["--data-dir", "nowhere"]),
+        (["frontier", "--task", "missing.csv"], ["missing.csv"]),
+        (["frontier", "--tusk", "toy"], ["--tusk"]),
+        (["frontir"], ["no verb 'frontir'", "'frontier'"]),
+        (["ls", "taks"], ["no kind 'taks'", "'tasks'"]),
+        (["status", "nowhere"], ["holds no run"]),
+        (["resume", "nowhere"], ["holds no run"]),
+        (["page", "nowhere"], ["nowhere"]),
+        (["export-optuna", "nowhere"], ["nowhere"]),
+    ],
+)
+def test_bad_words_are_one_line(say: Say, args: list[str], parts: list[str]) -> None:
+    refused(say(*args), *parts)
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        ("name: x\ntrails: 3\n", ["no key 'trails'", "'trials'"]),
+        ("name: x\ntrials: 0\n", ["trials"]),
+        ("name: x\nobjectives: [score, train_flop]\n", ["no objective", "'train_flops'"]),
+        ("name: x\nname: y\n", ["stands twice"]),
+        ("- a\n", ["mapping"]),
+    ],
+)
+def test_a_bad_study_file_is_one_line(
+    say: Say, tmp_path: Path, body: str, parts: list[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(body, encoding="utf-8")
+    refused(say("frontier", "--study", path), *parts)
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        ("id,number\n1,2\n3,4\n", ["text"]),
+        ("text,label\na nice one,p\na fine one,p\n" * 30, ["class"]),
+        ("", ["empty"]),
+        ("text,label\n", ["rows"]),
+    ],
+)
+def test_bad_own_data_is_one_line(say: Say, tmp_path: Path, body: str, parts: list[str]) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(body, encoding="utf-8")
+    refused(say("frontier", "--task", path), "mine.csv", *parts)
+
+
+def test_own_data_that_is_not_utf8_is_one_line(say: Say, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"text,label\ncaf\xe9 is nice,p\nno,n\n")
+    refused(say("frontier", "--task", path), "mine.csv", "UTF-8")
+
+
+def test_a_wrong_column_names_the_nearest(say: Say, tmp_path: Path) -> None:
+    path = table(tmp_path / "mine.csv")
+    refused(say("frontier", "--task", path, "--text", "txt"), "'txt'", "'text'")
+
+
+def test_a_label_seen_only_in_test_is_one_line(say: Say, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    table(folder / "train.csv")
+    (folder / "test.csv").write_text("text,label\nodd thing,q\nok,p\nno,n\n", encoding="utf-8")
+    refused(say("frontier", "--task", folder), "q")
+
+
+def test_a_models_folder_without_weights_is_one_line(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "models" / "all-MiniLM-L6-v2").mkdir(parents=True)
+    result = say("frontier", "--models", "minilm-1", "--models-dir", tmp_path / "models")
+    refused(result, "minilm-1", "config.json")
+
+
+def test_a_hub_that_cannot_be_reached_says_how_to_go_on(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    refused(say("frontier", "--task", "sst2"), "sst2", "--data-dir")
+
+
+def test_a_run_folder_of_another_task_is_refused(say: Say, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert say("frontier", "--dry-run", "--trials", "2", "--out", out)[0] == 0
+    from raysearch.plan.asrun import AsRun, write_asrun
+    from raysearch.plan.catalog import find_study, find_task
+
+    write_asrun(out, AsRun(find_study("quick"), find_task("toy"), "0" * 16))
+    refused(say("frontier", "--task", table(tmp_path / "mine.csv"), "--out", out), "toy", "--out")
+    refused(say("frontier", "--study", "default", "--out", out), "quick")
+
+
+def test_page_and_status_read_records_without_torch_or_ray(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", records(12, seed=3))
+    code = (
+        "import sys\nfrom raysearch.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code, e.code\n"
+        "assert not {'torch', 'ray', 'transformers', 'datasets'} & set(sys.modules), 'heavy'\n"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", code, "page", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    assert Path(made.stdout.strip().splitlines()[-1]).is_file()
+    assert (tmp_path / "run" / "records.parquet").is_file()
+
+
+def test_a_torn_last_line_is_said_and_an_unknown_schema_refused(say: Say, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_run(run, records(6, seed=1))
+    path = run / "records.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"schema": 1, "eve')
+    code, out, _ = say("page", run)
+    assert code == 0 and "torn" in out
+    path.write_bytes(whole + b'{"schema": 99, "event": "trial"}\n')
+    refused_code, _, err = say("page", run)
+    assert refused_code in (1, 2) and "schema 99" in err

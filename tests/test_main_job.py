@@ -1,0 +1,138 @@
+"""The main job end to end: search space to page, on the toy task and on a slice of real SST-2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from raysearch.record import read_records
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+DATA = os.environ.get("RAYSEARCH_DATA_DIR", "")
+MODELS = os.environ.get("RAYSEARCH_MODELS_DIR", "")
+COLUMNS = (
+    "id point_id task method model labels_train data_seed init_seed phase status point hyper "
+    "score_validation score_test error train_flops train_flops_full train_flops_shared "
+    "infer_flops params params_trained bytes labels unlabelled synthetic train_seconds "
+    "latency_ms tokenise_ms throughput peak_memory dollars"
+).split()
+
+
+def raysearch(*args: str | Path, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the program as a person does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "raysearch", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=560,
+    )
+    assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def whole(out: Path, result: dict[str, Any], task: str) -> pd.DataFrame:
+    """What must hold of every finished run."""
+    assert result["task"] == task
+    assert Path(result["page"]).resolve() == (out / "dashboard" / "index.html").resolve()
+    for name in ("records.jsonl", "records.parquet", "study.yaml", "dashboard/index.html"):
+        assert (out / name).is_file(), name
+    table = pd.read_parquet(out / "records.parquet")
+    assert set(COLUMNS) <= set(table.columns)
+    assert result["trials"].get("DONE", 0) == (table["status"] == "DONE").sum()
+    assert result["spent"]["flops"] > 0 and result["spent"]["labels"] > 0
+    assert result["frontier"]
+    for point in result["frontier"]:
+        row = table[table["point_id"] == point["point_id"]].iloc[0]
+        assert point["scores"]["validation"] == pytest.approx(row["score_validation"])
+        assert point["scores"]["test"] == pytest.approx(row["score_test"])  # winners are scored
+        assert point["costs"]["infer_flops"] == pytest.approx(row["infer_flops"])
+    return table
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """One small study of the toy task."""
+    home = tmp_path_factory.mktemp("toy")
+    args = ("frontier", "--trials", "9", "--labels", "32,100,320", "--out", "run", "--json")
+    done = raysearch(*args, cwd=home)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return home / "run", {**result, "page": home / result["page"]}
+
+
+def test_toy_from_space_to_page(toy: tuple[Path, dict[str, Any]]) -> None:
+    out, result = toy
+    table = whole(out, result, "toy")
+    assert set(table["method"]) == {"ngram_linear", "embed_linear", "finetune"}
+    assert table["labels_train"].value_counts().to_dict() == {32: 3, 100: 3, 320: 3}  # stratified
+    assert result["trials"] == {"DONE": 9}
+
+
+def test_a_run_is_extended_and_runs_nothing_twice(toy: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = toy
+    before = {r.id for r in read_records(out / "records.jsonl").trials}
+    done = raysearch("run", "--trials", "+3", "--out", out, "--json", cwd=out.parent)
+    after = [r.id for r in read_records(out / "records.jsonl").trials]
+    assert len(after) == 12 and before < set(after)
+    assert json.loads(done.stdout)["page"] is None
+    lines = (out / "records.jsonl").read_text().splitlines()
+    ended = [json.loads(x)["id"] for x in lines if json.loads(x)["event"] == "trial"]
+    assert len(ended) == len(set(ended)) == 12
+    said = raysearch("status", out, "--json", cwd=out.parent)
+    assert json.loads(said.stdout)["trials"] == 12
+
+
+def test_ctrl_c_leaves_a_study_that_resume_ends(tmp_path: Path) -> None:
+    args = ["frontier", "--trials", "12", "--labels", "100,1000", "--methods", "finetune"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "raysearch", *args, "--out", "run"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    records = tmp_path / "run" / "records.jsonl"
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and child.poll() is None:
+        if records.exists() and records.read_bytes().count(b"\n") >= 2:
+            break
+        time.sleep(0.2)
+    child.send_signal(signal.SIGINT)
+    said, _ = child.communicate(timeout=120)
+    assert child.returncode == 130, said
+    assert "raysearch resume run" in said
+    first = {r.id for r in read_records(records).trials}
+    assert 2 <= len(first) < 12, said
+    raysearch("resume", "run", cwd=tmp_path)
+    found = read_records(records).trials
+    assert len(found) == 12 and first < {r.id for r in found}
+    assert {r.status for r in found} == {"DONE"}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(
+    not (DATA and MODELS) and not os.environ.get("CI"),
+    reason="needs real data and checkpoints: set RAYSEARCH_DATA_DIR and RAYSEARCH_MODELS_DIR",
+)
+def test_a_slice_of_real_sst2(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    args = ("frontier", "--task", "sst2", "--models", "minilm-1,minilm-2", "--labels", "32,320")
+    done = raysearch(*args, "--trials", "6", "--out", out, "--json", cwd=tmp_path)
+    table = whole(out, json.loads(done.stdout), "sst2")
+    best = table["score_test"].max()
+    assert best > 0.6, "nothing learnt from 320 labels of SST-2"
+    assert (table["test_rows"].dropna() == 1821).all()
+    # ids hold no path: the same study over copies of the folders has the same ids
+    assert not table["hyper"].str.contains(str(tmp_path), regex=False).any()
