@@ -141,8 +141,8 @@ def test_a_bad_study_file_is_one_line(
 @pytest.mark.parametrize(
     ("body", "parts"),
     [
-        ("id,number\n1,2\n3,4\n", ["text"]),
-        ("text,label\na nice one,p\na fine one,p\n" * 30, ["class"]),
+        ("id,number\n" + "".join(f"{i},{i % 2}\n" for i in range(60)), ["text"]),
+        ("text,label\n" + "".join(f"nice thing {i},p\n" for i in range(60)), ["class"]),
         ("", ["empty"]),
         ("text,label\n", ["rows"]),
     ],

@@ -162,3 +162,15 @@ def finish(run: TrialRun) -> TrialRun:
     while run.step(60.0):
         pass
     return run
+
+
+def trial(w: World, method: str, rung: str, labels: int = 32, **hyper: object) -> TrialRun:
+    """The trial of a method's first knob set, some knobs changed; not yet begun."""
+    return TrialRun(configure(w, method, rung, labels, **hyper), w.place)
+
+
+def accuracy(run: TrialRun, split: str = "test") -> float:
+    """Accuracy of a finished trial's first point on a whole split."""
+    rows = run._data.splits[split]
+    logits = run._learner.predict(rows, run._learner.points()[0], phase="test")
+    return float((logits.argmax(axis=1) == rows.label).mean())

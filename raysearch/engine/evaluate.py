@@ -37,7 +37,8 @@ def scores(logits: Logits, label: NDArray[np.int64] | NDArray[np.float32]) -> di
     return {
         "accuracy": float((predicted == label).mean()),
         "macro_f1": float(f1_score(label, predicted, average="macro", zero_division=0)),
-        "mcc": float(matthews_corrcoef(label, predicted)),
+        # scikit-learn warns where one class is all there is, and says 0 as well
+        "mcc": float(matthews_corrcoef(label, predicted)) if np.ptp([label, predicted]) else 0.0,
         "nll": float(-log_p[np.arange(len(label)), label].mean()),
     }
 

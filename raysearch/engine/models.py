@@ -170,6 +170,8 @@ def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     """One vector a text (B, H): `cls`, or the `mean` over real tokens (padding excluded)."""
     if pooling == "cls":
         return hidden[:, 0]
+    if pooling != "mean":
+        raise ValueError(f"pooling: no '{pooling}'. Known: cls, mean")
     if batch.full:
         return hidden.mean(dim=1)
     weight = batch.mask.to(hidden.dtype).unsqueeze(-1)

@@ -32,6 +32,8 @@ class NgramLinear:
     """The learner: one step hashes the training rows and fits the linear model."""
 
     def __init__(self, ctx: Context, knobs: Knobs) -> None:
+        if knobs.weighting not in ("tf", "tfidf"):
+            raise ValueError(f"weighting: no '{knobs.weighting}'. Known: tf, tfidf")
         self._ctx = ctx
         # NOTE: words of one letter and punctuation carry sentiment ("I", "!"), so they are tokens.
         self._hash = HashingVectorizer(

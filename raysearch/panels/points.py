@@ -158,7 +158,7 @@ def collect(run: Run, *, spend: bool = True) -> Points:
         axes=_axes(costs, len(shown)),
         teachers=tuple(TEACHERS) if inherited else (),
         budgets=_steps(shown["labels"]),
-        fates=_fates(run, table[~confirm], done),
+        fates=_fates(run, table[~confirm], done[~confirm]),
         majority=float(majority)
         if kind == "binomial" and isinstance(majority, int | float)
         else None,
@@ -235,13 +235,13 @@ def _steps(labels: pd.Series) -> tuple[int, ...]:
 
 def _fates(run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_]) -> dict[str, Fate]:
     out: dict[str, Fate] = {}
-    done_ids = set(run.table["id"][done])
     for axis in ("method", "model"):
-        for name, part in table.groupby(axis, sort=True):
-            failed = part[part["status"].isin(["FAILED", "INFEASIBLE"])]
-            points = int((part["point_id"].notna() & part["id"].isin(done_ids)).sum())
+        for name, at in sorted(table.groupby(axis).indices.items()):
+            points = int(done[at].sum())
             if axis == "model" and (points or str(name) in out):
                 continue
+            part = table.iloc[at]
+            failed = part[part["status"].isin(["FAILED", "INFEASIBLE"])]
             error = _first(failed["error"])
             out[str(name)] = Fate(part["id"].nunique(), points, failed["id"].nunique(), error)
     left: Any = run.study.get("left_out") or {}

@@ -85,9 +85,7 @@ def suggest(trial: optuna.trial.Trial, space: SearchSpace) -> Proposal:
     method = trial.suggest_categorical("method", list(space.methods))
     labels = trial.suggest_categorical("labels", space.labels)
     rung = trial.suggest_categorical(f"{method}.model", space.rungs[method])
-    hyper = {
-        k: _suggest(trial, f"{method}.{k}", d) for k, d in space.methods[method].knobs.items()
-    }
+    hyper = {k: _suggest(trial, f"{method}.{k}", d) for k, d in space.methods[method].knobs.items()}
     return Proposal(method, rung, int(labels), hyper)
 
 

@@ -266,9 +266,7 @@ def values(record: TrialRecord, study: Study) -> list[float] | None:
 
     signs = [-1.0 if o.maximise else 1.0 for o in chosen]
     whole = [t for t in map(told, record.points) if t is not None]
-    return min(
-        whole, key=lambda t: [s * v for s, v in zip(signs, t, strict=True)], default=None
-    )
+    return min(whole, key=lambda t: [s * v for s, v in zip(signs, t, strict=True)], default=None)
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
@@ -280,4 +278,3 @@ def _sampler(name: str, seed: int) -> BaseSampler:
             return RandomSampler(seed=seed)
         case _:
             return TPESampler(seed=seed)
-

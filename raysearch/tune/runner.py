@@ -223,7 +223,7 @@ class _Run:
         }
 
 
-class _Desk(Callback):  # type: ignore[misc]
+class _Desk(Callback):
     """Carries Tune's news to the desk."""
 
     def __init__(self, desk: Desk) -> None:
@@ -268,7 +268,7 @@ class _Desk(Callback):  # type: ignore[misc]
         return self
 
 
-class _StopNow(Stopper):  # type: ignore[misc]
+class _StopNow(Stopper):
     """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
 
     def __init__(self, desk: Desk) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.search.searcher import Searcher
 
 
-class StudySearcher(Searcher):  # type: ignore[misc]
+class StudySearcher(Searcher):
     """Hands Tune the next trial; learns nothing here: records teach the proposer, not Tune.
 
     Tune wants to pickle its searcher into snapshots that nobody reads: it gets an empty shell.
@@ -18,7 +18,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]
         super().__init__()
         self._draw = draw
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         """The next trial's configuration for Tune, or FINISHED."""
         drawn = self._draw(trial_id)
         return Searcher.FINISHED if drawn is None else drawn

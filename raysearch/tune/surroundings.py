@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-import psutil
 import ray
 
 from raysearch.errors import InputError
@@ -132,8 +131,9 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
     temporary = tempfile.mkdtemp(prefix="rs-")
     try:
         # NOTE: sockets lie below it and a socket's path holds at most 107 bytes.
-        own = {"_temp_dir": temporary} if len(temporary) < 40 else {}
-        ray.init(num_cpus=cpus, include_dashboard=False, **own, **common)
+        if len(temporary) < 40:
+            common["_temp_dir"] = temporary
+        ray.init(num_cpus=cpus, include_dashboard=False, **common)
         try:
             yield
         finally:
@@ -144,10 +144,10 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
 
 def fit_share(wanted: int | None) -> Share:
     """Fit trials at once, and each one's share, to the Ray cluster at hand."""
-    resources = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0))
     if wanted is None:
-        memory = psutil.virtual_memory().total
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         fitted = min(int(cpus), memory // MEMORY_PER_TRIAL, MOST)
         wanted = int(gpus) if gpus else max(1, int(fitted))
     share = int(cpus / wanted * 100) / 100

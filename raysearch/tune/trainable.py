@@ -27,7 +27,7 @@ SAVE_SHARE = 0.05
 """Checkpoints may take at most this part of a trial's time."""
 
 
-class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+class TrialTrainable(tune.Trainable):
     """Runs trials one after the other in one process; `bound` gives it what all trials share."""
 
     kit: ClassVar[Kit]
@@ -191,9 +191,9 @@ def newest(home: Path) -> Path | None:
 
 
 def sentence(error: BaseException) -> str:
-    """An exception as one line: its type and the first line of its message.
+    r"""An exception as one line: its type and the first line of its message.
 
-    >>> sentence(ValueError("too long\\nsecond line"))
+    >>> sentence(ValueError("too long\nsecond line"))
     'ValueError: too long'
     """
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")

@@ -56,7 +56,10 @@ def space(labels: tuple[int, ...] = (32, 100), **methods: Mapping[str, Domain]) 
             m: MethodSpace(
                 m,
                 knobs,
-                {k: first[k] if k in first and d.holds(first[k]) else _low(d) for k, d in knobs.items()},
+                {
+                    k: first[k] if k in first and d.holds(first[k]) else _low(d)
+                    for k, d in knobs.items()
+                },
             )
             for m, knobs in given.items()
         },
@@ -195,7 +198,12 @@ def failed(
     hyper: Mapping[str, Any],
 ) -> TrialRecord:
     return TrialRecord(
-        config.id, config, status, hyper=hyper or config.hyper, phase=phase, error=error,
+        config.id,
+        config,
+        status,
+        hyper=hyper or config.hyper,
+        phase=phase,
+        error=error,
         score="accuracy",
     )
 

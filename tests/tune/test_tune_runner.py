@@ -78,8 +78,10 @@ def test_a_study_from_its_first_to_its_last_event(tmp_path: Path, capfd: Any) ->
     scored = lines(tmp_path / "out", "score")
     assert outcome.scored == len(scored) > 0
     assert {e["split"] for e in scored} == {"test"}
-    cells = {(r.config.method, r.config.rung, r.config.data.train) for r in
-             read_records(tmp_path / "out" / "records.jsonl").trials}
+    cells = {
+        (r.config.method, r.config.rung, r.config.data.train)
+        for r in read_records(tmp_path / "out" / "records.jsonl").trials
+    }
     assert len(scored) <= len(cells)
     assert len(world.kept) == 8 and world.kept[-1] <= set(ids)
 

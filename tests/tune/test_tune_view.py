@@ -1,0 +1,176 @@
+"""What needs no Ray: the view, budgets, the folder's lock and status, the Optuna export."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
+from rich.console import Console
+
+from raysearch.errors import InputError
+from raysearch.export.optuna import export_optuna
+from raysearch.ledger import Charge
+from raysearch.plan.study import Study
+from raysearch.record import TrialRecord
+from raysearch.tune.budget import Budget, Spent
+from raysearch.tune.desk import Desk
+from raysearch.tune.event import Event, Snapshot
+from raysearch.tune.folder import Folder, held, status
+from raysearch.tune.progress import watching
+
+STUDY = Study(name="fake", task="fake", trials=9)
+
+
+def desk(out: Path, on_event: object = None, **changes: object) -> Desk:
+    study = STUDY.model_copy(update=changes)
+    out.mkdir(exist_ok=True)
+    made = Desk(
+        study,
+        FakeWorld(space()),
+        Folder(out),
+        Budget.of(study),
+        KIT,
+        place=FakePlace(),
+        phase="search",
+        gpus=1.0,
+        on_event=on_event,  # type: ignore[arg-type]
+    )
+    made.resume()
+    return made
+
+
+def run(made: Desk) -> list[TrialRecord]:
+    found = []
+    while (offer := made.draw()) is not None:
+        record = FakeTrial(offer.config, FakePlace(), "search").record()
+        made.take(record)
+        found.append(record)
+    made.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "sentence"),
+    [
+        ("trials", 4, "all 4 trials have run"),
+        ("flops", 1.0, "the budget of 1 FLOPs is spent"),
+        ("hours", 1e-12, "the budget of 1e-12 hours is spent"),
+    ],
+)
+def test_the_first_limit_reached_stops_the_search(
+    tmp_path: Path, limit: str, value: float, sentence: str
+) -> None:
+    made = desk(tmp_path / "out", **{limit: value})
+    found = run(made)
+    assert made.stopped_by == sentence
+    assert len(found) == {"trials": 4, "flops": 1, "hours": 0}[limit]
+
+
+def test_dollars_and_gpu_hours_are_counted_by_device() -> None:
+    config = FakeTrial(_config(), FakePlace(), "search").config
+    bill = (Charge("train", "own", 10, 3600.0), Charge("teacher", "t", 90, 7200.0))
+    gpu = TrialRecord("a", config, "DONE", bill=bill, labels_used=50, made_by={"device": "cuda:0"})
+    cpu = TrialRecord("b", config, "FAILED", bill=bill[:1], labels_used=20)
+    spent = Spent().plus(gpu, 0.5).plus(cpu)
+    assert (spent.gpu_hours, spent.cpu_hours, spent.flops, spent.labels) == (0.5, 1.0, 20, 50)
+    study = Study.model_validate(
+        {"name": "x", "dollars": 3.0, "prices": {"cpu_hour": 1.0, "gpu_hour": 2.0, "label": 0.1}}
+    )
+    assert spent.dollars(study.prices) == pytest.approx(7.0)
+    assert Budget.of(study).reached(spent, 0.0) == "the budget of 3 dollars is spent"
+    with pytest.raises(InputError, match="needs a price"):
+        Budget.of(Study(name="x", dollars=3.0))
+
+
+def _config() -> object:
+    from raysearch.plan.space import Proposal
+
+    return FakeWorld(space()).configure(Proposal("lookup", "tiny", 32, {"k": 5}))
+
+
+def test_a_record_that_comes_twice_is_written_once(tmp_path: Path) -> None:
+    made = desk(tmp_path / "out", trials=2)
+    offer = made.draw()
+    assert offer is not None
+    record = FakeTrial(offer.config, FakePlace(), "search").record()
+    made.take(record)
+    made.take(record)
+    made.close()
+    assert len((tmp_path / "out" / "records.jsonl").read_text().splitlines()) == 1
+
+
+def test_only_the_winners_weights_are_kept(tmp_path: Path) -> None:
+    made = desk(tmp_path / "out", trials=9)
+    found = run(made)
+    best: dict[tuple[str, str, int], tuple[float, str]] = {}
+    for r in found:
+        cell = (r.config.method, r.config.rung, r.config.data.train)
+        score = r.points[0].scores["validation"]["accuracy"]
+        if cell not in best or score > best[cell][0]:
+            best[cell] = (score, r.id)
+    assert made.world.kept[-1] == {i for _, i in best.values()}  # type: ignore[attr-defined]
+
+
+def test_status_tells_from_records_alone_and_without_ray(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        status(tmp_path)
+    run(desk(tmp_path / "out", trials=4))
+    found = status(tmp_path / "out")
+    assert (found["trials"], found["by_status"], found["running"]) == (4, {"DONE": 4}, False)
+    with held(Folder(tmp_path / "out")):
+        assert status(tmp_path / "out")["running"] is True
+    code = (
+        "import sys; from raysearch.tune.folder import status; "
+        "import raysearch.tune.progress; assert 'ray' not in sys.modules; "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_plain_lines_off_a_terminal_and_a_view_on_one(tmp_path: Path) -> None:
+    for terminal in (False, True):
+        stream = io.StringIO()
+        console = Console(file=stream, force_terminal=terminal, width=120, color_system=None)
+        with watching(console) as watch:
+            watch(Event("begin", "begins", Snapshot("fake", 3)))
+            made = desk(tmp_path / f"out{terminal}", watch, trials=3)
+            run(made)
+            made.emit("end", made.stopped_by)
+        text = stream.getvalue()
+        assert "all 3 trials have run" in text and "[3/3]" in text
+        if not terminal:
+            lines = text.splitlines()
+            assert len(lines) == 5 and "\x1b" not in text
+            assert lines[1].startswith("[1/3] lookup tiny 32 labels: accuracy 0.")
+        else:
+            assert "frontier" in text and "best" in text
+
+
+@pytest.mark.parametrize("name", ["optuna.db", "optuna.log"])
+def test_the_export_opens_in_optuna_with_every_point(tmp_path: Path, name: str) -> None:
+    found = run(desk(tmp_path / "out", trials=6))
+    bad = failed(found[0].config, FakePlace(), "search", "FAILED", "boom", {})
+    path = tmp_path / name
+    for _ in range(2):  # the second time replaces the first
+        export_optuna([*found[1:], bad], STUDY, path)
+    storage = (
+        f"sqlite:///{path}"
+        if name.endswith("db")
+        else optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path)))
+    )
+    study = optuna.load_study(study_name="fake-fake", storage=storage)
+    assert [d.name for d in study.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["score", "train_flops_full [FLOP]", "infer_flops [FLOP/text]"]
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 5 + ["FAIL"]
+    assert study.trials[-1].user_attrs["error"] == "boom"
+    for trial, record in zip(study.trials, found[1:], strict=False):
+        assert trial.user_attrs["id"] == record.id
+        assert trial.values[0] == record.points[0].scores["validation"]["accuracy"]
+        assert trial.params["method"] == record.config.method
+    assert study.best_trials
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, "out"])
