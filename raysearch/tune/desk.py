@@ -117,7 +117,8 @@ class Desk:
         self.proposer.tell(record)
         self._learn(record)
         shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
-        self.world.keep({id_ for _, id_ in self._best.values()})
+        # A trial at work may have kept its weights before its record has come.
+        self.world.keep({id_ for _, id_ in self._best.values()} | set(self.running))
         self.emit("record", _line(record), record.id)
 
     def started(self, id_: str) -> None:

