@@ -72,6 +72,7 @@ def write_encoder(
         body.save_pretrained(folder)
         PreTrainedTokenizerFast(
             tokenizer_object=words,
+            model_max_length=POSITIONS - 2,
             model_input_names=["input_ids", "token_type_ids", "attention_mask"],
             **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
         ).save_pretrained(folder)

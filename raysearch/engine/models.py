@@ -53,7 +53,16 @@ def _checked(folder: Path, rung: Rung) -> Path:
                 f"model '{rung.name}': {folder.name}/ has no {name}; a folder of weights holds "
                 "config.json, model.safetensors and tokenizer.json"
             )
+    _vocabulary(folder)
     return folder
+
+
+def _vocabulary(folder: Path) -> Path:
+    """The file a folder's tokeniser is made from; InputError where there is none."""
+    for name in ("tokenizer.json", "vocab.txt"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"model folder {folder.name}/ has no tokenizer.json and no vocab.txt")
 
 
 @cache
@@ -82,7 +91,7 @@ def _from_hub(rung: Rung, place: str) -> Path:
 def weights_digest(folder: Path) -> str:
     """16 hex digits over the checkpoint's weights, shape and vocabulary; not over its path."""
     h = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+    for name in ("config.json", _vocabulary(folder).name, "model.safetensors"):
         path = folder / name
         if path.is_file():
             h.update(name.encode())
@@ -330,7 +339,7 @@ class Tokeniser:
         )
 
     def _key(self, split: str) -> str:
-        tokeniser = hashlib.sha256((self._folder / "tokenizer.json").read_bytes()).hexdigest()[:16]
+        tokeniser = hashlib.sha256(_vocabulary(self._folder).read_bytes()).hexdigest()[:16]
         return f"{self._digest}-{split}-{tokeniser}-{self._limit}"
 
     def _fill(self, folder: Path, rows: Rows) -> None:
@@ -352,7 +361,8 @@ class Tokeniser:
             list(rows.text),
             None if rows.pair is None else list(rows.pair),
             truncation=True,
-            max_length=self._limit,
+            # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
+            max_length=min(self._limit, fast.model_max_length),
             return_attention_mask=False,
         )
         lists: list[list[int]] = encoded["input_ids"]
