@@ -59,17 +59,17 @@ def ours(trials: int, folder: Path) -> float:
 class Noop(tune.Trainable):
     """The stock counterpart."""
 
-    def setup(self, config: dict) -> None: ...
+    def setup(self, config: dict) -> None: ...  # noqa: D102
 
-    def reset_config(self, new_config: dict) -> bool:
+    def reset_config(self, new_config: dict) -> bool:  # noqa: D102
         return True
 
-    def step(self) -> dict:
+    def step(self) -> dict:  # noqa: D102
         return {"score": 0.5, "train_flops_full": 1.0, "infer_flops": 1.0, "done": True}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None: ...
+    def save_checkpoint(self, checkpoint_dir: str) -> None: ...  # noqa: D102
 
-    def load_checkpoint(self, checkpoint: dict) -> None: ...
+    def load_checkpoint(self, checkpoint: dict) -> None: ...  # noqa: D102
 
 
 def stock(trials: int, folder: Path) -> float:

@@ -1,4 +1,4 @@
-"""Documentation runs: commands, links, doctests, examples, the tree; and what must not stand there."""
+"""Documentation runs: commands, links, doctests, examples, the tree; and what must not be there."""
 
 from __future__ import annotations
 

@@ -79,14 +79,14 @@ def write_encoder(
     return folder
 
 
-def rung(name: str, folder: Path, **changes: object) -> Rung:
+def rung(name: str, home: Path, **changes: object) -> Rung:
     """The rung of an encoder that `write_encoder` wrote."""
-    shape = json.loads((folder / "config.json").read_text())
+    shape = json.loads((home / "config.json").read_text())
     return Rung(
         **{
             "name": name,
             "family": "encoder",
-            "source": f"file:{folder}",
+            "source": f"file:{home}",
             "layers": shape["num_hidden_layers"],
             "hidden": shape["hidden_size"],
             "intermediate": shape["intermediate_size"],

@@ -32,7 +32,8 @@ class Classifier(nn.Module):
         self.encoder = encoder
         self.pooling = pooling
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(encoder.hidden, classes)
+        # skip_init: the global generator is not drawn from
+        self.head = nn.utils.skip_init(nn.Linear, encoder.hidden, classes)
         bound = 1 / math.sqrt(encoder.hidden)
         with torch.no_grad():
             self.head.weight.uniform_(-bound, bound, generator=generator)

@@ -196,10 +196,14 @@ def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
     Raises:
         InputError: the checkpoint is not of the ladder's shape or lacks weights the rung needs.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModel
 
     with quiet_libraries():
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        try:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError) as e:
+            raise _broken(rung, folder, e) from e
         if rung.depth is not None:
             if rung.depth > config.num_hidden_layers:
                 raise InputError(
@@ -219,8 +223,8 @@ def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
                 output_loading_info=True,
                 **extra,
             )
-        except (OSError, ValueError, RuntimeError) as e:
-            raise InputError(f"model '{rung.name}': {folder.name} does not load: {e}") from e
+        except (OSError, ValueError, RuntimeError, SafetensorError) as e:
+            raise _broken(rung, folder, e) from e
     if info["missing_keys"]:
         raise InputError(
             f"model '{rung.name}': {folder.name} lacks weights, "
@@ -228,6 +232,11 @@ def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
         )
     _check_shape(rung, body)
     return Encoder(body, config.hidden_size).to(device).eval()
+
+
+def _broken(rung: Rung, folder: Path, error: Exception) -> InputError:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(f"model '{rung.name}': {folder.name}/ does not load: {first}")
 
 
 def _check_shape(rung: Rung, body: nn.Module) -> None:

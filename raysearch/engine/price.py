@@ -74,7 +74,7 @@ def measure(rung: Rung, length: int, precision: str, device: torch.device, threa
             max_position_embeddings=max(length, rung.positions),
         )
         config._attn_implementation = "sdpa" if device.type == "cuda" else "eager"
-        with quiet_libraries():
+        with quiet_libraries(), torch.random.fork_rng(devices=[]):
             body = BertModel(config, add_pooling_layer=False)
         module = Classifier(
             Encoder(body, rung.hidden), 2, pooling="mean", dropout=0.1, generator=torch.Generator()

@@ -47,13 +47,17 @@ class Store:
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            try:
-                draft.rename(folder)
-            except OSError:
-                # Another builder was first, or a torn entry stands there: replace the torn one.
-                if self.entry(kind, key) is None:
-                    shutil.rmtree(folder, ignore_errors=True)
+            for attempts_left in reversed(range(8)):
+                try:
                     draft.rename(folder)
+                    break
+                except OSError:
+                    # Another builder was first, or a torn entry stands there: clear the torn one.
+                    if self.entry(kind, key) is not None:
+                        break
+                    if not attempts_left:
+                        raise
+                    shutil.rmtree(folder, ignore_errors=True)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return folder

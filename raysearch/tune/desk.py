@@ -6,7 +6,6 @@ Pure bookkeeping without Ray: which trials run, what was spent, who is best, whe
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections import Counter
@@ -21,7 +20,8 @@ from raysearch.record import RecordWriter, TrialRecord
 from raysearch.tune.budget import Budget, spent_by
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, Suggestion, append_suggestion, read_suggestions
-from raysearch.tune.proposer import Offer, Proposer, values
+from raysearch.tune.proposer import Offer, Proposer
+from raysearch.tune.standing import Standing, best_score
 from raysearch.tune.world import Kit, World
 
 STRIKES = 2
@@ -59,12 +59,11 @@ class Desk:
         self.fault: RecordError | None = None
         self.fresh = 0
         self._strikes: Counter[str] = Counter()
-        self._best: dict[tuple[str, str, int], tuple[float, str]] = {}
-        self._front: list[list[float]] = []
+        self._standing = Standing(study)
         self.spent = spent_by(past.trials, gpus)
         for record in past.trials:
             self.records[record.id] = record
-            self._learn(record)
+            self._standing.learn(record)
         for line in past.skipped:
             self.log(line)
 
@@ -115,10 +114,10 @@ class Desk:
         self.fresh += 1
         self.spent = self.spent.plus(record, self.gpus)
         self.proposer.tell(record)
-        self._learn(record)
+        self._standing.learn(record)
         shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
         # A trial at work may have kept its weights before its record has come.
-        self.world.keep({id_ for _, id_ in self._best.values()} | set(self.running))
+        self.world.keep(self._standing.winners() | set(self.running))
         self.emit("record", _line(record), record.id)
 
     def started(self, id_: str) -> None:
@@ -185,9 +184,6 @@ class Desk:
 
     def snapshot(self) -> Snapshot:
         """How far the study is now."""
-        best: dict[str, float] = {}
-        for (method, _, _), (score, _) in self._best.items():
-            best[method] = max(score, best.get(method, -math.inf))
         seconds = time.monotonic() - self.begun
         left = max(self.budget.trials - len(self.records), 0)
         limits = {
@@ -201,8 +197,8 @@ class Desk:
             wanted=self.budget.trials,
             by_status=Counter(r.status for r in self.records.values()),
             running=len(self.running),
-            best=best,
-            frontier=len(self._front),
+            best=self._standing.by_method(),
+            frontier=self._standing.frontier,
             flops=self.spent.flops,
             train_seconds=self.spent.train_seconds,
             seconds=seconds,
@@ -210,42 +206,10 @@ class Desk:
             used={k: (used, limit) for k, (used, limit) in limits.items() if limit is not None},
         )
 
-    def _learn(self, record: TrialRecord) -> None:
-        """Keep the best of each (method, model, labels) and the frontier so far."""
-        if record.status != "DONE":
-            return
-        score = best_score(record)
-        if score is not None:
-            cell = (record.config.method, record.config.rung, record.config.data.train)
-            if cell not in self._best or score > self._best[cell][0]:
-                self._best[cell] = (score, record.id)
-        told = values(record, self.study)
-        if told is None:
-            return
-        signs = self.proposer.signs
-        new = [s * v for s, v in zip(signs, told, strict=True)]
-        if not any(_dominates(old, new) or old == new for old in self._front):
-            self._front = [old for old in self._front if not _dominates(new, old)] + [new]
-
     def close(self) -> None:
         """Close the records and drop the folder of checkpoints when nothing is left in it."""
         self.writer.close()
         _prune(self.folder.checkpoints)
-
-
-def best_score(record: TrialRecord) -> float | None:
-    """The record's best validation score, larger better; None where nothing was scored."""
-    scores = [
-        p.scores["validation"][record.score]
-        for p in record.points
-        if record.score in p.scores.get("validation", {})
-    ]
-    return max(scores, default=None)
-
-
-def _dominates(a: list[float], b: list[float]) -> bool:
-    """Whether `a` is nowhere larger (worse) than `b`, and somewhere smaller."""
-    return a != b and all(x <= y for x, y in zip(a, b, strict=True))
 
 
 def _name(config: TrialConfig) -> str:

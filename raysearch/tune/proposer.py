@@ -16,13 +16,14 @@ from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESample
 from optuna.trial import TrialState, create_trial
 
 from raysearch.errors import Infeasible, unknown
-from raysearch.objectives import OBJECTIVES, View, get
+from raysearch.objectives import get
 from raysearch.plan.config import DataBudget, Scalar, TrialConfig
 from raysearch.plan.space import Proposal
 from raysearch.plan.study import SEARCHERS, Study
-from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.record import TrialRecord
 from raysearch.tune import domains
 from raysearch.tune.coverage import Coverage
+from raysearch.tune.standing import values
 from raysearch.tune.world import World
 
 SAMPLED_TRIES = 4
@@ -60,11 +61,11 @@ class Proposer:
         self._world = world
         self._space = world.space
         self._objectives = [get(name) for name in study.objectives]
-        self.signs = [-1.0 if o.maximise else 1.0 for o in self._objectives]
         self._coverage = Coverage(world.space, self._price)
         self._first = min(trials, max(len(world.space.methods), trials // 3))
         self._offered = 0
         self._seen: set[str] = set()
+        self._numbers: dict[str, int] = {}
         self._asked: dict[str, optuna.trial.Trial] = {}
         self._queue: deque[tuple[Proposal, TrialConfig]] = deque()
         self._all: dict[int, Iterator[Proposal]] = {}
@@ -113,20 +114,24 @@ class Proposer:
         """The next trial; None when the space holds nothing that has not been offered."""
         if self._queue:
             proposal, config = self._queue.popleft()
-            if config.id not in self._asked:
+            if config.id not in self._numbers:
                 self._coverage.count(proposal)
-                self._offered += 1
+                self._note(config.id)
                 self._asked[config.id] = self._ask(domains.params(proposal))
-            return Offer(self._offered - 1, config, proposal, "queue")
+            return Offer(self._numbers[config.id], config, proposal, "queue")
         while (labels := self._coverage.due()) is not None:
             found = self._at(labels)
             if found is not None:
-                self._seen.add(found.config.id)
                 self._coverage.count(found.proposal)
-                self._offered += 1
+                self._note(found.config.id)
                 return found
             self._coverage.run_dry(labels)
         return None
+
+    def _note(self, id_: str) -> None:
+        self._seen.add(id_)
+        self._numbers[id_] = self._offered
+        self._offered += 1
 
     def _at(self, labels: int) -> Offer | None:
         """A new trial at this label budget."""
@@ -242,31 +247,6 @@ class Proposer:
             return None
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
         return Proposal(record.config.method, record.config.rung, record.config.data.train, hyper)
-
-
-def values(record: TrialRecord, study: Study) -> list[float] | None:
-    """A record's best point as Optuna sees it; None when an objective was not measured.
-
-    Of several points the one that is best in the study's first objective speaks for the trial
-    (ties: the next objective). Costs are told as log(1 + cost): they span many orders of
-    magnitude, and the sampler weighs hypervolumes; no order changes.
-    """
-    chosen = [OBJECTIVES[name] for name in study.objectives]
-    prices = study.prices.model_dump(exclude_none=True)
-
-    def told(point: OperatingPoint) -> list[float] | None:
-        view = View(record, point, study.shared_by, prices)
-        out = []
-        for objective in chosen:
-            value = objective.of(view)
-            if value is None or not math.isfinite(value):
-                return None
-            out.append(value if objective.maximise else math.log1p(max(value, 0.0)))
-        return out
-
-    signs = [-1.0 if o.maximise else 1.0 for o in chosen]
-    whole = [t for t in map(told, record.points) if t is not None]
-    return min(whole, key=lambda t: [s * v for s, v in zip(signs, t, strict=True)], default=None)
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:

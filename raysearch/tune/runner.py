@@ -13,8 +13,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
-from ray.tune.stopper import Stopper
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from raysearch.errors import RaysearchError
 from raysearch.plan.study import Study
@@ -23,6 +22,7 @@ from raysearch.tune.desk import Desk
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
+from raysearch.tune.news import News, StopNow, blame
 from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.surroundings import Share, cluster, environment, fit_share, quiet, signals
 from raysearch.tune.trainable import bound, sentence
@@ -171,7 +171,7 @@ class _Run:
                 if self._over:
                     return
                 self._desk.log(f"Tune broke down: {type(e).__name__}: {e}")
-                reason, guilty = _blame(e, self._desk.actors)
+                reason, guilty = blame(e, self._desk.actors)
                 self._desk.break_down(guilty, reason)
                 self._desk.emit("note", f"goes on after a break-down ({reason})")
                 barren = 0 if self._desk.fresh > before else barren + 1
@@ -198,8 +198,8 @@ class _Run:
             run_config=RunConfig(
                 name="tune",
                 storage_path=str(storage),
-                callbacks=[_Desk(desk)],
-                stop=_StopNow(desk),
+                callbacks=[News(desk)],
+                stop=StopNow(desk),
                 failure_config=FailureConfig(max_failures=1),
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
@@ -223,93 +223,5 @@ class _Run:
         }
 
 
-class _Desk(Callback):
-    """Carries Tune's news to the desk."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process is at work on a trial."""
-        id_ = trial.config["id"]
-        actor = trial.temporary_state.ray_actor
-        self._desk.actors[id_] = actor._actor_id.hex() if actor is not None else ""
-        self._desk.started(id_)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """A slice of work is done, or the trial is; the record leaves Tune's own state here."""
-        id_ = trial.config["id"]
-        if log := result.pop("log", ""):
-            self._desk.log(log)
-        if text := result.pop("record", ""):
-            self._desk.take_json(text)
-        else:
-            self._desk.progressed(id_, result)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process died; Tune starts the trial again and it goes on from its checkpoint."""
-        self._desk.emit("note", "a worker died; its trial goes on", trial.config["id"])
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's process died once too often."""
-        try:
-            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""
-        self._desk.log(f"{trial.config['id']}: {text}")
-        self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Desk:
-        return self
-
-
-class _StopNow(Stopper):
-    """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether the whole run is to stop."""
-        return self._desk.stop_now or self._desk.fault is not None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _StopNow:
-        return self
-
-
 def _trial_name(trial: Any) -> str:
     return str(trial.config["id"])
-
-
-def _cause(text: str) -> str:
-    """The telling line of the text that Tune keeps about a failed trial."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("Failure #")]
-    died = [line for line in lines if "died" in line or "Error" in line]
-    return (died or lines or ["no reason was given"])[-1][:300]
-
-
-def _blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str]]:
-    """Why Tune broke down, and which trials did it, read off the chain of exceptions."""
-    chain: list[BaseException] = []
-    while error not in chain:
-        chain.append(error)
-        error = error.__cause__ or error.__context__ or error
-    for link in chain:
-        if isinstance(link, ray.exceptions.OutOfMemoryError):
-            text = str(link)
-            ids = {id_ for id_, actor in actors.items() if actor and actor in text}
-            return "killed for memory", ids
-    return sentence(chain[0]), set()

@@ -155,7 +155,7 @@ class TrialTrainable(tune.Trainable):
             self._trial.load(folder)
 
     def cleanup(self) -> None:
-        """Tune stops the actor: an unfinished trial keeps a checkpoint and can be taken up again."""
+        """Tune stops the actor: an unfinished trial keeps a checkpoint, to be taken up again."""
         if self._trial is not None and not self._ended:
             self._save()
         self._leave()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes import diary
+from tests.tune.fakes import diary
 
 from raysearch.record import read_records
 from raysearch.tune.folder import Folder, status

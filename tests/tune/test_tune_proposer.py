@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from fakes import SIZES, FakeTrial, FakeWorld, cost, failed, space
+from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, cost, failed, space
 
 from raysearch.errors import InputError
 from raysearch.ledger import Charge
@@ -18,7 +18,8 @@ from raysearch.plan.space import Domain, Proposal
 from raysearch.plan.study import SEARCHERS, Study
 from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.tune import domains
-from raysearch.tune.proposer import Offer, Proposer, values
+from raysearch.tune.proposer import Offer, Proposer
+from raysearch.tune.standing import values
 
 LABELS = (32, 100, 320, 1000)
 CONTINUOUS = space(

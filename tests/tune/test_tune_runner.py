@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import ray
-from fakes import KIT, FakePlace, FakeWorld, diary, space
+from tests.tune.fakes import KIT, FakePlace, FakeWorld, diary, space
 
 from raysearch import record as record_module
 from raysearch.errors import InputError
@@ -236,7 +236,11 @@ def test_a_memory_kill_fails_the_guilty_and_spares_the_others(
         desk.actors = {guilty.config.id: "abc123", spared.config.id: "def456"}
         calls.append(guilty.config.id)
         try:
-            raise ray.exceptions.OutOfMemoryError("low on memory: (actor ID: abc123, pid=7)")
+            raise ray.exceptions.OutOfMemoryError(
+                "Ray killed 2 worker(s) based on the killing policy\n"
+                "Selected to kill: (Actor(def456): pid=8, actual memory used=0.11GB, worker ID=d)\n"
+                "Selected to kill: (Actor(abc123): pid=7, actual memory used=1.35GB, worker ID=a)"
+            )
         except ray.exceptions.OutOfMemoryError as e:
             raise RuntimeError("Caught unexpected exception") from e
 

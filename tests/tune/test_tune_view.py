@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
+from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 from rich.console import Console
 
 from raysearch.errors import InputError

@@ -1,0 +1,114 @@
+"""Between Tune and the desk: what Tune reports, when it is to stop, and whom to blame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune import Callback
+from ray.tune.stopper import Stopper
+
+from raysearch.tune.desk import Desk
+from raysearch.tune.trainable import sentence
+
+
+class News(Callback):
+    """Carries Tune's news to the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process is at work on a trial."""
+        id_ = trial.config["id"]
+        actor = trial.temporary_state.ray_actor
+        self._desk.actors[id_] = actor._actor_id.hex() if actor is not None else ""
+        self._desk.started(id_)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A slice of work is done, or the trial is; the record leaves Tune's own state here."""
+        id_ = trial.config["id"]
+        if log := result.pop("log", ""):
+            self._desk.log(log)
+        if text := result.pop("record", ""):
+            self._desk.take_json(text)
+        else:
+            self._desk.progressed(id_, result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process died; Tune starts the trial again and it goes on from its checkpoint."""
+        self._desk.emit("note", "a worker died; its trial goes on", trial.config["id"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died once too often."""
+        try:
+            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = ""
+        self._desk.log(f"{trial.config['id']}: {text}")
+        self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> News:
+        return self
+
+
+class StopNow(Stopper):
+    """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the whole run is to stop."""
+        return self._desk.stop_now or self._desk.fault is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StopNow:
+        return self
+
+
+def _cause(text: str) -> str:
+    """The telling line of the text that Tune keeps about a failed trial."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Failure #")]
+    died = [line for line in lines if "died" in line or "Error" in line]
+    return (died or lines or ["no reason was given"])[-1][:300]
+
+
+def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Why Tune broke down, and which trials did it, read off the chain of exceptions."""
+    chain: list[BaseException] = []
+    while error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__ or error
+    for link in chain:
+        if isinstance(link, ray.exceptions.OutOfMemoryError):
+            used = _memory(str(link))
+            held = {id_: used[actor] for id_, actor in actors.items() if actor in used}
+            # Ray kills whoever started last, several at once; the one that ate the memory did it.
+            return "killed for memory", {i for i, gb in held.items() if 2 * gb >= max(used.values())}
+    return sentence(chain[0]), set()
+
+
+def _memory(text: str) -> dict[str, float]:
+    """Memory of each actor that Ray killed [GB], read off its message.
+
+    >>> _memory("Selected to kill: (Actor(0f4b): pid=2, actual memory used=0.11GB, worker ID=c)")
+    {'0f4b': 0.11}
+    """
+    found = re.findall(r"Actor\((\w+)\).*?memory used=([\d.]+)GB", text)
+    return {actor: float(gb) for actor, gb in found}
