@@ -38,7 +38,5 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
 
     known = catalog.ladder()
     small = replace(known["hash-16"], ladders=("tiny",))
-    monkeypatch.setattr(
-        catalog, "_ladder", lambda path: {**known, "hash-16": small, **tiny_rungs}
-    )
+    monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "hash-16": small, **tiny_rungs})
     yield

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.synthetic import records, write_run
 
 from raysearch.cli import main
+from tests.synthetic import records, write_run
 
 Say = Callable[..., tuple[int, str, str]]
 

@@ -1,4 +1,4 @@
-"""Tiny worlds for tests: random-init encoders of a few thousand weights, and tasks of a few rows."""
+"""Tiny worlds for tests: random-init encoders of a few thousand weights, tasks of a few rows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,13 @@ def write_encoder(
     import torch
     from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
     from tokenizers.models import WordPiece
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig
-    from transformers import RobertaModel
+    from transformers import (
+        BertConfig,
+        BertModel,
+        PreTrainedTokenizerFast,
+        RobertaConfig,
+        RobertaModel,
+    )
 
     from raysearch.engine.models import quiet_libraries
 
@@ -74,7 +79,10 @@ def write_encoder(
             tokenizer_object=words,
             model_max_length=POSITIONS - 2,
             model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-            **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
+            **{
+                f"{name}_token": f"[{name.upper()}]"
+                for name in ("pad", "unk", "cls", "sep", "mask")
+            },
         ).save_pretrained(folder)
     return folder
 

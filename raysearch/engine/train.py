@@ -137,7 +137,7 @@ class Loop:
             for compute in losses:
                 with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
                     loss = compute()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 total += float(loss.detach())
         if not math.isfinite(total):
             raise FloatingPointError(f"the loss is {total} at step {self.steps}")

@@ -87,7 +87,8 @@ class EmbedLinear:
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """The layers at each text's own length, and the linear model."""
         lengths = self._tokens.encode(rows).lengths
-        return flops.encoder_forward(self._ctx.rung, lengths) + float(self._head_flops)
+        body = flops.encoder_forward(self._ctx.rung, lengths)
+        return np.asarray(body + self._head_flops, np.float64)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
         """Encoder and linear model are deployed, the linear model alone is trained; float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,7 +119,7 @@ def _iterations(n_train: int, c: float, classes: int) -> int:
     83 of 90 fits are within a factor of 2: few rows and strong regularisation end early.
     """
     scale, power = (2.0, 0.3) if classes == 1 else (2.5 if classes == 2 else 7.0, 0.2)
-    return min(ITERATIONS, max(4, round(scale * (n_train * c) ** power)))
+    return min(ITERATIONS, max(4, round(scale * math.pow(n_train * c, power))))
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:

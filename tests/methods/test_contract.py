@@ -31,9 +31,8 @@ CASES = [
     if methods.get(name).regression or task != "number"
 ]
 SHORT = {"min_steps": 4, "epochs": 3}
-"""Knobs that only say how long to train, where a method has them: six steps show as much as fifty."""
-every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids=map("-".join, CASES)
-)
+"""Knobs that only say how long to train, where a method has them: six steps show what fifty do."""
+every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids=map("-".join, CASES))
 every_method = pytest.mark.parametrize("method", methods.names())
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
@@ -81,7 +80,7 @@ def logits(run, split="test"):
 
 
 class Counted:
-    """FLOPs of a block: torch's counter, and by formula those of the linear models it cannot see."""
+    """FLOPs of a block: torch's counter, and by formula those it cannot see."""
 
     def __init__(self) -> None:
         self.torch: FlopCounterMode | None = None

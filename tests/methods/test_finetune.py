@@ -82,9 +82,7 @@ def watched(run, monkeypatch):
         calls = []
         loss = finetune.task_loss
         with monkeypatch.context() as patch:
-            patch.setattr(
-                finetune, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1]
-            )
+            patch.setattr(finetune, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1])
             look(self)
         seen.append((self._loop.steps, float(calls[0]), before))
 

@@ -7,10 +7,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.tune.fakes import KIT, FakePlace, FakeWorld, space
-
 from raysearch.plan.study import Study
 from raysearch.tune.runner import run_study
+from tests.tune.fakes import KIT, FakePlace, FakeWorld, space
 
 
 def main() -> None:

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.tune.fakes import diary
 
 from raysearch.record import read_records
 from raysearch.tune.folder import Folder, status
+from tests.tune.fakes import diary
 
 pytestmark = pytest.mark.ray
 HERE = Path(__file__).resolve().parent

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, cost, failed, space
 
 from raysearch.errors import InputError
 from raysearch.ledger import Charge
@@ -20,6 +19,7 @@ from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.tune import domains
 from raysearch.tune.proposer import Offer, Proposer
 from raysearch.tune.standing import values
+from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, cost, failed, space
 
 LABELS = (32, 100, 320, 1000)
 CONTINUOUS = space(

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import ray
-from tests.tune.fakes import KIT, FakePlace, FakeWorld, diary, space
 
 from raysearch import record as record_module
 from raysearch.errors import InputError
@@ -23,6 +22,7 @@ from raysearch.tune import runner
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held, read_suggestions, status
 from raysearch.tune.runner import Outcome, run_study
+from tests.tune.fakes import KIT, FakePlace, FakeWorld, diary, space
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_here")]
 

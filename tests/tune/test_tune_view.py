@@ -9,7 +9,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 from rich.console import Console
 
 from raysearch.errors import InputError
@@ -22,6 +21,7 @@ from raysearch.tune.desk import Desk
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, held, status
 from raysearch.tune.progress import watching
+from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 
 STUDY = Study(name="fake", task="fake", trials=9)
 
