@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -41,6 +41,9 @@ class Study(Strict):
     """Trials to run, parked and extended ones included."""
     searcher: str = "tpe"
     seed: int = 0
+    stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
+    """Axes that get equal shares of the trials, as label budgets always do; `models` cannot stand
+    without `methods`. Empty: the searcher is free."""
     objectives: tuple[str, ...] = ("score", "train_flops_full", "infer_flops")
     precision: str = "auto"
     concurrency: Count | None = None
@@ -60,6 +63,13 @@ class Study(Strict):
     def _searcher(cls, value: str) -> str:
         if value not in SEARCHERS:
             raise ValueError(f"no searcher '{value}'. Known: {', '.join(SEARCHERS)}")
+        return value
+
+    @field_validator("stratify")
+    @classmethod
+    def _stratify(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "models" in value and "methods" not in value:
+            raise ValueError("models cannot be stratified without methods")
         return value
 
     @field_validator("precision")

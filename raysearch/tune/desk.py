@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ class Desk:
         self._standing.learn(record)
         shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
         # A trial at work may have kept its weights before its record has come.
-        self.world.keep(self._standing.winners() | set(self.running))
+        self.world.keep(self._standing.candidates() | set(self.running))
         self.emit("record", _line(record), record.id)
 
     def started(self, id_: str) -> None:
@@ -170,15 +171,18 @@ class Desk:
         return (time.monotonic() - self.begun) / 3600
 
     def log(self, text: str) -> None:
-        """Append to log.txt; a log that cannot be written stops nothing."""
+        """Append to log.txt with the time; a log that cannot be written stops nothing."""
+        now = datetime.now(UTC).isoformat(" ", "seconds")
         try:
             with self.folder.log.open("a", encoding="utf-8") as f:
-                f.write(text.rstrip("\n") + "\n")
+                f.write(f"{now} {text.rstrip()}\n")
         except OSError:
             pass
 
     def emit(self, kind: str, text: str, id_: str = "", **data: float) -> None:
-        """Tell whoever watches."""
+        """Tell whoever watches, and the log what is no mere sign of life."""
+        if kind not in ("start", "progress"):
+            self.log(text)
         if self._on_event is not None:
             self._on_event(Event(kind, text, self.snapshot(), id_, data))
 

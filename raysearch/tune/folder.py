@@ -45,7 +45,7 @@ class Folder:
 
     @property
     def log(self) -> Path:
-        """Tracebacks and what Ray had to say."""
+        """What happened and when, tracebacks included."""
         return self.root / "log.txt"
 
     @property

@@ -1,4 +1,4 @@
-"""After the search: the winners, chosen on validation, are scored on test."""
+"""After the search: winners and frontier, both chosen on validation, are scored on test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import ray
 
 from raysearch.analysis.table import to_table
-from raysearch.analysis.winners import winners
+from raysearch.analysis.winners import selected, winners
 from raysearch.errors import RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import OperatingPoint
@@ -21,14 +21,14 @@ WAIT = 0.5
 
 
 def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
-    """Score each (method, model, labels) winner on test; returns how many were scored.
+    """Score each (method, model, labels) winner and the frontier on test; returns how many.
 
-    A winner that has its test score already is left alone, one that cannot be scored is noted.
+    A point that has its test score already is left alone, one that cannot be scored is noted.
     """
     due = list(unscored(desk))
     if not due:
         return 0
-    desk.emit("note", f"scores {len(due)} winners on test")
+    desk.emit("note", f"scores {len(due)} points on test")
     task = ray.remote(_score).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=1)
     kit = ray.put(desk.kit.score)
     waiting: dict[Any, tuple[TrialConfig, OperatingPoint]] = {}
@@ -42,7 +42,7 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
             config, point = waiting.pop(future)
             try:
                 event = ray.get(future)
-            except Exception as e:  # one winner less on test is no reason to lose the others
+            except Exception as e:  # one point less on test is no reason to lose the others
                 desk.log(f"{config.id}: not scored on test: {e}")
                 desk.emit("note", f"{config.id}: not scored on test: {sentence(e)}", config.id)
                 continue
@@ -62,14 +62,16 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
 
 
 def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
-    """The winners that lack a score on test."""
+    """The winners and the members of the frontier that lack a score on test."""
     if not desk.records:
         return
-    table = winners(to_table(desk.records.values()))
-    for id_, point_id in zip(table["id"], table["point_id"], strict=True):
-        record = desk.records[id_]
+    table = to_table(desk.records.values())
+    chosen = set(winners(table)["point_id"])
+    if len(desk.study.objectives) > 1:
+        chosen |= set(selected(table, desk.study.objectives)["point_id"])
+    for record in desk.records.values():
         for point in record.points:
-            if point.point_id == point_id and "test" not in point.scores:
+            if point.point_id in chosen and "test" not in point.scores:
                 yield record.config, point
 
 

@@ -54,7 +54,7 @@ def plain(event: Event) -> str:
 
 
 def _say(console: Console, event: Event) -> None:
-    if event.kind not in ("start", "progress"):  # those come every second
+    if event.kind not in ("start", "progress", "score"):  # those come every second
         console.print(Text(plain(event)), soft_wrap=True)
 
 

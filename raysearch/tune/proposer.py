@@ -50,8 +50,10 @@ class Offer:
 class Proposer:
     """The search itself: `offer` the next trial, `tell` its record.
 
-    Label budgets are stratified exactly; the first third of the trials covers methods and models
-    with their `first` knobs, cheap before dear; the rest is the sampler's. No id is offered twice.
+    Label budgets and methods are stratified. The first third of the trials, and then every other
+    one of a method and budget, covers the models with the method's `first` knobs, cheap before
+    dear; where no cell is left untried the sampler chooses the knobs of the model tried least. In
+    the other trials model and knobs are the sampler's. No id is offered twice.
     """
 
     def __init__(self, study: Study, world: World, trials: int) -> None:
@@ -117,7 +119,7 @@ class Proposer:
             if config.id not in self._numbers:
                 self._coverage.count(proposal)
                 self._note(config.id)
-                self._asked[config.id] = self._ask(domains.params(proposal))
+                self._asked[config.id] = self._ask_whole(proposal)
             return Offer(self._numbers[config.id], config, proposal, "queue")
         while (labels := self._coverage.due()) is not None:
             found = self._at(labels)
@@ -136,14 +138,23 @@ class Proposer:
     def _at(self, labels: int) -> Offer | None:
         """A new trial at this label budget."""
         grid = self._study.searcher == "grid"
-        if grid or self._offered < self._first:
-            while (proposal := self._coverage.first(labels)) is not None:
+        opening = self._offered < self._first
+        fixed: dict[str, Scalar] = {"labels": labels}
+        method, spread = None, False
+        if "methods" in self._study.stratify and not (grid or opening):
+            fixed["method"] = method = self._coverage.method(labels)
+            odd = self._coverage.tries(method, labels) % 2  # by cell: no beat with other cycles
+            spread = "models" in self._study.stratify and not odd
+        if grid or opening or spread:
+            while (proposal := self._coverage.first(labels, method)) is not None:
                 if found := self._check(proposal, "first"):
                     return self._fixed(found)
             if grid:
                 return None
+            if method is not None:
+                fixed[f"{method}.model"] = self._coverage.model(method, labels)
         for _ in range(SAMPLED_TRIES):
-            trial = self._ask({"labels": labels})
+            trial = self._ask(fixed)
             if found := self._check(domains.suggest(trial, self._space), "sampler"):
                 self._asked[found.config.id] = trial
                 return found
@@ -171,7 +182,7 @@ class Proposer:
         return Offer(self._offered, config, proposal, source, reason)
 
     def _fixed(self, offer: Offer) -> Offer:
-        self._asked[offer.config.id] = self._ask(domains.params(offer.proposal))
+        self._asked[offer.config.id] = self._ask_whole(offer.proposal)
         return offer
 
     def _stand_in(self, proposal: Proposal) -> TrialConfig:
@@ -191,12 +202,15 @@ class Proposer:
         except Infeasible:
             return math.inf
 
+    def _ask_whole(self, proposal: Proposal) -> optuna.trial.Trial:
+        trial = self._ask(domains.params(proposal))
+        domains.suggest(trial, self._space)  # Optuna knows a parameter once it is asked for
+        return trial
+
     def _ask(self, fixed: Mapping[str, Scalar]) -> optuna.trial.Trial:
         assert self._optuna is not None
         self._optuna.enqueue_trial(dict(fixed))
         trial = self._optuna.ask()
-        if "method" in fixed:
-            domains.suggest(trial, self._space)
         return trial
 
     def _tell(

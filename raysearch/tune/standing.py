@@ -16,7 +16,7 @@ class Standing:
         self._study = study
         self._signs = [-1.0 if get(name).maximise else 1.0 for name in study.objectives]
         self._best: dict[tuple[str, str, int], tuple[float, str]] = {}
-        self._front: list[list[float]] = []
+        self._front: list[tuple[list[float], str]] = []
 
     def learn(self, record: TrialRecord) -> None:
         """Fold one record in; only DONE ones count."""
@@ -31,12 +31,13 @@ class Standing:
         if told is None:
             return
         new = [s * v for s, v in zip(self._signs, told, strict=True)]
-        if not any(_dominates(old, new) or old == new for old in self._front):
-            self._front = [old for old in self._front if not _dominates(new, old)] + [new]
+        if not any(_dominates(old, new) or old == new for old, _ in self._front):
+            left = [(old, id_) for old, id_ in self._front if not _dominates(new, old)]
+            self._front = [*left, (new, record.id)]
 
-    def winners(self) -> set[str]:
-        """Ids of the leaders of all cells: whose weights are worth keeping."""
-        return {id_ for _, id_ in self._best.values()}
+    def candidates(self) -> set[str]:
+        """Ids of the leaders of all cells and of the frontier: whose weights are worth keeping."""
+        return {id_ for _, id_ in (*self._best.values(), *self._front)}
 
     def by_method(self) -> dict[str, float]:
         """Best validation score of each method."""

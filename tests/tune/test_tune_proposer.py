@@ -80,9 +80,11 @@ def test_same_seed_same_offers_and_no_id_twice(searcher: str) -> None:
 def test_first_trials_take_first_knobs_every_method_and_the_cheapest_model() -> None:
     world = FakeWorld(CONTINUOUS)
     offers = run(Proposer(study(), world, 24), world, 24)
-    opening = [o for o in offers if o.source == "first"]
-    assert [o.source for o in offers] == ["first"] * 8 + ["sampler"] * 16
-    assert all(o.proposal.hyper == CONTINUOUS.methods[o.proposal.method].first for o in opening)
+    assert [o.source for o in offers[:8]] == ["first"] * 8
+    assert min(Counter(o.source for o in offers[8:]).values()) >= 4, "both take turns"
+    firsts = [o.proposal for o in offers if o.source == "first"]
+    assert all(p.hyper == CONTINUOUS.methods[p.method].first for p in firsts)
+    opening = offers[:8]
     assert [o.proposal.method for o in opening[:2]] == ["lookup", "finetune"]
     assert all(o.proposal.rung == "tiny" for o in opening[:2])
     assert opening[0].proposal.labels == 32
@@ -90,6 +92,32 @@ def test_first_trials_take_first_knobs_every_method_and_the_cheapest_model() -> 
     cells = [(o.proposal.method, o.proposal.rung, o.proposal.labels) for o in opening]
     assert len(set(cells)) == len(cells)
     assert len({(m, r) for m, r, _ in cells}) == 6, "every (method, model) before a second time"
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "random", "nsga2"])
+def test_methods_and_models_get_equal_shares(searcher: str) -> None:
+    world = FakeWorld(CONTINUOUS)
+    offers = run(Proposer(study(searcher=searcher), world, 96), world, 96)
+    methods = Counter(o.proposal.method for o in offers)
+    assert set(methods.values()) == {48}
+    cells = Counter((o.proposal.method, o.proposal.rung, o.proposal.labels) for o in offers)
+    assert len(cells) == 2 * 3 * 4, "every cell is tried"
+
+
+def test_a_method_of_one_model_takes_no_more_than_its_share() -> None:
+    lopsided = replace(CONTINUOUS, rungs={**CONTINUOUS.rungs, "lookup": ("tiny",)})
+    world = FakeWorld(lopsided)
+    offers = run(Proposer(study(), world, 42), world, 42)
+    methods = Counter(o.proposal.method for o in offers)
+    assert abs(methods["lookup"] - methods["finetune"]) <= 1
+    covered = {(o.proposal.rung, o.proposal.labels) for o in offers if o.source == "first"}
+    assert len(covered) == 3 * 4, "the other method's cells are all covered"
+
+
+def test_the_searcher_is_free_when_nothing_is_stratified() -> None:
+    world = FakeWorld(CONTINUOUS)
+    offers = run(Proposer(study(stratify=()), world, 24), world, 24)
+    assert [o.source for o in offers] == ["first"] * 8 + ["sampler"] * 16
 
 
 def test_grid_is_the_crossing_with_first_knobs_and_then_ends() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import optuna
 import pytest
 from rich.console import Console
 
+from raysearch.analysis import frontier, to_table, winners
 from raysearch.errors import InputError
 from raysearch.export.optuna import export_optuna
 from raysearch.ledger import Charge
@@ -20,6 +22,7 @@ from raysearch.tune.budget import Budget, Spent
 from raysearch.tune.desk import Desk
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, held, status
+from raysearch.tune.judge import unscored
 from raysearch.tune.progress import watching
 from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 
@@ -104,7 +107,7 @@ def test_a_record_that_comes_twice_is_written_once(tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "records.jsonl").read_text().splitlines()) == 1
 
 
-def test_only_the_winners_weights_are_kept(tmp_path: Path) -> None:
+def test_only_the_candidates_weights_are_kept(tmp_path: Path) -> None:
     made = desk(tmp_path / "out", trials=9)
     found = run(made)
     best: dict[tuple[str, str, int], tuple[float, str]] = {}
@@ -113,7 +116,26 @@ def test_only_the_winners_weights_are_kept(tmp_path: Path) -> None:
         score = r.points[0].scores["validation"]["accuracy"]
         if cell not in best or score > best[cell][0]:
             best[cell] = (score, r.id)
-    assert made.world.kept[-1] == {i for _, i in best.values()}  # type: ignore[attr-defined]
+    front = frontier(to_table(found), made.study.objectives).members["id"]
+    kept = made.world.kept[-1]  # type: ignore[attr-defined]
+    assert kept == {i for _, i in best.values()} | set(front)
+    assert len(kept) < len(found)
+
+
+def test_winners_and_frontier_are_due_on_test(tmp_path: Path) -> None:
+    made = desk(tmp_path / "out", trials=24)
+    table = to_table(run(made))
+    front = frontier(table, ("score", "infer_flops")).members["id"]
+    due = {config.id for config, _ in unscored(made)}
+    assert set(front) | set(winners(table)["id"]) <= due
+
+
+def test_the_log_says_what_happened_and_when(tmp_path: Path) -> None:
+    made = desk(tmp_path / "out", trials=2)
+    run(made)
+    lines = (tmp_path / "out" / "log.txt").read_text().splitlines()
+    assert len(lines) >= 2
+    assert all(datetime.fromisoformat(line[:25]).tzinfo for line in lines)
 
 
 def test_status_tells_from_records_alone_and_without_ray(tmp_path: Path) -> None:
