@@ -21,8 +21,11 @@ from raysearch.tune.budget import Budget
 if TYPE_CHECKING:
     from raysearch.world import World
 
-START_SECONDS = 20.0
-"""Importing, starting Ray and writing the page [s]."""
+START_SECONDS = 30.0
+"""Importing, starting Ray and its first workers, and writing the page [s]: 23 + 8 measured."""
+
+DRAWS = 16
+"""Searches at random that a price is the mean of: one alone is off by a factor of two."""
 
 LONG_HOURS = 12.0
 """A study predicted to take longer than this starts only with --yes or --hours."""
@@ -198,15 +201,25 @@ def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:
 
 
 def quote(prepared: Prepared, done: int = 0) -> Quote:
-    """Price what is still to run: draw the trials a random searcher would, and add them up."""
-    from raysearch.tune.proposer import Proposer
+    """Price what is still to run: the mean of some searches at random over the same space."""
     from raysearch.tune.surroundings import quiet
 
     study, world = prepared.run.study, prepared.world
     left = max(0, study.trials - done)
     with quiet():
-        proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
-    flops = seconds = judged = 0.0
+        draws = [_draw(study.model_copy(update={"seed": s}), world, left) for s in range(DRAWS)]
+    flops, seconds = (sum(column) / DRAWS for column in list(zip(*draws, strict=True))[:2])
+    hours = (START_SECONDS + seconds / world.place.concurrency) / 3600
+    labels = max(n for _, _, n in draws)
+    return Quote(left, flops, labels, min(hours, study.hours or hours))
+
+
+def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
+    """(FLOPs, seconds of work, labels) of one search at random, test scores included."""
+    from raysearch.tune.proposer import Proposer
+
+    proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
+    flops = seconds = 0.0
     labels = 0
     cells = set()
     for _ in range(left):
@@ -221,10 +234,8 @@ def quote(prepared: Prepared, done: int = 0) -> Quote:
         cell = (offer.config.method, offer.config.rung, offer.config.data.train)
         if cell not in cells:
             cells.add(cell)
-            judged += world.test_seconds(offer.config)
-    total = START_SECONDS + (seconds + judged) / world.place.concurrency
-    hours = total / 3600
-    return Quote(left, flops, labels, min(hours, study.hours or hours))
+            seconds += world.test_seconds(offer.config)
+    return flops, seconds, labels
 
 
 def ask(estimate: Quote, given: Mapping[str, Any]) -> None:
