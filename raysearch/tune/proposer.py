@@ -50,10 +50,10 @@ class Offer:
 class Proposer:
     """The search itself: `offer` the next trial, `tell` its record.
 
-    Label budgets and methods are stratified. The first third of the trials, and then every other
-    one of a method and budget, covers the models with the method's `first` knobs, cheap before
-    dear; where no cell is left untried the sampler chooses the knobs of the model tried least. In
-    the other trials model and knobs are the sampler's. No id is offered twice.
+    Label budgets and methods are stratified. The first third of the trials, and then two of three
+    of a method and budget, cover the models with the method's `first` knobs, cheap before dear;
+    where no cell is left untried the sampler chooses the knobs of the model tried least. In the
+    other trials model and knobs are the sampler's. No id is offered twice.
     """
 
     def __init__(self, study: Study, world: World, trials: int) -> None:
@@ -143,8 +143,8 @@ class Proposer:
         method, spread = None, False
         if "methods" in self._study.stratify and not (grid or opening):
             fixed["method"] = method = self._coverage.method(labels)
-            odd = self._coverage.tries(method, labels) % 2  # by cell: no beat with other cycles
-            spread = "models" in self._study.stratify and not odd
+            turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
+            spread = "models" in self._study.stratify and turn < 2
         if grid or opening or spread:
             while (proposal := self._coverage.first(labels, method)) is not None:
                 if found := self._check(proposal, "first"):
