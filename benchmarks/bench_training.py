@@ -58,7 +58,7 @@ def ours(
     label = torch.from_numpy(np.ascontiguousarray(rows.label))
     module = Classifier(
         open_encoder(rung, folder, CPU),
-        len(data.task.labels),
+        len(data.task.label_names),
         pooling="cls",
         dropout=0.1,
         generator=torch.Generator().manual_seed(seed),
@@ -102,7 +102,7 @@ def theirs(
         ]
 
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(data.task.labels), num_hidden_layers=rung.depth or rung.layers
+        folder, num_labels=len(data.task.label_names), num_hidden_layers=rung.depth or rung.layers
     )
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(

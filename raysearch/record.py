@@ -148,15 +148,17 @@ class RecordWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _drop_torn_tail(path)
         try:
+            _drop_torn_tail(path)
             self._file: IO[bytes] = path.open("ab", buffering=0)
         except OSError as e:
             raise RecordError(f"{path}: cannot be opened for writing: {e.strerror}") from e
 
     def append(self, event: Mapping[str, Any]) -> None:
         """Write one event and wait until it is on disk; RecordError when the disk refuses."""
-        line = json.dumps(event, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(event, allow_nan=False, ensure_ascii=False)
+        # A lone surrogate (a path that is not UTF-8, in an error's text) becomes its JSON escape.
+        line = text.encode("utf-8", "backslashreplace") + b"\n"
         start = self._file.seek(0, os.SEEK_END)
         try:
             written = self._file.write(line)

@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,17 @@ class Place:
 
 
 def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
-    """The method's knobs with these values, the others at their default."""
-    return method.knobs(**hyper)
+    """The method's knobs with these values, the others at their default.
+
+    A number takes the type of its knob's default, so that 10 and 10.0 are one configuration.
+    """
+    defaults = {f.name: f.default for f in fields(method.knobs)}
+    return method.knobs(**{k: _like(defaults.get(k), v) for k, v in hyper.items()})
+
+
+def _like(default: Any, value: Any) -> Any:
+    kinds = {type(default), type(value)}
+    return type(default)(value) if kinds == {int, float} and float(value).is_integer() else value
 
 
 def lengths_sample(data: TaskData) -> Rows:

@@ -120,7 +120,8 @@ class World:
                 self.left_out[rung.name] = str(e)
                 continue
             out.append(rung)
-        if not any(r.family == "encoder" for r in out):
+        wanted = {family for name in self._methods() for family in find_method(name).families}
+        if "encoder" in wanted and not any(r.family == "encoder" for r in out):
             hint = "give --models-dir DIR or make the hub reachable"
             raise InputError(
                 f"task '{self.data.task.name}': no model of its ladder is here; {hint}"
@@ -136,8 +137,8 @@ class World:
         most = max(self._labels())
         for rung in rungs:
             worst = 0.0
-            for name, space in method_spaces().items():
-                if name in method_names() and rung.family in find_method(name).families:
+            for name, space in self._methods().items():
+                if rung.family in find_method(name).families:
                     shape = self._shape(rung, most, min(most, self._validation))
                     parts = find_method(name).price(knobs_of(find_method(name), space.first), shape)
                     worst = max(worst, self._seconds(rung, parts, shape))

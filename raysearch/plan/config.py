@@ -102,7 +102,7 @@ class TrialConfig:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TrialConfig:
-        """Read what `to_json` wrote; an unknown key is a KeyError of the caller's file."""
+        """Read what `to_json` wrote; KeyError or TypeError for a missing or an unknown key."""
         rest = dict(value)
         data = DataBudget(**rest.pop("data"))
         inputs = {role: cls.from_json(v) for role, v in rest.pop("inputs", {}).items()}
