@@ -102,7 +102,10 @@ def theirs(
         ]
 
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=len(data.task.label_names), num_hidden_layers=rung.depth or rung.layers
+        folder,
+        num_labels=len(data.task.label_names),
+        num_hidden_layers=rung.depth or rung.layers,
+        dtype=torch.float32,  # the checkpoint is float16, in which a CPU crawls
     )
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(
@@ -120,6 +123,7 @@ def theirs(
                 logging_strategy="no",
                 report_to=[],
                 disable_tqdm=True,
+                log_level="error",
                 use_cpu=True,
                 **settings,
             ),

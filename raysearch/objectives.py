@@ -61,7 +61,10 @@ def get(name: str) -> Objective:
     return OBJECTIVES[name]
 
 
-def _training(view: View) -> tuple[int, int]:
+def _training(view: View) -> tuple[int, int] | None:
+    """(own, inherited) training FLOPs; None where a trial was killed and left no bill."""
+    if not view.record.bill and view.record.status == "FAILED":
+        return None
     own = sum(c.flops for c in view.record.bill if c.phase in TRAINING and c.payer == OWN)
     inherited = sum(c.flops for c in view.record.bill if c.phase in TRAINING and c.payer != OWN)
     return own, inherited
@@ -76,21 +79,22 @@ def score(view: View) -> float | None:
 @objective("FLOP")
 def train_flops(view: View) -> float | None:
     """FLOPs of the trial's own training, in-trial validation included, test not."""
-    return float(_training(view)[0])
+    spent = _training(view)
+    return None if spent is None else float(spent[0])
 
 
 @objective("FLOP")
 def train_flops_full(view: View) -> float | None:
     """Own training FLOPs plus everything inherited: teachers, generators, adaptation."""
-    own, inherited = _training(view)
-    return float(own + inherited)
+    spent = _training(view)
+    return None if spent is None else float(sum(spent))
 
 
 @objective("FLOP")
 def train_flops_shared(view: View) -> float | None:
     """Own training FLOPs plus the inherited ones divided by the k students that share them."""
-    own, inherited = _training(view)
-    return own + inherited / view.shared_by
+    spent = _training(view)
+    return None if spent is None else spent[0] + spent[1] / view.shared_by
 
 
 @objective("FLOP/text")

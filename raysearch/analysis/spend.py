@@ -187,7 +187,7 @@ def _trials(table: pd.DataFrame) -> list[Trial]:
         Trial(
             str(ids[k]),
             str(method[k]),
-            float(flops[k]),
+            float(flops[k]) if flops[k] == flops[k] else 0.0,  # killed: nobody knows its bill
             {} if inherited[k] == "{}" else json.loads(inherited[k]),
             rows[k] if status[k] == "DONE" else rows[k][:0],
         )

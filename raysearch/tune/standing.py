@@ -15,7 +15,8 @@ class Standing:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._signs = [-1.0 if get(name).maximise else 1.0 for name in study.objectives]
-        self._best: dict[tuple[str, str, int], tuple[float, str]] = {}
+        self._best: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
+        """By cell: the best score and who has it; ties are told apart when the table is made."""
         self._front: list[tuple[list[float], str]] = []
 
     def learn(self, record: TrialRecord) -> None:
@@ -25,19 +26,21 @@ class Standing:
         score = best_score(record)
         if score is not None:
             cell = (record.config.method, record.config.rung, record.config.data.train)
-            if cell not in self._best or score > self._best[cell][0]:
-                self._best[cell] = (score, record.id)
+            best, ids = self._best.get(cell, (-math.inf, []))
+            if score >= best:
+                self._best[cell] = (score, [*ids, record.id] if score == best else [record.id])
         told = values(record, self._study)
         if told is None:
             return
         new = [s * v for s, v in zip(self._signs, told, strict=True)]
-        if not any(_dominates(old, new) or old == new for old, _ in self._front):
+        if not any(_dominates(old, new) for old, _ in self._front):
             left = [(old, id_) for old, id_ in self._front if not _dominates(new, old)]
             self._front = [*left, (new, record.id)]
 
     def candidates(self) -> set[str]:
         """Ids of the leaders of all cells and of the frontier: whose weights are worth keeping."""
-        return {id_ for _, id_ in (*self._best.values(), *self._front)}
+        leaders = {id_ for _, ids in self._best.values() for id_ in ids}
+        return leaders | {id_ for _, id_ in self._front}
 
     def by_method(self) -> dict[str, float]:
         """Best validation score of each method."""

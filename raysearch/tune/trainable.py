@@ -6,6 +6,8 @@ goes wrong here is caught and becomes a FAILED or INFEASIBLE record with a one-l
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -25,6 +27,9 @@ from raysearch.tune.world import Kit, Trial
 
 SAVE_SHARE = 0.05
 """Checkpoints may take at most this part of a trial's time."""
+
+SPENT = ("step", "bill", "labels_used", "unlabelled_used")
+"""What a broken trial's record takes over from the trial."""
 
 
 class TrialTrainable(tune.Trainable):
@@ -90,9 +95,14 @@ class TrialTrainable(tune.Trainable):
         return {"done": True, "record": text, "log": log}
 
     def _failed(self, status: str, error: str) -> str:
-        return _text(
-            self.kit.failed(self._config, self.place, self.phase, status, error, self._hyper)
-        )
+        """The record of a trial that broke, with the bill of what it did before."""
+        record = self.kit.failed(self._config, self.place, self.phase, status, error, self._hyper)
+        if self._trial is not None:
+            with contextlib.suppress(Exception):  # whatever broke the trial may break this too
+                so_far = self._trial.record()
+                spent = {name: getattr(so_far, name) for name in SPENT}
+                record = dataclasses.replace(record, **spent)
+        return _text(record)
 
     def _open(self) -> str:
         """Open the trial, from its checkpoint where there is one; returns what there is to log."""

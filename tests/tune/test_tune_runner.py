@@ -127,6 +127,8 @@ def test_every_failure_is_a_record_and_the_search_goes_on(tmp_path: Path) -> Non
         ("unfit", "INFEASIBLE", "does not fit"),
         ("unfit_late", "INFEASIBLE", "does not fit this device"),
     }
+    broke = [e for e in lines(tmp_path / "out", "trial") if e.get("error") == "MemoryError"]
+    assert broke and all(e["bill"] for e in broke), "what a failed trial spent is on its bill"
     assert len({n["pid"] for n in diary(notes)}) <= 3, "a failing trial costs no process"
     assert "second line" in (tmp_path / "out" / "log.txt").read_text()
 

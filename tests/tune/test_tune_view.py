@@ -108,7 +108,7 @@ def test_a_record_that_comes_twice_is_written_once(tmp_path: Path) -> None:
 
 
 def test_only_the_candidates_weights_are_kept(tmp_path: Path) -> None:
-    made = desk(tmp_path / "out", trials=9)
+    made = desk(tmp_path / "out", trials=40)
     found = run(made)
     best: dict[tuple[str, str, int], tuple[float, str]] = {}
     for r in found:
@@ -118,7 +118,7 @@ def test_only_the_candidates_weights_are_kept(tmp_path: Path) -> None:
             best[cell] = (score, r.id)
     front = frontier(to_table(found), made.study.objectives).members["id"]
     kept = made.world.kept[-1]  # type: ignore[attr-defined]
-    assert kept == {i for _, i in best.values()} | set(front)
+    assert kept >= {i for _, i in best.values()} | set(front) | set(winners(to_table(found))["id"])
     assert len(kept) < len(found)
 
 
