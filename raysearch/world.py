@@ -15,7 +15,7 @@ import torch
 
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import majority
-from raysearch.engine.models import Tokeniser, weights_digest
+from raysearch.engine.models import NotHere, Tokeniser, weights_digest
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import HASH_RATE, LINEAR_RATE, Price, Rates, measure, seconds
 from raysearch.engine.protocol import Shape
@@ -117,14 +117,15 @@ class World:
             try:
                 self.place.folder(rung)
             except InputError as e:
-                self.left_out[rung.name] = str(e)
+                self.left_out[rung.name] = e.why if isinstance(e, NotHere) else str(e)
                 continue
             out.append(rung)
         wanted = {family for name in self._methods() for family in find_method(name).families}
         if "encoder" in wanted and not any(r.family == "encoder" for r in out):
-            hint = "give --models-dir DIR or make the hub reachable"
+            reasons = list(dict.fromkeys(self.left_out[r] for r in self.left_out if r in known))
             raise InputError(
-                f"task '{self.data.task.name}': no model of its ladder is here; {hint}"
+                f"task '{self.data.task.name}': no model of its ladder can be used "
+                f"({'; '.join(reasons[:3])}); give --models-dir DIR"
             )
         return self._fitting(sorted(out, key=_size))
 

@@ -112,7 +112,7 @@ def test_no_encoder_at_all_is_one_line_with_what_helps(two, tmp_path, monkeypatc
     monkeypatch.setattr(catalog, "_ladder", lambda path: known)
     with pytest.raises(InputError) as e:
         _ = tiny.world(two, tmp_path).space
-    one_line(e, "no model of its ladder is here", "--models-dir")
+    one_line(e, "no model of its ladder can be used", "--models-dir")
     w = tiny.world(two, tmp_path, methods=("ngram_linear",))
     assert w.space.rungs == {"ngram_linear": ("hash-16",)}, "it needs no encoder"
 

@@ -171,6 +171,8 @@ def doctor(data_dir: Path | None, models_dir: Path | None, as_json: bool) -> int
     \b
     raysearch doctor
     """
+    from raysearch.engine.hub import answers
+
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "raysearch": _version("raysearch"),
@@ -184,7 +186,7 @@ def doctor(data_dir: Path | None, models_dir: Path | None, as_json: bool) -> int
     found["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     if found["torch"] is not None:
         found |= _devices()
-    found["hub"] = "reachable" if _hub() else "not reachable"
+    found["hub"] = "reachable" if answers() else "not reachable"
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
         key = option.removeprefix("--").replace("-", "_")
         found[key] = None if folder is None else sorted(p.name for p in _folders(option, folder))
@@ -218,21 +220,6 @@ def _devices() -> dict[str, Any]:
     device = torch.device("cuda" if cuda else "cpu")
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {"devices": names or ["cpu"], "precision_auto": resolve("auto", device)}
-
-
-def _hub() -> bool:
-    """Whether the hub answers within two seconds."""
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request("https://huggingface.co/api/models?limit=1", method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=2):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
 
 
 def _folders(option: str, folder: Path) -> list[Path]:

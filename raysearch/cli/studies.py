@@ -103,8 +103,9 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
     say = _printer(given)
     for line in prepared.run.notes:
         say(line)
-    for name, reason in prepared.run.left_out.items():
-        say(f"left out: {name}: {reason}")
+    for reason in dict.fromkeys(prepared.run.left_out.values()):
+        names = [name for name, why in prepared.run.left_out.items() if why == reason]
+        say(f"left out: {', '.join(names)}: {reason}")
     done = _records_so_far(out)
     estimate = quote(prepared, done)
     say(estimate.sentence())

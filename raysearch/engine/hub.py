@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from raysearch.errors import InputError
@@ -22,6 +23,26 @@ def hub_id(source: str) -> tuple[str, str | None, str | None]:
     rest, _, revision = source.removeprefix("hf:").partition("@")
     name, _, config = rest.partition(":")
     return name, config or None, revision or None
+
+
+@cache
+def answers() -> bool:
+    """Whether the hub is within reach; asked once a process, because its own client retries."""
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants as hub
+
+    if hub.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(f"{hub.ENDPOINT}/api/models?limit=1", method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_SECONDS):
+            return True
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def fetch(task: Task) -> tuple[Mapping[str, Any], tuple[str, ...]]:

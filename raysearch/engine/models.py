@@ -17,10 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from raysearch.engine.hub import answers
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
+
+AWAY = "not on this machine, and the hub is out of reach"
+
+
+class NotHere(InputError):
+    """A checkpoint that is nowhere to be had; `why` names no model."""
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(text)
+        self.why = why
+
 
 BUILTIN = Path(__file__).resolve().parent.parent / "toy" / "rungs"
 
@@ -76,13 +88,16 @@ def _from_hub(rung: Rung, place: str) -> Path:
             folder = snapshot_download(
                 name,
                 revision=revision or None,
+                local_files_only=not answers(),
                 allow_patterns=["*.json", "model.safetensors", "vocab.txt", "merges.txt"],
                 etag_timeout=5,
             )
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as e:
-        raise InputError(
-            f"model '{rung.name}': hub id '{name}' cannot be reached ({type(e).__name__}); put its "
-            f"folder '{rung.folder or rung.name}' under a directory and give --models-dir DIR"
+        why = f"the hub says {type(e).__name__}" if answers() else AWAY
+        raise NotHere(
+            f"model '{rung.name}': hub id '{name}': {why}; put its folder "
+            f"'{rung.folder or rung.name}' under a directory and give --models-dir DIR",
+            why,
         ) from e
     return _checked(Path(folder), rung)
 

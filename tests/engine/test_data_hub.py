@@ -1,13 +1,17 @@
 """The hub's side of loading, with the hub played by data sets built in memory."""
 
+import time
+
 import datasets
 import pytest
 from huggingface_hub import constants
 
 from raysearch.engine import hub
 from raysearch.engine.data import load_task, own_task
+from raysearch.engine.models import AWAY, NotHere, weights_folder
 from raysearch.errors import InputError
 from raysearch.plan.catalog import find_task
+from raysearch.plan.ladder import Rung
 
 
 def split(n, start, names, labels=None, text="sentence"):
@@ -96,3 +100,21 @@ def test_the_environment_is_as_before(monkeypatch):
 )
 def test_ids_of_the_hub(source, parts):
     assert hub.hub_id(source) == parts
+
+
+def test_the_hub_is_asked_once_whether_it_is_there(monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    hub.answers.cache_clear()
+    start = time.perf_counter()
+    try:
+        assert not hub.answers() and not hub.answers()
+        assert hub.answers.cache_info().misses == 1
+        rung = Rung("far", "encoder", source="hf:someone/far-away-model")
+        for _ in range(20):
+            with pytest.raises(NotHere, match="far-away-model.*--models-dir") as e:
+                weights_folder(rung, None)
+            assert e.value.why == AWAY
+    finally:
+        hub.answers.cache_clear()
+    assert time.perf_counter() - start < 5, "no retries, however many models are not here"
