@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 DATA = os.environ.get("RAYSEARCH_DATA_DIR", "")
 MODELS = os.environ.get("RAYSEARCH_MODELS_DIR", "")
+FILES = ("records.jsonl", "records.parquet", "study.yaml", "log.txt")
 COLUMNS = (
     "id point_id task method model labels_train data_seed init_seed phase status point hyper "
     "score_validation score_test error train_flops train_flops_full train_flops_shared "
@@ -46,7 +47,7 @@ def whole(out: Path, result: dict[str, Any], task: str) -> pd.DataFrame:
     """What must hold of every finished run."""
     assert result["task"] == task
     assert Path(result["page"]).resolve() == (out / "dashboard" / "index.html").resolve()
-    for name in ("records.jsonl", "records.parquet", "study.yaml", "dashboard/index.html"):
+    for name in (*FILES, "dashboard/index.html"):
         assert (out / name).is_file(), name
     table = pd.read_parquet(out / "records.parquet")
     assert set(COLUMNS) <= set(table.columns)
