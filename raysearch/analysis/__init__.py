@@ -7,6 +7,7 @@ from raysearch.analysis.spend import (
     hypervolume_over_spend,
     reference_point,
     search_flops,
+    unbilled,
 )
 from raysearch.analysis.table import Run, read_parquet, read_run, read_runs, to_table, write_parquet
 from raysearch.analysis.verdict import summary, verdict
@@ -28,6 +29,7 @@ __all__ = [
     "selected",
     "summary",
     "to_table",
+    "unbilled",
     "verdict",
     "winners",
     "write_parquet",

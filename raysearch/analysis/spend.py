@@ -150,6 +150,13 @@ def search_flops(table: pd.DataFrame) -> dict[str, float]:
     return dict(sorted(out.items()))
 
 
+def unbilled(table: pd.DataFrame) -> int:
+    """Count the search's trials that were killed and left no bill: what they spent is unknown."""
+    firsts = searched(table).drop_duplicates("id")
+    lost = firsts["status"].eq("FAILED") & firsts["train_flops"].isna()
+    return int(lost.to_numpy(dtype=np.bool_, na_value=False).sum())
+
+
 def inherited_once(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Return the inherited bills whose payer is no trial of the table, each once, by payer."""
     trials = _trials(table)

@@ -20,7 +20,7 @@ from raysearch.analysis.frontier import (
     left_out_sentence,
     searched,
 )
-from raysearch.analysis.spend import inherited_once, search_flops
+from raysearch.analysis.spend import inherited_once, search_flops, unbilled
 from raysearch.analysis.winners import winners
 from raysearch.objectives import OBJECTIVES
 
@@ -271,8 +271,11 @@ def _cost(table: pd.DataFrame) -> str:
     if len(by_method) > 1 and total > 0:
         ranked = sorted(by_method.items(), key=lambda item: (-item[1], item[0]))
         shares = " (" + ", ".join(f"{m} {100 * f / total:.0f} %" for m, f in ranked) + ")"
+    killed = unbilled(table)
+    lost = f"; {killed:,} killed trials left no bill" if killed else ""
     return (
-        f"Search cost {total:.2g} FLOPs{shares} and {labels_bought(table):,} labels; {PRETRAINING}."
+        f"Search cost {total:.2g} FLOPs{shares} and {labels_bought(table):,} labels{lost}; "
+        f"{PRETRAINING}."
     )
 
 

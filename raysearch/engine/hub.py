@@ -28,21 +28,17 @@ def hub_id(source: str) -> tuple[str, str | None, str | None]:
 @cache
 def answers() -> bool:
     """Whether the hub is within reach; asked once a process, because its own client retries."""
-    import urllib.error
-    import urllib.request
-
     from huggingface_hub import constants as hub
+    from huggingface_hub import get_session
 
     if hub.HF_HUB_OFFLINE:
         return False
-    request = urllib.request.Request(f"{hub.ENDPOINT}/api/models?limit=1", method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=HUB_SECONDS):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
+        # the client's own session: it knows the proxies and certificates that downloads will use
+        get_session().head(f"{hub.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS)
+    except Exception:  # the HTTP library's own families of errors: whichever, the hub is away
         return False
+    return True
 
 
 def fetch(task: Task) -> tuple[Mapping[str, Any], tuple[str, ...]]:

@@ -29,8 +29,8 @@ AWAY = "not on this machine, and the hub is out of reach"
 class NotHere(InputError):
     """A checkpoint that is nowhere to be had; `why` names no model."""
 
-    def __init__(self, text: str, why: str) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, why: str = "") -> None:
+        super().__init__(text)  # `why` has a default: errors travel between processes by their text
         self.why = why
 
 
@@ -93,7 +93,7 @@ def _from_hub(rung: Rung, place: str) -> Path:
                 etag_timeout=5,
             )
     except (OSError, HfHubHTTPError, LocalEntryNotFoundError) as e:
-        why = f"the hub says {type(e).__name__}" if answers() else AWAY
+        why = f"cannot be fetched ({type(e).__name__})" if answers() else AWAY
         raise NotHere(
             f"model '{rung.name}': hub id '{name}': {why}; put its folder "
             f"'{rung.folder or rung.name}' under a directory and give --models-dir DIR",

@@ -105,6 +105,7 @@ def points_json(points: Points) -> dict[str, Any]:
         "unscored": points.unscored,
         "confirming": points.confirming,
         "trials": points.trials,
+        "unbilled": points.unbilled,
         "search_flops": points.search_flops,
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raysearch.analysis import Run, search_flops
+from raysearch.analysis import Run, search_flops, unbilled
 from raysearch.errors import unknown
 from raysearch.objectives import OBJECTIVES
 
@@ -99,6 +99,8 @@ class Points:
     confirming: int
     """Points of confirming draws, which this page does not read yet."""
     trials: int
+    unbilled: int
+    """Killed trials, of which nobody knows what they spent."""
     search_flops: float
     rows: tuple[int, ...]
     """Where each point stands in the run's table."""
@@ -165,6 +167,7 @@ def collect(run: Run, *, spend: bool = True) -> Points:
         unscored=int((done & ~scored).sum()),
         confirming=int(confirm.sum()),
         trials=int(table["id"][~confirm].nunique()),
+        unbilled=unbilled(table),
         search_flops=float(sum(search_flops(table).values())) if spend else 0.0,
         rows=tuple(int(i) for i in np.flatnonzero(scored)[_rank(table[scored], order)]),
     )

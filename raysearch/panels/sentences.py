@@ -168,6 +168,8 @@ def footer(points: Points, given: Answer) -> str:
         left += phrase("left_cost", count=_counted(given.no_cost), noun=noun)
     if points.confirming:
         left += phrase("left_confirm", count=_counted(points.confirming))
+    if points.unbilled:
+        left += phrase("left_bill", count=count(points.unbilled))
     i = given.choice
     rows = [points.validation_rows, points.test_rows]
     of = [phrase("none") if i is None or not np.isfinite(r[i]) else count(r[i]) for r in rows]

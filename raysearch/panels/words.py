@@ -75,6 +75,7 @@ WORDS: dict[str, str] = {
     "counted.",
     "left_scored": "{count} without a test score left out; ",
     "left_cost": "{count} without {noun} left out; ",
+    "left_bill": "bills of {count} killed trials unknown; ",
     "left_confirm": "{count} of confirming draws not shown; ",
     "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
     "Hollow: not confirmed. Grey: a cheaper point is as good on validation.",

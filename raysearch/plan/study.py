@@ -43,7 +43,7 @@ class Study(Strict):
     seed: int = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
     """Axes that get equal shares of the trials, as label budgets always do; `models` cannot stand
-    without `methods`. Empty: the searcher is free."""
+    without `methods`. Empty: after the first third of the trials the searcher is free."""
     objectives: tuple[str, ...] = ("score", "train_flops_full", "infer_flops")
     precision: str = "auto"
     concurrency: Count | None = None
@@ -63,6 +63,13 @@ class Study(Strict):
     def _searcher(cls, value: str) -> str:
         if value not in SEARCHERS:
             raise ValueError(f"no searcher '{value}'. Known: {', '.join(SEARCHERS)}")
+        return value
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value) or not value:
+            raise ValueError("objectives must be a list of distinct names")
         return value
 
     @field_validator("stratify")

@@ -174,7 +174,7 @@ class Desk:
         """Append to log.txt with the time; a log that cannot be written stops nothing."""
         now = datetime.now(UTC).isoformat(" ", "seconds")
         try:
-            with self.folder.log.open("a", encoding="utf-8") as f:
+            with self.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as f:
                 f.write(f"{now} {text.rstrip()}\n")
         except OSError:
             pass

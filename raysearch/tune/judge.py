@@ -65,10 +65,12 @@ def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
     """The winners and the members of the frontier that lack a score on test."""
     if not desk.records:
         return
-    table = to_table(desk.records.values())
+    study = desk.study
+    prices = study.prices.model_dump(exclude_none=True)
+    table = to_table(desk.records.values(), shared_by=study.shared_by, prices=prices)
     chosen = set(winners(table)["point_id"])
-    if len(desk.study.objectives) > 1:
-        chosen |= set(selected(table, desk.study.objectives)["point_id"])
+    if len(study.objectives) > 1:
+        chosen |= set(selected(table, study.objectives)["point_id"])
     for record in desk.records.values():
         for point in record.points:
             if point.point_id in chosen and "test" not in point.scores:

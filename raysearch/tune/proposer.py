@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
@@ -18,7 +18,7 @@ from optuna.trial import TrialState, create_trial
 from raysearch.errors import Infeasible, unknown
 from raysearch.objectives import get
 from raysearch.plan.config import DataBudget, Scalar, TrialConfig
-from raysearch.plan.space import Proposal
+from raysearch.plan.space import Proposal, SearchSpace
 from raysearch.plan.study import SEARCHERS, Study
 from raysearch.record import TrialRecord
 from raysearch.tune import domains
@@ -42,7 +42,7 @@ class Offer:
     config: TrialConfig
     proposal: Proposal
     source: str
-    """`first`, `sampler` or `queue`."""
+    """`first`, `sampler`, `queue`, or `chance` where the sampler had nothing new."""
     infeasible: str | None = None
     """Why the world cannot configure it; such an offer becomes a record at once."""
 
@@ -70,7 +70,7 @@ class Proposer:
         self._numbers: dict[str, int] = {}
         self._asked: dict[str, optuna.trial.Trial] = {}
         self._queue: deque[tuple[Proposal, TrialConfig]] = deque()
-        self._all: dict[int, Iterator[Proposal]] = {}
+        self._all: dict[tuple[int, str | None], Iterator[Proposal]] = {}
         self._optuna: optuna.study.Study | None = None
         self._rng = np.random.default_rng(study.seed)
         self._open(past=0)
@@ -98,6 +98,7 @@ class Proposer:
             if proposal is None or not domains.holds(self._space, proposal):
                 continue  # the space has been changed since; the id still counts as run
             self._coverage.count(proposal)
+            self._coverage.end(proposal.method, proposal.rung, done=record.status == "DONE")
             self._add(proposal, record)
         for id_, proposal in proposals.items():
             try:
@@ -138,37 +139,51 @@ class Proposer:
     def _at(self, labels: int) -> Offer | None:
         """A new trial at this label budget."""
         grid = self._study.searcher == "grid"
-        opening = self._offered < self._first
-        fixed: dict[str, Scalar] = {"labels": labels}
-        method, spread = None, False
-        if "methods" in self._study.stratify and not (grid or opening):
-            fixed["method"] = method = self._coverage.method(labels)
+        if (grid or self._offered < self._first) and (found := self._first_knobs(labels, None)):
+            return found
+        if grid:
+            return None
+        if "methods" not in self._study.stratify:
+            return self._sampled(labels, {})
+        while (method := self._coverage.method(labels)) is not None:
+            fixed: dict[str, Scalar] = {"method": method}
             turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
-            spread = "models" in self._study.stratify and turn < 2
-        if grid or opening or spread:
-            while (proposal := self._coverage.first(labels, method)) is not None:
-                if found := self._check(proposal, "first"):
-                    return self._fixed(found)
-            if grid:
-                return None
-            if method is not None:
+            if "models" in self._study.stratify and turn < 2:
+                if found := self._first_knobs(labels, method):
+                    return found
                 fixed[f"{method}.model"] = self._coverage.model(method, labels)
+            if found := self._sampled(labels, fixed):
+                return found
+            self._coverage.run_dry(labels, method)
+        return None
+
+    def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
+        """The next untried cell with its method's first knobs."""
+        while (proposal := self._coverage.first(labels, method)) is not None:
+            if found := self._check(proposal, "first"):
+                return self._fixed(found)
+        return None
+
+    def _sampled(self, labels: int, fixed: Mapping[str, Scalar]) -> Offer | None:
+        """What the sampler proposes with some parameters fixed; chance where that is known."""
         for _ in range(SAMPLED_TRIES):
-            trial = self._ask(fixed)
+            trial = self._ask({"labels": labels, **fixed})
             if found := self._check(domains.suggest(trial, self._space), "sampler"):
                 self._asked[found.config.id] = trial
                 return found
             self._tell(trial, TrialState.FAIL)
-        for proposal in self._chances(labels):
-            if found := self._check(proposal, "sampler"):
+        method = fixed.get("method")
+        for proposal in self._chances(labels, None if method is None else str(method)):
+            if found := self._check(proposal, "chance"):
                 return self._fixed(found)
         return None
 
-    def _chances(self, labels: int) -> Iterator[Proposal]:
+    def _chances(self, labels: int, method: str | None) -> Iterator[Proposal]:
         """Draws at random; then, where the space can be listed, everything it holds."""
+        space = self._space if method is None else only(self._space, method)
         for _ in range(RANDOM_TRIES):
-            yield domains.sample(self._rng, self._space, labels)
-        yield from self._all.setdefault(labels, domains.every(self._space, labels))
+            yield domains.sample(self._rng, space, labels)
+        yield from self._all.setdefault((labels, method), domains.every(space, labels))
 
     def _check(self, proposal: Proposal, source: str) -> Offer | None:
         """The offer this proposal makes; None when its id is known."""
@@ -224,6 +239,8 @@ class Proposer:
         trial = self._asked.pop(record.id, None)
         if trial is None:
             return
+        config = record.config
+        self._coverage.end(config.method, config.rung, done=record.status == "DONE")
         state, told, constraint = self._verdict(record)
         if constraint:
             trial.set_constraint(INFEASIBLE, constraint)
@@ -261,6 +278,15 @@ class Proposer:
             return None
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
         return Proposal(record.config.method, record.config.rung, record.config.data.train, hyper)
+
+
+def only(space: SearchSpace, method: str) -> SearchSpace:
+    """The part of a space that is this method's."""
+    return replace(
+        space,
+        methods={method: space.methods[method]},
+        rungs={method: space.rungs[method]},
+    )
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:

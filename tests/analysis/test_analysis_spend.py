@@ -13,6 +13,8 @@ from raysearch.analysis import (
     reference_point,
     search_flops,
     to_table,
+    unbilled,
+    verdict,
 )
 from raysearch.errors import InputError
 from raysearch.ledger import TRAINING, Charge
@@ -148,3 +150,16 @@ def test_an_empty_table_has_empty_curves() -> None:
     assert len(hypervolume_over_spend(table, THREE, ref)) == 0
     assert len(best_over_spend(table)) == 0
     assert search_flops(table) == {}
+
+
+def test_a_killed_trial_without_a_bill_is_unknown_not_free() -> None:
+    killed = [replace(r, status="FAILED", points=(), bill=()) for r in MADE[:3]]
+    refused = [replace(r, status="INFEASIBLE", points=(), bill=()) for r in MADE[3:5]]
+    table = to_table([*killed, *refused, *MADE[5:]])
+    first = table.drop_duplicates("id").set_index("id")
+    assert first.loc[[r.id for r in killed], "train_flops"].isna().all()
+    assert first.loc[[r.id for r in refused], "train_flops"].eq(0).all(), "it did nothing"
+    assert unbilled(table) == 3 + unbilled(to_table(MADE[5:]))
+    assert np.isfinite(sum(search_flops(table).values()))
+    said = verdict(table, STUDY)[-1]
+    assert f"{unbilled(table)} killed trials left no bill" in said

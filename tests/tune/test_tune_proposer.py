@@ -22,14 +22,17 @@ from raysearch.tune.standing import values
 from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, cost, failed, space
 
 LABELS = (32, 100, 320, 1000)
-CONTINUOUS = space(
-    LABELS,
-    lookup={"k": Domain("lograndint", low=1, high=5000), "t": Domain("uniform", low=0, high=1)},
-    finetune={
+KNOBS = {
+    "lookup": {
+        "k": Domain("lograndint", low=1, high=5000),
+        "t": Domain("uniform", low=0, high=1),
+    },
+    "finetune": {
         "learning_rate": Domain("loguniform", low=1e-6, high=1e-1),
         "dropout": Domain("uniform", low=0, high=0.5),
     },
-)
+}
+CONTINUOUS = space(LABELS, **KNOBS)
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +115,42 @@ def test_a_method_of_one_model_takes_no_more_than_its_share() -> None:
     assert abs(methods["lookup"] - methods["finetune"]) <= 1
     covered = {(o.proposal.rung, o.proposal.labels) for o in offers if o.source == "first"}
     assert len(covered) == 3 * 4, "the other method's cells are all covered"
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "random", "nsga2"])
+def test_an_exhausted_method_leaves_the_others_to_the_sampler(searcher: str) -> None:
+    both = space((32, 100), few={"a": Domain("choice", options=(1, 2))}, **KNOBS)
+    world = FakeWorld(both)
+    offers = run(Proposer(study(searcher=searcher, labels=(32, 100)), world, 120), world, 120)
+    few = [o for o in offers if o.proposal.method == "few"]
+    assert len(few) == 2 * 3 * 2, "all it has"
+    others = Counter(o.proposal.method for o in offers if o not in few)
+    assert max(others.values()) - min(others.values()) <= 1
+    chance = [o for o in offers if o.source == "chance" and o not in few]
+    assert len(chance) <= 6, "the sampler goes on with the others"
+
+
+def test_a_model_that_always_fails_gets_no_more_turns() -> None:
+    world = FakeWorld(CONTINUOUS)
+    proposer = Proposer(study(), world, 96)
+    lost: Counter[str] = Counter()
+    for _ in range(96):
+        offer = proposer.offer()
+        assert offer is not None
+        lost[offer.proposal.rung] += 1
+        bad = offer.proposal.rung == "base"
+        record = failed(offer.config, world.place, "search", "FAILED", "out of memory", {})
+        proposer.tell(record if bad else done(offer.config, world))
+    assert lost["base"] < 16, "an equal share would be 32"
+
+
+def test_one_label_budget_is_balanced_from_the_start() -> None:
+    world = FakeWorld(space((32,), **KNOBS))
+    proposer = Proposer(study(labels=(32,)), world, 120)
+    methods: Counter[str] = Counter()
+    for offer in run(proposer, world, 60):
+        methods[offer.proposal.method] += 1
+    assert max(methods.values()) - min(methods.values()) <= 1
 
 
 def test_the_searcher_is_free_when_nothing_is_stratified() -> None:

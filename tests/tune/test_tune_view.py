@@ -10,19 +10,21 @@ from pathlib import Path
 
 import optuna
 import pytest
+import ray
 from rich.console import Console
 
 from raysearch.analysis import frontier, to_table, winners
 from raysearch.errors import InputError
 from raysearch.export.optuna import export_optuna
 from raysearch.ledger import Charge
-from raysearch.plan.study import Study
+from raysearch.plan.study import Prices, Study
 from raysearch.record import TrialRecord
 from raysearch.tune.budget import Budget, Spent
 from raysearch.tune.desk import Desk
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, held, status
 from raysearch.tune.judge import unscored
+from raysearch.tune.news import blame
 from raysearch.tune.progress import watching
 from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 
@@ -128,6 +130,27 @@ def test_winners_and_frontier_are_due_on_test(tmp_path: Path) -> None:
     front = frontier(table, ("score", "infer_flops")).members["id"]
     due = {config.id for config, _ in unscored(made)}
     assert set(front) | set(winners(table)["id"]) <= due
+
+
+def test_the_frontier_on_test_is_the_studys_own(tmp_path: Path) -> None:
+    prices = Prices(cpu_hour=1.0, label=0.01)
+    made = desk(tmp_path / "out", trials=40, objectives=("score", "dollars"), prices=prices)
+    run(made)
+    due = {config.id for config, _ in unscored(made)}
+    assert made._standing.frontier > 1
+    assert {id_ for _, id_ in made._standing._front} <= due
+
+
+def test_a_log_takes_any_text(tmp_path: Path) -> None:
+    made = desk(tmp_path / "out")
+    made.log("a path that is not UTF-8: \udc80")
+    assert "UTF-8: \\udc80" in (tmp_path / "out" / "log.txt").read_text()
+    made.close()
+
+
+def test_a_memory_kill_that_names_nobody_blames_nobody() -> None:
+    error = ray.exceptions.OutOfMemoryError("Task was killed due to the node running low on memory")
+    assert blame(error, {"trial": "0f"}) == ("killed for memory", set())
 
 
 def test_the_log_says_what_happened_and_when(tmp_path: Path) -> None:

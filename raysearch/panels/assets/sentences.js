@@ -183,6 +183,7 @@ function footer(P, given) {
     left += phrase("left_cost", { count: counted(given.noCost), noun: nounOf(P, given.setting.cost) });
   }
   if (P.confirming) left += phrase("left_confirm", { count: counted(P.confirming) });
+  if (P.unbilled) left += phrase("left_bill", { count: count(P.unbilled) });
   const rows = (list) => (given.choice !== null && known(list, given.choice)
     ? count(list[given.choice]) : phrase("none"));
   return phrase("footer", {
