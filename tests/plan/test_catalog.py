@@ -52,7 +52,9 @@ def test_every_task_is_whole(task):
     assert bool(task.templates) == bool(task.words)
 
 
-@pytest.mark.parametrize("task", catalog.tasks().values(), ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "task", [t for t in catalog.tasks().values() if t.name != "toy"], ids=lambda t: t.name
+)
 def test_label_names_are_those_of_the_data(task):
     meta = SHARED / (task.folder or task.name) / "meta.json"
     if not meta.is_file():

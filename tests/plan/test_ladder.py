@@ -46,7 +46,11 @@ def test_params_are_those_of_the_built_module(rung):
     assert counted(config(rung)) == rung.params
 
 
-@pytest.mark.parametrize("rung", ENCODERS, ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "rung",
+    [r for r in ENCODERS if r.name.startswith(("toy-", "minilm-", "anydepth-"))],
+    ids=lambda r: r.name,
+)
 def test_the_shape_is_that_of_the_checkpoint(rung):
     import os
     from pathlib import Path
