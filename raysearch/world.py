@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raysearch.engine.batches import ENOUGH
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import majority
 from raysearch.engine.models import NotHere, Tokeniser, weights_digest
@@ -274,7 +275,9 @@ class World:
                 shape = self._shape(rung, n, min(n, self._validation))
                 parts = _dearest(name, self.space.methods[name], shape)
                 most["train_flops_full"] = max(most["train_flops_full"], sum(parts.values()))
-                each = parts.get("validate", 0.0) / max(1, shape.n_validation)
+                # Of many texts next to nothing is padding, as in the objective's own lengths.
+                many = _dearest(name, self.space.methods[name], self._shape(rung, n, ENOUGH))
+                each = many.get("validate", 0.0) / ENOUGH
                 most["infer_flops"] = max(most["infer_flops"], each)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}

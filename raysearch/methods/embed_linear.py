@@ -106,12 +106,16 @@ class EmbedLinear:
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs by phase: embeddings of all rows, and a fit that uses half its iterations."""
-    per_text = float(flops.encoder_forward(shape.rung, shape.lengths).mean())
+
+    def embed(n: int) -> float:
+        lengths = batches.padded_lengths(shape.lengths, n)
+        return n * float(flops.encoder_forward(shape.rung, lengths).mean())
+
     classes = 1 if shape.task.classes <= 2 else shape.task.classes
     fit = flops.logistic_regression(shape.n_train * shape.rung.hidden, classes, ITERATIONS // 2)
     return {
-        "train": shape.n_train * per_text + fit,
-        "validate": shape.n_validation * per_text,
+        "train": embed(shape.n_train) + fit,
+        "validate": embed(shape.n_validation),
     }
 
 

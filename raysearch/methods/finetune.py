@@ -162,13 +162,20 @@ def horizon(knobs: Knobs, n_train: int) -> int:
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase at the mean text length, without padding."""
-    per_text = float(flops.encoder_forward(shape.rung, shape.lengths).mean())
-    seen = horizon(knobs, shape.n_train) * min(knobs.batch_size, shape.n_train)
+    """Predicted FLOPs by phase, padding included."""
+
+    def per_text(n: int, batch_size: int | None = None) -> float:
+        lengths = batches.padded_lengths(shape.lengths, n, batch_size)
+        return float(flops.encoder_forward(shape.rung, lengths).mean())
+
+    epochs = horizon(knobs, shape.n_train) / batches.steps_per_epoch(
+        shape.n_train, knobs.batch_size
+    )
+    seen = epochs * shape.n_train
     looks = knobs.epochs if knobs.patience else 0
     return {
-        "train": flops.TRAIN_FACTOR * seen * per_text,
-        "validate": shape.n_validation * per_text * (1 + looks),
+        "train": flops.TRAIN_FACTOR * seen * per_text(shape.n_train, knobs.batch_size),
+        "validate": shape.n_validation * per_text(shape.n_validation) * (1 + looks),
     }
 
 
