@@ -34,11 +34,13 @@ from transformers.utils import logging as hf_logging
 
 from raysearch.engine import precision
 from raysearch.engine.batches import epoch_batches, steps_per_epoch
+from raysearch.engine.checkpoints import weights_folder
 from raysearch.engine.classifier import Classifier, task_loss
 from raysearch.engine.data import TaskData, load_task
-from raysearch.engine.models import Tokeniser, open_encoder, weights_folder
+from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
+from raysearch.engine.tokens import Tokeniser
 from raysearch.engine.train import Loop, Recipe
 from raysearch.plan.catalog import find_rung, find_task
 from raysearch.plan.ladder import Rung

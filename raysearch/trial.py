@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from raysearch import __version__
+from raysearch.engine.checkpoints import weights_digest, weights_folder
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.evaluate import scores
-from raysearch.engine.models import Tokeniser, open_encoder, weights_digest, weights_folder
+from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Context, Learner, Logits, Method, Prompt, Rows
 from raysearch.engine.store import Store, load_state, save_state
+from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from raysearch.engine.batches import ENOUGH
+from raysearch.engine.checkpoints import NotHere, weights_digest
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import majority
-from raysearch.engine.models import NotHere, Tokeniser, weights_digest
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import HASH_RATE, LINEAR_RATE, Price, Rates, measure, seconds
 from raysearch.engine.protocol import Shape
 from raysearch.engine.store import Store
+from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
 from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names

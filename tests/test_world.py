@@ -12,7 +12,7 @@ import pytest
 from raysearch import methods
 from raysearch import world as world_module
 from raysearch.engine import precision
-from raysearch.engine.models import weights_folder
+from raysearch.engine.checkpoints import weights_folder
 from raysearch.engine.price import Rates
 from raysearch.errors import Infeasible, InputError
 from raysearch.ledger import TRAINING

@@ -46,7 +46,7 @@ def write_encoder(
         RobertaModel,
     )
 
-    from raysearch.engine.models import quiet_libraries
+    from raysearch.engine.checkpoints import quiet_libraries
 
     words = Tokenizer(WordPiece({w: i for i, w in enumerate(VOCABULARY)}, unk_token="[UNK]"))
     words.normalizer = normalizers.BertNormalizer(lowercase=True)

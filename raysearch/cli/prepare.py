@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from raysearch.cli import options
@@ -208,10 +209,9 @@ def quote(prepared: Prepared, done: int = 0) -> Quote:
     left = max(0, study.trials - done)
     with quiet():
         draws = [_draw(study.model_copy(update={"seed": s}), world, left) for s in range(DRAWS)]
-    flops, seconds = (sum(column) / DRAWS for column in list(zip(*draws, strict=True))[:2])
-    hours = (START_SECONDS + seconds / world.place.concurrency) / 3600
-    labels = max(n for _, _, n in draws)
-    return Quote(left, flops, labels, min(hours, study.hours or hours))
+    flops, seconds, labels = zip(*draws, strict=True)
+    hours = (START_SECONDS + mean(seconds) / world.place.concurrency) / 3600
+    return Quote(left, mean(flops), max(labels), min(hours, study.hours or hours))
 
 
 def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:

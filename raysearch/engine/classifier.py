@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.engine import batches, flops
-from raysearch.engine.models import Batch, Encoded, Encoder, pool
+from raysearch.engine.models import Encoder, pool
 from raysearch.engine.protocol import Logits
+from raysearch.engine.tokens import Batch, Encoded
 from raysearch.ledger import Ledger
 from raysearch.plan.ladder import Rung
 

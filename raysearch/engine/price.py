@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from raysearch.engine import flops
+from raysearch.engine.checkpoints import quiet_libraries
 from raysearch.engine.classifier import Classifier, task_loss
-from raysearch.engine.models import Batch, Encoder, quiet_libraries
+from raysearch.engine.models import Encoder
+from raysearch.engine.tokens import Batch
 from raysearch.engine.train import Loop, Recipe
 from raysearch.plan.ladder import Rung
 

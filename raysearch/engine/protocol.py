@@ -15,7 +15,8 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 
 if TYPE_CHECKING:
-    from raysearch.engine.models import Encoder, Tokeniser
+    from raysearch.engine.models import Encoder
+    from raysearch.engine.tokens import Tokeniser
 
 Logits: TypeAlias = NDArray[np.float32]
 State: TypeAlias = dict[str, Any]

@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import constants
 
 from raysearch.engine import hub
+from raysearch.engine.checkpoints import AWAY, NotHere, weights_folder
 from raysearch.engine.data import load_task, own_task
-from raysearch.engine.models import AWAY, NotHere, weights_folder
 from raysearch.errors import InputError
 from raysearch.plan.catalog import find_task
 from raysearch.plan.ladder import Rung

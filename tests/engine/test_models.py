@@ -10,16 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from raysearch.engine.models import (
-    Tokeniser,
-    open_encoder,
-    pool,
-    quiet_libraries,
-    weights_digest,
-    weights_folder,
-)
+from raysearch.engine.checkpoints import quiet_libraries, weights_digest, weights_folder
+from raysearch.engine.models import open_encoder, pool
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
+from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
 from tests import tiny

@@ -1,0 +1,163 @@
+"""Texts become token ids, once a split, and padded batches of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysearch.engine.checkpoints import quiet_libraries, vocabulary_file
+from raysearch.engine.protocol import Rows
+from raysearch.engine.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded token ids of some texts, on the device."""
+
+    ids: Tensor
+    """(B, S) int64."""
+    mask: Tensor
+    """(B, S) bool: True at real tokens."""
+    types: Tensor | None
+    """(B, S) int64 segment ids of pairs, None when all are 0."""
+    full: bool
+    """No row is padded."""
+
+    def types_argument(self) -> dict[str, Tensor]:
+        """The segment ids as a keyword, when there are any."""
+        return {} if self.types is None else {"token_type_ids": self.types}
+
+    @property
+    def tokens(self) -> int:
+        """Executed tokens, padding included."""
+        return int(self.ids.numel())
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of rows, back to back."""
+
+    flat: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    """(n + 1,) row i is flat[offsets[i]:offsets[i + 1]]."""
+    types: NDArray[np.uint8] | None
+    rows: NDArray[np.int64]
+    """Which of the stored rows these are (n,)."""
+    pad: int
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row (n,)."""
+        return np.asarray(self.offsets[self.rows + 1] - self.offsets[self.rows])
+
+    def batch(self, index: NDArray[np.int64], device: torch.device) -> Batch:
+        """Pad the rows at these positions to their longest; moved to the device asynchronously."""
+        rows = self.rows[index]
+        starts = self.offsets[rows]
+        lengths = self.offsets[rows + 1] - starts
+        width = int(lengths.max(initial=1))
+        ids = np.full((len(rows), width), self.pad, np.int64)
+        types = None if self.types is None else np.zeros((len(rows), width), np.int64)
+        for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            ids[i, :length] = self.flat[start : start + length]
+            if types is not None and self.types is not None:
+                types[i, :length] = self.types[start : start + length]
+        mask = np.arange(width) < lengths[:, None]
+        return Batch(
+            _move(ids, device),
+            _move(mask, device),
+            None if types is None else _move(types, device),
+            bool((lengths == width).all()),
+        )
+
+
+def _move(array: NDArray[Any], device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class Tokeniser:
+    """A checkpoint's tokeniser; each split of the task is tokenised once into the Store."""
+
+    def __init__(
+        self, folder: Path, store: Store, splits: Mapping[str, Rows], splits_digest: str, limit: int
+    ) -> None:
+        self._folder = folder
+        self._store = store
+        self._splits = splits
+        self._digest = splits_digest
+        self._limit = limit
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included, cut at the task's longest input.
+
+        Rows of one of the task's splits come memory-mapped from the Store; others are tokenised.
+        """
+        whole = self._splits.get(rows.split)
+        if whole is None:
+            flat, offsets, types = self._tokenise(rows)
+            return Encoded(flat, offsets, types, np.arange(len(rows)), self._pad)
+        folder = self._store.build("tokens", self._key(rows.split), lambda f: self._fill(f, whole))
+        types_file = folder / "types.npy"
+        return Encoded(
+            np.load(folder / "ids.npy", mmap_mode="r"),
+            np.load(folder / "offsets.npy"),
+            np.load(types_file, mmap_mode="r") if types_file.exists() else None,
+            np.searchsorted(whole.ids, rows.ids),
+            self._pad,
+        )
+
+    def _key(self, split: str) -> str:
+        tokeniser = hashlib.sha256(vocabulary_file(self._folder).read_bytes()).hexdigest()[:16]
+        return f"{self._digest}-{split}-{tokeniser}-{self._limit}"
+
+    def _fill(self, folder: Path, rows: Rows) -> None:
+        flat, offsets, types = self._tokenise(rows)
+        np.save(folder / "ids.npy", flat)
+        np.save(folder / "offsets.npy", offsets)
+        if types is not None:
+            np.save(folder / "types.npy", types)
+
+    @property
+    def _pad(self) -> int:
+        return int(_fast_tokeniser(self._folder).pad_token_id or 0)
+
+    def _tokenise(
+        self, rows: Rows
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8] | None]:
+        fast = _fast_tokeniser(self._folder)
+        encoded = fast(
+            list(rows.text),
+            None if rows.pair is None else list(rows.pair),
+            truncation=True,
+            # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
+            max_length=min(self._limit, fast.model_max_length),
+            return_attention_mask=False,
+        )
+        lists: list[list[int]] = encoded["input_ids"]
+        offsets = np.zeros(len(lists) + 1, np.int64)
+        np.cumsum([len(x) for x in lists], out=offsets[1:])
+        flat = np.fromiter((t for x in lists for t in x), np.int32, count=int(offsets[-1]))
+        if rows.pair is None or "token_type_ids" not in encoded:
+            return flat, offsets, None
+        types = np.fromiter((t for x in encoded["token_type_ids"] for t in x), np.uint8)
+        return flat, offsets, types
+
+
+@cache
+def _fast_tokeniser(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    with quiet_libraries():
+        return AutoTokenizer.from_pretrained(folder, use_fast=True, trust_remote_code=False)
