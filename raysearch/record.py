@@ -1,10 +1,11 @@
 """The door between the wings: records of what trials scored and what they truly cost.
 
-One JSON object a line, three kinds of event:
+One JSON object a line, four kinds of event:
 
 - ``trial``: a trial has ended (config, status, points, bill, error, made_by);
 - ``score``: an operating point was scored on a further split;
-- ``measure``: an operating point was timed alone on the device.
+- ``measure``: an operating point was timed alone on the device;
+- ``outside``: a system from outside gave its predictions of the test rows.
 
 Imports neither torch nor Ray, so that a folder of records opens anywhere.
 """
@@ -23,7 +24,7 @@ from raysearch.ledger import Charge, Ledger
 from raysearch.plan.config import TrialConfig, digest
 
 SCHEMA = 1
-EVENTS = ("trial", "score", "measure")
+EVENTS = ("trial", "score", "measure", "outside")
 STATUSES = ("DONE", "STOPPED", "FAILED", "INFEASIBLE")
 """DONE: ran to its end. STOPPED: ended before. FAILED: broke. INFEASIBLE: cannot run here."""
 
@@ -140,6 +141,70 @@ class TrialRecord:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a system from outside scored: predictions of the run's test rows, made elsewhere."""
+
+    name: str
+    """What its user calls it; inert text."""
+    key: str
+    """Of its predictions in the Store (kind `outside`)."""
+    scores: Mapping[str, Mapping[str, float]]
+    """By split (test alone), then by score name."""
+    rows: int
+    score: str = ""
+    """Name of the task's main score."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of the main score, over the test rows alone."""
+    labels: int | None = None
+    """Labelled examples it has used; None where nobody said, 0 where none."""
+    ms: float | None = None
+    """Time per text [ms], as its user says."""
+    dollars_per_1k: float | None = None
+    """Price of 1,000 texts [dollars], as its user says."""
+
+    @property
+    def value(self) -> float:
+        """The main score on test."""
+        return float(self.scores["test"][self.score])
+
+    def to_json(self) -> dict[str, Any]:
+        """One event of records.jsonl as plain JSON, absent values left out."""
+        out: dict[str, Any] = {
+            "schema": SCHEMA,
+            "event": "outside",
+            "name": self.name,
+            "key": self.key,
+            "scores": {split: dict(of) for split, of in self.scores.items()},
+            "rows": self.rows,
+            "score": self.score,
+        }
+        if self.interval is not None:
+            out["interval"] = list(self.interval)
+        for name in ("labels", "ms", "dollars_per_1k"):
+            if getattr(self, name) is not None:
+                out[name] = getattr(self, name)
+        return out
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Outside:
+        """Read one `outside` event."""
+        ends = value.get("interval")
+        out = cls(
+            str(value["name"]),
+            str(value["key"]),
+            value["scores"],
+            int(value["rows"]),
+            str(value["score"]),
+            None if ends is None else (float(ends[0]), float(ends[1])),
+            value.get("labels"),
+            value.get("ms"),
+            value.get("dollars_per_1k"),
+        )
+        float(out.value)  # an event without its main score is not whole
+        return out
+
+
 class RecordWriter:
     """Appends events to records.jsonl, one fsynced line each; the driver alone holds one.
 
@@ -203,12 +268,15 @@ class Records:
     """One per id: the DONE record where there is one, else the latest."""
     skipped: tuple[str, ...] = ()
     """One sentence for each line that was skipped (a torn last line)."""
+    outside: tuple[Outside, ...] = ()
+    """One per name, the latest, in the order the names were first given."""
 
 
 def read_records(path: Path) -> Records:
     """Read records.jsonl: skips and reports a torn last line, refuses an unknown schema by name.
 
-    `score` and `measure` events are merged into the points they name.
+    `score` and `measure` events are merged into the points they name; one that carries a `point`
+    adds it to its trial where it is not there yet.
 
     Raises:
         RecordError: no file, an unknown schema or event, or a broken line that is not the last.
@@ -219,6 +287,8 @@ def read_records(path: Path) -> Records:
         raise RecordError(f"{path}: cannot be read: {e.strerror}") from e
     trials: dict[str, TrialRecord] = {}
     extras: dict[str, list[Mapping[str, Any]]] = {}
+    further: dict[str, dict[str, OperatingPoint]] = {}
+    outside: dict[str, Outside] = {}
     skipped: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -243,25 +313,36 @@ def read_records(path: Path) -> Records:
                 old = trials.get(record.id)
                 if old is None or old.status != "DONE":
                     trials[record.id] = record
+            elif event["event"] == "outside":
+                outside[str(event["name"])] = Outside.from_json(event)
             elif event["event"] in EVENTS:
                 extras.setdefault(event["point_id"], []).append(event)
+                if "point" in event:
+                    point = OperatingPoint(**{**event["point"], "point_id": event["point_id"]})
+                    further.setdefault(event["id"], {}).setdefault(point.point_id, point)
             else:
                 raise RecordError(
                     f"{path}: line {number} has event {event['event']!r}. "
                     f"Known: {', '.join(EVENTS)}"
                 )
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
             raise RecordError(f"{path}: line {number} is not a whole event: {e}") from e
-    merged = tuple(_merge(r, extras) for r in trials.values())
-    return Records(merged, tuple(skipped))
+    merged = tuple(_merge(r, extras, further.get(r.id, {})) for r in trials.values())
+    return Records(merged, tuple(skipped), tuple(outside.values()))
 
 
-def _merge(record: TrialRecord, extras: Mapping[str, list[Mapping[str, Any]]]) -> TrialRecord:
-    """Fold later `score` and `measure` events into the record's points."""
-    if not any(p.point_id in extras for p in record.points):
+def _merge(
+    record: TrialRecord,
+    extras: Mapping[str, list[Mapping[str, Any]]],
+    further: Mapping[str, OperatingPoint],
+) -> TrialRecord:
+    """Add further points of the trial, and fold `score` and `measure` events into its points."""
+    known = {p.point_id for p in record.points}
+    added = [point for name, point in further.items() if name not in known]
+    if not added and not any(name in extras for name in known):
         return record
     points = []
-    for p in record.points:
+    for p in (*record.points, *added):
         value = p.to_json()
         for event in extras.get(p.point_id, ()):
             if event["event"] == "score":
@@ -285,4 +366,15 @@ def score_event(
         "split": split,
         "rows": rows,
         "scores": dict(scores),
+    }
+
+
+def measure_event(trial_id: str, point: str, measured: Mapping[str, float]) -> dict[str, Any]:
+    """The event that says what a point took when it was timed alone."""
+    return {
+        "schema": SCHEMA,
+        "event": "measure",
+        "id": trial_id,
+        "point_id": point,
+        "measured": dict(measured),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,10 @@ import torch
 
 from raysearch import __version__
 from raysearch.engine.checkpoints import weights_digest, weights_folder
+from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.evaluate import scores
+from raysearch.engine.graph import Graph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Context, Learner, Logits, Method, Prompt, Rows
 from raysearch.engine.store import Store, load_state, save_state
@@ -109,6 +111,8 @@ class TrialRun:
                 f"task '{config.task}': the data has changed since the trial was planned "
                 f"(digest {self._data.digest}, the trial says {config.splits})"
             )
+        if config.data.folds:
+            self._data = crossfit(self._data, config.data.folds, config.data.seed)
         self._train, self._validation, self._unlabelled = self._data.slice(config.data)
         self._rung = find_rung(config.rung)
         self._store = Store(Path(place.store))
@@ -174,31 +178,26 @@ class TrialRun:
             open_encoder=None
             if folder is None
             else lambda: open_encoder(self._rung, folder, self._device),
-            open_tokeniser=None
-            if folder is None
-            else lambda: Tokeniser(
-                folder,
-                self._store,
-                self._data.splits,
-                self._data.digest,
-                min(task.max_length, self._rung.positions),
-            ),
+            open_tokeniser=None if folder is None else lambda: self._tokeniser(folder),
         )
         return self.method.learner(ctx, self._knobs)
 
     def _finish(self, learner: Learner) -> None:
-        """Score every operating point on validation, reckon its costs, keep weights and logits."""
+        """Score every operating point on validation, reckon its costs, keep weights and logits.
+
+        A confirming draw is scored on test at once, and its weights are nobody's: not kept.
+        """
         points = []
+        confirms = self.phase == "confirm"
         sample = lengths_sample(self._data)
         for knobs in learner.points():
             name = point_id([self.config.id], self._steps, knobs)
             judged: dict[str, dict[str, float]] = {}
-            if len(self._validation):
-                with self.ledger.timed("validate"):
-                    logits = learner.predict(self._validation, knobs, phase="validate")
-                assert self._validation.label is not None
-                judged["validation"] = scores(logits, self._validation.label)
-                self._keep_logits(name, self._validation, logits)
+            rows = {"validation": self._validation} if len(self._validation) else {}
+            if confirms:
+                rows["test"] = self._data.splits["test"]
+            for split, judges in rows.items():
+                judged[split] = self._judge(learner, name, knobs, split, judges)
             params, trained, stored = learner.size(knobs)
             points.append(
                 OperatingPoint(
@@ -206,7 +205,7 @@ class TrialRun:
                     self._steps,
                     dict(knobs),
                     scores=judged,
-                    rows={split: len(self._validation) for split in judged},
+                    rows={split: len(judges) for split, judges in rows.items()},
                     infer_flops=float(learner.infer_flops(sample, knobs).mean()),
                     params=params,
                     params_trained=trained,
@@ -214,26 +213,55 @@ class TrialRun:
                 )
             )
         self._points = tuple(points)
-        self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
+        if not confirms:
+            self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
 
-    def _keep_logits(self, point: str, rows: Rows, logits: Logits) -> None:
+    def _judge(
+        self, learner: Learner, point: str, knobs: Mapping[str, Any], split: str, rows: Rows
+    ) -> dict[str, float]:
+        """Scores of a point on these rows, predicted and paid for."""
+        phase = "validate" if split == "validation" else "test"
+        with self.ledger.timed(phase):
+            logits = learner.predict(rows, knobs, phase=phase)
+        return self._kept(point, split, rows, logits)
+
+    def _kept(self, point: str, split: str, rows: Rows, logits: Logits) -> dict[str, float]:
+        """Scores of logits (n, C); they are kept, with the labels they stand for."""
+        label = rows.label
+        assert label is not None
+        out = scores(logits, label)
+
         def fill(folder: Path) -> dict[str, Any]:
-            np.save(folder / "logits.npy", logits)
-            np.save(folder / "ids.npy", rows.ids)
-            return {"split": rows.split, "splits": self._data.digest}
+            for name, array in (("logits", logits), ("ids", rows.ids), ("labels", label)):
+                np.save(folder / f"{name}.npy", array)
+            return {"split": split, "splits": self._data.digest}
 
-        self._store.build("logits", f"{point}-{rows.split}", fill)
+        self._store.build("logits", f"{point}-{split}", fill)
+        return out
 
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """A `score` event of a finished trial's point on a whole split of the task."""
         rows = self._data.splits[split]
-        assert self._learner is not None and rows.label is not None
-        with self.ledger.timed("test"):
-            logits = self._learner.predict(rows, point.knobs, phase="test")
-        self._keep_logits(point.point_id, rows, logits)
-        return score_event(
-            self.config.id, point.point_id, split, len(rows), scores(logits, rows.label)
-        )
+        assert self._learner is not None
+        judged = self._judge(self._learner, point.point_id, point.knobs, split, rows)
+        return score_event(self.config.id, point.point_id, split, len(rows), judged)
+
+    def score_elsewhere(
+        self, point: OperatingPoint, predict: Callable[[Rows], Logits]
+    ) -> list[dict[str, Any]]:
+        """`score` events of a further point of this trial that another runtime computes (int8).
+
+        On the trial's own validation rows and on test; each event carries the point whole.
+        """
+        out: list[dict[str, Any]] = []
+        rows_of = {"validation": self._validation, "test": self._data.splits["test"]}
+        for split, rows in rows_of.items():
+            if not len(rows):
+                continue
+            judged = self._kept(point.point_id, split, rows, predict(rows))
+            event = score_event(self.config.id, point.point_id, split, len(rows), judged)
+            out.append({**event, "point": point.to_json()})
+        return out
 
     def progress(self) -> dict[str, float]:
         """Steps so far and, once there is one, the main score on validation."""
@@ -282,6 +310,56 @@ class TrialRun:
         self._learner.restore(load_state(folder))
         self._done = True
         return True
+
+    def train(self) -> bool:
+        """Come to the trained state: True by kept weights, False by training again by the id."""
+        if self.restore_weights():
+            return True
+        while self.step(60.0):
+            pass
+        return False
+
+    def graph(self, point: OperatingPoint) -> Graph:
+        """What a point computes, float32; the trial is restored or trained first where it is not.
+
+        The knob int8 is the export's, not the learner's: it is left out.
+        """
+        if self._learner is None or not self._done:
+            self.train()
+        assert self._learner is not None
+        return self._learner.graph({k: v for k, v in point.knobs.items() if k != "int8"})
+
+    def tokeniser(self) -> Tokeniser | None:
+        """The rung's tokeniser, cut at the task's longest input; None for n-grams."""
+        return None if self._folder is None else self._tokeniser(self._folder)
+
+    def _tokeniser(self, folder: Path) -> Tokeniser:
+        limit = min(self._data.task.max_length, self._rung.positions)
+        return Tokeniser(folder, self._store, self._data.splits, self._data.digest, limit)
+
+    @property
+    def data(self) -> TaskData:
+        """The task's data, as this trial sees them."""
+        return self._data
+
+    @property
+    def validation(self) -> Rows:
+        """The trial's own validation rows."""
+        return self._validation
+
+    @property
+    def folder(self) -> Path | None:
+        """The checkpoint that the trial starts from; None for n-grams."""
+        return self._folder
+
+    def kept_logits(self, point: str) -> Logits | None:
+        """Logits of a point on `validation`, in its order; None where they were not kept."""
+        entry = self._store.entry("logits", f"{point}-validation")
+        if entry is None:
+            return None
+        logits, ids = np.load(entry / "logits.npy"), np.load(entry / "ids.npy")
+        same = np.array_equal(ids, self._validation.ids)
+        return np.asarray(logits, np.float32) if same else None
 
     def record(self) -> TrialRecord:
         """The record of the trial as it stands: DONE, or STOPPED before its end."""
@@ -352,9 +430,7 @@ def score_point(
     """A `score` event: from the kept weights, or by training the trial again by its id."""
     run = TrialRun(config, place)
     try:
-        if not run.restore_weights():
-            while run.step(60.0):
-                pass
+        run.train()
         return run.score(point, split)
     finally:
         run.close()

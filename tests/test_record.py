@@ -299,6 +299,43 @@ def test_scores_and_measurements_are_merged_into_the_points_they_name(path):
     assert read_records(rewritten).trials == (merged,)
 
 
+def twin_event(trial, split, score, **changes):
+    """A score of the trial's first point in int8, a point that the trial does not list."""
+    knobs = {**trial.points[0].knobs, "int8": True}
+    point = OperatingPoint(point_id([trial.id], 10, knobs), 10, knobs, bytes=7)
+    event = score_event(trial.id, point.point_id, split, 20, {"accuracy": score})
+    return {**event, "point": point.to_json(), **changes}
+
+
+def test_a_score_that_carries_its_point_adds_it_to_the_trial(path):
+    trial, other = record(0), record(1)
+    events = twin_event(trial, "validation", 0.5), twin_event(trial, "test", 0.25)
+    again = twin_event(trial, "validation", 0.75)
+    merged, untouched = read_records(write(path, events[0], trial, other, events[1])).trials
+    assert untouched == other and merged.points[:2] == trial.points
+    (twin,) = merged.points[2:]
+    assert twin.knobs == {"depth": 1, "int8": True} and twin.bytes == 7
+    assert twin.scores == {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.25}}
+    assert twin.rows == {"validation": 20, "test": 20}
+    assert replace(merged, points=trial.points) == trial
+    rewritten = write(path.with_name("again.jsonl"), merged, again)
+    (later,) = read_records(rewritten).trials
+    assert len(later.points) == 3, "a point is added once"
+    assert later.points[2].scores["validation"] == {"accuracy": 0.75}
+
+
+def test_a_further_point_of_no_trial_here_is_left(path):
+    stranger = twin_event(record(5), "test", 0.5)
+    assert read_records(write(path, record(0), stranger)).trials == (record(0),)
+
+
+@pytest.mark.parametrize("point", [3, {"step": "x", "lights": 2}, {}])
+def test_a_further_point_that_is_not_whole_is_refused_by_its_line(path, point):
+    write(path, record(0), twin_event(record(0), "test", 0.5, point=point))
+    with pytest.raises(RecordError, match="line 2 is not a whole event"):
+        read_records(path)
+
+
 def test_order_of_events_does_not_matter_and_strangers_are_left(path):
     trial = record(0)
     name = trial.points[0].point_id

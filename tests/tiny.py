@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 
 from raysearch.engine.data import TaskData, load_task
+from raysearch.plan.asrun import AsRun, write_asrun
 from raysearch.plan.catalog import method_spaces
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import Proposal
 from raysearch.plan.study import Study
 from raysearch.plan.task import Task
+from raysearch.record import RecordWriter, TrialRecord
 from raysearch.trial import TrialRun
 from raysearch.world import World
 
@@ -34,13 +37,18 @@ def write_encoder(
     kind: str = "bert",
     seed: int = 0,
 ) -> Path:
-    """Write config.json, model.safetensors and tokenizer.json of a random-init encoder."""
+    """Write config.json, model.safetensors and tokenizer.json of a random-init encoder.
+
+    `kind` is bert, roberta or distilbert.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
     from tokenizers.models import WordPiece
     from transformers import (
         BertConfig,
         BertModel,
+        DistilBertConfig,
+        DistilBertModel,
         PreTrainedTokenizerFast,
         RobertaConfig,
         RobertaModel,
@@ -69,16 +77,22 @@ def write_encoder(
             "initializer_range": 0.1,
             "pad_token_id": 0,
         }
-        body = (
-            BertModel(BertConfig(**shape), add_pooling_layer=False)
-            if kind == "bert"
-            else RobertaModel(RobertaConfig(**shape, type_vocab_size=1), add_pooling_layer=False)
-        )
+        if kind == "bert":
+            body = BertModel(BertConfig(**shape), add_pooling_layer=False)
+        elif kind == "roberta":
+            body = RobertaModel(RobertaConfig(**shape, type_vocab_size=1), add_pooling_layer=False)
+        else:
+            names = {"hidden_size": "dim", "num_hidden_layers": "n_layers"}
+            names |= {"num_attention_heads": "n_heads", "intermediate_size": "hidden_dim"}
+            shape = {names.get(k, k): v for k, v in shape.items()}
+            body = DistilBertModel(DistilBertConfig(**shape))
         body.save_pretrained(folder)
         PreTrainedTokenizerFast(
             tokenizer_object=words,
             model_max_length=POSITIONS - 2,
-            model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+            # RoBERTa and DistilBERT know no segments
+            model_input_names=["input_ids", "attention_mask"]
+            + ["token_type_ids"] * (kind == "bert"),
             **{
                 f"{name}_token": f"[{name.upper()}]"
                 for name in ("pad", "unk", "cls", "sep", "mask")
@@ -95,9 +109,9 @@ def rung(name: str, home: Path, **changes: object) -> Rung:
             "name": name,
             "family": "encoder",
             "source": f"file:{home}",
-            "layers": shape["num_hidden_layers"],
-            "hidden": shape["hidden_size"],
-            "intermediate": shape["intermediate_size"],
+            "layers": shape.get("num_hidden_layers", shape.get("n_layers")),
+            "hidden": shape.get("hidden_size", shape.get("dim")),
+            "intermediate": shape.get("intermediate_size", shape.get("hidden_dim")),
             "vocabulary": shape["vocab_size"],
             "positions": POSITIONS,
             "ladders": ("tiny",),
@@ -183,3 +197,34 @@ def accuracy(run: TrialRun, split: str = "test") -> float:
     rows = run._data.splits[split]
     logits = run._learner.predict(rows, run._learner.points()[0], phase="test")
     return float((logits.argmax(axis=1) == rows.label).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """A run's folder, its world, and the records of its trials."""
+
+    out: Path
+    world: World
+    records: tuple[TrialRecord, ...]
+
+
+def run_folder(
+    home: Path,
+    task: str,
+    *trials: tuple[str, str, dict[str, object]],
+    labels: int = 40,
+    **changes: object,
+) -> Made:
+    """Train trials (method, rung, knobs) on a tiny task and leave a run's folder, without Ray."""
+    told = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
+    w = world(told, home / "out", labels=(labels,))
+    write_asrun(home / "out", AsRun(w.study, told, w.data.digest))
+    writer = RecordWriter(home / "out" / "records.jsonl")
+    records = []
+    for method, rung, hyper in trials:
+        short = {"min_steps": 12, "epochs": 2} if method == "finetune" else {}
+        run = finish(TrialRun(configure(w, method, rung, labels, **{**short, **hyper}), w.place))
+        records.append(run.record())
+        writer.append(run.record().to_json())
+    writer.close()
+    return Made(home / "out", w, tuple(records))

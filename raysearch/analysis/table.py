@@ -16,7 +16,7 @@ from raysearch.errors import InputError, RecordError
 from raysearch.ledger import OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
 from raysearch.plan.config import TrialConfig, canonical
-from raysearch.record import OperatingPoint, TrialRecord, read_records
+from raysearch.record import OperatingPoint, Outside, TrialRecord, read_records
 
 RECORDS = "records.jsonl"
 STUDY = "study.yaml"
@@ -62,6 +62,8 @@ class Run:
     """`to_table(records)` with the study's `shared_by` and `prices`."""
     skipped: tuple[str, ...] = ()
     """One sentence for each line that could not be read."""
+    outside: tuple[Outside, ...] = ()
+    """Systems from outside, by `raysearch add-point`; they are no rows of the table."""
 
 
 def columns() -> list[str]:
@@ -147,7 +149,8 @@ def read_run(folder: Path | str) -> Run:
         raise InputError(f"{folder}: no {RECORDS} in it; expected a folder that a run has written")
     study = _study(folder / STUDY)
     read = read_records(folder / RECORDS)
-    return Run(folder, study, read.trials, _table_of(read.trials, study), read.skipped)
+    table = _table_of(read.trials, study)
+    return Run(folder, study, read.trials, table, read.skipped, read.outside)
 
 
 def read_runs(folders: Sequence[Path | str]) -> Run:
@@ -181,7 +184,9 @@ def read_runs(folders: Sequence[Path | str]) -> Run:
     records = tuple(merged.values())
     skipped = tuple(f"{run.folder.name}/{s}" for run in runs for s in run.skipped)
     study = runs[0].study
-    return Run(runs[0].folder, study, records, _table_of(records, study), skipped)
+    outside = {o.name: o for run in reversed(runs) for o in run.outside}
+    table = _table_of(records, study)
+    return Run(runs[0].folder, study, records, table, skipped, tuple(outside.values()))
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:

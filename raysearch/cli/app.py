@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from raysearch import __version__
-from raysearch.cli import catalogs, pages, studies
+from raysearch.cli import answers, catalogs, measuring, models, outside, pages, report, studies
 from raysearch.errors import InputError, RaysearchError, nearest
 
 
@@ -45,11 +45,18 @@ for verb in (
     studies.run,
     studies.resume,
     studies.status,
+    answers.confirm,
+    measuring.measure,
+    answers.recommend,
     catalogs.ls,
     catalogs.check,
     catalogs.doctor,
     pages.page,
+    report.report,
+    outside.add_point,
     pages.export_optuna,
+    models.export,
+    models.predict,
 ):
     app.add_command(verb)
 

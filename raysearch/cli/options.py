@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,9 @@ search: Callable[[Any], Any] = group(
     click.option("--models", metavar="A,B", help="Only these model sizes (ls models)."),
     click.option("--labels", metavar="N,N", help="Label budgets, as 32,100,1000."),
     click.option("--trials", metavar="N|+N", help="Trials in all; +N adds to a run's."),
+    click.option(
+        "--draws", type=int, metavar="K", help="Confirm the best on K fresh draws; 0: do not."
+    ),
     click.option("--searcher", metavar="NAME", help="tpe, random, nsga2 or grid."),
     click.option(
         "--seed", type=int, metavar="N", help="Seed of the search and of own data's splits."
@@ -82,6 +86,55 @@ search: Callable[[Any], Any] = group(
     click.option("--dry-run", is_flag=True, help="Price the study and stop."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
 )
+
+
+prices: Callable[[Any], Any] = group(
+    click.option("--price-per-cpu-hour", metavar="X", help="Dollars of an hour of the CPU."),
+    click.option("--price-per-gpu-hour", metavar="X", help="Dollars of an hour of one GPU."),
+    click.option("--price-per-label", metavar="X", help="Dollars of one label."),
+)
+
+PRICES = {
+    "cpu_hour": "price_per_cpu_hour",
+    "gpu_hour": "price_per_gpu_hour",
+    "label": "price_per_label",
+}
+
+
+def prices_of(given: Mapping[str, Any]) -> dict[str, float]:
+    """The prices that are given, by their name in a study; InputError for one that is none."""
+    out = {}
+    for name, key in PRICES.items():
+        value = positive(given.get(key), "--" + key.replace("_", "-"), zero=True)
+        if value is not None:
+            out[name] = value
+    return out
+
+
+def number(text: str | None, option: str) -> float | None:
+    """Read a finite number, as 5, 1e6, 2.5k or 3M; None stays None, InputError otherwise.
+
+    >>> number("2.5k", "--volume")
+    2500.0
+    """
+    if text is None:
+        return None
+    factor = {"k": 1e3, "K": 1e3, "M": 1e6}.get(text[-1:], 1.0)
+    try:
+        value = float(text[:-1] if factor > 1 else text) * factor
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{option}: '{text}' is not a number, as 5 or 1e6")
+    return value
+
+
+def positive(text: str | None, option: str, *, zero: bool = False) -> float | None:
+    """Read a number above 0 (or from 0 on); None stays None, InputError otherwise."""
+    value = number(text, option)
+    if value is not None and (value < 0 or (value == 0 and not zero)):
+        raise InputError(f"{option}: '{text}' must be {'0 or more' if zero else 'above 0'}")
+    return value
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raysearch.cli import options
+from raysearch.cli.phases import confirm_run, search_budget
 from raysearch.cli.prepare import Prepared, Quote, ask, prepare, quote
 from raysearch.errors import InputError, RecordError
 from raysearch.plan.asrun import read_asrun, write_asrun
+
+if TYPE_CHECKING:
+    from raysearch.analysis import Run
+    from raysearch.panels.answer import Answer
+    from raysearch.panels.points import Points
 
 RECORDS, TABLE, PAGES = "records.jsonl", "records.parquet", "dashboard"
 
@@ -23,7 +32,7 @@ RECORDS, TABLE, PAGES = "records.jsonl", "records.parquet", "dashboard"
 @options.folders
 @options.search
 def frontier(**given: Any) -> int:
-    r"""Search, extract the frontier, write the page, say the verdict.
+    r"""Search, confirm the best on fresh draws, write the page, say what to train.
 
     \b
     raysearch frontier --task sst2 --data-dir data --models-dir models
@@ -100,14 +109,15 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
     prepared = prepare(given)
     out = prepared.out
-    say = _printer(given)
+    say = printer(given["as_json"])
     for line in prepared.run.notes:
         say(line)
     for reason in dict.fromkeys(prepared.run.left_out.values()):
         names = [name for name, why in prepared.run.left_out.items() if why == reason]
         say(f"left out: {', '.join(names)}: {reason}")
     done = _records_so_far(out)
-    estimate = quote(prepared, done)
+    draws = prepared.run.study.draws if whole else 0
+    estimate = quote(prepared, done, confirm=bool(draws))
     say(estimate.sentence())
     if given["dry_run"]:
         return _priced(prepared, estimate, given)
@@ -115,27 +125,55 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
 
     from raysearch.tune.progress import watching
     from raysearch.tune.runner import run_study
+    from raysearch.tune.surroundings import started
 
+    study, begun = prepared.run.study, time.monotonic()
     write_asrun(out, prepared.run)
-    with watching() as watch:
-        outcome = run_study(
-            prepared.run.study, prepared.world, out, on_event=watch, address=given["address"]
-        )
-    say(outcome.stopped_by)
-    table = _table(out)
+    with started(study.concurrency, given["address"]):
+        with watching() as watch:
+            outcome = run_study(
+                study,
+                prepared.world,
+                out,
+                on_event=watch,
+                budget=search_budget(study) if draws else None,
+            )
+        say(outcome.stopped_by)
+        table = _table(out)
+        if not outcome.interrupted and draws and (table["status"] == "DONE").any():
+            left = None if study.hours is None else _left(study.hours, begun)
+            outcome = confirm_run(prepared, draws, say, hours=left).outcome or outcome
+            table = _table(out)
     if outcome.interrupted:
         say(f"go on with: raysearch resume {out}")
         return 130 if "disk" not in outcome.stopped_by else 1
     if not (table["status"] == "DONE").any():
         raise InputError(_nothing(table))
-    page = _page(out) if whole else None
+    if draws:
+        _measure(out, given, say)
+    page = write_page(out) if whole else None
     _show(prepared, out, page, given)
     return 0
 
 
-def _printer(given: dict[str, Any]) -> Callable[[str], None]:
+def _measure(out: Path, given: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Time what was confirmed; where nothing was, the page says what is missing."""
+    from raysearch.analysis import read_run
+    from raysearch.analysis.confirmation import confirmation
+    from raysearch.cli.measuring import measure_run
+
+    if confirmation(read_run(out)).estimates:
+        measure_run(out, say, data_dir=given["data_dir"], models_dir=given["models_dir"])
+
+
+def _left(hours: float, begun: float) -> float:
+    """What is left of the study's wall-clock time [h]."""
+    return max(0.0, hours - (time.monotonic() - begun) / 3600)
+
+
+def printer(as_json: bool) -> Callable[[str], None]:
     """Lines for a person; on standard error where standard output belongs to JSON."""
-    stream = sys.stderr if given["as_json"] else sys.stdout
+    stream = sys.stderr if as_json else sys.stdout
 
     def say(line: str) -> None:
         print(line, file=stream, flush=True)
@@ -146,7 +184,9 @@ def _printer(given: dict[str, Any]) -> Callable[[str], None]:
 def _records_so_far(out: Path) -> int:
     from raysearch.record import read_records
 
-    return len(read_records(out / RECORDS).trials) if (out / RECORDS).exists() else 0
+    if not (out / RECORDS).exists():
+        return 0
+    return sum(r.phase == "search" for r in read_records(out / RECORDS).trials)
 
 
 def _priced(prepared: Prepared, estimate: Quote, given: dict[str, Any]) -> int:
@@ -158,17 +198,23 @@ def _priced(prepared: Prepared, estimate: Quote, given: dict[str, Any]) -> int:
 
 def _table(out: Path) -> Any:
     """The run's table, written as records.parquet too."""
+    return read_back(out)[0].table
+
+
+def read_back(out: Path) -> tuple[Run, Path]:
+    """The run as its records tell it, and its table as a parquet file."""
     from raysearch.analysis import read_run, write_parquet
 
-    table = read_run(out).table
+    found = read_run(out)
     try:
-        write_parquet(table, out / TABLE)
+        write_parquet(found.table, out / TABLE)
     except OSError as e:
         raise RecordError(f"{out / TABLE}: cannot be written: {e.strerror or e}") from e
-    return table
+    return found, out / TABLE
 
 
-def _page(out: Path) -> Path:
+def write_page(out: Path) -> Path:
+    """The run's pages; returns the first."""
     from raysearch.analysis import read_run
     from raysearch.panels.page import write_pages
 
@@ -182,7 +228,7 @@ def _nothing(table: Any) -> str:
 
 
 def _show(prepared: Prepared, out: Path, page: Path | None, given: dict[str, Any]) -> None:
-    from raysearch.analysis import read_run, summary, verdict
+    from raysearch.analysis import read_run, summary
 
     result = read_run(out)
     if given["as_json"]:
@@ -192,49 +238,84 @@ def _show(prepared: Prepared, out: Path, page: Path | None, given: dict[str, Any
             "out": str(out),
             "page": None if page is None else str(page),
             **summary(result.table),
+            **(confirmed_json(result) if page is not None else {}),
         }
         print(json.dumps(value, allow_nan=False))
         return
     print()
-    if page is not None:
-        _print_frontier(summary(result.table)["frontier"])
-        for line in verdict(result.table, result.study):
-            print(line)
-        print(f"\npage: {page}")
-    print(f"records: {out / TABLE}")
+    if page is None:
+        print(f"records: {out / TABLE}")
+        return
+    show(result, page, out / TABLE)
 
 
-def _print_frontier(points: list[dict[str, Any]]) -> None:
+def show(result: Run, page: Path, table: Path) -> None:
+    """The frontier and what the page says, for a terminal."""
+    from raysearch.analysis.bias import winners_bias
+    from raysearch.analysis.confirmation import confirmation
+    from raysearch.cli.answers import lines
+    from raysearch.panels.answer import answer
+    from raysearch.panels.points import collect
+
+    points = collect(result)
+    found = answer(points)
+    _print_frontier(points, found)
+    for line in lines(points, found):
+        print(line)
+    fallen = winners_bias(result.table, confirmation(result))
+    if fallen is not None:
+        print(fallen.sentence())
+    print(f"\npage: {page}\nrecords: {table}")
+
+
+def confirmed_json(result: Run) -> dict[str, Any]:
+    """The recommendation, the confirmed estimates and the winner's bias as plain JSON."""
+    from raysearch.analysis.bias import winners_bias
+    from raysearch.analysis.confirmation import confirmation
+    from raysearch.cli.answers import to_json
+    from raysearch.panels.answer import answer
+    from raysearch.panels.points import collect
+
+    points = collect(result)
+    made = confirmation(result)
+    bias = winners_bias(result.table, made)
+    return {
+        "recommendation": to_json(points, answer(points)),
+        "confirmed": [asdict(e) for e in made.estimates],
+        "winners_bias": None if bias is None else asdict(bias),
+    }
+
+
+def _print_frontier(points: Points, found: Answer) -> None:
     """The frontier as a table: validation selects, test reports."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Frontier: score against inference FLOPs", title_justify="left")
-    for name, justify in (
-        ("method", "left"),
-        ("model", "left"),
-        ("labels", "right"),
-        ("validation", "right"),
-        ("test", "right"),
-        ("train FLOPs", "right"),
-        ("infer FLOPs", "right"),
-        ("params", "right"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    for p in points:
-        costs, scores = p["costs"], p["scores"]
+    from raysearch.panels.margins import interval_of
+
+    axis = next((a.noun for a in points.axes if a.name == found.setting.cost), "cost")
+    table = Table(title=f"Frontier: {points.score} against {axis}", title_justify="left")
+    for name in ("method", "model", "labels", "validation", "test", "draws", *COLUMNS):
+        left = name in ("method", "model")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+    for i in found.frontier:
+        ends = interval_of(points, i)
+        fresh = points.place[i] >= 0
+        shown = f"{points.test[i]:.3f}"
+        if fresh and ends is not None:
+            shown += f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+        costs = [points.costs.get(key) for key in COLUMNS.values()]
         table.add_row(
-            p["method"],
-            p["model"],
-            f"{p['labels']:,}",
-            _number(scores.get("validation"), ".3f"),
-            _number(scores.get("test"), ".3f"),
-            _number(costs.get("train_flops_full"), ".2e"),
-            _number(costs.get("infer_flops"), ".2e"),
-            _number(costs.get("params"), ",.0f"),
+            points.methods[points.method[i]],
+            points.models[points.model[i]] + points.knobs[i],
+            f"{points.labels[i]:,.0f}",
+            f"{points.validation[i]:.3f}",
+            shown,
+            str(points.draws[i]) if fresh else "none",
+            *("-" if c is None or not math.isfinite(c[i]) else f"{c[i]:.2g}" for c in costs),
         )
-    Console(width=100).print(table)
+    Console(width=110).print(table)
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+COLUMNS = {"train FLOPs": "train_flops_full", "infer FLOPs": "infer_flops", "ms": "ms"}
+"""Costs of the terminal's table, by column."""

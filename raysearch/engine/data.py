@@ -50,6 +50,11 @@ class TaskData:
     """Sentences to say aloud: what was guessed, carved, dropped, or is a part of something."""
     dropped: Mapping[str, int]
     """Rows by what happened to them, like {"train_in_test": 2}; `*_conflicting` rows stayed."""
+    pool: Part | None = None
+    """What a carved test split was carved out of, in the source's order; None with an official
+    one. Cross-fitting draws its folds from it."""
+    carved: tuple[str, ...] = ()
+    """Splits that were carved out of train."""
 
     def budget(
         self, train: int, validation: int | None = None, unlabelled: int = 0, seed: int = 0
@@ -162,10 +167,15 @@ def _build(task: Task, source: sources.Source) -> TaskData:
     official = "test" in parts
     where = source.tables["train"].where
     _enough(parts["train"], task, where)
+    carved = tuple(name for name in ("test", "validation") if name not in parts)
+    pool = parts["train"] if "test" in carved else None
     parts = _carved(parts, task, notes)
     notes.extend(_sentence(name, rows) for name, rows in sorted(dropped.items()))
     ordered = {str(name): parts[name].rows(name) for name in SPLITS if len(parts.get(name, ()))}
-    return TaskData(task, _digest(task, ordered), ordered, official, tuple(notes), dict(dropped))
+    digest = _digest(task, ordered)
+    return TaskData(
+        task, digest, ordered, official, tuple(notes), dict(dropped), pool=pool, carved=carved
+    )
 
 
 def _part(table: sources.Table, task: Task, split: str) -> Part:

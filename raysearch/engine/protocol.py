@@ -15,6 +15,7 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 
 if TYPE_CHECKING:
+    from raysearch.engine.graph import Graph
     from raysearch.engine.models import Encoder
     from raysearch.engine.tokens import Tokeniser
 
@@ -114,6 +115,9 @@ class Learner(Protocol):
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
         """(parameters deployed, parameters trained, stored bytes)."""
+
+    def graph(self, knobs: Mapping[str, Any]) -> Graph:
+        """What the trained state computes with these knobs, in float32 and apart from training."""
 
     def state(self) -> State:
         """Tensors and JSON values that bring everything back; never a pickle."""

@@ -76,7 +76,7 @@ def read(task: Task, data_dir: Path | None = None) -> Source:
     found = files(task, data_dir)
     if found:
         notes, names = _about(found.get("train"), task)
-        tables = {n: Table(_file(p), _shown(p), names) for n, p in found.items()}
+        tables = {n: Table(read_frame(p), _shown(p), names) for n, p in found.items()}
         return Source(tables, notes)
     if task.source.startswith("file:"):
         raise InputError(
@@ -134,7 +134,8 @@ def _shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
-def _file(path: Path) -> pd.DataFrame:
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV, JSONL or Parquet file whole; InputError in one line where it is none."""
     where = _shown(path)
     if path.suffix not in KINDS:
         raise InputError(f"{where}: is no {', '.join(KINDS[:-1])} or {KINDS[-1]} file")

@@ -99,6 +99,17 @@ class Tokeniser:
         self._digest = splits_digest
         self._limit = limit
 
+    @property
+    def fast(self) -> Any:
+        """The checkpoint's fast tokeniser, shared by all in the process: not to be changed."""
+        return _fast_tokeniser(self._folder)
+
+    @property
+    def limit(self) -> int:
+        """Longest input, special tokens included [tokens]."""
+        # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
+        return min(self._limit, int(self.fast.model_max_length))
+
     def encode(self, rows: Rows) -> Encoded:
         """Token ids of the rows, special tokens included, cut at the task's longest input.
 
@@ -131,18 +142,16 @@ class Tokeniser:
 
     @property
     def _pad(self) -> int:
-        return int(_fast_tokeniser(self._folder).pad_token_id or 0)
+        return int(self.fast.pad_token_id or 0)
 
     def _tokenise(
         self, rows: Rows
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8] | None]:
-        fast = _fast_tokeniser(self._folder)
-        encoded = fast(
+        encoded = self.fast(
             list(rows.text),
             None if rows.pair is None else list(rows.pair),
             truncation=True,
-            # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
-            max_length=min(self._limit, fast.model_max_length),
+            max_length=self.limit,
             return_attention_mask=False,
         )
         lists: list[list[int]] = encoded["input_ids"]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from raysearch.engine import batches, flops
+from raysearch.engine.graph import EncoderGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
 from raysearch.engine.models import pool
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
@@ -94,6 +95,18 @@ class EmbedLinear:
         """Encoder and linear model are deployed, the linear model alone is trained; float32."""
         params = self._size + self._linear.params
         return params, self._linear.params, 4 * params
+
+    def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph:
+        """The checkpoint's encoder in float32 and the linear model on top."""
+        weight, bias = self._linear.weight, self._linear.bias
+        assert weight is not None and bias is not None
+        return EncoderGraph(
+            self._ctx.encoder(),
+            self._knobs.pooling,
+            self._knobs.normalise,
+            torch.from_numpy(weight.T.copy()),
+            torch.from_numpy(bias.copy()),
+        )
 
     def state(self) -> State:
         """The linear model; the encoder is the checkpoint's."""

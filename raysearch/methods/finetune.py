@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from raysearch.engine import batches, flops
 from raysearch.engine.classifier import Classifier, predict, task_loss
+from raysearch.engine.graph import EncoderGraph
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
 from raysearch.engine.train import Loop, Recipe
 
@@ -47,26 +48,32 @@ class FineTune:
         assert label is not None
         self._label = torch.from_numpy(np.ascontiguousarray(label)).to(ctx.device)
         self._seed = int(ctx.rng.integers(2**31))
-        self._module = Classifier(
-            ctx.encoder(),
-            ctx.classes,
-            pooling=knobs.pooling,
-            dropout=knobs.dropout,
-            generator=ctx.torch_rng,
-        ).to(ctx.device)
-        self._loop = Loop(
-            self._module,
-            Recipe(knobs.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay),
-            ctx.horizon,
-            seed=self._seed,
-            precision=ctx.precision,
-            device=ctx.device,
-        )
+        self._module, self._loop = self._fresh(ctx.precision, ctx.torch_rng)
         self._per_epoch = batches.steps_per_epoch(len(ctx.train), knobs.batch_size)
         self._epoch = -1
         self._order: list[NDArray[np.int64]] = []
         self._best: State = {}
         self._best_loss, self._waited, self._stopped = float("inf"), 0, False
+
+    def _fresh(self, precision: str, generator: torch.Generator) -> tuple[Classifier, Loop]:
+        """The module as it stands before the first step, and the loop that moves it."""
+        ctx, knobs = self._ctx, self._knobs
+        module = Classifier(
+            ctx.encoder(),
+            ctx.classes,
+            pooling=knobs.pooling,
+            dropout=knobs.dropout,
+            generator=generator,
+        ).to(ctx.device)
+        recipe = Recipe(knobs.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay)
+        return module, Loop(
+            module,
+            recipe,
+            ctx.horizon,
+            seed=self._seed,
+            precision=precision,
+            device=ctx.device,
+        )
 
     def step(self) -> bool:
         """One update; with patience also the validation at the end of an epoch and of all."""
@@ -135,6 +142,19 @@ class FineTune:
         """All parameters are trained and deployed; stored as float32."""
         params = sum(p.numel() for p in self._module.parameters())
         return params, params, 4 * params
+
+    def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph:
+        """The float32 weights in a module of their own, whatever training ran in."""
+        module, loop = self._fresh("fp32", torch.Generator())
+        loop.load_weights(self._loop.weights())
+        head = module.head
+        return EncoderGraph(
+            module.encoder.eval(),
+            self._knobs.pooling,
+            False,
+            head.weight.detach().cpu(),
+            head.bias.detach().cpu(),
+        )
 
     def state(self) -> State:
         """Weights, moments while they are needed, and the early-stopping memory."""

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.feature_extraction.text import TfidfTransformer
 
-from raysearch.engine import flops
+from raysearch.engine import flops, ngrams
+from raysearch.engine.graph import NgramGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
 
@@ -36,15 +37,7 @@ class NgramLinear:
         if knobs.weighting not in ("tf", "tfidf"):
             raise ValueError(f"weighting: no '{knobs.weighting}'. Known: tf, tfidf")
         self._ctx = ctx
-        # NOTE: words of one letter and punctuation carry sentiment ("I", "!"), so they are tokens.
-        self._hash = HashingVectorizer(
-            n_features=ctx.rung.buckets,
-            ngram_range=(1, knobs.ngrams),
-            token_pattern=r"(?u)\w+|[^\w\s]",
-            alternate_sign=False,
-            norm=None if knobs.weighting == "tfidf" else "l2",
-            dtype=np.float32,
-        )
+        self._hash = ngrams.hashing(ctx.rung.buckets, knobs.ngrams, knobs.weighting)
         self._knobs = knobs
         self._idf: NDArray[np.float32] | None = None
         self._linear = LinearModel(ctx.classes, ctx.regression)
@@ -52,24 +45,15 @@ class NgramLinear:
     def step(self) -> bool:
         """Hash and fit."""
         assert self._ctx.train.label is not None
-        counts = self._hash.transform(_texts(self._ctx.train))
+        counts = self._hash.transform(ngrams.joined(self._ctx.train))
         if self._knobs.weighting == "tfidf":
             self._idf = TfidfTransformer().fit(counts).idf_.astype(np.float32)
-        x = self._weighted(counts)
+        x = ngrams.weighted(counts, self._idf)
         self._linear.fit(x, self._ctx.train.label, self._knobs.c, self._ctx.ledger)
         return False
 
-    def _weighted(self, counts: Any) -> Any:
-        if self._idf is None:
-            return counts
-        x = counts.multiply(self._idf[None, :]).tocsr()
-        norm = np.sqrt(np.asarray(x.multiply(x).sum(axis=1)).ravel())
-        scale = np.repeat(1 / np.maximum(norm, 1e-12), np.diff(x.indptr)).astype(np.float32)
-        x.data *= scale
-        return x
-
     def _features(self, rows: Rows) -> Any:
-        return self._weighted(self._hash.transform(_texts(rows)))
+        return ngrams.weighted(self._hash.transform(ngrams.joined(rows)), self._idf)
 
     def points(self) -> Sequence[Mapping[str, Any]]:
         """One: the fitted model."""
@@ -84,7 +68,7 @@ class NgramLinear:
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """Two FLOPs for each distinct n-gram and class; hashing is whole-number work and free."""
-        x = self._hash.transform(_texts(rows))
+        x = self._hash.transform(ngrams.joined(rows))
         return np.asarray(2.0 * self._ctx.classes * np.diff(x.indptr))
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
@@ -92,6 +76,13 @@ class NgramLinear:
         idf = 0 if self._idf is None else self._idf.size
         params = self._linear.params + idf
         return params, params, 4 * params
+
+    def graph(self, knobs: Mapping[str, Any]) -> NgramGraph:
+        """Hashing, weighting and the linear model."""
+        weight, bias = self._linear.weight, self._linear.bias
+        assert weight is not None and bias is not None
+        k = self._knobs
+        return NgramGraph(k.ngrams, self._ctx.rung.buckets, k.weighting, self._idf, weight, bias)
 
     def state(self) -> State:
         """The linear model and the inverse frequencies."""
@@ -103,13 +94,6 @@ class NgramLinear:
         self._linear.restore(state)
         if "idf" in state:
             self._idf = state["idf"].numpy()
-
-
-def _texts(rows: Rows) -> list[str]:
-    """One string a row; a pair is joined by a word that no tokeniser pattern splits."""
-    if rows.pair is None:
-        return list(rows.text)
-    return [f"{a} __pair__ {b}" for a, b in zip(rows.text, rows.pair, strict=True)]
 
 
 def _iterations(n_train: int, c: float, classes: int) -> int:

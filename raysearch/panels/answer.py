@@ -3,21 +3,24 @@
 `assets/answer.js` mirrors this file line by line, so that the page's controls give the same
 answer to the digit; a browser test compares both.
 
-The rule: the choice is made on validation and shown on test. A winner is the best of its
-(method, model, label budget) cell; the best winner is the choice. Cheaper winners whose difference
-to it on test has an interval that holds 0 are ties, and the cheapest of them is named.
+The rule: the choice is made on validation and shown on test, among the confirmed points wherever
+one fits. A winner is the best of its (method, model, label budget) cell; the best winner is the
+choice. Cheaper winners whose difference to it on test has an interval that holds 0 are ties, and
+the cheapest of them is named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from raysearch.panels.margins import apart, band_of
-from raysearch.panels.points import Points
+from raysearch.panels.own import dollars_to_own
+from raysearch.panels.points import MS, OWN, TRAIN, Floats, Points
 
 LINEAR = "ngram_linear"
 """The method that every other is held against."""
@@ -27,17 +30,30 @@ SHOWN_CURVES = 3
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the reader has and wants to see."""
+    """What the reader has and wants to see; a limit that is None does not bind."""
 
     labels: float | None = None
     """At most so many labels used."""
     max_ms: float | None = None
-    """At most so many milliseconds a text; points without a measured latency are then out."""
+    """At most so many milliseconds a text; points whose time was not measured are then out."""
+    max_bytes: float | None = None
+    """At most so large when stored [bytes]."""
+    max_train_flops: float | None = None
+    """At most so much training compute, by the teacher's account [FLOP]."""
+    min_score: float | None = None
+    """At least this score on validation, which chooses; test only shows."""
     cost: str = ""
     """The cost axis; empty for the run's default."""
     methods: tuple[str, ...] | None = None
     """Only these methods; None for all."""
     teacher: str = "full"
+    volume: float | None = None
+    """Texts a month, for the dollars to own."""
+    prices: Mapping[str, float] | None = None
+    """cpu_hour, gpu_hour, label [dollars]; None: the study's."""
+
+
+LIMITS = ("labels", "max_ms", "max_bytes", "max_train_flops", "min_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +63,14 @@ class Answer:
     setting: Setting
     fits: npt.NDArray[np.bool_]
     """Which points meet every limit and have the cost."""
+    pool: tuple[int, ...]
+    """Those a choice may be made from: the confirmed ones, or all where none is confirmed."""
     best: int | None
     """The best winner on validation."""
     choice: int | None
     """The recommendation: `best`, or the cheapest leader where nothing stands out."""
+    runner: int | None
+    """The best of another (method, model) than the choice's."""
     tie: int | None
     """The cheapest winner that is cheaper than `best` and not distinguishable from it."""
     flat: bool
@@ -75,6 +95,12 @@ class Answer:
     """(the best with one step more or fewer labels, that step, the step it is held against)."""
     no_cost: int
     """Scored points that cannot stand on the log axis: the cost is absent or zero."""
+    relax: tuple[tuple[str, float, int], ...]
+    """Where nothing fits: (limit, what it had to be, the point it lets in), least change first."""
+    nearest: tuple[tuple[str, float, int], ...]
+    """Where no single limit is to blame: what the point that breaks fewest of them would need."""
+    own: Floats
+    """Dollars to own of each point; NaN where a part of them is not known."""
 
 
 def answer(
@@ -84,31 +110,51 @@ def answer(
     cost: str = "",
     methods: Sequence[str] | None = None,
     teacher: str = "full",
+    **more: Any,
 ) -> Answer:
     """Choose among the points that fit.
 
     Ties on validation go to the cheaper point, then to the earlier one. Order of growth: n log n.
+    `more` are the other fields of `Setting`.
 
     Raises:
         InputError: a cost axis that the run does not have.
     """
-    axis = cost or (points.axes[0].name if points.axes else "")
-    setting = Setting(labels, max_ms, axis, None if methods is None else tuple(methods), teacher)
+    priced = more.get("volume") is not None
+    setting = Setting(
+        labels=labels,
+        max_ms=max_ms,
+        methods=None if methods is None else tuple(methods),
+        teacher=teacher,
+        **more,
+    )
+    own = dollars_to_own(points, setting.volume or 0.0, _prices(points, setting))
+    known = bool(np.isfinite(own).any())
+    names = [a.name for a in points.axes if a.name != OWN or known]
+    first = names[0] if names else ""
+    axis = cost or (OWN if priced and known else first)
+    setting = replace(setting, cost=axis)
     if not axis:
-        return _nothing(setting, np.zeros(len(points), dtype=np.bool_), len(points))
-    x = points.cost(axis, teacher)
+        none = np.zeros(len(points), dtype=np.bool_)
+        return _nothing(setting, none, len(points), own)
+    x = cost_of(points, setting, own)
     open_ = np.isfinite(x) & (x > 0)
     no_cost = int((~open_).sum())
-    if max_ms is not None:
-        latency = points.costs.get("latency_ms", np.full(len(points), np.nan))
-        open_ &= np.nan_to_num(latency, nan=np.inf) <= max_ms
     if methods is not None:
         wanted = np.array([m in methods for m in points.methods], dtype=np.bool_)
         open_ &= wanted[points.method] if len(points) else open_
-    fits = open_ & (points.labels <= labels) if labels is not None else open_
-    won = winners(points, x, fits)
+    met = limits_met(points, setting)
+    without = open_.copy()
+    for limit in LIMITS:
+        if limit != "labels":
+            without &= met[limit]
+    fits = without & met["labels"]
+    pool = eligible(points, fits)
+    won = winners(points, x, pool)
     if not won:
-        return _nothing(setting, fits, no_cost)
+        relax = relaxations(points, setting, open_, met)
+        near = () if relax else nearest(points, setting, open_, met)
+        return replace(_nothing(setting, fits, no_cost, own), relax=relax, nearest=near)
     best, test = won[0], points.test
     leaders = first_of(won, lambda i: (points.method[i], points.model[i]))
     cheaper = [i for i in won if x[i] < x[best]]
@@ -127,21 +173,119 @@ def answer(
     return Answer(
         setting=setting,
         fits=fits,
+        pool=tuple(np.flatnonzero(pool).tolist()),
         best=best,
         choice=choice,
+        runner=next((i for i in leaders if i != choice), None),
         tie=None if flat else tie,
         flat=flat,
-        band=band_of(points, best),
+        band=band_of(points, best, np.flatnonzero(pool).tolist()),
         leaders=leaders,
         cheaper=len(cheaper),
-        frontier=step_frontier(x, points.validation, fits),
+        frontier=step_frontier(x, points.validation, pool),
         shown=tuple(dict.fromkeys(rest))[:SHOWN_ROWS],
         curves=_curves(points, won, leaders),
         beaten=max(above, key=lambda i: test[i]) if above else None,
         linear=max(linear, key=lambda i: test[i]) if linear else None,
-        other=_other(points, x, open_, labels),
+        other=_other(points, x, without, labels),
         no_cost=no_cost,
+        relax=(),
+        nearest=(),
+        own=own,
     )
+
+
+def _prices(points: Points, setting: Setting) -> Mapping[str, float]:
+    return points.prices if setting.prices is None else setting.prices
+
+
+def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
+    """The column of the setting's cost axis (n,)."""
+    return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
+
+
+def needs(points: Points, setting: Setting) -> dict[str, Floats]:
+    """What each limit is held against (n,); NaN where it is not known."""
+    nan = np.full(len(points), np.nan)
+    return {
+        "labels": points.labels,
+        "max_ms": points.costs.get(MS, nan),
+        "max_bytes": points.costs.get("bytes", nan),
+        "max_train_flops": points.cost(TRAIN, setting.teacher),
+        "min_score": points.validation,
+    }
+
+
+def limits_met(points: Points, setting: Setting) -> dict[str, npt.NDArray[np.bool_]]:
+    """By limit, which points meet it (n,); what is not known does not."""
+    out = {}
+    for name, value in needs(points, setting).items():
+        limit = getattr(setting, name)
+        if limit is None:
+            out[name] = np.ones(len(points), dtype=np.bool_)
+        elif name == "min_score":
+            out[name] = value >= limit
+        else:
+            out[name] = value <= limit
+    return out
+
+
+def relaxations(
+    points: Points,
+    setting: Setting,
+    open_: npt.NDArray[np.bool_],
+    met: Mapping[str, npt.NDArray[np.bool_]],
+) -> tuple[tuple[str, float, int], ...]:
+    """Where nothing fits: each single limit that would let a point in, and how far it had to go.
+
+    Of the points that meet all the other limits, the one that asks least of this limit; ordered by
+    the ratio of what it had to be to what it is.
+    """
+    out = []
+    for name, value in needs(points, setting).items():
+        limit = getattr(setting, name)
+        if limit is None:
+            continue
+        rest = open_ & np.isfinite(value)
+        for other in LIMITS:
+            if other != name:
+                rest = rest & met[other]
+        at = np.flatnonzero(rest).tolist()
+        if not at:
+            continue
+        sign = -1.0 if name == "min_score" else 1.0
+        i = min(at, key=lambda k: sign * value[k])
+        need = float(value[i])
+        ratio = limit / need if name == "min_score" else need / limit if limit > 0 else np.inf
+        out.append((float(ratio), name, need, i))
+    out.sort(key=lambda item: (item[0], LIMITS.index(item[1])))
+    return tuple((name, need, i) for _, name, need, i in out)
+
+
+def nearest(
+    points: Points,
+    setting: Setting,
+    open_: npt.NDArray[np.bool_],
+    met: Mapping[str, npt.NDArray[np.bool_]],
+) -> tuple[tuple[str, float, int], ...]:
+    """What the point that breaks the fewest limits, then the best on validation, would need."""
+    value = needs(points, setting)
+    asked = [name for name in LIMITS if getattr(setting, name) is not None]
+    known = open_.copy()
+    for name in asked:
+        known &= np.isfinite(value[name])
+    at = np.flatnonzero(known).tolist()
+    if not at or not asked:
+        return ()
+    broken = {i: sum(not met[name][i] for name in asked) for i in at}
+    i = min(at, key=lambda k: (broken[k], -points.validation[k], k))
+    return tuple((name, float(value[name][i]), i) for name in asked if not met[name][i])
+
+
+def eligible(points: Points, fits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The points a choice may be made from (n,): the confirmed ones where there are any."""
+    confirmed = fits & (points.place >= 0)
+    return confirmed if bool(confirmed.any()) else fits
 
 
 def winners(points: Points, x: npt.NDArray[np.float64], fits: npt.NDArray[np.bool_]) -> list[int]:
@@ -204,13 +348,38 @@ def _other(
     if not more and len(within) < 2:
         return None
     step = steps[len(within)] if more else within[-2]
-    won = winners(points, x, open_ & (points.labels <= step))
+    won = winners(points, x, eligible(points, open_ & (points.labels <= step)))
     return (won[0], step, within[-1]) if won else None
 
 
-def _nothing(setting: Setting, fits: npt.NDArray[np.bool_], no_cost: int) -> Answer:
+def _nothing(
+    setting: Setting,
+    fits: npt.NDArray[np.bool_],
+    no_cost: int,
+    own: Floats,
+) -> Answer:
     return Answer(
-        setting, fits, None, None, None, False, None, (), 0, (), (), (), None, None, None, no_cost
+        setting=setting,
+        fits=fits,
+        pool=(),
+        best=None,
+        choice=None,
+        runner=None,
+        tie=None,
+        flat=False,
+        band=None,
+        leaders=(),
+        cheaper=0,
+        frontier=(),
+        shown=(),
+        curves=(),
+        beaten=None,
+        linear=None,
+        other=None,
+        no_cost=no_cost,
+        relax=(),
+        nearest=(),
+        own=own,
     )
 
 
@@ -219,6 +388,7 @@ def to_json(given: Answer) -> Mapping[str, object]:
     return {
         "best": given.best,
         "choice": given.choice,
+        "runner": given.runner,
         "tie": given.tie,
         "flat": given.flat,
         "band": None if given.band is None else list(given.band),
@@ -232,4 +402,7 @@ def to_json(given: Answer) -> Mapping[str, object]:
         "other": None if given.other is None else list(given.other),
         "noCost": given.no_cost,
         "fits": int(given.fits.sum()),
+        "pool": list(given.pool),
+        "relax": [list(r) for r in given.relax],
+        "nearest": [list(r) for r in given.nearest],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from raysearch.panels import style
 from raysearch.panels.answer import Answer
 from raysearch.panels.embed import escape
-from raysearch.panels.points import Points
+from raysearch.panels.points import MS, Points
 from raysearch.panels.words import count
 
 TEACHER = {"full": "paid in full", "shared": "shared", "free": "free"}
@@ -16,6 +16,7 @@ def controls(points: Points, given: Answer) -> dict[str, str]:
     return {
         "labels": _labels(points, given),
         "ms": _ms(points),
+        "volume": _volume(points, given),
         "costs": "".join(
             _option(a.name, a.noun, a.name == given.setting.cost) for a in points.axes
         ),
@@ -38,9 +39,17 @@ def _labels(points: Points, given: Answer) -> str:
 
 
 def _ms(points: Points) -> str:
-    if any(a.name == "latency_ms" for a in points.axes):
+    if any(a.name == MS for a in points.axes):
         return ' placeholder="no limit"'
     return ' disabled placeholder="not measured" title="No latency has been measured yet."'
+
+
+def _volume(points: Points, given: Answer) -> str:
+    if points.prices:
+        held = given.setting.volume
+        return ' placeholder="none"' + ("" if held is None else f' value="{held:g}"')
+    title = "Prices of a label and of an hour, given to raysearch page, make this work."
+    return f' disabled placeholder="no prices" title="{title}"'
 
 
 def _teacher(points: Points, given: Answer) -> str:

@@ -84,7 +84,10 @@ def points_json(points: Points) -> dict[str, Any]:
     def numbers(values: Iterable[Any]) -> Any:
         return pack(number(v) for v in values)
 
-    columns = ("budget", "labels", "validation", "test", "validation_rows", "test_rows")
+    columns = (
+        *("budget", "labels", "validation", "test", "validation_rows", "test_rows"),
+        *("low", "high", "draws", "place", "on", "seconds_text", "gpu"),
+    )
     return {
         "task": points.task,
         "score": points.score,
@@ -103,7 +106,14 @@ def points_json(points: Points) -> dict[str, Any]:
         "fates": [[who, asdict(fate)] for who, fate in points.fates.items()],
         "majority": points.majority,
         "unscored": points.unscored,
-        "confirming": points.confirming,
+        "apart": [[number(v) for v in row] for row in points.apart[:, :, 1:].reshape(-1, 2)],
+        "prices": dict(points.prices),
+        "begun": points.begun,
+        "lost": points.lost,
+        "broken": points.broken,
+        "folds": points.folds,
+        "run": points.run,
+        "ids": pack(points.ids),
         "trials": points.trials,
         "unbilled": points.unbilled,
         "search_flops": points.search_flops,

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import sentences, style
-from raysearch.panels.answer import Answer, answer
-from raysearch.panels.points import Points, collect
+from raysearch.panels.answer import Answer, answer, cost_of
+from raysearch.panels.points import NOUNS, OWN, Points, collect
 from raysearch.panels.words import count, fixed
 
 
@@ -30,6 +30,8 @@ class Info:
     front_x: tuple[float, ...]
     front_y: tuple[float, ...]
     front_by: tuple[str, ...]
+    front_ends: tuple[tuple[float, float] | None, ...]
+    """The 95 % interval of the confirmed ones; None: not confirmed."""
     front_names: tuple[str, ...]
     ring: tuple[float, float] | None
     """The recommendation."""
@@ -48,7 +50,7 @@ def info(run: Run, *, cost: str = "", labels: int | None = None, teacher: str = 
 def of(points: Points, given: Answer) -> Info:
     """The picture of one answer."""
     axis = given.setting.cost
-    x = points.cost(axis, given.setting.teacher) if axis else points.test
+    x = cost_of(points, given.setting, given.own) if axis else points.test
     on = set(given.frontier)
     fits = [i for i in range(len(points)) if given.fits[i]]
     rest = [i for i in fits if i not in on]
@@ -65,6 +67,10 @@ def of(points: Points, given: Answer) -> Info:
         front_x=tuple(float(x[i]) for i in front),
         front_y=tuple(float(points.test[i]) for i in front),
         front_by=tuple(points.methods[points.method[i]] for i in front),
+        front_ends=tuple(
+            (float(points.low[i]), float(points.high[i])) if points.place[i] >= 0 else None
+            for i in front
+        ),
         front_names=tuple(sentences.name(points, i) for i in front),
         ring=None if ring is None else (float(x[ring]), float(points.test[ring])),
         band=given.band,
@@ -76,6 +82,8 @@ def of(points: Points, given: Answer) -> Info:
 
 def axis_title(points: Points, axis: str) -> str:
     """The axis in words, with its unit."""
+    if axis == OWN:
+        return f"{NOUNS[OWN]} [$]"
     found = next((a for a in points.axes if a.name == axis), None)
     if found is None:
         return "cost"
@@ -128,9 +136,12 @@ def draw(info: Info) -> go.Figure:
             mode="markers",
             name=style.inert(method),
             meta={"role": "member", "method": method},
+            error_y=_bars(info, here_),
             marker={
                 "size": 12,
-                "symbol": mark.shape + "-open",
+                "symbol": [
+                    mark.shape + ("-open" if info.front_ends[i] is None else "") for i in here_
+                ],
                 "color": mark.colour,
                 "line": {"width": 2.2, "color": mark.colour},
             },
@@ -147,6 +158,19 @@ def draw(info: Info) -> go.Figure:
     )
     _levels(out, info)
     return out
+
+
+def _bars(info: Info, at: list[int]) -> dict[str, object]:
+    """Bars of the 95 % intervals; of length 0 where a point is not confirmed."""
+    ends = [info.front_ends[i] or (info.front_y[i],) * 2 for i in at]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - info.front_y[i] for i, (_, high) in zip(at, ends, strict=True)],
+        "arrayminus": [info.front_y[i] - low for i, (low, _) in zip(at, ends, strict=True)],
+        "thickness": 1.4,
+        "width": 3,
+    }
 
 
 def _levels(out: go.Figure, info: Info) -> None:

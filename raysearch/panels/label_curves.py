@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import style
-from raysearch.panels.answer import answer, winners
+from raysearch.panels.answer import answer, cost_of, winners
 from raysearch.panels.points import collect
 
 
@@ -35,8 +36,10 @@ def info(run: Run, *, best: int | None = None) -> Info:
     """Read the curves off a run; `best` keeps the first so many."""
     points = collect(run, spend=False)
     given = answer(points)
-    cost = points.cost(given.setting.cost) if given.setting.cost else points.test
-    won = winners(points, cost, given.fits)
+    cost = cost_of(points, given.setting, given.own) if given.setting.cost else points.test
+    pool = np.zeros(len(points), dtype=np.bool_)
+    pool[list(given.pool)] = True
+    won = winners(points, cost, pool)
     curves = []
     for lead in given.leaders[:best]:
         method, model = points.method[lead], points.model[lead]

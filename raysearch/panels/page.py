@@ -28,7 +28,7 @@ from raysearch.panels.embed import (
     table_json,
 )
 from raysearch.panels.points import Points, collect
-from raysearch.panels.sentences import footer, headline, interval_note, why
+from raysearch.panels.sentences import details, footer, headline, interval_note, why
 from raysearch.panels.words import WORDS, Sentence
 
 POLICY = (
@@ -113,6 +113,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     for trace in figure["data"]:
         trace |= {"x": [], "y": [], "type": "scatter"}
         trace.pop("hovertext", None)
+        trace.pop("error_y", None)
     figure["layout"] |= {"shapes": [], "annotations": figure["layout"]["annotations"][:1]}
     figure["layout"].pop("meta", None)
     curves = page.panels[1] if len(page.panels) > 1 else None
@@ -125,13 +126,14 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "dashes": style.LINES,
         "points": points_json(points),
         "choices": choices_json(run, points),
-        "setting": {**asdict(given.setting), "methods": None},
+        "setting": {**asdict(given.setting), "methods": None, "cost": options.get("cost", "")},
         "figure": figure,
         "curves": {"layout": figure_json(drawn)["layout"]} if curves else None,
     }
     scripts = ("answer.js", "sentences.js", "draw.js", "plot.js", "index.js")
     return controls.controls(points, given) | {
         "headline": "".join(f"<p>{_html(s)}</p>" for s in headline(points, given)),
+        "details": "".join(f"<p>{_html(s)}</p>" for s in details(points, given)),
         "interval": escape(interval_note(points, given)),
         "reasons": "".join(
             f"<div><dt>{escape(who)}</dt><dd>{escape(said)}</dd></div>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from raysearch.analysis import Run, search_flops, unbilled
+from raysearch.analysis.bias import on_frontier
+from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.errors import unknown
 from raysearch.objectives import OBJECTIVES
 
@@ -23,9 +26,15 @@ TRAIN = "train"
 TEACHERS = {"full": "train_flops_full", "shared": "train_flops_shared", "free": "train_flops"}
 CORRELATIONS = ("pearson", "spearman", "matthews", "corr")
 """Parts of such scores' names, as raysearch.analysis.verdict has them."""
-PREFERRED = ("latency_ms", "infer_flops", TRAIN, "train_seconds", "dollars", "params", "bytes")
+MS = "ms"
+"""Tokenising and labelling one text, measured alone [ms]."""
+PARTS_OF_MS = ("latency_ms", "tokenise_ms")
+OWN = "own"
+"""Dollars to own: labels, training and a year of predictions; see raysearch.panels.own."""
+PREFERRED = (MS, "infer_flops", TRAIN, "train_seconds", "dollars", "params", "bytes")
 NOUNS = {
-    "latency_ms": "time per text",
+    MS: "time per text",
+    OWN: "dollars to own",
     "infer_flops": "inference compute",
     TRAIN: "training compute",
     "train_seconds": "training time",
@@ -62,7 +71,10 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """DONE points of the search that are scored on validation and test, in the order of ties."""
+    """DONE points of the search that are scored on validation and test, in the order of ties.
+
+    Of those with confirming draws the draws speak, not the lucky trial that was chosen.
+    """
 
     task: str
     score: str
@@ -80,9 +92,28 @@ class Points:
     knobs: tuple[str, ...]
     """Each point's own knobs in words, empty for a plain model."""
     validation: Floats
+    """The score that chooses: of a confirmed point the mean over its fresh draws."""
     test: Floats
+    """The score that is shown: of a confirmed point the estimate from its fresh draws."""
     validation_rows: Floats
     test_rows: Floats
+    low: Floats
+    """Lower end of a confirmed point's 95 % interval; NaN for the others."""
+    high: Floats
+    draws: Codes
+    """Fresh draws behind the point; 0: not confirmed."""
+    place: Codes
+    """Where a confirmed point stands in `apart`; -1 for the others."""
+    apart: Floats
+    """(m, m, 3): difference of two confirmed points and the ends of its paired interval."""
+    on: Floats
+    """Share of resamples in which a confirmed point is on the frontier of inference FLOPs."""
+    seconds_text: Floats
+    """Time to label one text in batches, tokenisation included [s]; NaN where not measured."""
+    gpu: npt.NDArray[np.bool_]
+    """Whether the point was trained and runs on a GPU."""
+    prices: Mapping[str, float]
+    """The study's cpu_hour, gpu_hour and label [dollars], as far as given."""
     costs: Mapping[str, Floats]
     """By column; NaN where not measured."""
     axes: tuple[Cost, ...]
@@ -96,14 +127,24 @@ class Points:
     majority: float | None
     unscored: int
     """DONE points without a validation or test score."""
-    confirming: int
-    """Points of confirming draws, which this page does not read yet."""
+    begun: int
+    """Points whose draws are too few for an interval."""
+    lost: int
+    """Confirming draws that failed."""
+    broken: str
+    """Why draws have no interval although they ran; empty otherwise."""
+    folds: int
+    """Cross-fitting folds behind the confirmed estimates; 0: the task's own test split."""
+    run: str
+    """The run's folder, for commands."""
     trials: int
     unbilled: int
     """Killed trials, of which nobody knows what they spent."""
     search_flops: float
     rows: tuple[int, ...]
     """Where each point stands in the run's table."""
+    ids: tuple[str, ...]
+    """Point ids."""
 
     def __len__(self) -> int:
         """How many points there are."""
@@ -117,8 +158,15 @@ class Points:
         return self.costs[column]
 
 
-def collect(run: Run, *, spend: bool = True) -> Points:
-    """Take from a run what its first page shows; `spend` False leaves `search_flops` at 0."""
+def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -> Points:
+    """Take from a run what its first page shows.
+
+    Args:
+        run: as `raysearch.analysis.read_run` reads it; not changed.
+        spend: False leaves `search_flops` at 0.
+        made: the confirming draws' estimates; None: read from the run.
+    """
+    made = confirmation(run) if made is None else made
     table = run.table
     confirm = table["phase"].eq("confirm").to_numpy(dtype=np.bool_, na_value=False)
     done = table["status"].eq("DONE").to_numpy(dtype=np.bool_, na_value=False)
@@ -126,20 +174,18 @@ def collect(run: Run, *, spend: bool = True) -> Points:
     scored = done & (table["score_validation"].notna() & table["score_test"].notna()).to_numpy()
     order = ["infer_flops", "train_flops_full", "point_id"]
     shown = table[scored].sort_values(order, na_position="last", kind="stable")
-    names = [n for n, o in OBJECTIVES.items() if not o.maximise]
-    costs = {n: _floats(shown[n]) for n in names if bool(shown[n].gt(0).any())}
-    for column in TEACHERS.values():
-        costs.setdefault(column, _floats(shown[column]))
     methods = _names(table["method"])
     models = _names(table["model"])
-    test, rows = _floats(shown["score_test"]), _floats(shown["test_rows"])
+    fresh = _Fresh(shown, made)
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
+    costs = _costs(shown)
     inherited = bool((costs["train_flops_full"] != costs["train_flops"]).any())
-    kind = _kind(score, test, rows)
+    kind = _kind(score, fresh.test, fresh.test_rows)
     study = run.study
     majority = (study.get("baselines") or {}).get(
         "majority", (study.get("reference") or {}).get("score")
     )
+    rows = fresh.test_rows
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
         score=score,
@@ -152,12 +198,21 @@ def collect(run: Run, *, spend: bool = True) -> Points:
         budget=_floats(shown["labels_train"]),
         labels=_floats(shown["labels"]),
         knobs=tuple(_knobs(str(p)) for p in shown["point"]),
-        validation=_floats(shown["score_validation"]),
-        test=test,
-        validation_rows=_floats(shown["validation_rows"]),
+        validation=fresh.validation,
+        test=fresh.test,
+        validation_rows=fresh.validation_rows,
         test_rows=rows,
+        low=fresh.low,
+        high=fresh.high,
+        draws=fresh.draws,
+        place=fresh.place,
+        apart=made.difference,
+        on=fresh.on,
+        seconds_text=_seconds_text(shown),
+        gpu=shown["device"].fillna("").str.startswith("cuda").to_numpy(dtype=np.bool_),
+        prices={k: float(v) for k, v in (study.get("prices") or {}).items() if v is not None},
         costs=costs,
-        axes=_axes(costs, len(shown)),
+        axes=_axes(costs, len(shown), bool(study.get("prices"))),
         teachers=tuple(TEACHERS) if inherited else (),
         budgets=_steps(shown["labels"]),
         fates=_fates(run, table[~confirm], done[~confirm]),
@@ -165,12 +220,67 @@ def collect(run: Run, *, spend: bool = True) -> Points:
         if kind == "binomial" and isinstance(majority, int | float)
         else None,
         unscored=int((done & ~scored).sum()),
-        confirming=int(confirm.sum()),
+        begun=len(made.begun),
+        lost=made.lost,
+        broken=made.why,
+        folds=made.folds,
+        run=shlex.quote(str(run.folder)),
         trials=int(table["id"][~confirm].nunique()),
         unbilled=unbilled(table),
         search_flops=float(sum(search_flops(table).values())) if spend else 0.0,
         rows=tuple(int(i) for i in np.flatnonzero(scored)[_rank(table[scored], order)]),
+        ids=tuple(str(p) for p in shown["point_id"]),
     )
+
+
+class _Fresh:
+    """The columns that confirming draws replace, in the order of the rows shown."""
+
+    def __init__(self, shown: pd.DataFrame, made: Confirmation) -> None:
+        self.validation = _floats(shown["score_validation"]).copy()
+        self.test = _floats(shown["score_test"]).copy()
+        self.validation_rows = _floats(shown["validation_rows"]).copy()
+        self.test_rows = _floats(shown["test_rows"]).copy()
+        n = len(self.test)
+        self.low, self.high, self.on = (np.full(n, np.nan) for _ in range(3))
+        self.draws = np.zeros(n, dtype=np.int64)
+        self.place = np.full(n, -1, dtype=np.int64)
+        at = {e.point_id: k for k, e in enumerate(made.estimates)}
+        flops = _floats(shown["infer_flops"])
+        cost = np.full(len(at), np.nan)
+        for i, point in enumerate(shown["point_id"]):
+            k = at.get(str(point))
+            if k is None:
+                continue
+            e = made.estimates[k]
+            self.place[i], self.draws[i], cost[k] = k, e.draws, flops[i]
+            self.test[i], self.low[i], self.high[i] = e.score, e.low, e.high
+            self.test_rows[i] = e.test_rows
+            if np.isfinite(e.validation):
+                self.validation[i], self.validation_rows[i] = e.validation, e.validation_rows
+        if len(at):
+            often = on_frontier(made.resampled, cost)
+            mine = self.place >= 0
+            self.on[mine] = often[self.place[mine]]
+
+
+def _costs(shown: pd.DataFrame) -> dict[str, Floats]:
+    """Columns of cost with any value above 0; the two parts of `ms` joined."""
+    names = [n for n, o in OBJECTIVES.items() if not o.maximise and n not in PARTS_OF_MS]
+    costs = {n: _floats(shown[n]) for n in names if bool(shown[n].gt(0).any())}
+    latency, tokenise = (_floats(shown[n]) for n in PARTS_OF_MS)
+    if np.isfinite(latency).any():
+        costs[MS] = latency + np.nan_to_num(tokenise)
+    for column in TEACHERS.values():
+        costs.setdefault(column, _floats(shown[column]))
+    return costs
+
+
+def _seconds_text(shown: pd.DataFrame) -> Floats:
+    """Time to label one text in batches of 32, tokenisation included [s]."""
+    rate = _floats(shown["throughput"])
+    with np.errstate(divide="ignore"):
+        return np.where(rate > 0, 1 / rate, np.nan) + _floats(shown["tokenise_ms"]) / 1000
 
 
 def _rank(frame: pd.DataFrame, order: list[str]) -> list[int]:
@@ -215,17 +325,21 @@ def _kind(score: str, test: Floats, rows: Floats) -> str:
     return "binomial" if float(test.max()) <= 1 else "none"
 
 
-def _axes(costs: Mapping[str, Floats], n: int) -> tuple[Cost, ...]:
-    """The costs with any value, the default first: latency where half the points have it."""
+def _axes(costs: Mapping[str, Floats], n: int, priced: bool) -> tuple[Cost, ...]:
+    """The costs with any value, the default first.
+
+    That is dollars where the study has prices, then milliseconds where half the points have them.
+    """
     present = {k: v for k, v in costs.items() if bool((v > 0).any())}
     names = [TRAIN if k == "train_flops_full" else k for k in present]
     names = [k for k in names if k not in TEACHERS.values()]
     names.sort(key=lambda k: PREFERRED.index(k) if k in PREFERRED else len(PREFERRED))
-    if "latency_ms" in names and 2 * int(np.isfinite(costs["latency_ms"]).sum()) < n:
-        names.remove("latency_ms")
-        names.insert(1 if names else 0, "latency_ms")
-    unit = {**{k: o.unit for k, o in OBJECTIVES.items()}, TRAIN: "FLOP"}
-    return tuple(Cost(k, NOUNS.get(k, k.replace("_", " ")), unit[k]) for k in names)
+    if MS in names and 2 * int(np.isfinite(costs[MS]).sum()) < n:
+        names.remove(MS)
+        names.insert(1 if names else 0, MS)
+    unit = {**{k: o.unit for k, o in OBJECTIVES.items()}, TRAIN: "FLOP", MS: "ms"}
+    out = [Cost(k, NOUNS.get(k, k.replace("_", " ")), unit[k]) for k in names]
+    return (Cost(OWN, NOUNS[OWN], "$"), *out) if priced and out else tuple(out)
 
 
 def _steps(labels: pd.Series) -> tuple[int, ...]:

@@ -5,17 +5,22 @@ Every word stands in `words.WORDS`; here only which sentence is said, with which
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from raysearch.panels.answer import Answer
-from raysearch.panels.margins import apart, difference_of, interval_of
-from raysearch.panels.points import Points
+from raysearch.panels.answer import LIMITS, Answer, cost_of, needs
+from raysearch.panels.margins import apart, difference_of, interval_of, paired
+from raysearch.panels.own import MONTHS
+from raysearch.panels.points import MS, OWN, Points
 from raysearch.panels.words import (
     Sentence,
+    bound,
     brief,
     count,
     duration,
     fixed,
+    money,
     phrase,
     say,
 )
@@ -53,7 +58,7 @@ def training(points: Points, i: int, teacher: str) -> str:
 
 def speed(points: Points, i: int) -> str:
     """What predicting takes: milliseconds where measured, else FLOPs and that they were not."""
-    latency = points.costs.get("latency_ms")
+    latency = points.costs.get(MS)
     if latency is not None and np.isfinite(latency[i]):
         return phrase("ms", value=brief(latency[i]))
     infer = points.costs.get("infer_flops")
@@ -88,11 +93,13 @@ def times(noun: str, mine: float, theirs: float) -> str:
 def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
     """The sentences on top: the choice, the cheaper tie, what labels buy."""
     if given.choice is None or given.best is None:
-        return (_nothing(points),)
-    x = points.cost(given.setting.cost, given.setting.teacher)
+        return (_nothing(points), *_relax(points, given))
+    x = cost_of(points, given.setting, given.own)
     noun = noun_of(points, given.setting.cost)
     best, choice = given.best, given.choice
     digits, test = points.digits, points.test
+    fresh = bool(points.place[choice] >= 0)
+    bare_ = "" if fresh else "_bare"
     bare = {
         "name": name(points, choice),
         "shown": shown(points, choice),
@@ -101,9 +108,9 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
     }
     out = []
     if given.flat:
-        out.append(say("flat", count=str(len(given.leaders)), **bare))
+        out.append(say("flat" + bare_, count=str(len(given.leaders)), **bare))
     else:
-        out.append(say("choice", **bare))
+        out.append(say("choice" + bare_, **bare))
     second = best if given.flat and best != choice else given.tie
     if second is not None:
         ratio = brief(x[second] / x[choice] if given.flat else x[choice] / x[second])
@@ -126,7 +133,40 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
     ends = interval_of(points, choice)
     if points.majority is not None and ends is not None and ends[0] <= points.majority:
         out.append(say("majority", value=fixed(points.majority, digits)))
+    if points.broken:
+        out.append(say("broken", error=points.broken))
+    elif not fresh:
+        out.append(say("confirm", run=points.run))
     return tuple(out)
+
+
+def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
+    """What stands below the headline: the runner-up, the last step of labels, dollars to own."""
+    if given.choice is None or given.best is None:
+        return ()
+    choice, digits, test = given.choice, points.digits, points.test
+    out = []
+    if given.runner is not None:
+        i = given.runner
+        words = change(test[i] - test[choice], digits)
+        of = {
+            "name": name(points, i),
+            "shown": shown(points, i),
+            "verdict": verdict(points, i, choice),
+        }
+        out.append(say("runner", change=words, ends=_ends(points, i, choice), **of))
+    if _next(points, given) is not None:
+        out += _step(points, given)
+    if given.setting.volume is not None:
+        out.append(_own(points, given))
+    return tuple(out)
+
+
+def verdict(points: Points, i: int, j: int) -> str:
+    """Whether point i is better or worse than j, or not distinguishable from it."""
+    if not apart(points, i, j):
+        return phrase("alike")
+    return phrase("better" if points.test[i] > points.test[j] else "worse")
 
 
 def why(points: Points, given: Answer) -> tuple[tuple[str, str], ...]:
@@ -166,26 +206,44 @@ def footer(points: Points, given: Answer) -> str:
     if given.no_cost:
         noun = noun_of(points, given.setting.cost)
         left += phrase("left_cost", count=_counted(given.no_cost), noun=noun)
-    if points.confirming:
-        left += phrase("left_confirm", count=_counted(points.confirming))
+    if points.begun:
+        left += phrase("left_begun", count=_counted(points.begun))
+    if points.lost:
+        left += phrase("left_lost", count=count(points.lost))
     if points.unbilled:
         left += phrase("left_bill", count=count(points.unbilled))
     i = given.choice
     rows = [points.validation_rows, points.test_rows]
     of = [phrase("none") if i is None or not np.isfinite(r[i]) else count(r[i]) for r in rows]
     search = {"search": brief(points.search_flops), "trials": count(points.trials)}
-    return phrase("footer", validation=of[0], test=of[1], left=left, **search)
+    return phrase(
+        "footer", validation=of[0], test=of[1], left=left, draws=_draws(points, i), **search
+    )
+
+
+def _draws(points: Points, i: int | None) -> str:
+    if i is None or points.place[i] < 0:
+        return phrase("draws_one")
+    n = str(int(points.draws[i]))
+    if points.folds:
+        return phrase("draws_folds", count=n, folds=str(points.folds))
+    return phrase("draws", count=n)
 
 
 def interval_note(points: Points, given: Answer) -> str:
     """What the brackets are; empty where there are none."""
-    if given.choice is None or points.kind == "none":
+    i = given.choice
+    if i is not None and points.place[i] >= 0:
+        return phrase("interval", draws=str(int(points.draws[i])), rows=count(points.test_rows[i]))
+    if i is None or points.kind == "none":
         return ""
-    return phrase("interval", kind=phrase(points.kind), rows=count(points.test_rows[given.choice]))
+    return phrase("interval_bare", kind=phrase(points.kind), rows=count(points.test_rows[i]))
 
 
 def noun_of(points: Points, axis: str) -> str:
     """The axis in words."""
+    if axis == OWN:
+        return phrase("own_noun")
     return next((a.noun for a in points.axes if a.name == axis), axis)
 
 
@@ -205,7 +263,77 @@ def _nothing(points: Points) -> Sentence:
     return say("all_failed", count=count(points.trials), error=error)
 
 
+def _relax(points: Points, given: Answer) -> list[Sentence]:
+    """Which limit to relax, and by how much; nothing where no limit was set."""
+    asked = [name for name in LIMITS if getattr(given.setting, name) is not None]
+    if not len(points) or not asked:
+        return []
+    out = []
+    value = needs(points, given.setting)
+    for limit in asked:
+        if not bool(np.isfinite(value[limit]).any()):
+            how = phrase("how_ms", run=points.run) if limit == "max_ms" else ""
+            out.append(say("unmeasured", limit=phrase("limit_" + limit), how=how))
+    for limit, need, i in given.relax:
+        of = {"name": name(points, i), "shown": shown(points, i)}
+        out.append(say("relax", **of, **_bounds(given, limit, need)))
+    if given.nearest:
+        i = given.nearest[0][2]
+        wanted = [phrase("need", **_bounds(given, limit, n)) for limit, n, _ in given.nearest]
+        of = {"name": name(points, i), "shown": shown(points, i)}
+        out.append(say("relax_none", needs=", ".join(wanted), **of))
+    return out
+
+
+def _bounds(given: Answer, limit: str, need: float) -> dict[str, str]:
+    """A limit in words: what it is, and what it would have to be, rounded so that it lets in."""
+    have = getattr(given.setting, limit)
+    counts = limit in ("labels", "max_bytes")
+    return {
+        "limit": phrase("limit_" + limit),
+        "need": count(need) if counts else bound(need, up=limit != "min_score"),
+        "have": count(have) if counts and have == int(have) else brief(have),
+    }
+
+
 def _labels(points: Points, given: Answer) -> list[Sentence]:
+    """What more labels bring: measured where they were, else extrapolated from the last step."""
+    further = _next(points, given)
+    return _step(points, given) if further is None else [further]
+
+
+def _next(points: Points, given: Answer) -> Sentence | None:
+    """What as many labels again would bring if the last step up, confirmed, goes on.
+
+    The score is taken to rise by as much with each doubling as it did on average over the last
+    step; the interval is that step's, scaled alike.
+    """
+    if given.other is None or given.best is None:
+        return None
+    i, step, held = given.other
+    best = given.best
+    if step > held or i == best or not paired(points, i, best):
+        return None
+    have, had = float(points.labels[best]), float(points.labels[i])
+    if not 0 < had < have:
+        return None
+    scale = math.log(2.0) / math.log(have / had)
+    low, high = difference_of(points, best, i) or (0.0, 0.0)
+    gain = (points.test[best] - points.test[i]) * scale
+    ends = phrase(
+        "ends", low=fixed(low * scale, points.digits), high=fixed(high * scale, points.digits)
+    )
+    return say(
+        "next",
+        more=count(have),
+        change=change(gain, points.digits),
+        ends=ends,
+        price=_price_of(points, given, have),
+        worth=phrase("worth_not" if low <= 0 else "worth_open"),
+    )
+
+
+def _step(points: Points, given: Answer) -> list[Sentence]:
     if given.other is None or given.best is None:
         return []
     i, step, held = given.other
@@ -216,11 +344,51 @@ def _labels(points: Points, given: Answer) -> list[Sentence]:
     if i == given.best:
         return [say(key + "_same", **ab)]
     after, before = (i, given.best) if more else (given.best, i)
-    verdict = ""
+    verdict_ = ""
     if points.kind != "none":
-        verdict = phrase("apart" if apart(points, after, before) else "same")
+        verdict_ = phrase("apart" if apart(points, after, before) else "same")
     words = change(points.test[after] - points.test[before], points.digits)
-    return [say(key, change=words, verdict=verdict, ends=_ends(points, after, before), **ab)]
+    price = _price_of(points, given, float(points.labels[after] - points.labels[before]))
+    ends = _ends(points, after, before)
+    return [say(key, change=words, verdict=verdict_, ends=ends, price=price, **ab)]
+
+
+def _price_of(points: Points, given: Answer, labels: float) -> str:
+    prices = points.prices if given.setting.prices is None else given.setting.prices
+    if "label" not in prices or labels <= 0:
+        return ""
+    return phrase("for", dollars=money(labels * prices["label"]))
+
+
+def _own(points: Points, given: Answer) -> Sentence:
+    """What the choice costs to own, part by part, or what is missing to say so."""
+    i, setting = given.choice, given.setting
+    assert i is not None and setting.volume is not None
+    prices = points.prices if setting.prices is None else setting.prices
+    hour = prices.get("gpu_hour" if points.gpu[i] else "cpu_hour")
+    seconds = points.costs.get("train_seconds")
+    missing = []
+    if "label" not in prices:
+        missing.append(phrase("no_price_label"))
+    if hour is None:
+        missing.append(phrase("no_price_gpu" if points.gpu[i] else "no_price_cpu"))
+    if seconds is None or not np.isfinite(seconds[i]):
+        missing.append(phrase("no_training"))
+    if setting.volume > 0 and not np.isfinite(points.seconds_text[i]):
+        missing.append(phrase("no_speed", run=points.run))
+    if missing:
+        return say("own_not", missing="; ".join(missing))
+    assert hour is not None and seconds is not None
+    each = points.seconds_text[i] if setting.volume > 0 else 0.0
+    return say(
+        "own",
+        name=name(points, i),
+        volume=count(setting.volume),
+        total=money(given.own[i]),
+        labels=money(points.labels[i] * prices["label"]),
+        training=money(seconds[i] / 3600 * hour),
+        predictions=money(MONTHS * setting.volume * each / 3600 * hour),
+    )
 
 
 def _ends(points: Points, i: int, j: int) -> str:
@@ -233,7 +401,7 @@ def _ends(points: Points, i: int, j: int) -> str:
 
 
 def _against(points: Points, given: Answer, lead: int) -> str:
-    x = points.cost(given.setting.cost, given.setting.teacher)
+    x = cost_of(points, given.setting, given.own)
     choice, best = given.choice, given.best
     assert choice is not None and best is not None
     test = points.test

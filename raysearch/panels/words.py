@@ -17,11 +17,16 @@ WORDS: dict[str, str] = {
     "name_free": "{model}, {method}, no labels",
     "score": "{score} {value} [{low}, {high}]",
     "score_bare": "{score} {value}",
-    "choice": "Not confirmed yet, one draw each: train **{name}**: {shown} on {rows} test texts it "
-    "never saw; {costs}.",
-    "flat": "Not confirmed yet, one draw each, and **nothing stands out**: the best of {count} "
-    "methods and sizes are not distinguishable on {rows} test texts. The cheapest is **{name}**: "
-    "{shown}; {costs}.",
+    "choice": "Train **{name}**: {shown} on {rows} test texts it never saw; {costs}.",
+    "choice_bare": "Not confirmed yet, one draw each: train **{name}**: {shown} on {rows} test "
+    "texts it never saw; {costs}.",
+    "flat": "**Nothing stands out**: the best of {count} methods and sizes are not distinguishable "
+    "on {rows} test texts. The cheapest is **{name}**: {shown}; {costs}.",
+    "flat_bare": "Not confirmed yet, one draw each, and **nothing stands out**: the best of "
+    "{count} methods and sizes are not distinguishable on {rows} test texts. The cheapest is "
+    "**{name}**: {shown}; {costs}.",
+    "confirm": "Three fresh draws or more confirm it: raysearch confirm {run}",
+    "broken": "Confirming draws have run, but {error}.",
     "tie": "Cheaper tie: **{name}**, {change}{ends}, {noun} {ratio}× lower.",
     "top": "Highest on validation is **{name}**, {change}{ends}, {noun} {ratio}× higher: "
     "not worth it on this evidence.",
@@ -29,8 +34,37 @@ WORDS: dict[str, str] = {
     "explains.",
     "no_tie_one": "The one cheaper choice is lower than chance explains.",
     "cheapest": "Nothing cheaper was scored within these limits.",
-    "more": "With up to {b} labels instead of {a}: {change}{ends}{verdict}.",
-    "fewer": "The last step up, from {a} to {b} labels: {change}{ends}{verdict}.",
+    "more": "With up to {b} labels instead of {a}: {change}{ends}{price}{verdict}.",
+    "fewer": "The last step up, from {a} to {b} labels: {change}{ends}{price}{verdict}.",
+    "next": "As many labels again, {more} more: about {change}{ends}{price}, if the last step up "
+    "goes on (extrapolated){worth}.",
+    "for": " for {dollars}",
+    "worth_not": ": probably not worth it",
+    "worth_open": "",
+    "runner": "Runner-up: **{name}**, {shown}: {change}{ends}, {verdict}.",
+    "better": "better",
+    "worse": "worse",
+    "alike": "not distinguishable",
+    "own_noun": "dollars to own",
+    "own": "To own **{name}** for a year at {volume} texts a month: {total} (labels {labels}, "
+    "training {training}, predictions {predictions}).",
+    "own_not": "Dollars to own cannot be said: {missing}.",
+    "no_price_label": "the price of a label is not given",
+    "no_price_cpu": "the price of a CPU hour is not given",
+    "no_price_gpu": "the price of a GPU hour is not given",
+    "no_speed": "the choice was not measured (raysearch measure {run})",
+    "no_training": "its training time is not known",
+    "relax": "Relax {limit} to {need} instead of {have}: then **{name}**, {shown}.",
+    "relax_none": "No single limit is to blame. The nearest, **{name}**, {shown}, would need "
+    "{needs}.",
+    "need": "{limit} {need} instead of {have}",
+    "unmeasured": "{limit}: not known of any point{how}.",
+    "how_ms": " (raysearch measure {run})",
+    "limit_labels": "labels",
+    "limit_max_ms": "milliseconds a text",
+    "limit_max_bytes": "bytes",
+    "limit_max_train_flops": "training FLOPs",
+    "limit_min_score": "score on validation",
     "beaten": "But on test **{name}** is {change}{ends}: validation ({rows} texts) misled; "
     "do not rely on this choice.",
     "more_same": "More labels, up to {b}, do not change the choice.",
@@ -41,15 +75,17 @@ WORDS: dict[str, str] = {
     "First reason: {error}",
     "unscored": "Nothing to recommend yet: {count} points were trained, none of them scored on "
     "both validation and test.",
-    "no_fit": "No scored point is within these limits. Loosen one of them.",
+    "no_fit": "No scored point is within these limits.",
     "higher": "{value} higher",
     "lower": "{value} lower",
     "equal": "no difference",
     "apart": ", more than chance explains",
     "same": ", not distinguishable from no change",
     "ends": " [{low}, {high}]",
-    "interval": "[ ] 95 % {kind} interval over the {rows} test texts alone, not over draws of data "
-    "and seeds; differences unpaired.",
+    "interval": "[ ] 95 % interval over {draws} fresh draws of data and seeds and over the {rows} "
+    "test texts; differences paired (bootstrap).",
+    "interval_bare": "[ ] 95 % {kind} interval over the {rows} test texts alone, not over draws of "
+    "data and seeds; differences unpaired.",
     "binomial": "binomial",
     "correlation": "normal (Fisher’s z)",
     "trains": "trains in {value}",
@@ -70,15 +106,20 @@ WORDS: dict[str, str] = {
     "times": "{noun} {ratio}× {direction}",
     "even": "same {noun}",
     "some_failed": " {failed} of {trials} trials failed or could not run.",
-    "footer": "Chosen on validation ({validation}), shown on test ({test}), one draw; {left}"
+    "footer": "Chosen on validation ({validation}), shown on test ({test}), {draws}; {left}"
     "search cost {search} FLOPs over {trials} trials; pretraining of public checkpoints not "
     "counted.",
     "left_scored": "{count} without a test score left out; ",
     "left_cost": "{count} without {noun} left out; ",
     "left_bill": "bills of {count} killed trials unknown; ",
-    "left_confirm": "{count} of confirming draws not shown; ",
+    "left_begun": "{count} with too few draws not confirmed; ",
+    "left_lost": "{count} confirming draws failed; ",
+    "draws_one": "one draw",
+    "draws": "{count} draws",
+    "draws_folds": "{count} draws, {folds}-fold cross-fitting",
     "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
-    "Hollow: not confirmed. Grey: a cheaper point is as good on validation.",
+    "Filled, with a 95 % bar: confirmed on fresh draws. Hollow: not confirmed. Grey: a cheaper "
+    "point is as good on validation. Diamond: an outside system.",
     "point": "1 point",
     "points": "{count} points",
     "none": "none",
@@ -154,6 +195,44 @@ def count(value: float) -> str:
     ('12,345', '999')
     """
     return f"{int(value):,}"
+
+
+def money(value: float) -> str:
+    """Dollars, cents below a hundred.
+
+    >>> money(1234.6), money(60.0), money(0.0125)
+    ('$1,235', '$60.00', '$0.013')
+    """
+    if abs(value) < 1:
+        return ("−$" if value < 0 else "$") + brief(abs(value))
+    whole, _, cents = fixed(abs(value), 0 if abs(value) >= 100 else 2).partition(".")
+    return ("−$" if value < 0 else "$") + count(float(whole)) + ("." + cents if cents else "")
+
+
+def bound(value: float, *, up: bool) -> str:
+    """Three digits that are not below (`up`) or not above the value: a limit that lets it in.
+
+    >>> bound(7.231, up=True), bound(0.8237, up=False), bound(1.0e9, up=True), bound(585, up=True)
+    ('7.24', '0.823', '1.00e9', '585')
+    """
+    text, _, power = f"{value:.2e}".partition("e")
+    digits, exponent = int(text.replace(".", "")), int(power)
+    if up and float(f"{digits}e{exponent - 2}") < value:
+        digits += 1
+    if not up and float(f"{digits}e{exponent - 2}") > value:
+        digits -= 1
+    if digits == 1000:
+        digits, exponent = 100, exponent + 1
+    if digits == 99:
+        digits, exponent = 999, exponent - 1
+    shown = str(digits)
+    if exponent < -3 or exponent > 5:
+        return f"{shown[0]}.{shown[1:]}e{exponent}"
+    if exponent >= 2:
+        return shown + "0" * (exponent - 2)
+    if exponent >= 0:
+        return f"{shown[: exponent + 1]}.{shown[exponent + 1 :]}"
+    return f"0.{'0' * (-exponent - 1)}{shown}"
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeAlias
 
 Scalar: TypeAlias = bool | int | float | str
@@ -41,6 +41,8 @@ class DataBudget:
     """Rows of the unlabelled pool [rows]."""
     seed: int = 0
     """Which interleaved per-class order the prefixes are taken from."""
+    folds: int = 0
+    """Cross-fitting: seed s > 0 holds out fold (s - 1) % folds as its test; 0: the own splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,24 @@ class TrialConfig:
     def id(self) -> str:
         """The trial's id: 16 hex digits."""
         return digest(self.to_json())
+
+    @property
+    def recipe(self) -> str:
+        """What the draws of one configuration share: the id with every seed at 0 (16 digits)."""
+        return self.drawn(0).id
+
+    def drawn(self, draw: int, folds: int = 0) -> TrialConfig:
+        """The same configuration on another draw of data and initialisation.
+
+        Draw 0 is the search's. Inputs (teachers) are drawn alike, so that a draw is fresh
+        throughout. The schedule's length stays: it follows from the budget alone.
+        """
+        return replace(
+            self,
+            data=replace(self.data, seed=draw, folds=folds),
+            init_seed=draw,
+            inputs={role: c.drawn(draw, folds) for role, c in self.inputs.items()},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON with the fields at their default left out."""

@@ -39,6 +39,9 @@ class Study(Strict):
     """Label budgets [rows]: a grid axis, stratified by the searcher."""
     trials: Count = 24
     """Trials to run, parked and extended ones included."""
+    draws: Annotated[int, Field(ge=0)] = 5
+    """Fresh draws of data and initialisation that each candidate is confirmed on after the search;
+    0: none. Below 3 there is no interval."""
     searcher: str = "tpe"
     seed: int = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")

@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
 from raysearch.record import RecordWriter, TrialRecord
 from raysearch.tune.budget import Budget, spent_by
+from raysearch.tune.draws import CONFIRM, Draws
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, Suggestion, append_suggestion, read_suggestions
 from raysearch.tune.proposer import Offer, Proposer
@@ -44,6 +45,7 @@ class Desk:
         phase: str,
         gpus: float,
         on_event: Callable[[Event], None] | None,
+        draws: Sequence[TrialConfig] | None = None,
     ) -> None:
         self.study, self.world, self.folder, self.budget = study, world, folder, budget
         self.kit, self.place, self.phase, self.gpus = kit, place, phase, gpus
@@ -51,7 +53,9 @@ class Desk:
         self.begun = time.monotonic()
         past = folder.read()
         self.writer = RecordWriter(folder.records)
-        self.proposer = Proposer(study, world, budget.trials)
+        self.proposer: Proposer | Draws = (
+            Proposer(study, world, budget.trials) if draws is None else Draws(draws)
+        )
         self.records: dict[str, TrialRecord] = {}
         self.running: dict[str, Offer] = {}
         self.actors: dict[str, str] = {}
@@ -61,30 +65,37 @@ class Desk:
         self.fresh = 0
         self._strikes: Counter[str] = Counter()
         self._standing = Standing(study)
-        self.spent = spent_by(past.trials, gpus)
+        self.spent = spent_by((r for r in past.trials if r.phase == phase), gpus)
         for record in past.trials:
             self.records[record.id] = record
-            self._standing.learn(record)
+            if record.phase == "search":  # confirming draws teach the search nothing
+                self._standing.learn(record)
         for line in past.skipped:
             self.log(line)
 
     def resume(self) -> int:
-        """Teach the proposer what earlier runs left; returns how many records there are."""
-        suggested = [(s.id, s.proposal) for s in read_suggestions(self.folder)]
-        if self.records or suggested:
-            self.proposer.resume(self.records.values(), suggested)
-        return len(self.records)
+        """Teach the proposer what earlier runs left; returns how many records of it there are."""
+        past = read_suggestions(self.folder)
+        suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
+        if self.mine or suggested:
+            self.proposer.resume(self.mine, suggested)
+        return len(self.mine)
+
+    @property
+    def mine(self) -> list[TrialRecord]:
+        """The records of this phase."""
+        return [r for r in self.records.values() if r.phase == self.phase]
 
     def draw(self) -> Offer | None:
         """The next trial to run; None when the search is over (`stopped_by` says why)."""
         while not (self.fault or self.stop_now):
             reached = self.budget.reached(self.spent, self.hours)
-            if reached or len(self.records) + len(self.running) >= self.budget.trials:
+            if reached or self.spent.trials + len(self.running) >= self.budget.trials:
                 self.stopped_by = reached or f"all {self.budget.trials} trials have run"
                 return None
             offer = self.proposer.offer()
             if offer is None:
-                self.stopped_by = "the search space is exhausted: every configuration has run"
+                self.stopped_by = self.proposer.exhausted
                 return None
             try:
                 append_suggestion(
@@ -115,7 +126,8 @@ class Desk:
         self.fresh += 1
         self.spent = self.spent.plus(record, self.gpus)
         self.proposer.tell(record)
-        self._standing.learn(record)
+        if record.phase == "search":
+            self._standing.learn(record)
         shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
         # A trial at work may have kept its weights before its record has come.
         self.world.keep(self._standing.candidates() | set(self.running))
@@ -189,7 +201,7 @@ class Desk:
     def snapshot(self) -> Snapshot:
         """How far the study is now."""
         seconds = time.monotonic() - self.begun
-        left = max(self.budget.trials - len(self.records), 0)
+        left = max(self.budget.trials - self.spent.trials, 0)
         limits = {
             "hours": (self.hours, self.budget.hours),
             "GPU hours": (self.spent.gpu_hours, self.budget.gpu_hours),
@@ -199,7 +211,7 @@ class Desk:
         return Snapshot(
             name=self.study.name,
             wanted=self.budget.trials,
-            by_status=Counter(r.status for r in self.records.values()),
+            by_status=Counter(r.status for r in self.mine),
             running=len(self.running),
             best=self._standing.by_method(),
             frontier=self._standing.frontier,

@@ -56,6 +56,9 @@ class Proposer:
     other trials model and knobs are the sampler's. No id is offered twice.
     """
 
+    exhausted = "the search space is exhausted: every configuration has run"
+    """What is said when `offer` has nothing left."""
+
     def __init__(self, study: Study, world: World, trials: int) -> None:
         if study.searcher not in SEARCHERS:
             raise unknown("study", "searcher", study.searcher, SEARCHERS)

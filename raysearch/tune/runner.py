@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,17 @@ from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from raysearch.errors import RaysearchError
+from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
 from raysearch.tune.budget import Budget
 from raysearch.tune.desk import Desk
+from raysearch.tune.draws import CONFIRM
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
 from raysearch.tune.news import News, StopNow, blame
 from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.surroundings import Share, cluster, environment, fit_share, quiet, signals
+from raysearch.tune.surroundings import Share, environment, fit_share, signals, started
 from raysearch.tune.trainable import bound, sentence
 from raysearch.tune.world import Kit, World, real_kit
 
@@ -66,6 +67,8 @@ def run_study(
     phase: str = "search",
     score_test: bool = True,
     save_every: float = 30.0,
+    draws: Sequence[TrialConfig] | None = None,
+    budget: Budget | None = None,
 ) -> Outcome:
     """Run a study in `out`, or go on with the one that lies there.
 
@@ -81,18 +84,20 @@ def run_study(
         phase: phase of the study the records belong to.
         score_test: score the winners on test after the search.
         save_every: seconds of a trial's work between two checkpoints [s].
+        draws: run these instead of searching: the confirming phase.
+        budget: limits of this phase alone, instead of the study's.
 
     Raises:
         InputError: the folder is in use, or the study cannot be run as it stands.
         RecordError: the folder cannot be read or written before the first trial.
     """
     folder = Folder(out.resolve())
-    budget = Budget.of(study, trials)
-    with held(folder), quiet(), environment(study.concurrency or 1), cluster(address, cpus):
+    if draws is not None:
+        phase, score_test, trials = CONFIRM, False, len(draws)
+    budget = replace(budget or Budget.of(study), trials=study.trials if trials is None else trials)
+    with held(folder), started(study.concurrency, address, cpus):
         share = fit_share(study.concurrency)
-        place = dataclasses.replace(
-            world.place, threads=share.threads, concurrency=share.concurrency
-        )
+        place = replace(world.place, threads=share.threads, concurrency=share.concurrency)
         desk = Desk(
             study,
             world,
@@ -103,6 +108,7 @@ def run_study(
             phase=phase,
             gpus=share.gpus,
             on_event=on_event,
+            draws=draws,
         )
         try:
             with environment(share.concurrency):
@@ -137,7 +143,7 @@ class _Run:
             desk.stopped_by = "interrupted; unfinished trials keep their checkpoints"
         desk.emit("end", desk.stopped_by)
         return Outcome(
-            by_status=dict(Counter(r.status for r in desk.records.values())),
+            by_status=dict(Counter(r.status for r in desk.mine)),
             fresh=desk.fresh,
             scored=scored,
             flops=desk.spent.flops,

@@ -142,6 +142,15 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def started(
+    concurrency: int | None, address: str | None, cpus: int | None = None
+) -> Iterator[None]:
+    """Everything a run needs around itself; several phases may share one."""
+    with quiet(), environment(concurrency or 1), cluster(address, cpus):
+        yield
+
+
 def fit_share(wanted: int | None) -> Share:
     """Fit trials at once, and each one's share, to the Ray cluster at hand."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch import methods
 from raysearch.engine import flops
+from raysearch.engine.graph import logits as graph_logits
 from raysearch.engine.linear import LinearModel
 from raysearch.ledger import TRAINING
 from raysearch.plan.catalog import find_rung, method_spaces
@@ -275,6 +276,23 @@ def test_kept_weights_predict_the_same(trial, tmp_path):
         retrained = score_point(run.config, place, point, "test")
         assert retrained["scores"] == scores and retrained["point_id"] == point.point_id
     assert not trial(tmp_path / "nothing").restore_weights()
+
+
+@every_case
+def test_the_graph_computes_what_the_learner_predicts(trial, tmp_path):
+    """From kept weights and from none: an export computes what was scored."""
+    run = tiny.finish(trial(tmp_path / "store"))
+    rows = run.data.splits["test"]
+    for again in (run, trial(tmp_path / "store"), trial(tmp_path / "empty")):
+        for point, expected in zip(run.record().points, logits(run), strict=True):
+            graph = again.graph(point)
+            found = graph_logits(graph, rows, again.tokeniser())
+            assert found.shape == expected.shape and graph.classes == expected.shape[1]
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+            cold = graph_logits(graph.cooled(2.0), rows, again.tokeniser())
+            np.testing.assert_allclose(cold, expected / 2, rtol=1e-4, atol=1e-4)
+    for a, b in zip(logits(run), logits(again), strict=True):
+        assert np.array_equal(a, b), "taking the graph moved the learner"
 
 
 @every_case

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raysearch.analysis import Run, read_run
+from raysearch.cli import main
 from raysearch.panels import write_pages
 from raysearch.panels.answer import answer
 from raysearch.panels.points import collect
@@ -50,7 +52,14 @@ SETTINGS: list[dict[str, Any]] = [
     {"cost": "train"},
     {"cost": "train", "teacher": "free"},
     {"cost": "train", "teacher": "shared", "labels": 600},
-    {"cost": "latency_ms"},
+    {"cost": "ms"},
+    {"max_bytes": 1000},
+    {"max_bytes": 1000, "labels": 3},
+    {"max_ms": 0.5, "min_score": 0.99},
+    {"max_train_flops": 1e13, "min_score": 0.5},
+    {"volume": 1e6, "prices": {"cpu_hour": 0.1, "label": 0.3}},
+    {"volume": 0, "prices": {"cpu_hour": 0.1, "label": 0.3}, "labels": 200},
+    {"volume": 3e4, "prices": {"label": 0.05}},
     {"methods": ["finetune"]},
     {"methods": ["ngram_linear", "distill"], "cost": "bytes"},
     {"methods": []},
@@ -63,6 +72,57 @@ def test_the_page_answers_as_python_does(browser: Any, site: tuple[Run, Path]) -
     visit = Visit(browser, index)
     for kw in SETTINGS:
         same(points, visit.page, **kw)
+    visit.close()
+
+
+@pytest.fixture(scope="module")
+def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    folder = tmp_path_factory.mktemp("confirmed")
+    made = write_run(
+        folder / "a run", records(120, confirm=4), prices={"cpu_hour": 0.05, "label": 0.2}
+    )
+    run = read_run(made)
+    return run, write_pages(run, folder / "out")
+
+
+def test_a_confirmed_page_answers_as_python_and_the_terminal_do(
+    browser: Any, confirmed: tuple[Run, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, index = confirmed
+    points = collect(run)
+    assert (points.place >= 0).sum() > 10
+    visit = Visit(browser, index)
+    for kw in SETTINGS:
+        same(points, visit.page, **kw)
+    asked = {"labels": 700, "max_ms": 4.5, "volume": 2e6}
+    flags = ["--labels", "700", "--max-ms", "4.5", "--volume", "2M"]
+    with pytest.raises(SystemExit, match="0"):
+        main(["recommend", str(run.folder), *flags])
+    printed = capsys.readouterr().out.splitlines()
+    call = "(s) => [...raysearch.headline(s), ...raysearch.details(s), raysearch.footer(s)]"
+    theirs = visit.page.evaluate(call, asked)
+    assert len(theirs) >= 5 and [line for line in theirs if line not in printed] == []
+    assert "To own" in "".join(theirs)
+    visit.close()
+
+
+def test_confirmed_members_are_filled_and_barred(browser: Any, confirmed: tuple[Run, Path]) -> None:
+    run, index = confirmed
+    visit = Visit(browser, index)
+    traces = visit.page.evaluate(
+        "document.getElementById('plot').data.filter((t) => t.meta.role === 'member' && t.x.length)"
+        ".map((t) => [t.marker.symbol, t.error_y.array])"
+    )
+    for symbols, bars in traces:
+        assert all(not s.endswith("-open") for s in symbols) and all(b > 0 for b in bars)
+    assert traces
+    text_ = visit.page.inner_text("#headline")
+    assert "Not confirmed" not in text_ and "4 fresh draws" in visit.page.inner_text("#interval")
+    assert "4 draws" in visit.page.inner_text("#footer")
+    visit.page.fill("#volume", "1000000")
+    assert "dollars to own" in visit.page.evaluate(
+        "document.getElementById('plot').layout.xaxis.title.text"
+    )
     visit.close()
 
 
@@ -130,12 +190,14 @@ def test_why_and_copy_give_what_they_promise(browser: Any, site: tuple[Run, Path
     page.wait_for_function("window.held.length === 2")
     points = collect(run)
     given = answer(points)
-    held = [json.loads(t) for t in page.evaluate("window.held")]
-    for value, i in zip(held, (given.choice, given.shown[-1]), strict=True):
-        assert i is not None
-        row = run.table.iloc[points.rows[i]]
-        assert TrialConfig.from_json(value["config"]).id == row["id"]
-        assert value["step"] == row["step"] and value["knobs"] == json.loads(row["point"])
+    command, copied = page.evaluate("window.held")
+    assert given.choice is not None
+    chosen = run.table.iloc[points.rows[given.choice]]
+    words = shlex.split(command)
+    assert words == ["raysearch", "export", str(run.folder), chosen["point_id"], "--to", "model"]
+    value, row = json.loads(copied), run.table.iloc[points.rows[given.shown[-1]]]
+    assert TrialConfig.from_json(value["config"]).id == row["id"]
+    assert value["step"] == row["step"] and value["knobs"] == json.loads(row["point"])
     assert "Copied" in page.inner_text("#status")
     visit.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from raysearch.panels.answer import answer, to_json
 from raysearch.panels.points import Points
-from raysearch.panels.sentences import footer, headline, why
+from raysearch.panels.sentences import details, footer, headline, why
 from raysearch.panels.words import text
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -67,8 +67,9 @@ def same(points: Points, page: Any, **kw: Any) -> None:
             assert theirs[name] == pytest.approx(mine, abs=1e-12)
         else:
             assert theirs[name] == mine, (kw, name)
-    call = "(s) => [raysearch.headline(s), raysearch.why(s), raysearch.footer(s)]"
-    sentences, reasons, foot = page.evaluate(call, kw)
+    call = "(s) => [raysearch.headline(s), raysearch.why(s), raysearch.footer(s), raysearch.details(s)]"
+    sentences, reasons, foot, more = page.evaluate(call, kw)
+    assert more == [text(s) for s in details(points, given)], kw
     assert sentences == [text(s) for s in headline(points, given)], kw
     assert reasons == [list(r) for r in why(points, given)], kw
     assert foot == footer(points, given), kw

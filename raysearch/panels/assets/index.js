@@ -2,8 +2,11 @@
 const DATA = JSON.parse(byId("data").textContent);
 const { words: WORDS, marks: MARKS, shapes: SHAPES } = DATA;
 const P = DATA.points;
-for (const name of ["method", "model", "budget", "labels", "knobs", "validation", "test", "validation_rows", "test_rows"]) {
+for (const name of ["method", "model", "budget", "labels", "knobs", "validation", "test", "validation_rows", "test_rows", "draws", "place", "gpu", "ids"]) {
   P[name] = unpack(P[name]);
+}
+for (const name of ["low", "high", "on", "seconds_text"]) {
+  P[name] = unpack(P[name]).map((v) => (v === null ? NaN : v));
 }
 for (const name of Object.keys(P.costs)) {
   P.costs[name] = Float64Array.from(unpack(P.costs[name]), (v) => (v === null ? NaN : v));
@@ -23,8 +26,10 @@ function configuration(i) {
   return `{\n  "config": {\n${lines.join(",\n")}\n  },\n  "step": ${at(step, i)},\n  "knobs": ${at(knobs, i)}\n}\n`;
 }
 
-async function copy(i, button) {
-  const text = configuration(i);
+// The command that writes the model of a point.
+const exportCommand = (i) => `raysearch export ${P.run} ${P.ids[i]} --to model`;
+
+async function copy(text, said, button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -36,7 +41,7 @@ async function copy(i, button) {
     area.remove();
     button.focus();
   }
-  byId("status").textContent = `Copied the configuration of ${nameOf(P, i)}.`;
+  byId("status").textContent = `Copied the ${said}.`;
 }
 
 function sentenceNode(sentence) {
@@ -46,6 +51,7 @@ function sentenceNode(sentence) {
 function drawText() {
   byId("headline").replaceChildren(...headline(P, given).map(sentenceNode));
   byId("interval").textContent = intervalNote(P, given);
+  byId("details").replaceChildren(...details(P, given).map(sentenceNode));
   byId("reasons").replaceChildren(...why(P, given).map(([who, text]) =>
     element("div", {}, element("dt", {}, who), element("dd", {}, text))));
   byId("footer").textContent = footer(P, given);
@@ -57,8 +63,8 @@ const shortName = (i) => `${P.models[P.model[i]]}, ${P.methods[P.method[i]]}${P.
 
 function tableRow(i) {
   const button = element("button", { type: "button", "aria-label": `Copy the configuration of ${nameOf(P, i)}` }, "Copy");
-  button.addEventListener("click", () => copy(i, button));
-  const ms = known(P.costs.latency_ms, i) ? brief(P.costs.latency_ms[i]) : "not measured";
+  button.addEventListener("click", () => copy(configuration(i), `configuration of ${nameOf(P, i)}`, button));
+  const ms = known(P.costs.ms, i) ? brief(P.costs.ms[i]) : "not measured";
   const role = i === given.choice ? " (choice)" : i === given.tie ? " (cheaper tie)" : "";
   const cell = (label, text) => element("td", { class: "n", "data-label": label }, text);
   return element("tr", i === given.choice ? { class: "chosen" } : {},
@@ -70,6 +76,7 @@ function tableRow(i) {
 
 function update() {
   given = answer(P, setting);
+  byId("cost").value = given.setting.cost;
   drawText();
   drawPlot();
   drawCurves();
@@ -77,12 +84,14 @@ function update() {
 
 function listen() {
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
-  byId("controls").addEventListener("input", () => {
+  byId("controls").addEventListener("input", (event) => {
     const labels = byId("labels").value;
     const ms = byId("max_ms").value;
+    const volume = byId("volume").value;
     setting.labels = labels === "" ? null : Number(labels);
     setting.max_ms = ms === "" ? null : Number(ms);
-    setting.cost = byId("cost").value;
+    setting.volume = volume === "" ? null : Number(volume);
+    if (event.target === byId("cost")) setting.cost = byId("cost").value;
     if (byId("teacher")) setting.teacher = byId("teacher").value;
     const boxes = [...byId("methods").querySelectorAll("input")];
     const on = boxes.filter((box) => box.checked).map((box) => P.methods[Number(box.value)]);
@@ -90,10 +99,11 @@ function listen() {
     byId("status").textContent = "";
     update();
   });
-  byId("copy").addEventListener("click", () => copy(given.choice, byId("copy")));
+  byId("copy").addEventListener("click", () =>
+    copy(exportCommand(given.choice), `export command of ${nameOf(P, given.choice)}`, byId("copy")));
   byId("why").addEventListener("click", () => {
-    const open = byId("reasons").hidden;
-    byId("reasons").hidden = !open;
+    const open = byId("more").hidden;
+    byId("more").hidden = !open;
     byId("why").setAttribute("aria-expanded", String(open));
   });
 }
@@ -101,10 +111,12 @@ function listen() {
 window.raysearch = {
   points: P,
   answer: (changes) => answer(P, { ...DATA.setting, ...changes }),
+  details: (changes) => details(P, answer(P, { ...DATA.setting, ...changes })).map(plain),
   headline: (changes) => headline(P, answer(P, { ...DATA.setting, ...changes })).map(plain),
   why: (changes) => why(P, answer(P, { ...DATA.setting, ...changes })),
   footer: (changes) => footer(P, answer(P, { ...DATA.setting, ...changes })),
   configuration,
+  exportCommand,
 };
 listen();
 drawText();

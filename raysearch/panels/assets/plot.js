@@ -13,9 +13,12 @@ function span(values, pad) {
   return [low - more, high + more];
 }
 
+const axisOf = (cost) => P.axes.find((a) => a.name === cost) || { noun: nounOf(P, cost), unit: "$" };
+
 function hover(i, x) {
-  const axis = P.axes.find((a) => a.name === given.setting.cost);
-  return [nameOf(P, i), `${shownAs(P, i)} on test`,
+  const axis = axisOf(given.setting.cost);
+  const fresh = P.place[i] >= 0 ? [`${P.draws[i]} fresh draws; on the frontier in ${fixed(100 * P.on[i], 0)} % of resamples`] : ["not confirmed: one draw"];
+  return [nameOf(P, i), `${shownAs(P, i)} on test`, ...fresh,
     `${fixed(P.validation[i], 3)} on validation (${count(P.validation_rows[i])})`,
     `${axis.noun} ${brief(x[i])} ${axis.unit}`].map(escaped).join("<br>");
 }
@@ -101,7 +104,7 @@ function levels(yrange) {
   if (given.band !== null) {
     shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: given.band[0], y1: given.band[1],
       fillcolor: ink("--accent"), opacity: 0.09, line: { width: 0 }, layer: "below", name: "band" });
-    notes.push({ xref: "paper", x: 0, xanchor: "left", xshift: 4, y: given.band[0], yanchor: "bottom", showarrow: false,
+    if (given.band[1] > given.band[0]) notes.push({ xref: "paper", x: 0, xanchor: "left", xshift: 4, y: given.band[0], yanchor: "bottom", showarrow: false,
       text: "not distinguishable from the best", font: small, name: "band" });
   }
   const lines = baselines();
@@ -118,19 +121,19 @@ function levels(yrange) {
 
 function drawPlot(zoom) {
   const plot = byId("plot");
-  const { setting: { cost, teacher }, frontier } = given;
-  const x = P.axes.length ? column(P, cost, teacher) : [];
+  const { setting: { cost }, frontier } = given;
+  const x = P.axes.length ? costOf(P, given.setting, given.own) : [];
   const on = new Set(frontier);
   const fit = new Set(given.fits);
   const open = [];
-  for (let i = 0; i < x.length; i++) if (x[i] > 0) open.push(i);
+  for (let i = 0; i < x.length; i++) if (x[i] > 0 && Number.isFinite(x[i])) open.push(i);
   const many = open.length > CLOUD_ABOVE;
   const rest = given.fits.filter((i) => !on.has(i));
   const out = open.filter((i) => !fit.has(i));
   const width = plot.clientWidth - MARGIN.l - MARGIN.r;
   const height = plot.clientHeight - MARGIN.t - MARGIN.b;
   const range = zoom ? zoom.x : span(open.map((i) => Math.log10(x[i])), 0.06);
-  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...baselines().map(([value]) => value)], 0.08);
+  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...barred(frontier), ...baselines().map(([value]) => value)], 0.08);
   const [shapes, notes] = levels(yrange);
   const lists = { out: many ? [] : out, rest: many ? [] : rest, line: frontier, member: frontier };
   lists.ring = given.choice === null ? [] : [given.choice];
@@ -145,6 +148,11 @@ function drawPlot(zoom) {
     }
     if (role === "out" || role === "rest") {
       made.marker = { ...trace.marker, color: ink("--faint"), symbol: list.map((i) => MARKS[P.methods[P.method[i]]].shape + "-open") };
+    }
+    if (role === "member") {
+      const { shape } = MARKS[method];
+      made.marker = { ...trace.marker, symbol: list.map((i) => (P.place[i] >= 0 ? shape : shape + "-open")) };
+      made.error_y = bars(list);
     }
     if (role === "ring") made.marker = { ...trace.marker, color: ink("--ink"), line: { width: 1.6 } };
     if (["out", "rest", "member"].includes(role)) {
@@ -187,8 +195,16 @@ function watch(plot) {
   }).observe(plot);
 }
 
+// The ends of the bars of these points.
+const barred = (list) => list.filter((i) => P.place[i] >= 0).flatMap((i) => [P.low[i], P.high[i]]);
+
+function bars(list) {
+  const of = (end) => list.map((i) => (P.place[i] >= 0 ? Math.abs(end[i] - P.test[i]) : 0));
+  return { type: "data", symmetric: false, array: of(P.high), arrayminus: of(P.low), thickness: 1.4, width: 3 };
+}
+
 function axisTitle(cost) {
-  const axis = P.axes.find((a) => a.name === cost);
+  const axis = cost ? axisOf(cost) : null;
   return axis ? escaped(axis.unit === axis.noun ? axis.noun : `${axis.noun} [${axis.unit}]`) : "cost";
 }
 
@@ -204,7 +220,8 @@ function drawCurves() {
       name: escaped(`${P.models[P.model[list[0]]]}, ${method}`), hoverinfo: "text",
       hovertext: list.map((i) => escaped(`${nameOf(P, i)}: ${shownAs(P, i)}`)),
       line: { color: mark.colour, width: 1.6, dash: DATA.dashes[nth % 4] },
-      marker: { symbol: mark.shape + "-open", size: 8, color: mark.colour, line: { width: 1.8 } },
+      marker: { symbol: list.map((i) => (P.place[i] >= 0 ? mark.shape : mark.shape + "-open")), size: 8, color: mark.colour, line: { width: 1.8, color: mark.colour } },
+      error_y: bars(list),
     };
   });
   const base = DATA.curves.layout;

@@ -23,6 +23,31 @@ function brief(value) {
   return `${sign}0.${"0".repeat(-exponent - 1)}${first}${second === "0" ? "" : second}`;
 }
 
+// words.money and words.bound: cents below a hundred; three digits on the limit's safe side.
+function money(value) {
+  const sign = value < 0 ? "−$" : "$";
+  const size = Math.abs(value);
+  if (size < 1) return sign + brief(size);
+  const [whole, cents] = fixed(size, size >= 100 ? 0 : 2).split(".");
+  return sign + count(Number(whole)) + (cents ? "." + cents : "");
+}
+
+function bound(value, up) {
+  const [text, power] = value.toExponential(2).split("e");
+  let digits = Number(text.replace(".", ""));
+  let exponent = Number(power);
+  const short = (d) => Number(`${d}e${exponent - 2}`);
+  if (up && short(digits) < value) digits += 1;
+  if (!up && short(digits) > value) digits -= 1;
+  if (digits === 1000) [digits, exponent] = [100, exponent + 1];
+  if (digits === 99) [digits, exponent] = [999, exponent - 1];
+  const shown = String(digits);
+  if (exponent < -3 || exponent > 5) return `${shown[0]}.${shown.slice(1)}e${exponent}`;
+  if (exponent >= 2) return shown + "0".repeat(exponent - 2);
+  if (exponent >= 0) return `${shown.slice(0, exponent + 1)}.${shown.slice(exponent + 1)}`;
+  return `0.${"0".repeat(-exponent - 1)}${shown}`;
+}
+
 const count = (value) => String(Math.trunc(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
 function duration(seconds) {
@@ -55,7 +80,7 @@ function training(P, i, teacher) {
 }
 
 function speed(P, i) {
-  if (known(P.costs.latency_ms, i)) return phrase("ms", { value: brief(P.costs.latency_ms[i]) });
+  if (known(P.costs.ms, i)) return phrase("ms", { value: brief(P.costs.ms[i]) });
   const missing = phrase("no_ms");
   if (!known(P.costs.infer_flops, i)) return missing;
   return phrase("infer", { value: brief(P.costs.infer_flops[i]) }) + ", " + missing;
@@ -74,7 +99,7 @@ function times(noun, mine, theirs) {
   return phrase("times", { noun, ratio, direction: phrase(up ? "above" : "below") });
 }
 
-const nounOf = (P, axis) => (P.axes.find((a) => a.name === axis) || { noun: axis }).noun;
+const nounOf = (P, axis) => (axis === "own" ? phrase("own_noun") : (P.axes.find((a) => a.name === axis) || { noun: axis }).noun);
 
 function endsOf(P, i, j) {
   const ends = differenceOf(P, i, j);
@@ -92,9 +117,11 @@ function nothing(P) {
 }
 
 function headline(P, given) {
-  if (given.choice === null) return [nothing(P)];
+  if (given.choice === null) return [nothing(P), ...relax(P, given)];
   const { best, choice, setting } = given;
-  const x = column(P, setting.cost, setting.teacher);
+  const x = costOf(P, setting, given.own);
+  const fresh = P.place[choice] >= 0;
+  const bareOf = (key) => (fresh ? key : key + "_bare");
   const noun = nounOf(P, setting.cost);
   const { digits, test } = P;
   const bare = {
@@ -103,8 +130,8 @@ function headline(P, given) {
   };
   const out = [];
   if (given.flat) {
-    out.push(said("flat", { count: String(given.leaders.length), ...bare }));
-  } else out.push(said("choice", bare));
+    out.push(said(bareOf("flat"), { count: String(given.leaders.length), ...bare }));
+  } else out.push(said(bareOf("choice"), bare));
   const second = given.flat && best !== choice ? best : given.tie;
   if (second !== null) {
     const delta = test[second] - test[choice];
@@ -124,30 +151,129 @@ function headline(P, given) {
       rows: count(P.validation_rows[best]),
     }));
   }
-  out.push(...labelSentence(P, given));
+  out.push(...labelSentences(P, given));
   const ends = intervalOf(P, choice);
   if (P.majority !== null && ends !== null && ends[0] <= P.majority) {
     out.push(said("majority", { value: fixed(P.majority, digits) }));
   }
+  if (P.broken) out.push(said("broken", { error: P.broken }));
+  else if (!fresh) out.push(said("confirm", { run: P.run }));
   return out;
 }
 
-function labelSentence(P, given) {
+function details(P, given) {
+  if (given.choice === null) return [];
+  const { choice, runner } = given;
+  const out = [];
+  if (runner !== null) {
+    out.push(said("runner", {
+      name: nameOf(P, runner), shown: shownAs(P, runner), verdict: verdict(P, runner, choice),
+      change: change(P.test[runner] - P.test[choice], P.digits), ends: endsOf(P, runner, choice),
+    }));
+  }
+  if (nextStep(P, given) !== null) out.push(...step(P, given));
+  if (given.setting.volume !== null) out.push(ownSentence(P, given));
+  return out;
+}
+
+function verdict(P, i, j) {
+  if (!apart(P, i, j)) return phrase("alike");
+  return phrase(P.test[i] > P.test[j] ? "better" : "worse");
+}
+
+function relax(P, given) {
+  const { setting } = given;
+  const asked = LIMITS.filter((name) => setting[name] !== null);
+  if (!P.test.length || !asked.length) return [];
+  const value = needs(P, setting);
+  const out = [];
+  for (const limit of asked) {
+    if (value[limit] !== undefined && value[limit].some(Number.isFinite)) continue;
+    const how = limit === "max_ms" ? phrase("how_ms", { run: P.run }) : "";
+    out.push(said("unmeasured", { limit: phrase("limit_" + limit), how }));
+  }
+  const of = (i) => ({ name: nameOf(P, i), shown: shownAs(P, i) });
+  for (const [limit, need, i] of given.relax) out.push(said("relax", { ...of(i), ...boundsOf(setting, limit, need) }));
+  if (given.nearest.length) {
+    const wanted = given.nearest.map(([limit, need]) => phrase("need", boundsOf(setting, limit, need)));
+    out.push(said("relax_none", { needs: wanted.join(", "), ...of(given.nearest[0][2]) }));
+  }
+  return out;
+}
+
+function boundsOf(setting, limit, need) {
+  const have = setting[limit];
+  const counts = limit === "labels" || limit === "max_bytes";
+  return {
+    limit: phrase("limit_" + limit), need: counts ? count(need) : bound(need, limit !== "min_score"),
+    have: counts && Number.isInteger(have) ? count(have) : brief(have),
+  };
+}
+
+function labelSentences(P, given) {
+  const further = nextStep(P, given);
+  return further === null ? step(P, given) : [further];
+}
+
+function nextStep(P, given) {
+  if (given.other === null) return null;
+  const [i, at, held] = given.other;
+  const { best } = given;
+  if (at > held || i === best || !paired(P, i, best)) return null;
+  const [have, had] = [P.labels[best], P.labels[i]];
+  if (!(had > 0 && had < have)) return null;
+  const scale = Math.log(2.0) / Math.log(have / had);
+  const [low, high] = differenceOf(P, best, i);
+  const gain = (P.test[best] - P.test[i]) * scale;
+  return said("next", {
+    more: count(have), change: change(gain, P.digits), price: priceOf(P, given, have),
+    ends: phrase("ends", { low: fixed(low * scale, P.digits), high: fixed(high * scale, P.digits) }),
+    worth: phrase(low <= 0 ? "worth_not" : "worth_open"),
+  });
+}
+
+function step(P, given) {
   if (given.other === null) return [];
-  const [i, step, held] = given.other;
-  const more = step > held;
+  const [i, at, held] = given.other;
+  const more = at > held;
   const key = more ? "more" : "fewer";
-  const ab = { a: count(more ? held : step), b: count(more ? step : held) };
+  const ab = { a: count(more ? held : at), b: count(more ? at : held) };
   if (i === given.best) return [said(key + "_same", ab)];
   const [after, before] = more ? [i, given.best] : [given.best, i];
   const delta = P.test[after] - P.test[before];
-  const verdict = P.kind === "none" ? "" : phrase(apart(P, after, before) ? "apart" : "same");
-  return [said(key, { change: change(delta, P.digits), verdict, ends: endsOf(P, after, before), ...ab })];
+  const words = P.kind === "none" ? "" : phrase(apart(P, after, before) ? "apart" : "same");
+  const price = priceOf(P, given, P.labels[after] - P.labels[before]);
+  return [said(key, { change: change(delta, P.digits), verdict: words, ends: endsOf(P, after, before), price, ...ab })];
+}
+
+function priceOf(P, given, labels) {
+  const prices = pricesOf(P, given.setting);
+  if (!("label" in prices) || labels <= 0) return "";
+  return phrase("for", { dollars: money(labels * prices.label) });
+}
+
+function ownSentence(P, given) {
+  const { choice: i, setting: { volume } } = given;
+  const prices = pricesOf(P, given.setting);
+  const device = P.gpu[i] ? "gpu" : "cpu";
+  const hour = prices[device + "_hour"];
+  const missing = [];
+  if (!("label" in prices)) missing.push(phrase("no_price_label"));
+  if (hour === undefined) missing.push(phrase("no_price_" + device));
+  if (!known(P.costs.train_seconds, i)) missing.push(phrase("no_training"));
+  if (volume > 0 && !known(P.seconds_text, i)) missing.push(phrase("no_speed", { run: P.run }));
+  if (missing.length) return said("own_not", { missing: missing.join("; ") });
+  const each = volume > 0 ? P.seconds_text[i] : 0.0;
+  return said("own", {
+    name: nameOf(P, i), volume: count(volume), total: money(given.own[i]),
+    labels: money(P.labels[i] * prices.label), training: money((P.costs.train_seconds[i] / 3600) * hour),
+    predictions: money(((MONTHS * volume * each) / 3600) * hour),
+  });
 }
 
 function against(P, given, lead) {
   const { choice, best, setting } = given;
-  const x = column(P, setting.cost, setting.teacher);
+  const x = costOf(P, setting, given.own);
   const near = !apart(P, best, lead);
   return phrase(near ? "why_near" : "why_far", {
     name: nameOf(P, lead), shown: shownAs(P, lead),
@@ -182,17 +308,28 @@ function footer(P, given) {
   if (given.noCost) {
     left += phrase("left_cost", { count: counted(given.noCost), noun: nounOf(P, given.setting.cost) });
   }
-  if (P.confirming) left += phrase("left_confirm", { count: counted(P.confirming) });
+  if (P.begun) left += phrase("left_begun", { count: counted(P.begun) });
+  if (P.lost) left += phrase("left_lost", { count: count(P.lost) });
   if (P.unbilled) left += phrase("left_bill", { count: count(P.unbilled) });
   const rows = (list) => (given.choice !== null && known(list, given.choice)
     ? count(list[given.choice]) : phrase("none"));
   return phrase("footer", {
     validation: rows(P.validation_rows), test: rows(P.test_rows), left,
-    search: brief(P.search_flops), trials: count(P.trials),
+    search: brief(P.search_flops), trials: count(P.trials), draws: drawsOf(P, given.choice),
   });
 }
 
+function drawsOf(P, i) {
+  if (i === null || P.place[i] < 0) return phrase("draws_one");
+  const n = String(P.draws[i]);
+  return P.folds ? phrase("draws_folds", { count: n, folds: String(P.folds) }) : phrase("draws", { count: n });
+}
+
 function intervalNote(P, given) {
-  if (given.choice === null || P.kind === "none") return "";
-  return phrase("interval", { kind: phrase(P.kind), rows: count(P.test_rows[given.choice]) });
+  const i = given.choice;
+  if (i !== null && P.place[i] >= 0) {
+    return phrase("interval", { draws: String(P.draws[i]), rows: count(P.test_rows[i]) });
+  }
+  if (i === null || P.kind === "none") return "";
+  return phrase("interval_bare", { kind: phrase(P.kind), rows: count(P.test_rows[i]) });
 }

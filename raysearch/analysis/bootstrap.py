@@ -1,0 +1,210 @@
+"""Paired bootstraps over draws and test rows, for any score that sums of per-row numbers decide.
+
+Rows are resampled alike for every choice that is compared, and so are draws: what two choices
+share cancels in their difference. Draws are few, so m - 1 of m are drawn, which makes their
+variance unbiased (Rao and Wu 1988, JASA 83), and an interval is stretched by Student's quantile at
+Welch and Satterthwaite's degrees of freedom.
+
+Source: Efron and Tibshirani 1993, chapter 13 (percentile intervals); Owen 2007, Annals of Applied
+Statistics 1 (rows and draws as crossed factors, resampled independently: conservative).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import t as student
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+RESAMPLES = 2000
+FEWEST = 3
+"""Draws below which there is no interval."""
+BLOCK = 4_000_000
+"""Numbers of one block of resamples: 32 MB."""
+Z95 = 1.959963984540054
+"""The normal quantile of a two-sided 95 % interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One draw of one choice on its test rows."""
+
+    draw: int
+    ids: npt.NDArray[np.int64]
+    """Rows of the test split (n,)."""
+    features: Floats
+    """What the score is made of, by row (n, f); see `features`."""
+
+
+def features(logits: Floats, labels: npt.NDArray[np.int64] | Floats, score: str) -> Floats:
+    """Per-row numbers (n, f) whose sums decide a score; `from_sums` turns sums into the score.
+
+    accuracy: right or wrong. macro_f1 and mcc: right, and one-hot of prediction and label.
+    pearson and mse: prediction, label, their squares and product, and 1.
+
+    >>> features(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), "accuracy").ravel()
+    array([1., 0.])
+
+    Raises:
+        ValueError: a score that sums of rows do not decide.
+    """
+    if score in ("pearson", "mse"):
+        x, y = logits[:, 0].astype(np.float64), labels.astype(np.float64)
+        return np.stack([x, y, x * x, y * y, x * y, np.ones(len(x))], axis=1)
+    predicted = logits.argmax(axis=1)
+    right: Floats = (predicted == labels).astype(np.float64)[:, None]
+    if score == "accuracy":
+        return right
+    if score not in ("macro_f1", "mcc"):
+        raise ValueError(f"score '{score}': no interval is known. Known: accuracy, macro_f1, mcc")
+    classes = np.eye(logits.shape[1])
+    hit = classes[labels.astype(np.int64)] * right
+    return np.hstack([hit, classes[predicted], classes[labels.astype(np.int64)]])
+
+
+def from_sums(sums: Floats, rows: Floats, score: str) -> Floats:
+    """Scores (...) from weighted sums of features (..., f) over (...) rows in all.
+
+    The definitions are those of raysearch.engine.evaluate.
+
+    >>> from_sums(np.array([3.0]), np.array(4.0), "accuracy")
+    array(0.75)
+    """
+    if score == "accuracy":
+        return np.asarray(sums[..., 0] / np.maximum(rows, 1e-12))
+    if score in ("pearson", "mse"):
+        x, y, xx, yy, xy, n = np.moveaxis(sums, -1, 0)
+        if score == "mse":
+            return np.asarray((xx - 2 * xy + yy) / np.maximum(n, 1e-12))
+        top = n * xy - x * y
+        bottom = np.sqrt(np.maximum(n * xx - x * x, 0) * np.maximum(n * yy - y * y, 0))
+        return np.where(bottom > 1e-12, top / np.maximum(bottom, 1e-12), 0.0)
+    hit, said, true = np.split(sums, 3, axis=-1)
+    if score == "macro_f1":
+        both = said + true
+        f1 = np.where(both > 0, 2 * hit / np.maximum(both, 1e-12), 0.0)
+        return np.asarray(f1.sum(axis=-1) / np.maximum((both > 0).sum(axis=-1), 1))
+    n = np.asarray(rows, np.float64)
+    top = hit.sum(axis=-1) * n - (said * true).sum(axis=-1)
+    spread = (n * n - (said * said).sum(axis=-1)) * (n * n - (true * true).sum(axis=-1))
+    return np.where(spread > 1e-9, top / np.sqrt(np.maximum(spread, 1e-9)), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Replicates:
+    """Estimates of some choices, and what they become when draws and rows are resampled."""
+
+    estimate: Floats
+    """(m,) the mean over draws, or, cross-fitted, the score over all rows together."""
+    per_draw: Floats
+    """(m, k) the score of each draw."""
+    resampled: Floats
+    """(B, m)."""
+
+    def interval(self, i: int) -> tuple[float, float]:
+        """The 95 % interval of choice i."""
+        return _interval(self.resampled[:, i], self.per_draw[i])
+
+    def difference(self, i: int, j: int) -> tuple[float, float]:
+        """The 95 % interval of choice i minus choice j, paired over draws and rows."""
+        apart = self.resampled[:, i] - self.resampled[:, j]
+        return _interval(apart, self.per_draw[i] - self.per_draw[j])
+
+
+def replicates(
+    choices: list[list[Judged]],
+    score: str,
+    *,
+    pooled: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Replicates:
+    """Resample draws and test rows, alike for all choices.
+
+    Args:
+        choices: m choices of k draws each, the same draws in the same order. Not changed.
+        score: the task's main score.
+        pooled: the draws are folds with rows of their own (cross-fitting): the score is that of
+            all rows together. Otherwise every draw is judged on the same rows and averaged.
+        resamples: B.
+        seed: of the resampling alone: the same input gives the same interval.
+
+    Raises:
+        ValueError: fewer than three draws, or choices of different draws or rows.
+    """
+    draws = [j.draw for j in choices[0]] if choices else []
+    if len(draws) < FEWEST:
+        raise ValueError(f"{len(draws)} draws: at least {FEWEST} are needed for an interval")
+    rows = np.unique(np.concatenate([j.ids for j in choices[0]]))
+    places = [np.searchsorted(rows, j.ids) for j in choices[0]]
+    for choice in choices:
+        for judged, first in zip(choice, choices[0], strict=True):
+            if judged.draw != first.draw or not np.array_equal(judged.ids, first.ids):
+                raise ValueError("the choices were judged on different draws or rows")
+    rng = np.random.default_rng(seed)
+    among = rng.integers(len(draws), size=(resamples, len(draws) - 1))
+    often = np.stack([(among == k).sum(axis=1) for k in range(len(draws))], axis=1)
+    often = np.vstack([np.ones(len(draws)), often]).astype(np.float64)
+    widths = [c[0].features.shape[1] for c in choices]
+    stacked = [np.hstack([c[k].features for c in choices]) for k in range(len(draws))]
+    blocks = []
+    per_draw = np.empty((len(choices), len(draws)))
+    for at, weights in _weights(rng, resamples, len(rows)):
+        parts = [weights[:, place] for place in places]
+        sums = [part @ f for part, f in zip(parts, stacked, strict=True)]  # k of (b, m * f)
+        sizes = np.stack([part.sum(axis=1) for part in parts], axis=1)
+        here = often[at : at + len(weights)]
+        block = np.empty((len(weights), len(choices)))
+        start = 0
+        for i, width in enumerate(widths):
+            each = np.stack([s[:, start : start + width] for s in sums], axis=1)
+            start += width
+            single = from_sums(each, sizes, score)
+            if at == 0:
+                per_draw[i] = single[0]
+            if pooled:
+                total = np.einsum("bk,bkf->bf", here, each)
+                block[:, i] = from_sums(total, (here * sizes).sum(axis=1), score)
+            else:
+                block[:, i] = (here * single).sum(axis=1) / here.sum(axis=1)
+        blocks.append(block)
+    made = np.vstack(blocks)
+    return Replicates(made[0], per_draw, made[1:])
+
+
+def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tuple[int, Floats]]:
+    """Blocks of how often each row is taken, (b, n), with their place; line 0 takes each once."""
+    many = max(1, BLOCK // rows)
+    for start in range(0, resamples + 1, many):
+        out = np.ones((min(many, resamples + 1 - start), rows))
+        for b in range(1 if start == 0 else 0, len(out)):
+            out[b] = np.bincount(rng.integers(rows, size=rows), minlength=rows)
+        yield start, out
+
+
+def _interval(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
+    low, middle, high = np.quantile(resampled, [0.025, 0.5, 0.975])
+    stretch = _stretch(float(resampled.var()), per_draw)
+    return float(middle - (middle - low) * stretch), float(middle + (high - middle) * stretch)
+
+
+def _stretch(variance: float, per_draw: Floats) -> float:
+    """Student's quantile over the normal one, at Welch and Satterthwaite's degrees of freedom.
+
+    The draws' share of the variance is known from k draws alone; that of the rows is known well.
+
+    >>> _stretch(1.0, np.array([0.5, 0.5, 0.5]))
+    1.0
+    """
+    k = len(per_draw)
+    of_draws = float(per_draw.var(ddof=1)) / k
+    if of_draws <= 0 or variance <= 0:
+        return 1.0
+    share = min(1.0, of_draws / variance)
+    freedom = (k - 1) / share**2
+    return float(student.ppf(0.975, freedom) / Z95)

@@ -1,0 +1,234 @@
+"""What the confirming draws say: an estimate with its interval for each choice and each pair.
+
+Nothing of the search's own trial enters an estimate: it was chosen for being lucky. The choices
+are the search's operating points; their draws are found by their recipe, the configuration with
+every seed at 0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
+from raysearch.analysis.table import Run
+from raysearch.plan.config import canonical
+from raysearch.record import OperatingPoint, TrialRecord
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One confirmed choice: means over its fresh draws, in the unit of the task's score."""
+
+    point_id: str
+    """The search's point."""
+    draws: int
+    score: float
+    """On test."""
+    low: float
+    high: float
+    """The 95 % interval, over draws and test rows."""
+    validation: float
+    """Mean over the draws' own validation rows."""
+    validation_rows: int
+    """Of one draw."""
+    test_rows: int
+    """Judged in all, each row once (cross-fitted) or once a draw."""
+    per_draw: tuple[float, ...]
+    """The score of each draw on test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The estimates, and how any two of them differ."""
+
+    estimates: tuple[Estimate, ...] = ()
+    folds: int = 0
+    """Cross-fitting folds; 0: every draw was judged on the task's own test split."""
+    difference: Floats = field(default_factory=lambda: np.zeros((0, 0, 3)))
+    """(m, m, 3): estimate i minus estimate j, and the ends of its paired 95 % interval."""
+    resampled: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    """(B, m): the estimates when draws and rows are resampled."""
+    begun: Mapping[str, int] = field(default_factory=dict)
+    """Finished draws of the points that have too few for an interval."""
+    lost: int = 0
+    """Draws that did not end as DONE."""
+    why: str = ""
+    """Why there is no interval although draws have run; empty otherwise."""
+    drawn: tuple[int, ...] = ()
+    """The draws that every estimate stands on."""
+
+    def at(self, point_id: str) -> int | None:
+        """Where the point stands among the estimates."""
+        found = (i for i, e in enumerate(self.estimates) if e.point_id == point_id)
+        return next(found, None)
+
+
+_latest: list[tuple[Run, Confirmation]] = []
+"""The run asked about last: a page asks once for each of its pictures."""
+
+
+def confirmation(run: Run) -> Confirmation:
+    """Read the confirming draws of a run; their logits stand in the run's Store.
+
+    Points with three draws or more get an estimate from the draws that all of them have in
+    common. Nothing is estimated, and `why` says so, where logits are gone.
+    """
+    for known, made in _latest:
+        if known is run:
+            return made
+    made = _confirmation(run)
+    _latest[:] = [(run, made)]
+    return made
+
+
+def _confirmation(run: Run) -> Confirmation:
+    draws = [r for r in run.records if r.phase == "confirm"]
+    if not draws:
+        return Confirmation()
+    lost = sum(r.status != "DONE" for r in draws)
+    found = fresh_draws(run)
+    begun = {p: len(fresh) for p, (_, _, fresh) in found.items() if len(fresh) < FEWEST}
+    whole = {p: v for p, v in found.items() if p not in begun}
+    if not whole:
+        return Confirmation(begun=begun, lost=lost)
+    common = _common([set(fresh) for _, _, fresh in whole.values()])
+    for p, (_, _, fresh) in list(whole.items()):
+        if not common <= set(fresh):  # too few of the others' draws: compared with nobody
+            begun[p] = len(common & set(fresh))
+            del whole[p]
+    folds = next(r.config.data.folds for _, _, f in whole.values() for r in f.values())
+    score = next(iter(whole.values()))[0].score
+    try:
+        judged = {
+            p: [judged_draw(run.folder, fresh[d], point, d, score) for d in sorted(common)]
+            for p, (_, point, fresh) in whole.items()
+        }
+        made = replicates(list(judged.values()), score, pooled=folds > 0)
+    except (OSError, ValueError) as e:
+        reason = f"the draws of {len(whole)} choices have no interval: {e}"
+        return Confirmation(begun=begun, lost=lost, why=reason.splitlines()[0])
+    estimates = tuple(
+        _estimate(i, p, whole[p][1], {d: whole[p][2][d] for d in sorted(common)}, made, score)
+        for i, p in enumerate(judged)
+    )
+    m, drawn = len(estimates), tuple(sorted(common))
+    difference = np.zeros((m, m, 3))
+    for i in range(m):
+        for j in range(i):
+            low, high = made.difference(i, j)
+            value = float(made.estimate[i] - made.estimate[j])
+            difference[i, j] = value, low, high
+            difference[j, i] = -value, -high, -low
+    return Confirmation(estimates, folds, difference, made.resampled, begun, lost, drawn=drawn)
+
+
+Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
+"""A trial of the search, one of its points, and its finished draws by number."""
+
+
+def fresh_draws(run: Run) -> dict[str, Fresh]:
+    """Find the confirming draws that have a point like a point of the search, by point id."""
+    by_recipe: dict[str, dict[int, TrialRecord]] = {}
+    for record in run.records:
+        if record.phase == "confirm" and record.status == "DONE":
+            by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
+    found: dict[str, Fresh] = {}
+    for record in run.records:
+        if record.phase == "confirm" or record.status != "DONE":
+            continue
+        mine = by_recipe.get(record.config.recipe, {})
+        for point in record.points:
+            fresh = {d: r for d, r in mine.items() if twin(r, point) is not None}
+            if fresh:
+                found.setdefault(point.point_id, (record, point, fresh))
+    return found
+
+
+def _common(sets: list[set[int]]) -> set[int]:
+    """The draws to compare on: those that most choices have, dropping choices that lack them.
+
+    >>> sorted(_common([{1, 2, 3}, {1, 2, 3}, {1, 2, 4}]))
+    [1, 2, 3]
+    """
+    shared = set.intersection(*sets)
+    if len(shared) >= FEWEST:
+        return shared
+    counts = Counter(frozenset(s) for s in sets)
+    best = max(counts.items(), key=lambda item: (item[1], len(item[0]), sorted(item[0])))
+    return set(best[0])
+
+
+def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
+    """The draw's point with the same knobs, scored on test."""
+    knobs = canonical(dict(point.knobs))
+    for other in record.points:
+        if canonical(dict(other.knobs)) == knobs and "test" in other.scores:
+            return other
+    return None
+
+
+def judged_draw(
+    folder: Path, record: TrialRecord, point: OperatingPoint, draw: int, score: str
+) -> Judged:
+    """Read one draw of a point as the bootstrap takes it; OSError where its logits are gone."""
+    like = twin(record, point)
+    assert like is not None
+    logits, ids, labels = stored_logits(folder, like.point_id, "test")
+    order = np.argsort(ids, kind="stable")
+    return Judged(draw, ids[order], features(logits[order], labels[order], score))
+
+
+def stored_logits(folder: Path, point_id: str, split: str) -> tuple[Any, Any, Any]:
+    """Logits (n, C), row numbers (n,) and labels (n,) of a point on a split, from the Store.
+
+    Raises:
+        OSError: they were not kept.
+        ValueError: they are not whole, or a name that leaves the Store.
+    """
+    name = f"{point_id}-{split}"
+    if not name.replace("-", "").isalnum():
+        raise ValueError(f"'{name}' cannot name an entry of the Store")
+    entry = folder / "store" / "logits" / name
+    json.loads((entry / "manifest.json").read_text(encoding="utf-8"))  # absent: not committed
+    out = tuple(
+        np.load(entry / f"{n}.npy", allow_pickle=False) for n in ("logits", "ids", "labels")
+    )
+    if len({len(a) for a in out}) != 1:
+        raise ValueError(f"logits of point {point_id} are not whole")
+    return out
+
+
+def _estimate(
+    i: int,
+    point_id: str,
+    point: OperatingPoint,
+    fresh: Mapping[int, TrialRecord],
+    made: Replicates,
+    score: str,
+) -> Estimate:
+    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+    seen = [t.scores["validation"][score] for t in twins if score in t.scores.get("validation", {})]
+    low, high = made.interval(i)
+    folds = next(iter(fresh.values())).config.data.folds
+    rows = [t.rows.get("test", 0) for t in twins]
+    return Estimate(
+        point_id,
+        len(twins),
+        float(made.estimate[i]),
+        low,
+        high,
+        float(np.mean(seen)) if seen else float("nan"),
+        int(np.mean([t.rows.get("validation", 0) for t in twins])),
+        sum(rows) if folds else max(rows),
+        tuple(float(s) for s in made.per_draw[i]),
+    )

@@ -1,0 +1,199 @@
+"""A system from outside, held against the confirmed points row by row.
+
+It has one set of predictions and no draws: what varies beside the rows are the draws of the
+confirmed points alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
+from raysearch.analysis.confirmation import (
+    Confirmation,
+    fresh_draws,
+    judged_draw,
+    stored_logits,
+    twin,
+)
+from raysearch.analysis.table import Run
+from raysearch.record import Outside
+
+KIND = "outside"
+"""Of its entries in the Store."""
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64] | Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """An outside system minus one confirmed point, on the same rows."""
+
+    outside: Outside
+    point_id: str
+    """The confirmed point's id in the search."""
+    difference: float
+    """Score of the outside system minus the point's, in the score's unit."""
+    low: float
+    high: float
+    """The paired 95 % interval."""
+
+    @property
+    def verdict(self) -> str:
+        """better, worse or indistinguishable: the outside system, seen from the point."""
+        return verdict(self.low, self.high)
+
+
+def verdict(low: float, high: float) -> str:
+    """Say in a word what an interval of a difference means.
+
+    >>> verdict(0.01, 0.02), verdict(-0.1, -0.01), verdict(0.0, 0.1)
+    ('better', 'worse', 'indistinguishable')
+    """
+    return "better" if low > 0 else "worse" if high < 0 else "indistinguishable"
+
+
+def against(
+    run: Run, made: Confirmation, *, outside: Sequence[Outside] | None = None
+) -> list[Against]:
+    """Hold each outside system against each confirmed point, paired over rows.
+
+    Args:
+        run: a run; not changed.
+        made: its confirmation.
+        outside: the systems that are meant; None for all of the run's.
+
+    Returns:
+        Outside systems in the run's order, then points in that of the estimates. Nothing where
+        nothing is confirmed; a system that lacks a row of the draws, or whose predictions are
+        gone, is left out (`uncovered` says so).
+    """
+    systems = run.outside if outside is None else tuple(outside)
+    if not made.estimates or not systems:
+        return []
+    found = fresh_draws(run)
+    score = run.records[0].score if run.records else ""
+    choices: list[list[Judged]] = []
+    for estimate in made.estimates:
+        record, point, fresh = found[estimate.point_id]
+        score = record.score
+        choices.append([judged_draw(run.folder, fresh[d], point, d, score) for d in made.drawn])
+    truth = _truth(run, made)
+    theirs = [_as_draws(run.folder, s, choices[0], truth, score) for s in systems]
+    held = [(s, draws) for s, draws in zip(systems, theirs, strict=True) if draws is not None]
+    if not held:
+        return []
+    replicated = replicates([*choices, *(d for _, d in held)], score, pooled=made.folds > 0)
+    out = []
+    for at, (system, _) in enumerate(held, start=len(choices)):
+        for i, estimate in enumerate(made.estimates):
+            low, high = replicated.difference(at, i)
+            apart = float(replicated.estimate[at] - replicated.estimate[i])
+            out.append(Against(system, estimate.point_id, apart, low, high))
+    return out
+
+
+def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
+    """Say why a system is held against nobody; empty where it is not so."""
+    if not made.estimates:
+        return made.why or "no point is confirmed yet"
+    try:
+        ids, _ = predictions(run.folder, system)
+    except (OSError, ValueError):
+        return "its predictions are not in the run's Store"
+    wanted = set(_truth(run, made))
+    lacking = len(wanted - set(ids.tolist()))
+    if lacking:
+        return (
+            f"{lacking:,} of the {len(wanted):,} rows that judge confirmed points are not among "
+            "its predictions: they were added before those draws; add it again"
+        )
+    return ""
+
+
+def predictions(folder: Path, system: Outside) -> tuple[npt.NDArray[np.int64], Labels]:
+    """Row numbers (n,), ascending, and predictions (n,): class ids, or numbers for regression.
+
+    Raises:
+        OSError: they were not kept.
+        ValueError: they are not whole, or a key that leaves the Store.
+    """
+    if not system.key.replace("-", "").isalnum():
+        raise ValueError(f"'{system.key}' cannot name an entry of the Store")
+    entry = folder / "store" / KIND / system.key
+    json.loads((entry / "manifest.json").read_text(encoding="utf-8"))  # absent: not committed
+    ids = np.load(entry / "ids.npy", allow_pickle=False)
+    values = np.load(entry / "predictions.npy", allow_pickle=False)
+    if len(ids) != len(values):
+        raise ValueError(f"predictions of '{system.name}' are not whole")
+    order = np.argsort(ids, kind="stable")
+    return ids[order], values[order]
+
+
+def rows_interval(
+    values: Labels, label: Labels, score: str, classes: int
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of one set of predictions, over rows alone.
+
+    None for a score that sums of rows do not decide. Labels and predictions are (n,).
+
+    >>> rows_interval(np.zeros(100, np.int64), np.repeat([0, 1], [80, 20]), "accuracy", 2)
+    (0.72, 0.88)
+    """
+    try:
+        made = features(_logits(values, classes), label, score)
+    except ValueError:
+        return None
+    ids = np.arange(len(values), dtype=np.int64)
+    # Equal draws have no variance: what is left is that of the rows.
+    same = [Judged(d, ids, made) for d in range(FEWEST)]
+    low, high = replicates([same], score).interval(0)
+    return round(low, 6), round(high, 6)
+
+
+def _logits(values: Labels, classes: int) -> Floats:
+    """Predictions as logits: one-hot (n, C), or the numbers themselves (n, 1)."""
+    if np.issubdtype(values.dtype, np.floating):
+        return values.astype(np.float64)[:, None]
+    return np.asarray(np.eye(classes)[values.astype(np.int64)])
+
+
+def _truth(run: Run, made: Confirmation) -> dict[int, Any]:
+    """The label of every row that judged a draw, by row number; read off the first estimate."""
+    _, point, fresh = fresh_draws(run)[made.estimates[0].point_id]
+    out: dict[int, Any] = {}
+    for draw in made.drawn:
+        like = twin(fresh[draw], point)
+        assert like is not None
+        _, ids, labels = stored_logits(run.folder, like.point_id, "test")
+        out.update(zip(ids.tolist(), labels.tolist(), strict=True))
+    return out
+
+
+def _as_draws(
+    folder: Path, system: Outside, like: Sequence[Judged], truth: dict[int, Any], score: str
+) -> list[Judged] | None:
+    """The system as if it had the draws of the others: the same predictions in each."""
+    try:
+        ids, values = predictions(folder, system)
+    except (OSError, ValueError):
+        return None
+    if not set(truth) <= set(ids.tolist()):
+        return None
+    number = np.issubdtype(values.dtype, np.floating)
+    classes = 1 + max(int(values.max(initial=0)), *(int(v) for v in truth.values()))
+    out = []
+    for judged in like:
+        mine = values[np.searchsorted(ids, judged.ids)]
+        said = [truth[i] for i in judged.ids.tolist()]
+        label: Labels = np.array(said, np.float64) if number else np.array(said, np.int64)
+        out.append(Judged(judged.draw, judged.ids, features(_logits(mine, classes), label, score)))
+    return out

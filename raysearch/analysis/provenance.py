@@ -1,0 +1,116 @@
+"""Where a run's figures come from: hashes, versions, and the commands that make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raysearch.analysis.table import RECORDS, STUDY, Run
+from raysearch.errors import InputError
+from raysearch.plan.catalog import find_study
+
+LIMITS = ("hours", "gpu_hours", "flops", "dollars")
+
+
+def hashes(run: Run, points: Sequence[str]) -> dict[str, Any]:
+    """Return the digests a reader can check: of the data's splits, of the records, of the points.
+
+    Args:
+        run: one run, as `read_run` reads it.
+        points: ids of the points the figures show.
+    """
+    of = {str(i): str(t) for i, t in zip(run.table["point_id"], run.table["id"], strict=True)}
+    return {
+        "splits": run.study.get("splits"),
+        "records_sha256": _sha256(run.folder / RECORDS),
+        "study_sha256": _sha256(run.folder / STUDY),
+        "points": {point: of.get(point) for point in dict.fromkeys(points)},
+        "confirming_trials": sorted(
+            r.id for r in run.records if r.phase == "confirm" and r.status == "DONE"
+        ),
+        "outside": {o.name: o.key for o in run.outside},
+    }
+
+
+def versions(run: Run) -> list[str]:
+    """List what the trials ran with, as comments, and every package installed here, as pins."""
+    said: Counter[str] = Counter()
+    for record in run.records:
+        facts = {k: record.made_by[k] for k in MADE if k in record.made_by}
+        said[", ".join(f"{k} {v}" for k, v in facts.items())] += 1
+    lines = [f"# {n:,} trials ran with {facts}" for facts, n in said.most_common() if facts]
+    pins = {
+        f"{d.metadata['Name']}=={d.version}"
+        for d in importlib.metadata.distributions()
+        if d.metadata["Name"]
+    }
+    return [*lines, "# what these figures were made with", *sorted(pins, key=str.lower)]
+
+
+MADE = ("raysearch", "python", "torch", "transformers", "device", "device_name", "precision")
+"""Of a record's `made_by`: what can change a number."""
+
+
+def commands(run: Run, point: str, paper: str) -> list[str]:
+    """List the commands that make the run, its confirming draws and its report again.
+
+    Folders are named without the place they lie at.
+    """
+    out = f"runs/{run.folder.resolve().name}"
+    lines = [*_frontier(run, out)]
+    draws = run.study.get("draws")
+    if any(r.phase == "confirm" for r in run.records) and draws:
+        lines.append(shlex.join(["raysearch", "confirm", out, "--draws", str(draws)]))
+    for system in run.outside:
+        words = ["raysearch", "add-point", out, "--name", system.name, "--predictions", "FILE"]
+        for key in ("labels", "ms", "dollars_per_1k"):
+            if getattr(system, key) is not None:
+                words += [f"--{key.replace('_', '-')}", f"{getattr(system, key):g}"]
+        lines.append(shlex.join(words))
+    lines.append(shlex.join(["raysearch", "report", out, point, "--paper", paper]))
+    return lines
+
+
+def _frontier(run: Run, out: str) -> list[str]:
+    study = run.study
+    before, words = [], ["raysearch", "frontier"]
+    task = study.get("task_as_run")
+    source = str(task.get("source", "")) if isinstance(task, Mapping) else ""
+    if source.startswith("file:") and isinstance(task, Mapping):
+        before.append("# own data: put the file or folder here; hashes.json has its digest")
+        words += ["--task", Path(source.removeprefix("file:")).name]
+        for option, key in (("text", "text"), ("label", "label"), ("group", "group")):
+            if task.get(key):
+                words += [f"--{option}", str(task[key])]
+    else:
+        words += ["--task", str(study.get("task", ""))]
+    name = str(study.get("name", ""))
+    try:
+        find_study(name)
+        words += ["--study", name]
+    except InputError:
+        before.append(f"# study '{name}' was a file of its own: its text stands in {STUDY}")
+        words += ["--study", f"{name or 'study'}.yaml"]
+    for option in ("methods", "models"):
+        column = "method" if option == "methods" else "model"
+        named = study.get(option) or list(dict.fromkeys(str(v) for v in run.table[column]))
+        words += [f"--{option}", ",".join(str(v) for v in named)]
+    if study.get("labels"):
+        words += ["--labels", ",".join(str(n) for n in study["labels"])]
+    for option in ("trials", "draws", "searcher", "seed", "precision", *LIMITS):
+        if study.get(option) is not None:
+            words += [f"--{option.replace('_', '-')}", str(study[option])]
+    for kind in ("data", "models"):
+        if kind in (study.get("folders") or {}):
+            words += [f"--{kind}-dir", kind]
+    return [*before, shlex.join([*words, "--out", out])]
+
+
+def _sha256(path: Path) -> str | None:
+    """The file's SHA-256; None where it is not there."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

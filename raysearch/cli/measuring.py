@@ -1,0 +1,159 @@
+"""The third phase: confirmed candidates are timed, one after the other and nothing beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from raysearch.cli import options
+from raysearch.errors import InputError, RaysearchError
+from raysearch.plan.asrun import read_asrun
+
+if TYPE_CHECKING:
+    from raysearch.record import OperatingPoint, TrialRecord
+
+QUIET = 0.3
+"""Cores at work beside us up to which a machine counts as quiet."""
+PATIENCE = 60.0
+"""How long a busy machine is waited for [s]."""
+
+
+@click.command()
+@click.argument("run", type=options.FOLDER)
+@options.folders
+@click.option("--again", is_flag=True, help="Also what has been measured.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
+    r"""Time the confirmed candidates alone: latency, throughput, tokenising, memory.
+
+    \b
+    raysearch measure runs/sst2-quick
+    """
+    from raysearch.cli import studies
+
+    say = studies.printer(as_json)
+    done = measure_run(run, say, again=again, **given)
+    found, table = studies.read_back(run)
+    page = studies.write_page(run)
+    if as_json:
+        print(json.dumps({**done, "page": str(page)}))
+        return 0
+    print(f"page: {page}\nrecords: {table}")
+    return 0
+
+
+def measure_run(
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    data_dir: Path | None = None,
+    models_dir: Path | None = None,
+    again: bool = False,
+) -> dict[str, Any]:
+    """Measure each graph of the confirmed candidates once; writes `measure` events.
+
+    Raises:
+        InputError: trials are running, or nothing is confirmed.
+    """
+    from raysearch.analysis import read_run
+    from raysearch.analysis.confirmation import confirmation
+    from raysearch.engine.timing import busy_cores
+    from raysearch.record import RecordWriter, measure_event
+    from raysearch.tune.folder import Folder, held
+
+    read_asrun(out)  # says at once when there is no run
+    folder = Folder(out.resolve())
+    with held(folder):  # refuses while trials run, and keeps them from starting
+        found = read_run(out)
+        made = confirmation(found)
+        if not made.estimates:
+            why = f" ({made.why})" if made.why else ""
+            raise InputError(
+                f"{out}: nothing is confirmed yet{why}; first: raysearch confirm {out}"
+            )
+        wanted = {e.point_id for e in made.estimates}
+        groups = _graphs(found.records, wanted, again=again)
+        if not groups:
+            say("measured already")
+            return {"measured": 0, "graphs": 0}
+        points = sum(len(g) for g in groups)
+        say(f"measuring {len(groups)} graphs of {points} confirmed points, one after the other")
+        writer = RecordWriter(folder.records)
+        failed = 0
+        try:
+            for group in groups:
+                record, point = group[0]
+                name = f"{record.config.method} {record.config.rung}"
+                busy = _wait_for_quiet(busy_cores, say)
+                try:
+                    numbers = _measured(record, point, out, data_dir, models_dir)
+                except RaysearchError as e:
+                    failed += 1
+                    say(f"{name}: {e}")
+                    continue
+                numbers["busy_cores"] = round(busy, 2)
+                for record, point in group:
+                    writer.append(measure_event(record.id, point.point_id, numbers))
+                say(_line(name, numbers))
+        finally:
+            writer.close()
+    return {"measured": points, "graphs": len(groups), "failed": failed}
+
+
+def _graphs(
+    records: tuple[TrialRecord, ...], wanted: set[str], *, again: bool
+) -> list[list[tuple[TrialRecord, OperatingPoint]]]:
+    """The wanted points by what they compute: weights apart, equal points take equal time."""
+    groups: dict[str, list[tuple[TrialRecord, OperatingPoint]]] = {}
+    for record in records:
+        for point in record.points:
+            if point.point_id not in wanted or (point.measured and not again):
+                continue
+            config = record.config
+            shape = (point.infer_flops, point.params, point.bytes)
+            same = (config.method, config.rung, config.precision, dict(point.knobs), shape)
+            groups.setdefault(json.dumps(same, sort_keys=True), []).append((record, point))
+    return list(groups.values())
+
+
+def _wait_for_quiet(busy_cores: Callable[[], float], say: Callable[[str], None]) -> float:
+    """Wait a while for a busy machine; returns the cores that still are at work."""
+    begun = time.monotonic()
+    busy = busy_cores()
+    while busy > QUIET and time.monotonic() - begun < PATIENCE:
+        time.sleep(2.0)
+        busy = busy_cores()
+    if busy > QUIET:
+        say(f"other programs keep {busy:.1f} cores busy: the times will be too high")
+    return busy
+
+
+def _measured(
+    record: TrialRecord,
+    point: OperatingPoint,
+    out: Path,
+    data_dir: Path | None,
+    models_dir: Path | None,
+) -> dict[str, float]:
+    from raysearch.cli.models import opened
+    from raysearch.export.measured import measure_point
+
+    run, _ = opened(out, record, data_dir, models_dir)
+    try:
+        return measure_point(run, point, os.cpu_count() or 1)
+    finally:
+        run.close()
+
+
+def _line(name: str, numbers: dict[str, float]) -> str:
+    return (
+        f"{name}: {numbers['latency_ms']:.3g} ms (p95 {numbers['latency_p95_ms']:.3g}) + "
+        f"{numbers['tokenise_ms']:.2g} ms tokenising a text, {numbers['throughput']:,.0f} texts/s "
+        f"in batches of 32, {numbers['peak_memory'] / 2**20:,.0f} MiB"
+    )

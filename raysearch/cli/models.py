@@ -1,0 +1,246 @@
+"""The verbs of a chosen model: export writes it as files, predict labels a table with it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from raysearch.cli import options
+from raysearch.cli.labelling import label_rows, progress, text_columns
+from raysearch.cli.tables import STDIO, Reader
+from raysearch.cli.writing import writing
+from raysearch.errors import InputError, unknown
+from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
+
+if TYPE_CHECKING:
+    from raysearch.trial import TrialRun
+
+SHORTEST = 4
+"""Digits that the beginning of an id must have."""
+ROWS = 2048
+"""Rows that are read, labelled and written at once."""
+
+
+@click.command()
+@click.argument("run", type=options.FOLDER)
+@click.argument("point", required=False)
+@click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
+@click.option(
+    "--format", "kind", required=True, metavar="NAME", help="hf, onnx or native (n-grams)."
+)
+@click.option("--int8", is_flag=True, help="Weights in 8 bits; scored, and kept as a point.")
+@click.option("--force", is_flag=True, help="Replace an exported model that stands there.")
+@options.folders
+def export(
+    run: Path,
+    point: str | None,
+    to: Path,
+    kind: str,
+    int8: bool,
+    force: bool,
+    data_dir: Path | None,
+    models_dir: Path | None,
+) -> int:
+    r"""Write a trained point as files that predict without raysearch.
+
+    \b
+    raysearch export runs/sst2-quick --to model --format hf
+    raysearch export runs/sst2-quick 3fa9 --to small --format onnx --int8
+    """
+    record, chosen_point = chosen(run, point)
+
+    from raysearch.export import get
+    from raysearch.export.point import export_point
+    from raysearch.export.write import check_target
+    from raysearch.tune.folder import Folder, held
+
+    int8 = int8 or bool(chosen_point.knobs.get("int8"))
+    get(kind)
+    check_target(to, force)
+    folder = Folder(run)
+    with held(folder) if int8 else nullcontext():
+        trial, licence = opened(run, record, data_dir, models_dir)
+        print(_named(record, chosen_point), flush=True)
+        try:
+            if not trial.restore_weights():
+                print(f"weights were not kept: trains trial {record.id} again", flush=True)
+                trial.train()
+            words = ["raysearch", "export", run.resolve().name, chosen_point.point_id]
+            words += ["--to", "DIR", "--format", kind] + ["--int8"] * int8
+            done = export_point(
+                trial,
+                record,
+                chosen_point,
+                kind,
+                to,
+                command=shlex.join(words),
+                int8=int8,
+                force=force,
+                data_licence=licence,
+            )
+        finally:
+            trial.close()
+        known = {p.point_id for p in record.points}
+        events = [e for e in done.events if e["point_id"] not in known]
+        if events:
+            writer = RecordWriter(folder.records)
+            for event in events:
+                writer.append(event)
+            writer.close()
+    for split, (plain, quantised) in (done.scores or {}).items():
+        print(f"{record.score} on {split}: {plain:.4f} in float32, {quantised:.4f} in int8")
+    if done.calibration is not None:
+        rows, before, after = done.calibration
+        print(
+            f"temperature {done.temperature:.3f}: calibration error {before:.4f} -> {after:.4f} "
+            f"on {rows:,} validation rows"
+        )
+    print(done.parity.sentence())
+    print(to)
+    return 0
+
+
+def chosen(run: Path, name: str | None) -> tuple[TrialRecord, OperatingPoint]:
+    """The point that is meant: by its id, its trial's id, the beginning of one, or the best.
+
+    The best is the winner on validation of all cells; int8 twins are taken by name alone.
+
+    Raises:
+        InputError: nothing of that name, several, or nothing to choose from.
+    """
+    from raysearch.analysis import read_run, winners
+
+    found = read_run(run)
+    points = {p.point_id: (r, p) for r in found.records for p in r.points}
+    if name is None:
+        table = found.table
+        plain = [n for n, (_, p) in points.items() if not p.knobs.get("int8")]
+        best = winners(table[table["point_id"].isin(plain)]).sort_values(
+            ["score_validation", "infer_flops", "train_flops_full", "id"],
+            ascending=[False, True, True, True],
+            kind="stable",
+        )
+        if not len(best):
+            raise InputError(f"{run}: no point with a score on validation to choose from")
+        return points[str(best["point_id"].iloc[0])]
+    ids = {r.id: r for r in found.records}
+    if name not in points and name not in ids and len(name) < SHORTEST:
+        raise InputError(f"'{name}': the beginning of an id must have {SHORTEST} digits")
+    hits = sorted(i for i in {*points, *ids} if i == name or i.startswith(name))
+    hits = [name] if name in hits else hits
+    if not hits:
+        raise unknown(str(run), "trial or point", name, {*points, *ids})
+    if len(hits) > 1:
+        raise InputError(f"'{name}': may be any of {', '.join(hits)}; give more digits")
+    if hits[0] in points:
+        return points[hits[0]]
+    record = ids[hits[0]]
+    own = [p for p in record.points if not p.knobs.get("int8")]
+    if not own:
+        raise InputError(f"trial {record.id}: is {record.status} and has no point to export")
+    scores = [p.scores.get("validation", {}).get(record.score, float("-inf")) for p in own]
+    return record, own[scores.index(max(scores))]
+
+
+def _named(record: TrialRecord, point: OperatingPoint) -> str:
+    scores = ", ".join(
+        f"{split} {found[record.score]:.4f}"
+        for split, found in point.scores.items()
+        if record.score in found
+    )
+    knobs = ", int8" if point.knobs.get("int8") else ""
+    config = record.config
+    return (
+        f"point {point.point_id}: {config.method} on {config.rung}, {config.data.train:,} labels"
+        f"{knobs} ({record.score}: {scores or 'not scored'})"
+    )
+
+
+def opened(
+    run: Path, record: TrialRecord, data_dir: Path | None, models_dir: Path | None
+) -> tuple[TrialRun, str]:
+    """The trial over the run's own data and models, and the data's licence where it is known."""
+    from raysearch.engine.data import load_task
+    from raysearch.plan.asrun import read_asrun
+    from raysearch.trial import TrialRun
+    from raysearch.world import World
+
+    as_run = read_asrun(run)
+    places = {"data": data_dir, "models": models_dir}
+    for kind, given in places.items():
+        if given is None and kind in as_run.folders:
+            places[kind] = given = Path(as_run.folders[kind])
+        if given is not None and not given.is_dir():
+            raise InputError(f"--{kind}-dir: no folder '{given}'")
+    data = load_task(as_run.task, data_dir=places["data"])
+    world = World(as_run.study, data, out=run, data_dir=places["data"], models_dir=places["models"])
+    licence = ""
+    if places["data"] is not None:
+        about = places["data"] / (as_run.task.folder or as_run.task.name) / "meta.json"
+        try:
+            licence = str(json.loads(about.read_text(encoding="utf-8")).get("license") or "")
+        except (OSError, ValueError, AttributeError):
+            licence = ""
+    return TrialRun(record.config, world.place), licence
+
+
+@click.command()
+@click.argument("model", type=options.FOLDER, metavar="MODEL_DIR")
+@click.argument("table", metavar="IN")
+@click.option("-o", "--out", required=True, metavar="FILE", help="By its ending; - for CSV.")
+@click.option("--text", metavar="COLUMN", help="Column of the text.")
+@click.option("--pair", metavar="COLUMN", help="Column of the second text of a pair.")
+@click.option("--batch-rows", type=int, default=ROWS, show_default=True, metavar="N")
+@click.option("--force", is_flag=True, help="Replace the file that stands at -o.")
+def predict(
+    model: Path,
+    table: str,
+    out: str,
+    text: str | None,
+    pair: str | None,
+    batch_rows: int,
+    force: bool,
+) -> int:
+    r"""Label a table: keeps its columns, adds `prediction` and a `p_LABEL` a class.
+
+    CSV, TSV, JSONL and Parquet by their endings; `-` is CSV. A row without a text stays empty.
+
+    \b
+    raysearch predict model tickets.csv -o labelled.csv --text message
+    """
+    if batch_rows < 1:
+        raise InputError(f"--batch-rows: is {batch_rows}, must be above 0")
+
+    from raysearch.export.predictor import open_model
+
+    predictor = open_model(model)
+    reader = Reader(table, batch_rows)
+    columns = text_columns(predictor, reader, text, pair)
+    added: dict[str, type] = {"prediction": float if predictor.manifest.regression else str}
+    added |= {f"p_{label}": float for label in predictor.labels}
+    for name in added:
+        if name in reader.columns:
+            raise InputError(f"{reader.where}: has a column '{name}' already; rename it first")
+    rows = blank = 0
+    start = time.monotonic()
+    with writing(out, reader, added, force) as write, progress(reader) as tell:
+        for chunk in reader:
+            blank += label_rows(predictor, chunk, columns, list(added), reader.where)
+            write(chunk)
+            rows += len(chunk)
+            tell(rows)
+    seconds = time.monotonic() - start
+    said = f"; {blank:,} without a text left empty" if blank else ""
+    to = "" if out == STDIO else f" -> {out}"
+    print(
+        f"{rows:,} rows in {seconds:.1f} s ({rows / max(seconds, 1e-9):,.0f} a second){said}{to}",
+        file=sys.stderr,
+    )
+    return 0

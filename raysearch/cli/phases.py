@@ -1,0 +1,139 @@
+"""The phases after a search, as the verbs run them: confirm (and, alone, `raysearch confirm`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysearch.cli.prepare import Prepared, span
+from raysearch.errors import InputError
+from raysearch.plan.study import Study
+from raysearch.record import TrialRecord, read_records
+from raysearch.tune.budget import Budget, spent_by
+
+if TYPE_CHECKING:
+    from raysearch.tune.runner import Outcome
+
+RECORDS = "records.jsonl"
+SEARCH_SHARE = 0.6
+"""Part of a limited budget that the search may use where confirming draws follow."""
+
+
+def search_budget(study: Study) -> Budget:
+    """The search's part of the study's limits."""
+    whole = Budget.of(study)
+    if not study.draws:
+        return whole
+    return _scaled(whole, SEARCH_SHARE)
+
+
+def _scaled(budget: Budget, share: float) -> Budget:
+    def part(limit: float | None) -> float | None:
+        return None if limit is None else share * limit
+
+    return Budget(
+        budget.trials,
+        part(budget.hours),
+        part(budget.gpu_hours),
+        part(budget.flops),
+        part(budget.dollars),
+        budget.prices,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the confirming phase came to."""
+
+    outcome: Outcome | None
+    """None: there was nothing left to run."""
+    chosen: int
+    """Trials of the search that have their draws, or were to have them."""
+    left_out: int
+    """Candidates the limits had no room for."""
+    rounds: int
+    folds: int
+
+
+def confirm_run(
+    prepared: Prepared,
+    draws: int,
+    say: Callable[[str], None],
+    *,
+    hours: float | None = None,
+    address: str | None = None,
+) -> Confirmed:
+    """Run the candidates' fresh draws, as far as the limits have room for whole candidates.
+
+    Args:
+        prepared: the run, with its world.
+        draws: fresh draws of each candidate.
+        say: takes one line for a person.
+        hours: wall-clock time this phase may take [h]; None: no limit.
+        address: of a running Ray cluster.
+
+    Raises:
+        InputError: the search has no finished trial with a validation score.
+    """
+    from raysearch.engine.crossfit import folds_of
+    from raysearch.tune.draws import Limits, plan_draws
+    from raysearch.tune.progress import watching
+    from raysearch.tune.runner import run_study
+
+    study, world = prepared.run.study, prepared.world
+    records = _records(prepared.out)
+    folds = folds_of(world.data)
+    limits = Limits(hours, _left(study, records))
+    plan = plan_draws(
+        records, study, draws, folds=folds, concurrency=world.place.concurrency, limits=limits
+    )
+    many = len(plan.chosen) + len(plan.left_out)
+    if not many:
+        raise InputError(f"{prepared.out}: no finished trial to confirm")
+    how = f"; {folds}-fold cross-fitting judges every row {plan.rounds // folds}x" if folds else ""
+    room = f", {len(plan.left_out)} candidates do not fit the limits" if plan.left_out else ""
+    say(
+        f"confirming {len(plan.chosen)} of {many} candidates on {plan.rounds} fresh draws each{how}"
+        f"{room}: {plan.due} trials, {plan.flops:.2g} FLOPs, about {span(plan.seconds)}"
+    )
+    done = Confirmed(None, len(plan.chosen), len(plan.left_out), plan.rounds, folds)
+    if not plan.due:
+        return done
+    whole = Budget.of(study)
+    budget = Budget(len(plan.draws), hours, None, limits.flops, None, whole.prices)
+    with watching() as watch:
+        outcome = run_study(
+            study,
+            world,
+            prepared.out,
+            on_event=watch,
+            address=address,
+            draws=plan.draws,
+            budget=budget,
+        )
+    return Confirmed(outcome, done.chosen, done.left_out, plan.rounds, folds)
+
+
+def _records(out: Path) -> tuple[TrialRecord, ...]:
+    return read_records(out / RECORDS).trials if (out / RECORDS).exists() else ()
+
+
+def _left(study: Study, records: tuple[TrialRecord, ...]) -> float | None:
+    """FLOPs that the study's limit leaves; None without one."""
+    if study.flops is None:
+        return None
+    return max(0.0, study.flops - spent_by(records).flops)
+
+
+def as_json(done: Confirmed) -> dict[str, Any]:
+    """Plain JSON."""
+    outcome = done.outcome
+    return {
+        "candidates": done.chosen,
+        "left_out": done.left_out,
+        "draws": done.rounds,
+        "folds": done.folds,
+        "trials": {} if outcome is None else dict(outcome.by_status),
+    }

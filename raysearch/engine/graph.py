@@ -1,0 +1,115 @@
+"""What a trained point computes, apart from how it was trained: all that an export needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from raysearch.engine import ngrams
+from raysearch.engine.batches import evaluation_batches
+from raysearch.engine.models import Encoder, pool
+from raysearch.engine.protocol import Logits, Rows
+from raysearch.engine.tokens import Batch, Encoded, Tokeniser
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderGraph:
+    """Encoder, pooling and a linear head; float32, eval mode."""
+
+    kind: ClassVar[str] = "encoder"
+    encoder: Encoder
+    pooling: str
+    """`mean` over tokens or the `cls` state."""
+    normalise: bool
+    """Scale the pooled vector to length sqrt(H)."""
+    weight: Tensor
+    """(C, H) float32 on the CPU."""
+    bias: Tensor
+    """(C,) float32 on the CPU."""
+
+    @property
+    def classes(self) -> int:
+        """Width of the logits."""
+        return len(self.bias)
+
+    def head(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Hidden states (B, S, H) to logits (B, C)."""
+        vector = pool(hidden, batch, self.pooling).float()
+        if self.normalise:
+            vector = normalised(vector)
+        return F.linear(vector, self.weight.to(vector.device), self.bias.to(vector.device))
+
+    @torch.no_grad()
+    def logits(self, encoded: Encoded) -> Logits:
+        """Logits (n, C) in the order of the rows."""
+        device = next(self.encoder.parameters()).device
+        out = np.empty((len(encoded.rows), self.classes), np.float32)
+        for index in evaluation_batches(encoded.lengths):
+            batch = encoded.batch(index, device)
+            out[index] = self.head(self.encoder(batch), batch).cpu().numpy()
+        return out
+
+    def cooled(self, temperature: float) -> EncoderGraph:
+        """The same with its logits divided by a temperature, folded into the head."""
+        return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
+
+
+def normalised(vector: Tensor) -> Tensor:
+    """Vectors (B, H) at length sqrt(H)."""
+    length = torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp(min=1e-12)
+    out: Tensor = vector * (math.sqrt(vector.shape[1]) / length)
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NgramGraph:
+    """Hashed word n-grams and a linear model."""
+
+    kind: ClassVar[str] = "ngram"
+    ngrams: int
+    """Longest n-gram; all shorter ones are taken too."""
+    buckets: int
+    """d."""
+    weighting: str
+    """`tf` or `tfidf`; rows have length 1 either way."""
+    idf: NDArray[np.float32] | None
+    """(d,) with tfidf, else None."""
+    weight: NDArray[np.float32]
+    """(d, C)."""
+    bias: NDArray[np.float32]
+    """(C,)."""
+
+    @property
+    def classes(self) -> int:
+        """Width of the logits."""
+        return len(self.bias)
+
+    def logits(self, texts: list[str]) -> Logits:
+        """Texts, pairs joined, to logits (n, C)."""
+        counts = ngrams.hashing(self.buckets, self.ngrams, self.weighting).transform(texts)
+        x = ngrams.weighted(counts, self.idf)
+        return np.asarray(x @ self.weight + self.bias, dtype=np.float32)
+
+    def cooled(self, temperature: float) -> NgramGraph:
+        """The same with its logits divided by a temperature, folded into the linear model."""
+        cold = np.float32(temperature)
+        return replace(self, weight=self.weight / cold, bias=self.bias / cold)
+
+
+Graph: TypeAlias = EncoderGraph | NgramGraph
+
+
+def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
+    """Logits (n, C) of rows; an encoder needs its tokeniser."""
+    if isinstance(graph, NgramGraph):
+        return graph.logits(ngrams.joined(rows))
+    if tokeniser is None:
+        raise TypeError("an encoder's graph reads token ids: give the tokeniser")
+    return graph.logits(tokeniser.encode(rows))

@@ -1,0 +1,159 @@
+"""Measuring a point: its graph alone in a fresh process, and nothing else at work.
+
+The parent writes the graph and a sample of texts into a folder of its own and starts
+`python -m raysearch.export.measured FOLDER`; the child prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from raysearch.engine import ngrams
+from raysearch.engine.graph import EncoderGraph, Graph, NgramGraph
+from raysearch.engine.models import open_encoder
+from raysearch.engine.protocol import Rows
+from raysearch.engine.store import Store
+from raysearch.engine.timing import Model, peak_memory, timed
+from raysearch.engine.tokens import Tokeniser
+from raysearch.errors import RaysearchError
+from raysearch.plan.catalog import find_rung
+from raysearch.record import OperatingPoint
+from raysearch.trial import TrialRun, lengths_sample
+
+GRAPH, WEIGHTS, TEXTS = "graph.json", "graph.safetensors", "texts.json"
+
+
+def measure_point(run: TrialRun, point: OperatingPoint, threads: int) -> dict[str, float]:
+    """Time a point's graph on a sample of the evaluation's texts, in a fresh process.
+
+    Args:
+        run: its trial; restored, or trained again where its weights were not kept.
+        point: which point.
+        threads: CPU threads the process may use.
+
+    Returns:
+        What `timed` gives, with threads and peak_memory [bytes]; on a GPU peak_gpu_memory too.
+
+    Raises:
+        RaysearchError: the process broke; its last line says why.
+    """
+    sample = lengths_sample(run.data)
+    with tempfile.TemporaryDirectory(prefix="rs-") as name:
+        folder = Path(name)
+        _write(run, run.graph(point), folder, threads)
+        texts = {
+            "text": list(sample.text),
+            "pair": None if sample.pair is None else list(sample.pair),
+        }
+        (folder / TEXTS).write_text(json.dumps(texts), encoding="utf-8")
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
+        done = subprocess.run(
+            [sys.executable, "-m", "raysearch.export.measured", str(folder)],
+            capture_output=True,
+            text=True,
+            env=env,
+        )
+    if done.returncode:
+        last = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
+        raise RaysearchError(f"point {point.point_id}: cannot be measured: {last}")
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
+    """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint."""
+    facts: dict[str, Any] = {"kind": graph.kind, "threads": threads, "device": run.place.device}
+    tensors: dict[str, torch.Tensor] = {}
+    if isinstance(graph, NgramGraph):
+        facts |= {"ngrams": graph.ngrams, "buckets": graph.buckets, "weighting": graph.weighting}
+        tensors = {"weight": torch.from_numpy(graph.weight), "bias": torch.from_numpy(graph.bias)}
+        if graph.idf is not None:
+            tensors["idf"] = torch.from_numpy(graph.idf)
+    else:
+        rung = find_rung(run.config.rung)
+        tokeniser = run.tokeniser()
+        assert tokeniser is not None
+        facts |= {
+            "rung": rung.name,
+            "folder": str(run.place.folder(rung)),
+            "limit": tokeniser.limit,
+            "pooling": graph.pooling,
+            "normalise": graph.normalise,
+            "bf16": run.config.precision == "bf16",
+        }
+        tensors = {f"encoder.{k}": v.cpu() for k, v in graph.encoder.state_dict().items()}
+        tensors |= {"weight": graph.weight, "bias": graph.bias}
+    save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / WEIGHTS)
+    (folder / GRAPH).write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _read(folder: Path) -> Model:
+    """The model of a folder that `_write` wrote."""
+    facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
+    torch.set_num_threads(int(facts["threads"]))
+    tensors = load_file(folder / WEIGHTS)
+    if facts["kind"] == NgramGraph.kind:
+        arrays = {k: v.numpy() for k, v in tensors.items()}
+        plain = NgramGraph(
+            facts["ngrams"],
+            facts["buckets"],
+            facts["weighting"],
+            arrays.get("idf"),
+            arrays["weight"],
+            arrays["bias"],
+        )
+        hashing = ngrams.hashing(plain.buckets, plain.ngrams, plain.weighting)
+
+        def count(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+            return ngrams.weighted(hashing.transform(ngrams.joined(_rows(texts, pairs))), plain.idf)
+
+        return Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))
+    device = torch.device(facts["device"])
+    encoder = open_encoder(find_rung(facts["rung"]), Path(facts["folder"]), device)
+    encoder.load_state_dict(
+        {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
+    )
+    graph = EncoderGraph(
+        encoder, facts["pooling"], facts["normalise"], tensors["weight"], tensors["bias"]
+    )
+    place = Path(facts["folder"])
+    tokeniser = Tokeniser(place, Store(folder / "store"), {}, "", int(facts["limit"]))
+    cast = device.type == "cuda" and bool(facts["bf16"])
+
+    def infer(encoded: Any) -> Any:
+        with torch.autocast("cuda", torch.bfloat16, enabled=cast):
+            return graph.logits(encoded)  # copied to the CPU: the GPU has been waited for
+
+    return Model(lambda texts, pairs: tokeniser.encode(_rows(texts, pairs)), infer)
+
+
+def _rows(texts: Sequence[str], pairs: Sequence[str] | None) -> Rows:
+    return Rows("loose", np.arange(len(texts)), list(texts), None if pairs is None else list(pairs))
+
+
+def main(folder: Path) -> None:
+    """The fresh process: read, time, print."""
+    model = _read(folder)
+    texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
+    found = timed(model, texts["text"], texts["pair"])
+    found |= {"threads": float(torch.get_num_threads()), "peak_memory": peak_memory()}
+    with contextlib.suppress(RuntimeError):
+        if torch.cuda.is_available() and torch.cuda.max_memory_reserved():
+            found["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

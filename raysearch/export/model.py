@@ -1,0 +1,50 @@
+"""What is exported (a model) and how (a format): the two nouns every format's file speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysearch.export.manifest import Manifest
+from raysearch.export.predictor import Predictor
+
+if TYPE_CHECKING:
+    from raysearch.engine.graph import Graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A trained point, ready to be written."""
+
+    graph: Graph
+    """Calibrated: the temperature is folded into its head."""
+    manifest: Manifest
+    tokeniser: Any = None
+    """The fast tokeniser of transformers that the encoder was trained with, else None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A description of a format; `write` and `open` do the work."""
+
+    name: str
+    tldr: str
+    kinds: tuple[str, ...]
+    """Kinds of graph it can hold: encoder, ngram."""
+    write: Callable[[Model, Path], None]
+    """Writes the files into an empty folder, raysearch.json and README.md aside."""
+    open: Callable[[Path, Manifest], Predictor]
+    """A predictor over a folder."""
+    stock: Callable[[Path, Manifest, list[str], list[str] | None], NDArray[np.float64]]
+    """(folder, manifest, texts, pairs) -> probabilities (n, C) as strangers' tools give them."""
+    use: Callable[[Manifest], str]
+    """Markdown for the model card: how to use the folder without raysearch."""
+    refuses: Callable[[Graph], str] = lambda graph: ""
+    """Why a graph of these kinds cannot be held all the same; empty where it can."""
+    int8: bool = False
+    """Whether it has an int8 variant."""

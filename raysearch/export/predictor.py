@@ -1,0 +1,107 @@
+"""Exported folders at work: one face over all formats."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysearch.errors import InputError
+from raysearch.export.manifest import Manifest, read_manifest
+
+REFUSED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
+"""Endings of pickles: such a file is never opened, and named where it is all there is."""
+
+
+class Predictor(ABC):
+    """Texts in, probabilities out; tokenising and computing apart, so that both can be timed."""
+
+    def __init__(self, manifest: Manifest, bytes: int) -> None:
+        self.manifest = manifest
+        self.bytes = bytes
+        """Size of the weights [bytes]."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names in the order of the columns; empty for a number."""
+        return self.manifest.labels
+
+    @abstractmethod
+    def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Any:
+        """Texts, and the second texts of a pair task, as the model reads them."""
+
+    @abstractmethod
+    def infer(self, prepared: Any) -> NDArray[np.float32]:
+        """What `prepare` made to logits (n, C), calibrated, in the order of the texts."""
+
+    def probabilities(
+        self, texts: list[str], pairs: list[str] | None = None
+    ) -> NDArray[np.float64]:
+        """Probabilities (n, C) in the order of `labels`; for a number the number itself (n, 1).
+
+        Raises:
+            InputError: pairs are missing or not asked for.
+        """
+        if self.manifest.pair != (pairs is not None):
+            need = "reads pairs of texts" if self.manifest.pair else "reads one text, not a pair"
+            raise InputError(f"{self.manifest.task}: the model {need}")
+        if pairs is not None and len(pairs) != len(texts):
+            raise InputError(f"{len(texts)} texts against {len(pairs)} second texts")
+        if not texts:
+            return np.empty((0, self.manifest.classes))
+        return probabilities(self.infer(self.prepare(texts, pairs)), self.manifest.regression)
+
+
+def probabilities(logits: NDArray[np.float32], regression: bool) -> NDArray[np.float64]:
+    """Softmax of logits (n, C); a number stays as it is.
+
+    >>> probabilities(np.array([[0.0, 0.0]], np.float32), False).tolist()
+    [[0.5, 0.5]]
+    """
+    z = np.asarray(logits, np.float64)
+    if regression:
+        return z
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+
+def whole(texts: list[str]) -> list[str]:
+    r"""Texts in which half of a surrogate pair, which no tokeniser takes, has become a "?".
+
+    >>> whole(["a", "b\ud800"])
+    ['a', 'b?']
+    """
+    return [t.encode("utf-8", "replace").decode() for t in texts]
+
+
+def open_model(folder: Path) -> Predictor:
+    """Open a folder that `raysearch export` wrote; no code of the folder is run, no pickle read.
+
+    Raises:
+        InputError: the folder is not whole, or of a format that this version does not know.
+    """
+    from raysearch.export import get
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    return get(manifest.format).open(folder, manifest)
+
+
+def part(folder: Path, name: str) -> Path:
+    """A file of an exported folder; InputError when it is not there, pickles named."""
+    path = folder / name
+    if path.is_file():
+        return path
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in REFUSED)
+    hint = f"; {pickles[0]} is a pickle and is never read" if pickles else ""
+    raise InputError(f"{folder.name}: no {name} in it{hint}")
+
+
+def broken(folder: Path, name: str, error: Exception) -> InputError:
+    """The one line for a file of an exported folder that does not load."""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = first.replace(f"{folder}/", "")[:200]
+    return InputError(f"{folder.name}/{name}: does not load: {said}")
