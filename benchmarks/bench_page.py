@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from raysearch.analysis import Run, to_table
 from raysearch.panels import write_pages
-from raysearch.panels.points import collect
+from raysearch.panels.collect import collect
 from tests.synthetic import records
 
 CHROMIUM = "/usr/bin/chromium"

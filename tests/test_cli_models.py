@@ -278,7 +278,7 @@ def test_columns_are_named_known_or_guessed(model, say):
 
 def test_pairs_and_numbers(say, tmp_path):
     for task in ("pair", "number"):
-        made = tiny.run_folder(tmp_path / task, task, NGRAM)
+        made = tiny.run_folder(tmp_path / f"run-{task}", task, NGRAM)
         assert say("export", made.out, "--to", task, "--format", "native")[0] == 0
     rows = [{"text": "red the", "text_pair": "red of"}, {"text": "red", "text_pair": ""}]
     write_table(Path("in.csv"), rows)
@@ -356,7 +356,7 @@ def test_odd_tables_are_read_all_the_same(model, say):
     assert say("predict", model, "half.jsonl", "-o", "r.jsonl")[0] == 0
     assert json.loads(Path("r.jsonl").read_text().splitlines()[0])["text"] == "red \ud800"
     refused(say("predict", model, "half.jsonl", "-o", "s.csv"), "key 'm' that the first has not")
-    refused(say("predict", model, "half.jsonl", "-o", "s.parquet"), "")
+    refused(say("predict", model, "half.jsonl", "-o", "s.parquet"), "write a .jsonl")
     Path("none.csv").write_text("text\n")
     code, _, err = say("predict", model, "none.csv", "-o", "t.csv")
     assert code == 0 and "0 rows" in err

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from raysearch.analysis import read_run
-from raysearch.analysis.report import look
 from raysearch.cli import main
 from raysearch.cli.app import app
 from raysearch.engine.hashes import row_hash
 from raysearch.errors import InputError
 from raysearch.panels import paper, vector
+from raysearch.panels.recommended import look
 from tests import tiny
 from tests.judged import RECIPES, Recipe, write_run
 
@@ -146,7 +146,7 @@ def test_a_point_that_test_has_not_seen_is_refused(say: Say, run: Path) -> None:
 def test_a_report_of_records_alone_loads_no_torch(run: Path) -> None:
     code = (
         "import sys\nfrom raysearch.analysis import read_run\n"
-        "from raysearch.analysis.report import look\n"
+        "from raysearch.panels.recommended import look\n"
         "from raysearch.panels.report_page import write_report\nfrom pathlib import Path\n"
         "made = look(read_run(sys.argv[1]))\n"
         "write_report(made, Path(sys.argv[1]) / 'r.html', {})\n"

@@ -9,8 +9,8 @@ from raysearch.analysis.spend import (
     search_flops,
     unbilled,
 )
+from raysearch.analysis.summary import summary
 from raysearch.analysis.table import Run, read_parquet, read_run, read_runs, to_table, write_parquet
-from raysearch.analysis.verdict import summary, verdict
 from raysearch.analysis.winners import selected, winners
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "summary",
     "to_table",
     "unbilled",
-    "verdict",
     "winners",
     "write_parquet",
 ]

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import features, from_sums
 from raysearch.analysis.calibrated import Calibration, Spread, calibrated, spread_of
-from raysearch.analysis.chosen import chosen, find
 from raysearch.analysis.confirmation import Confirmation, Estimate, confirmation
 from raysearch.analysis.mistakes import (
     Hard,
@@ -23,7 +22,6 @@ from raysearch.analysis.subject import Draw, Subject, subject
 from raysearch.analysis.table import Run
 from raysearch.analysis.winners import winners
 from raysearch.engine.calibration import softmax
-from raysearch.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
@@ -119,21 +117,6 @@ def report(run: Run, point_id: str, *, hardest_rows: int = 20) -> Report:
         tuple(hard),
         fit,
     )
-
-
-def look(run: Run, point: str = "") -> Report | None:
-    """Take a close look at a named point, or at the best; None where there is nothing to look at.
-
-    Raises:
-        InputError: a point is named, and there is no such or its logits are gone.
-    """
-    if point:
-        return report(run, str(find(run, point)["point_id"]))
-    best = chosen(run)
-    try:
-        return None if best is None else report(run, best)
-    except InputError:
-        return None
 
 
 def curve(run: Run, made: Confirmation, method: str, model: str) -> tuple[CurvePoint, ...]:

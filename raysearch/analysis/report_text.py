@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raysearch.analysis.calibrated import Spread
+from raysearch.analysis.intervals import interval
 from raysearch.analysis.report import Report
-from raysearch.analysis.verdict import interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from raysearch.errors import InputError
 from raysearch.plan.asrun import read_asrun
 
 if TYPE_CHECKING:
+    from raysearch.analysis import Run
     from raysearch.panels.answer import Answer
     from raysearch.panels.points import Points
 
@@ -52,7 +53,7 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     """
     from raysearch.analysis import read_run
     from raysearch.panels.answer import answer
-    from raysearch.panels.points import collect
+    from raysearch.panels.collect import collect
 
     points = collect(read_run(run))
     setting = asked(points, given)
@@ -63,6 +64,20 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
         for line in lines(points, found):
             print(line)
     return 0
+
+
+def recommended(run: Run) -> str:
+    """The point that the page recommends before a control is touched.
+
+    Raises:
+        InputError: no point has a score on validation and test.
+    """
+    from raysearch.panels.recommended import recommended as best
+
+    found = best(run)
+    if found is None:
+        raise InputError(f"{run.folder}: no point is scored on validation and test: none to take")
+    return found
 
 
 def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:

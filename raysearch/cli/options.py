@@ -57,7 +57,14 @@ data: Callable[[Any], Any] = group(
     click.option("--score", metavar="NAME", help="Own data: accuracy, macro_f1, mcc or pearson."),
 )
 
+prices: Callable[[Any], Any] = group(
+    click.option("--price-per-cpu-hour", metavar="X", help="Dollars of an hour of the CPU."),
+    click.option("--price-per-gpu-hour", metavar="X", help="Dollars of an hour of one GPU."),
+    click.option("--price-per-label", metavar="X", help="Dollars of one label."),
+)
+
 search: Callable[[Any], Any] = group(
+    prices,
     click.option(
         "--study", metavar="NAME|FILE", help="What to search (ls studies).  [default: quick]"
     ),
@@ -87,12 +94,6 @@ search: Callable[[Any], Any] = group(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
 )
 
-
-prices: Callable[[Any], Any] = group(
-    click.option("--price-per-cpu-hour", metavar="X", help="Dollars of an hour of the CPU."),
-    click.option("--price-per-gpu-hour", metavar="X", help="Dollars of an hour of one GPU."),
-    click.option("--price-per-label", metavar="X", help="Dollars of one label."),
-)
 
 PRICES = {
     "cpu_hour": "price_per_cpu_hour",

@@ -203,7 +203,7 @@ def _say(
     from rich.table import Table
     from rich.text import Text
 
-    from raysearch.analysis.chosen import find, name_of
+    from raysearch.analysis.named import find, name_of
 
     ends = added.interval
     span = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"

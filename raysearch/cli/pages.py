@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,7 +14,10 @@ from raysearch.cli import options
 @click.argument("runs", nargs=-1, required=True, type=options.FOLDER, metavar="RUN...")
 @click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: RUN/dashboard]")
 @click.option("--dashboards", type=options.FOLDER, metavar="DIR", help="Own pages as YAML.")
-def page(runs: tuple[Path, ...], out: Path | None, dashboards: Path | None) -> int:
+@options.prices
+def page(
+    runs: tuple[Path, ...], out: Path | None, dashboards: Path | None, **given: str | None
+) -> int:
     r"""Rebuild the page from records; several runs of one task may be given.
 
     \b
@@ -23,6 +27,9 @@ def page(runs: tuple[Path, ...], out: Path | None, dashboards: Path | None) -> i
     from raysearch.panels.page import write_pages
 
     found = read_run(runs[0]) if len(runs) == 1 else read_runs(list(runs))
+    if prices := options.prices_of(given):
+        held = {**(found.study.get("prices") or {}), **prices}
+        found = replace(found, study={**found.study, "prices": held})
     target = out or runs[0] / "dashboard"
     made = write_pages(found, target, dashboards)
     if len(runs) == 1:

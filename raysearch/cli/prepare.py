@@ -188,6 +188,8 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
         "draws",
     )
     change |= {k: given[k] for k in plain if given.get(k) is not None}
+    if named := options.prices_of(given):
+        change["prices"] = {**study.prices.model_dump(exclude_none=True), **named}
     if given["methods"]:
         change["methods"] = options.added(given["methods"], study.methods, tuple(method_spaces()))
     if given["models"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
+from raysearch.cli.answers import recommended
 from raysearch.cli.opened import data_dir as data_dir_option
 from raysearch.cli.opened import open_data
 from raysearch.errors import InputError
@@ -37,22 +38,20 @@ CLASSES = 12
 def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     r"""Look closely at one point: by class, by confidence, by labels, and where it errs.
 
-    POINT is the start of a point's or a trial's id; without it, the best is taken.
+    POINT is the start of a point's or a trial's id; without it, the recommended one is taken.
 
     \b
     raysearch report runs/sst2-quick
     raysearch report runs/sst2-quick 938af3b6 --paper figures
     """
     from raysearch.analysis import read_run
-    from raysearch.analysis.chosen import chosen, find
+    from raysearch.analysis.named import find
     from raysearch.analysis.report import report as look_at
     from raysearch.analysis.report_text import to_json
     from raysearch.panels.report_page import FILE, write_report
 
     found = read_run(run)
-    name = str(find(found, point)["point_id"]) if point else chosen(found)
-    if name is None:
-        raise InputError(f"{run}: no trial ended with a validation score: nothing to report on")
+    name = str(find(found, point)["point_id"]) if point else recommended(found)
     made = look_at(found, name)
     rows, missing = _row_names(run, made, given["data_dir"], given["with_texts"])
     say = _printer(as_json)

@@ -255,7 +255,7 @@ def show(result: Run, page: Path, table: Path) -> None:
     from raysearch.analysis.confirmation import confirmation
     from raysearch.cli.answers import lines
     from raysearch.panels.answer import answer
-    from raysearch.panels.points import collect
+    from raysearch.panels.collect import collect
 
     points = collect(result)
     found = answer(points)
@@ -274,7 +274,7 @@ def confirmed_json(result: Run) -> dict[str, Any]:
     from raysearch.analysis.confirmation import confirmation
     from raysearch.cli.answers import to_json
     from raysearch.panels.answer import answer
-    from raysearch.panels.points import collect
+    from raysearch.panels.collect import collect
 
     points = collect(result)
     made = confirmation(result)

@@ -109,7 +109,7 @@ def _parquet_writer(path: Path, like: Reader, added: Mapping[str, type]) -> Iter
     if own is None:
         try:
             own = pa.Table.from_pylist(like.head).schema
-        except pa.ArrowException as e:
+        except (pa.ArrowException, UnicodeEncodeError) as e:
             raise InputError(f"{like.where}: its rows make no table: {e}; write a .jsonl") from e
     schema = own
     for f in more:

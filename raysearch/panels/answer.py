@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.panels.margins import apart, band_of
-from raysearch.panels.own import dollars_to_own
-from raysearch.panels.points import MS, OWN, TRAIN, Floats, Points
+from raysearch.panels.own import MONTHS, dollars_to_own
+from raysearch.panels.points import MS, OWN, TRAIN, Floats, Points, Rival
 
 LINEAR = "ngram_linear"
 """The method that every other is held against."""
@@ -128,7 +128,7 @@ def answer(
         teacher=teacher,
         **more,
     )
-    own = dollars_to_own(points, setting.volume or 0.0, _prices(points, setting))
+    own = dollars_to_own(points, setting.volume or 0.0, prices_of(points, setting))
     known = bool(np.isfinite(own).any())
     names = [a.name for a in points.axes if a.name != OWN or known]
     first = names[0] if names else ""
@@ -195,13 +195,29 @@ def answer(
     )
 
 
-def _prices(points: Points, setting: Setting) -> Mapping[str, float]:
+def prices_of(points: Points, setting: Setting) -> Mapping[str, float]:
+    """The setting's prices, else the study's."""
     return points.prices if setting.prices is None else setting.prices
 
 
 def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
     """The column of the setting's cost axis (n,)."""
     return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
+
+
+def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
+    """What an outside system costs on the setting's axis; NaN where that is not known.
+
+    Dollars to own are a year's texts at its price, and its labels where it has used any.
+    """
+    if setting.cost == MS:
+        return rival.ms
+    if setting.cost == "labels":
+        return rival.labels
+    if setting.cost != OWN:
+        return float("nan")
+    bought = rival.labels * prices.get("label", np.nan) if rival.labels > 0 else 0.0
+    return MONTHS * (setting.volume or 0.0) * rival.dollars + bought
 
 
 def needs(points: Points, setting: Setting) -> dict[str, Floats]:

@@ -10,7 +10,7 @@ from plotly.colors import sample_colorscale
 from raysearch.analysis import Run, frontiers
 from raysearch.objectives import get
 from raysearch.panels import style
-from raysearch.panels.points import collect
+from raysearch.panels.collect import collect
 
 
 @dataclass(frozen=True, slots=True)

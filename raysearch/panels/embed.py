@@ -13,14 +13,17 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.panels.points import Points
+from raysearch.panels.points import Points, Rival
 
+CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")
+"""Columns that confirming draws add."""
 TABLE = (
     "method",
     "model",
     "labels_train",
     "score_validation",
     "score_test",
+    *CONFIRMED,
     "train_flops_full",
     "infer_flops",
     "latency_ms",
@@ -114,9 +117,20 @@ def points_json(points: Points) -> dict[str, Any]:
         "folds": points.folds,
         "run": points.run,
         "ids": pack(points.ids),
+        "rivals": [_rival(r) for r in points.rivals],
         "trials": points.trials,
         "unbilled": points.unbilled,
         "search_flops": points.search_flops,
+    }
+
+
+def _rival(rival: Rival) -> dict[str, Any]:
+    costs = {k: number(getattr(rival, k)) for k in ("test", "low", "high", "labels", "ms")}
+    return {
+        "name": rival.name,
+        **costs,
+        "dollars": number(rival.dollars),
+        "apart": [[number(v) for v in row] for row in rival.apart],
     }
 
 
@@ -136,16 +150,41 @@ def choices_json(run: Run, points: Points) -> dict[str, Any]:
     }
 
 
-def table_json(table: pd.DataFrame) -> dict[str, Any]:
-    """The table of all points, column by column; columns without any value left out."""
+def table_json(table: pd.DataFrame, points: Points) -> dict[str, Any]:
+    """The table of all points, column by column; columns without any value left out.
+
+    Beside the run's own columns stand the confirmed score, its interval and draws, and how often
+    the point is on the frontier of score and inference FLOPs when draws and rows are resampled.
+    """
+    fresh = {
+        points.ids[i]: (
+            points.test[i],
+            points.low[i],
+            points.high[i],
+            points.draws[i],
+            points.on[i],
+        )
+        for i in range(len(points))
+        if points.place[i] >= 0
+    }
+    nothing = (float("nan"),) * len(CONFIRMED)
+    of = [fresh.get(str(p), nothing) for p in table["point_id"]]
+    more = dict(zip(CONFIRMED, zip(*of, strict=True), strict=True)) if of else {}
     columns = {}
     for name in TABLE:
+        if name in more:
+            values = [number(v) for v in more[name]]
+            if any(v is not None for v in values):
+                columns[name] = pack(values)
+            continue
+        if name in CONFIRMED:
+            continue
         column = table[name]
         if not bool(column.notna().any()):
             continue
         if pd.api.types.is_numeric_dtype(column.dtype):
-            values = column.to_numpy(dtype="float64", na_value=float("nan"))
-            columns[name] = pack(number(v) for v in values)
+            numbers = column.to_numpy(dtype="float64", na_value=float("nan"))
+            columns[name] = pack(number(v) for v in numbers)
         else:
             columns[name] = pack(None if pd.isna(v) else str(v) for v in column)
     return {"rows": len(table), "columns": columns}

@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import sentences, style
-from raysearch.panels.answer import Answer, answer, cost_of
-from raysearch.panels.points import NOUNS, OWN, Points, collect
+from raysearch.panels.answer import Answer, answer, cost_of, prices_of, rival_cost
+from raysearch.panels.collect import collect
+from raysearch.panels.points import NOUNS, OWN, Points
 from raysearch.panels.words import count, fixed
 
 
@@ -33,6 +34,8 @@ class Info:
     front_ends: tuple[tuple[float, float] | None, ...]
     """The 95 % interval of the confirmed ones; None: not confirmed."""
     front_names: tuple[str, ...]
+    rivals: tuple[tuple[float, float, str], ...]
+    """(cost, score, name) of the outside systems that have the cost."""
     ring: tuple[float, float] | None
     """The recommendation."""
     band: tuple[float, float] | None
@@ -72,6 +75,11 @@ def of(points: Points, given: Answer) -> Info:
             for i in front
         ),
         front_names=tuple(sentences.name(points, i) for i in front),
+        rivals=tuple(
+            (cost, r.test, r.name)
+            for r in points.rivals
+            if (cost := rival_cost(r, given.setting, prices_of(points, given.setting))) > 0
+        ),
         ring=None if ring is None else (float(x[ring]), float(points.test[ring])),
         band=given.band,
         majority=points.majority,
@@ -136,7 +144,9 @@ def draw(info: Info) -> go.Figure:
             mode="markers",
             name=style.inert(method),
             meta={"role": "member", "method": method},
-            error_y=_bars(info, here_),
+            error_y=style.bars(
+                [info.front_y[i] for i in here_], [info.front_ends[i] for i in here_]
+            ),
             marker={
                 "size": 12,
                 "symbol": [
@@ -146,6 +156,16 @@ def draw(info: Info) -> go.Figure:
                 "line": {"width": 2.2, "color": mark.colour},
             },
         )
+    out.add_scatter(
+        x=[x for x, _, _ in info.rivals],
+        y=[y for _, y, _ in info.rivals],
+        text=[style.inert(name) for _, _, name in info.rivals],
+        mode="markers+text",
+        textposition="top left",
+        showlegend=False,
+        meta={"role": "rival"},
+        marker={"size": 11, "symbol": "diamond", "color": "#1d2128"},
+    )
     ring = info.ring
     out.add_scatter(
         x=() if ring is None else (ring[0],),
@@ -158,19 +178,6 @@ def draw(info: Info) -> go.Figure:
     )
     _levels(out, info)
     return out
-
-
-def _bars(info: Info, at: list[int]) -> dict[str, object]:
-    """Bars of the 95 % intervals; of length 0 where a point is not confirmed."""
-    ends = [info.front_ends[i] or (info.front_y[i],) * 2 for i in at]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - info.front_y[i] for i, (_, high) in zip(at, ends, strict=True)],
-        "arrayminus": [info.front_y[i] - low for i, (low, _) in zip(at, ends, strict=True)],
-        "thickness": 1.4,
-        "width": 3,
-    }
 
 
 def _levels(out: go.Figure, info: Info) -> None:

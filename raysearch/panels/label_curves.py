@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.panels import style
 from raysearch.panels.answer import answer, cost_of, winners
-from raysearch.panels.points import collect
+from raysearch.panels.collect import collect
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Curve:
     model: str
     labels: tuple[float, ...]
     score: tuple[float, ...]
+    ends: tuple[tuple[float, float] | None, ...]
+    """The 95 % interval of the confirmed ones; None: not confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,17 @@ def info(run: Run, *, best: int | None = None) -> Info:
                 points.models[model],
                 tuple(float(points.labels[i]) for i in same),
                 tuple(float(points.test[i]) for i in same),
+                tuple(
+                    (float(points.low[i]), float(points.high[i])) if points.place[i] >= 0 else None
+                    for i in same
+                ),
             )
         )
     return Info(points.score, points.methods, tuple(curves))
 
 
 def draw(info: Info) -> go.Figure:
-    """Lines with hollow points; colour and shape by method, dashes by size."""
+    """Lines, hollow points where not confirmed; colour and shape by method, dashes by size."""
     marks = style.marks(info.methods)
     out = style.figure(
         xaxis=style.log_axis("labels used"),
@@ -73,7 +79,13 @@ def draw(info: Info) -> go.Figure:
             mode="lines+markers",
             name=style.inert(f"{curve.model}, {curve.method}"),
             line={"color": mark.colour, "width": 1.6, "dash": style.LINES[nth % 4]},
-            marker={"symbol": mark.shape + "-open", "size": 9, "line": {"width": 1.8}},
+            marker={
+                "symbol": [mark.shape + ("-open" if e is None else "") for e in curve.ends],
+                "size": 9,
+                "color": mark.colour,
+                "line": {"width": 1.8, "color": mark.colour},
+            },
+            error_y=style.bars(curve.score, curve.ends),
             hovertemplate="%{x} labels: %{y:.3f}<extra></extra>",
         )
     out.update_xaxes(style.label_ticks([x for curve in info.curves for x in curve.labels]))

@@ -1,14 +1,14 @@
 """What chance explains on the test texts: intervals of points and of their differences.
 
 Confirmed points have the bootstrap's over draws and rows, paired. For the others the formulas are
-those of `raysearch.analysis.verdict`, over the rows of their one draw.
+those of `raysearch.analysis.intervals`, over the rows of their one draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raysearch.analysis.verdict import difference, interval
+from raysearch.analysis.intervals import difference, interval
 from raysearch.panels.points import Points
 
 

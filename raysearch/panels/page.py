@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -18,6 +16,7 @@ from raysearch.errors import RecordError
 from raysearch.panels import controls, frontier, label_curves, style
 from raysearch.panels.answer import answer
 from raysearch.panels.catalog import picture
+from raysearch.panels.collect import collect
 from raysearch.panels.dashboard import Dashboard, read_dashboards
 from raysearch.panels.embed import (
     choices_json,
@@ -27,8 +26,9 @@ from raysearch.panels.embed import (
     points_json,
     table_json,
 )
-from raysearch.panels.points import Points, collect
+from raysearch.panels.points import Points
 from raysearch.panels.sentences import details, footer, headline, interval_note, why
+from raysearch.panels.template import asset, filled, put
 from raysearch.panels.words import WORDS, Sentence
 
 POLICY = (
@@ -40,7 +40,6 @@ HERE = ' aria-current="page"'
 BASIC = "plotly-basic.min.js"
 """The first page's bundle, a quarter of the whole: the whole takes 1.9 s to load on two cores."""
 WHOLE = "plotly.min.js"
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 
 def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
@@ -68,19 +67,10 @@ def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, data in reversed(made.items()):  # what index.html needs comes before it
-            _replace(out / name, data)
+            put(out / name, data)
     except OSError as e:
         raise RecordError(f"{out}: pages cannot be written: {e.strerror or e}") from e
     return out / pages[0].file
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points) -> bytes:
@@ -96,13 +86,13 @@ def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points)
         "empty": "" if len(points) else " hidden",
         "nav": nav,
         "policy": POLICY,
-        "style": _asset("style.css"),
+        "style": asset("style.css"),
     }
     if page.layout == "answer":
         slots |= _answer_slots(page, run, points)
-        return _filled("index.html", slots)
+        return filled("index.html", slots)
     slots |= _panel_slots(page, run, points)
-    return _filled("panels.html", slots)
+    return filled("panels.html", slots)
 
 
 def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
@@ -113,7 +103,8 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     for trace in figure["data"]:
         trace |= {"x": [], "y": [], "type": "scatter"}
         trace.pop("hovertext", None)
-        trace.pop("error_y", None)
+        for name in ("error_y", "text"):
+            trace.pop(name, None)
     figure["layout"] |= {"shapes": [], "annotations": figure["layout"]["annotations"][:1]}
     figure["layout"].pop("meta", None)
     curves = page.panels[1] if len(page.panels) > 1 else None
@@ -144,7 +135,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "plot": escape(f"{points.score} on test against {shown.cost}, one mark a point"),
         "curves": "" if curves else " hidden",
         "data": inline_json(data),
-        "script": "\n".join(_asset(name) for name in scripts),
+        "script": "\n".join(asset(name) for name in scripts),
     }
 
 
@@ -166,24 +157,16 @@ def _panel_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         )
     if page.table:
         links.append('<a href="#all-points">All points</a>')
-        sections.append(_asset("table.html"))
-    data = {"figures": figures, "table": table_json(run.table) if page.table else None}
+        sections.append(asset("table.html"))
+    data = {"figures": figures, "table": table_json(run.table, points) if page.table else None}
     return {
         "toc": "".join(links),
         "panels": "\n".join(sections),
         "footer": escape(footer(points, answer(points))),
         "data": inline_json(data),
-        "script": "\n".join(_asset(name) for name in ("draw.js", "research.js")),
+        "script": "\n".join(asset(name) for name in ("draw.js", "research.js")),
     }
 
 
 def _html(sentence: Sentence) -> str:
     return "".join(f"<b>{escape(t)}</b>" if bold else escape(t) for t, bold in sentence)
-
-
-def _filled(template: str, slots: Mapping[str, str]) -> bytes:
-    return _SLOT.sub(lambda m: slots[m[1]], _asset(template)).encode()
-
-
-def _asset(name: str) -> str:
-    return (files(__package__) / "assets" / name).read_text(encoding="utf-8")

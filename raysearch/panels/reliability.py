@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.report import Report, look
+from raysearch.analysis.report import Report
 from raysearch.panels import style
+from raysearch.panels.recommended import look
 
 
 @dataclass(frozen=True, slots=True)

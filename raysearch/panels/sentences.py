@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from raysearch.panels.answer import LIMITS, Answer, cost_of, needs
+from raysearch.panels.answer import LIMITS, Answer, cost_of, needs, prices_of, rival_cost
 from raysearch.panels.margins import apart, difference_of, interval_of, paired
 from raysearch.panels.own import MONTHS
-from raysearch.panels.points import MS, OWN, Points
+from raysearch.panels.points import MS, OWN, Points, Rival
 from raysearch.panels.words import (
     Sentence,
     bound,
@@ -159,7 +159,36 @@ def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
         out += _step(points, given)
     if given.setting.volume is not None:
         out.append(_own(points, given))
+    out += [_rival(points, rival, choice) for rival in points.rivals]
     return tuple(out)
+
+
+def _rival(points: Points, rival: Rival, choice: int) -> Sentence:
+    """An outside system against the choice, paired over rows where the choice is confirmed."""
+    digits = points.digits
+    value = fixed(rival.test, digits)
+    of = {"name": rival.name, "shown": phrase("score_bare", score=points.score, value=value)}
+    if np.isfinite(rival.low):
+        low, high = fixed(rival.low, digits), fixed(rival.high, digits)
+        of["shown"] = phrase("score", score=points.score, value=value, low=low, high=high)
+    cost = ""
+    if np.isfinite(rival.ms):
+        cost += phrase("rival_ms", value=brief(rival.ms))
+    if np.isfinite(rival.dollars):
+        cost += phrase("rival_dollars", dollars=money(1000 * rival.dollars))
+    k = points.place[choice]
+    if k < 0 or not np.isfinite(rival.apart[k, 0]):
+        return say("rival_alone", cost=cost, **of)
+    low_, high_ = (float(v) for v in rival.apart[k])
+    word = "better" if low_ > 0 else "worse" if high_ < 0 else "alike"
+    return say(
+        "rival",
+        change=change(rival.test - points.test[choice], digits),
+        ends=phrase("ends", low=fixed(low_, digits), high=fixed(high_, digits)),
+        verdict=phrase(word),
+        cost=cost,
+        **of,
+    )
 
 
 def verdict(points: Points, i: int, j: int) -> str:
@@ -206,6 +235,11 @@ def footer(points: Points, given: Answer) -> str:
     if given.no_cost:
         noun = noun_of(points, given.setting.cost)
         left += phrase("left_cost", count=_counted(given.no_cost), noun=noun)
+    costs = [rival_cost(r, given.setting, prices_of(points, given.setting)) for r in points.rivals]
+    lost = sum(not (np.isfinite(c) and c > 0) for c in costs)
+    if lost:
+        noun = noun_of(points, given.setting.cost)
+        left += phrase("left_rivals", count=count(lost), noun=noun)
     if points.begun:
         left += phrase("left_begun", count=_counted(points.begun))
     if points.lost:
@@ -354,7 +388,7 @@ def _step(points: Points, given: Answer) -> list[Sentence]:
 
 
 def _price_of(points: Points, given: Answer, labels: float) -> str:
-    prices = points.prices if given.setting.prices is None else given.setting.prices
+    prices = prices_of(points, given.setting)
     if "label" not in prices or labels <= 0:
         return ""
     return phrase("for", dollars=money(labels * prices["label"]))
@@ -364,7 +398,7 @@ def _own(points: Points, given: Answer) -> Sentence:
     """What the choice costs to own, part by part, or what is missing to say so."""
     i, setting = given.choice, given.setting
     assert i is not None and setting.volume is not None
-    prices = points.prices if setting.prices is None else setting.prices
+    prices = prices_of(points, setting)
     hour = prices.get("gpu_hour" if points.gpu[i] else "cpu_hour")
     seconds = points.costs.get("train_seconds")
     missing = []

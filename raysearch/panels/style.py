@@ -138,3 +138,16 @@ def label_ticks(labels: Sequence[float]) -> dict[str, Any]:
         if not kept or value / kept[-1] > 1.7:
             kept.append(value)
     return {"tickmode": "array", "tickvals": kept, "ticktext": [f"{v:,.0f}" for v in kept]}
+
+
+def bars(y: Sequence[float], ends: Sequence[tuple[float, float] | None]) -> dict[str, object]:
+    """Error bars of 95 % intervals, for a trace's `error_y`; of length 0 where there is none."""
+    both = [e if e is not None else (v, v) for v, e in zip(y, ends, strict=True)]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - v for v, (_, high) in zip(y, both, strict=True)],
+        "arrayminus": [v - low for v, (low, _) in zip(y, both, strict=True)],
+        "thickness": 1.4,
+        "width": 3,
+    }

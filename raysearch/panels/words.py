@@ -45,6 +45,10 @@ WORDS: dict[str, str] = {
     "better": "better",
     "worse": "worse",
     "alike": "not distinguishable",
+    "rival": "Outside, **{name}**: {shown}; against the choice {change}{ends}, {verdict}{cost}.",
+    "rival_alone": "Outside, **{name}**: {shown}; not compared row by row{cost}.",
+    "rival_ms": "; {value} ms a text",
+    "rival_dollars": "; {dollars} for 1,000 texts",
     "own_noun": "dollars to own",
     "own": "To own **{name}** for a year at {volume} texts a month: {total} (labels {labels}, "
     "training {training}, predictions {predictions}).",
@@ -111,6 +115,7 @@ WORDS: dict[str, str] = {
     "counted.",
     "left_scored": "{count} without a test score left out; ",
     "left_cost": "{count} without {noun} left out; ",
+    "left_rivals": "{count} outside systems without {noun} not drawn; ",
     "left_bill": "bills of {count} killed trials unknown; ",
     "left_begun": "{count} with too few draws not confirmed; ",
     "left_lost": "{count} confirming draws failed; ",

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.chosen import chosen, find, name_of
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.mistakes import confusion, furthest, hardest, normalised, per_class
-from raysearch.analysis.report import look, report
+from raysearch.analysis.named import find, name_of
+from raysearch.analysis.report import report
 from raysearch.analysis.report_text import RowName, summary, title, to_json
+from raysearch.cli.answers import recommended
 from raysearch.engine.own import own_task
 from raysearch.errors import InputError
+from raysearch.panels.recommended import look
 from tests import tiny
 from tests.judged import RECIPES, Recipe, own_csv, write_run
 
@@ -55,7 +57,7 @@ def test_hardest_leaves_out_rows_that_no_draw_gets_wrong() -> None:
 
 
 def test_a_report_stands_on_the_fresh_draws(run: Run) -> None:
-    best = chosen(run)
+    best = recommended(run)
     assert best is not None and name_of(find(run, best)) == "ngram_linear, hash-16, 32 labels"
     made = report(run, best)
     assert [d.draw for d in made.about.draws] == [1, 2, 3] and made.about.confirmed
@@ -140,7 +142,7 @@ def test_a_class_that_nobody_sees_has_no_number(tmp_path: Path) -> None:
 
 
 def test_points_are_found_by_the_start_of_an_id(run: Run) -> None:
-    best = chosen(run)
+    best = recommended(run)
     assert best is not None
     row = find(run, best[:6])
     assert row["point_id"] == best and find(run, str(row["id"])[:8])["point_id"] == best
@@ -154,7 +156,7 @@ def test_what_cannot_be_reported_is_one_sentence(run: Run) -> None:
     untested = find_untested(run)
     with pytest.raises(InputError, match="not scored on test"):
         report(run, untested)
-    best = chosen(run)
+    best = recommended(run)
     assert best is not None
     made = confirmation(run)
     assert made.at(best) is not None

@@ -10,7 +10,7 @@ import pytest
 
 from raysearch.analysis import read_run
 from raysearch.panels import write_pages
-from raysearch.panels.points import collect
+from raysearch.panels.collect import collect
 from tests.panels.visit import Visit, draw_all, drawn, same
 from tests.synthetic import records, write_run
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import read_run
-from raysearch.analysis.report import look
 from raysearch.analysis.report_text import RowName
+from raysearch.panels.recommended import look
 from raysearch.panels.report_page import write_report
 from tests import tiny
 from tests.judged import write_run

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from raysearch.analysis import Run, frontier, read_run, to_table
-from raysearch.analysis.verdict import interval
+from raysearch.analysis.intervals import interval
 from raysearch.errors import InputError
 from raysearch.panels.answer import answer
+from raysearch.panels.collect import collect
 from raysearch.panels.margins import apart, band_of
-from raysearch.panels.points import Points, collect
+from raysearch.panels.points import Points
 from raysearch.panels.sentences import footer, headline, why
 from raysearch.panels.words import WORDS, brief, fixed, text
 from raysearch.record import TrialRecord

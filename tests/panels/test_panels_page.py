@@ -12,9 +12,9 @@ import pytest
 from raysearch.analysis import Run, read_run
 from raysearch.errors import InputError
 from raysearch.panels import write_pages
+from raysearch.panels.collect import collect
 from raysearch.panels.dashboard import read_dashboards
 from raysearch.panels.embed import choices_json, inline_json, pack
-from raysearch.panels.points import collect
 from raysearch.plan.config import TrialConfig
 from tests.synthetic import records, write_run
 

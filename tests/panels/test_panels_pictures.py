@@ -13,7 +13,7 @@ from raysearch.analysis import Run, read_run, search_flops
 from raysearch.errors import InputError
 from raysearch.ledger import TRAINING
 from raysearch.panels.catalog import check_options, picture, pictures
-from raysearch.panels.points import collect
+from raysearch.panels.collect import collect
 from tests.synthetic import records, write_run
 
 ALL = ("ngram_linear", "embed_linear", "finetune", "distill", "early_exit")

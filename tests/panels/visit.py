@@ -67,7 +67,7 @@ def same(points: Points, page: Any, **kw: Any) -> None:
             assert theirs[name] == pytest.approx(mine, abs=1e-12)
         else:
             assert theirs[name] == mine, (kw, name)
-    call = "(s) => [raysearch.headline(s), raysearch.why(s), raysearch.footer(s), raysearch.details(s)]"
+    call = "(s) => ['headline', 'why', 'footer', 'details'].map((part) => raysearch[part](s))"
     sentences, reasons, foot, more = page.evaluate(call, kw)
     assert more == [text(s) for s in details(points, given)], kw
     assert sentences == [text(s) for s in headline(points, given)], kw

@@ -1,4 +1,4 @@
-// The arithmetic of answer.py and of the intervals in analysis/verdict.py, line by line.
+// The arithmetic of answer.py and of the intervals in analysis/intervals.py, line by line.
 const Z = 1.959963984540054;
 const TEACHERS = { full: "train_flops_full", shared: "train_flops_shared", free: "train_flops" };
 
@@ -119,6 +119,15 @@ const cheapestOf = (list, x) => list.reduce((a, b) => (x[b] < x[a] ? b : a));
 function eligible(P, fits) {
   const confirmed = fits.filter((i) => P.place[i] >= 0);
   return confirmed.length ? confirmed : fits;
+}
+
+// What an outside system costs on the axis; NaN where that is not known.
+function rivalCost(rival, setting, prices) {
+  if (setting.cost === "ms") return rival.ms;
+  if (setting.cost === "labels") return rival.labels;
+  if (setting.cost !== "own") return NaN;
+  const bought = rival.labels > 0 ? rival.labels * ("label" in prices ? prices.label : NaN) : 0.0;
+  return MONTHS * (setting.volume || 0.0) * rival.dollars + bought;
 }
 
 function needs(P, setting) {

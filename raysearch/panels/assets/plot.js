@@ -127,18 +127,21 @@ function drawPlot(zoom) {
   const fit = new Set(given.fits);
   const open = [];
   for (let i = 0; i < x.length; i++) if (x[i] > 0 && Number.isFinite(x[i])) open.push(i);
+  const rivals = P.rivals.map((r) => ({ ...r, x: rivalCost(r, given.setting, pricesOf(P, given.setting)) }))
+    .filter((r) => r.x > 0 && Number.isFinite(r.x));
   const many = open.length > CLOUD_ABOVE;
   const rest = given.fits.filter((i) => !on.has(i));
   const out = open.filter((i) => !fit.has(i));
   const width = plot.clientWidth - MARGIN.l - MARGIN.r;
   const height = plot.clientHeight - MARGIN.t - MARGIN.b;
-  const range = zoom ? zoom.x : span(open.map((i) => Math.log10(x[i])), 0.06);
-  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...barred(frontier), ...baselines().map(([value]) => value)], 0.08);
+  const range = zoom ? zoom.x : span([...open.map((i) => Math.log10(x[i])), ...rivals.map((r) => Math.log10(r.x))], 0.06);
+  const yrange = zoom ? zoom.y : span([...open.map((i) => P.test[i]), ...barred(frontier), ...rivals.map((r) => r.test), ...baselines().map(([value]) => value)], 0.08);
   const [shapes, notes] = levels(yrange);
   const lists = { out: many ? [] : out, rest: many ? [] : rest, line: frontier, member: frontier };
   lists.ring = given.choice === null ? [] : [given.choice];
   const traces = DATA.figure.data.map((trace) => {
     const { role, method } = trace.meta;
+    if (role === "rival") return { ...trace, ...rivalMarks(rivals) };
     let list = lists[role];
     if (role === "member") list = list.filter((i) => P.methods[P.method[i]] === method);
     const made = { ...trace, x: list.map((i) => x[i]), y: list.map((i) => P.test[i]), showlegend: false };
@@ -201,6 +204,17 @@ const barred = (list) => list.filter((i) => P.place[i] >= 0).flatMap((i) => [P.l
 function bars(list) {
   const of = (end) => list.map((i) => (P.place[i] >= 0 ? Math.abs(end[i] - P.test[i]) : 0));
   return { type: "data", symmetric: false, array: of(P.high), arrayminus: of(P.low), thickness: 1.4, width: 3 };
+}
+
+function rivalMarks(rivals) {
+  const part = (end) => rivals.map((r) => (Number.isFinite(r[end]) ? Math.abs(r[end] - r.test) : 0));
+  return {
+    x: rivals.map((r) => r.x), y: rivals.map((r) => r.test), text: rivals.map((r) => escaped(r.name)),
+    textfont: { size: 11.5, color: ink("--soft") }, hoverinfo: "text", showlegend: false,
+    hovertext: rivals.map((r) => escaped(`${r.name}, outside: ${rivalShown(P, r)}`)),
+    marker: { symbol: "diamond", size: 11, color: ink("--ink") },
+    error_y: { type: "data", symmetric: false, array: part("high"), arrayminus: part("low"), thickness: 1.4, width: 3, color: ink("--soft") },
+  };
 }
 
 function axisTitle(cost) {

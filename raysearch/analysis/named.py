@@ -1,4 +1,4 @@
-"""Which point is meant: the one that was named, or the best where none was."""
+"""Which point a name means."""
 
 from __future__ import annotations
 
@@ -6,35 +6,12 @@ import math
 
 import pandas as pd
 
-from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.frontier import candidates
 from raysearch.analysis.table import Run
-from raysearch.analysis.winners import winners
 from raysearch.errors import InputError, nearest
 
 FEWEST_DIGITS = 4
 """Of an id, so that a prefix is not unique by chance."""
-
-
-def chosen(run: Run, made: Confirmation | None = None) -> str | None:
-    """Return the id of the best point: of the confirmed ones where there are any, else of all.
-
-    Confirmed points are ranked by the mean validation score of their fresh draws, winners by their
-    own; ties go to fewer infer_flops, then fewer train_flops_full, then the smaller id. None where
-    nothing has a validation score.
-    """
-    made = confirmation(run) if made is None else made
-    rows = candidates(run.table)
-    if made.estimates:
-        fresh = {e.point_id: e.validation for e in made.estimates}
-        rows = rows[rows["point_id"].isin(list(fresh))].drop_duplicates("point_id")
-        rows = rows.assign(rank=[fresh[str(p)] for p in rows["point_id"]])
-    else:
-        rows = winners(run.table)
-        rows = rows.assign(rank=rows["score_validation"])
-    keys = ["rank", "infer_flops", "train_flops_full", "point_id"]
-    ranked = rows.sort_values(keys, ascending=[False, True, True, True], na_position="last")
-    return str(ranked["point_id"].iloc[0]) if len(ranked) else None
 
 
 def find(run: Run, name: str) -> pd.Series:

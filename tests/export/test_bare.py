@@ -1,0 +1,144 @@
+"""Strangers open the exports: bare virtual environments, and a real checkpoint on real texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raysearch.export.point import export_point
+from raysearch.export.predictor import open_model
+from raysearch.trial import TrialRun
+
+ROOT = Path(__file__).resolve().parents[2]
+
+ASK = {
+    "native": """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from model import Model
+texts = json.load(sys.stdin)
+print(json.dumps(Model(sys.argv[1]).probabilities(texts).tolist()))
+""",
+    "onnx": """
+import json, sys
+import numpy as np, onnxruntime, tokenizers
+session = onnxruntime.InferenceSession(sys.argv[1] + "/model.onnx")
+tokenizer = tokenizers.Tokenizer.from_file(sys.argv[1] + "/tokenizer.json")
+batch = tokenizer.encode_batch(json.load(sys.stdin))
+ids = {
+    "input_ids": [e.ids for e in batch],
+    "attention_mask": [e.attention_mask for e in batch],
+    "token_type_ids": [e.type_ids for e in batch],
+}
+names = {i.name for i in session.get_inputs()}
+z = session.run(None, {k: np.array(v, np.int64) for k, v in ids.items() if k in names})[0]
+print(json.dumps((np.exp(z) / np.exp(z).sum(1, keepdims=True)).tolist()))
+""",
+    "hf": """
+import json, sys
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+model, info = AutoModelForSequenceClassification.from_pretrained(
+    sys.argv[1], output_loading_info=True
+)
+assert not info["missing_keys"] and not info["unexpected_keys"], info
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+ask = pipeline("text-classification", model=model.eval(), tokenizer=tokenizer, top_k=None)
+out = []
+for found in ask(json.load(sys.stdin), truncation=True):
+    by = {f["label"]: f["score"] for f in found}
+    out.append([by[model.config.id2label[i]] for i in range(len(by))])
+print(json.dumps(out))
+""",
+}
+NEEDS = {
+    "native": ["numpy", "safetensors"],
+    "onnx": ["numpy", "onnxruntime", "tokenizers"],
+    "hf": ["torch", "transformers"],
+}
+TRIALS = {
+    "native": ("ngram_linear", "hash-16", {}),
+    "onnx": ("embed_linear", "random-2", {}),
+    "hf": ("finetune", "random-2", {}),
+}
+
+
+def exported(made, name, target):
+    run = TrialRun(made.records[0].config, made.world.place)
+    record = made.records[0]
+    export_point(run, record, record.points[0], name, target, command="x")
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(NEEDS))
+def test_a_bare_environment_gets_the_same_probabilities(make_run, tmp_path, name):
+    made = make_run("five", TRIALS[name])
+    run = exported(made, name, tmp_path / "m")
+    texts = list(run.data.splits["test"].text)
+    expected = open_model(tmp_path / "m").probabilities(texts)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    extra = os.environ.get("RAYSEARCH_PIP_ARGS", "").split()
+    # A constraint of a package that is not asked for does no harm; torch may be a CPU build.
+    subprocess.run(
+        [*command, *extra, "-c", ROOT / "constraints.txt", *NEEDS[name]],
+        check=True,
+        cwd=tmp_path,
+        timeout=900,
+    )
+    bare = subprocess.run([python, "-c", "import raysearch"], cwd=tmp_path, capture_output=True)
+    assert b"ModuleNotFoundError" in bare.stderr, "raysearch must not be importable there"
+    home = shutil.move(tmp_path / "m", tmp_path / "moved")
+    ran = subprocess.run(
+        [python, "-c", ASK[name], str(home)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    found = np.array(json.loads(ran.stdout.splitlines()[-1]))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_real_checkpoint_on_real_sentences(tmp_path, pooling):
+    from raysearch.engine.data import load_task
+    from raysearch.plan.catalog import find_task
+    from raysearch.plan.space import Proposal
+    from raysearch.plan.study import Study
+    from raysearch.world import World
+
+    data_dir = Path(os.environ["RAYSEARCH_DATA_DIR"])
+    models_dir = Path(os.environ["RAYSEARCH_MODELS_DIR"])
+    data = load_task(find_task("sst2_sent"), data_dir=data_dir)
+    study = Study(name="real", precision="fp32", labels=(64,))
+    world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
+    hyper = {"epochs": 1, "min_steps": 8, "pooling": pooling}
+    run = TrialRun(world.configure(Proposal("finetune", "minilm-6", 64, hyper)), world.place)
+    while run.step(60.0):
+        pass
+    record = run.record()
+    rows = data.splits["test"].take(np.arange(200))
+    answers = run._learner.predict(rows, {}, phase="test").argmax(axis=1)
+    for name in ("hf", "onnx"):
+        done = export_point(run, record, record.points[0], name, tmp_path / name, command="x")
+        assert done.parity.texts == 256 and done.parity.difference < 1e-5
+        found = open_model(tmp_path / name).probabilities(list(rows.text))
+        assert (found.argmax(axis=1) == answers).mean() > 0.99
+    done = export_point(
+        run, record, record.points[0], "onnx", tmp_path / "int8", command="x", int8=True
+    )
+    assert done.parity.same > 0.9 and len(done.events) == 2
+    small = (tmp_path / "int8" / "model.int8.onnx").stat().st_size
+    assert small < 0.3 * (tmp_path / "onnx" / "model.onnx").stat().st_size
