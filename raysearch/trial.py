@@ -241,6 +241,8 @@ class TrialRun:
 
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """A `score` event of a finished trial's point on a whole split of the task."""
+        if point.knobs.get("int8"):
+            raise InputError(f"point {point.point_id}: int8 is scored by `raysearch export --int8`")
         rows = self._data.splits[split]
         assert self._learner is not None
         judged = self._judge(self._learner, point.point_id, point.knobs, split, rows)

@@ -142,9 +142,11 @@ def fresh_draws(run: Run) -> dict[str, Fresh]:
     for record in run.records:
         if record.phase == "confirm" and record.status == "DONE":
             by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
+    # A recipe is a hash: reckoned for those alone that share a cell with a draw.
+    cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}
     found: dict[str, Fresh] = {}
     for record in run.records:
-        if record.phase == "confirm" or record.status != "DONE":
+        if record.phase == "confirm" or record.status != "DONE" or _cell(record) not in cells:
             continue
         mine = by_recipe.get(record.config.recipe, {})
         for point in record.points:
@@ -152,6 +154,12 @@ def fresh_draws(run: Run) -> dict[str, Fresh]:
             if fresh:
                 found.setdefault(point.point_id, (record, point, fresh))
     return found
+
+
+def _cell(record: TrialRecord) -> tuple[str, str, int, str]:
+    """Method, model, labels and knobs: what a trial and its draws have in common."""
+    config = record.config
+    return config.method, config.rung, config.data.train, repr(sorted(config.hyper.items()))
 
 
 def _common(sets: list[set[int]]) -> set[int]:

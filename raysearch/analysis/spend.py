@@ -185,7 +185,8 @@ class Trial:
 def _trials(table: pd.DataFrame) -> list[Trial]:
     """The trials of the search in the order of their first rows."""
     search = searched(table)
-    codes, ids = pd.factorize(search["id"])
+    codes, known = pd.factorize(search["id"])
+    ids = known.tolist()
     rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
     firsts = search.drop_duplicates("id")
     method, status = firsts["method"].tolist(), firsts["status"].tolist()

@@ -288,16 +288,19 @@ def confirmed_json(result: Run) -> dict[str, Any]:
 
 def _print_frontier(points: Points, found: Answer) -> None:
     """The frontier as a table: validation selects, test reports."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from raysearch.panels.margins import interval_of
 
     axis = next((a.noun for a in points.axes if a.name == found.setting.cost), "cost")
-    table = Table(title=f"Frontier: {points.score} against {axis}", title_justify="left")
+    table = Table(
+        title=f"Frontier: {points.score} against {axis}", title_justify="left", box=box.SIMPLE_HEAD
+    )
     for name in ("method", "model", "labels", "validation", "test", "draws", *COLUMNS):
         left = name in ("method", "model")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        table.add_column(name, justify="left" if left else "right", no_wrap=not left)
     for i in found.frontier:
         ends = interval_of(points, i)
         fresh = points.place[i] >= 0
@@ -314,7 +317,7 @@ def _print_frontier(points: Points, found: Answer) -> None:
             str(points.draws[i]) if fresh else "none",
             *("-" if c is None or not math.isfinite(c[i]) else f"{c[i]:.2g}" for c in costs),
         )
-    Console(width=110).print(table)
+    Console(width=120).print(table)
 
 
 COLUMNS = {"train FLOPs": "train_flops_full", "infer FLOPs": "infer_flops", "ms": "ms"}

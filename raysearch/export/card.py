@@ -26,6 +26,7 @@ class Facts:
     """The task's main score."""
     method: str
     model: str
+    """Name of the model size."""
     command: str
     """What writes this folder again."""
     use: str
@@ -41,6 +42,8 @@ class Facts:
     costs: Mapping[str, float] = field(default_factory=dict)
     """By name with its unit, as {"training [FLOP]": 1e15}; only what was measured."""
     knobs: Mapping[str, object] = field(default_factory=dict)
+    base: str = ""
+    """Hub id of the base model; empty where it has none."""
     licence: str = ""
     """Of the base model; empty: unknown."""
     pretrained_on: str = ""
@@ -114,7 +117,9 @@ def _front(facts: Facts) -> str:
         lines.append(f"license: {known[facts.licence]}")
     if facts.format == "hf":
         lines.append("library_name: transformers")
-    return "\n".join([*lines, f"base_model_name: {json.dumps(facts.model)}", "---"])
+    if facts.base:
+        lines.append(f"base_model: {json.dumps(facts.base)}")
+    return "\n".join([*lines, "---"])
 
 
 def _scores(facts: Facts) -> str:

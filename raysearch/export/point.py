@@ -203,6 +203,7 @@ def _facts(
         if (value := OBJECTIVES[name].of(view)) is not None
     }
     kind, _, place = task.source.partition(":")
+    origin, _, hub = rung.source.partition(":")
     return Facts(
         format=fmt.name,
         task=task.name,
@@ -224,6 +225,7 @@ def _facts(
         scored=point.rows,
         costs=costs,
         knobs={**record.hyper, **point.knobs},
+        base=hub.partition("@")[0] if origin == "hf" else "",
         licence=rung.licence,
         pretrained_on=rung.pretrained_on,
         temperature=model.manifest.temperature,

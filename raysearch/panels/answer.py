@@ -87,6 +87,8 @@ class Answer:
     """Rows of the small table."""
     curves: tuple[tuple[int, ...], ...]
     """Winners of the best three (method, model), by labels."""
+    beyond: tuple[tuple[int, ...], ...]
+    """How each of those curves goes on past the labels the reader has."""
     beaten: int | None
     """The leader that is better on test than `best` by more than chance explains, if any."""
     linear: int | None
@@ -185,6 +187,7 @@ def answer(
         frontier=step_frontier(x, points.validation, pool),
         shown=tuple(dict.fromkeys(rest))[:SHOWN_ROWS],
         curves=_curves(points, won, leaders),
+        beyond=_beyond(points, x, without, leaders, labels),
         beaten=max(above, key=lambda i: test[i]) if above else None,
         linear=max(linear, key=lambda i: test[i]) if linear else None,
         other=_other(points, x, without, labels),
@@ -349,6 +352,20 @@ def _curves(
     return tuple(out)
 
 
+def _beyond(
+    points: Points,
+    x: npt.NDArray[np.float64],
+    open_: npt.NDArray[np.bool_],
+    leaders: Sequence[int],
+    labels: float | None,
+) -> tuple[tuple[int, ...], ...]:
+    if labels is None:
+        return ((),) * len(leaders[:SHOWN_CURVES])
+    won = winners(points, x, eligible(points, open_))
+    whole = _curves(points, won, leaders)
+    return tuple(tuple(i for i in curve if points.labels[i] > labels) for curve in whole)
+
+
 def _other(
     points: Points,
     x: npt.NDArray[np.float64],
@@ -389,6 +406,7 @@ def _nothing(
         frontier=(),
         shown=(),
         curves=(),
+        beyond=(),
         beaten=None,
         linear=None,
         other=None,
@@ -413,6 +431,7 @@ def to_json(given: Answer) -> Mapping[str, object]:
         "frontier": list(given.frontier),
         "shown": list(given.shown),
         "curves": [list(c) for c in given.curves],
+        "beyond": [list(c) for c in given.beyond],
         "beaten": given.beaten,
         "linear": given.linear,
         "other": None if given.other is None else list(given.other),

@@ -28,6 +28,8 @@ class Info:
     """Their score on test."""
     by: tuple[str, ...]
     """Their method."""
+    fresh: tuple[bool, ...]
+    """Whether they are confirmed."""
     front_x: tuple[float, ...]
     front_y: tuple[float, ...]
     front_by: tuple[str, ...]
@@ -67,6 +69,7 @@ def of(points: Points, given: Answer) -> Info:
         x=tuple(float(x[i]) for i in rest),
         y=tuple(float(points.test[i]) for i in rest),
         by=tuple(points.methods[points.method[i]] for i in rest),
+        fresh=tuple(bool(points.place[i] >= 0) for i in rest),
         front_x=tuple(float(x[i]) for i in front),
         front_y=tuple(float(points.test[i]) for i in front),
         front_by=tuple(points.methods[points.method[i]] for i in front),
@@ -121,7 +124,12 @@ def draw(info: Info) -> go.Figure:
                 marker={
                     "size": 7,
                     "color": style.GREY,
-                    "symbol": [marks[m].shape + "-open" for m in info.by] if here else [],
+                    "symbol": [
+                        marks[m].shape + ("" if fresh else "-open")
+                        for m, fresh in zip(info.by, info.fresh, strict=True)
+                    ]
+                    if here
+                    else [],
                 },
             )
         )

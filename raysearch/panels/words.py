@@ -123,8 +123,8 @@ WORDS: dict[str, str] = {
     "draws": "{count} draws",
     "draws_folds": "{count} draws, {folds}-fold cross-fitting",
     "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
-    "Filled, with a 95 % bar: confirmed on fresh draws. Hollow: not confirmed. Grey: a cheaper "
-    "point is as good on validation. Diamond: an outside system.",
+    "Filled: confirmed on fresh draws, with a 95 % bar. Hollow: not confirmed. Grey: off the line, "
+    "a cheaper point is as good on validation. Diamond: an outside system.",
     "point": "1 point",
     "points": "{count} points",
     "none": "none",

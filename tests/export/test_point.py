@@ -148,6 +148,8 @@ def test_the_twin_can_be_written_again_by_its_own_point(make_run, tmp_path):
     assert read_manifest(tmp_path / "b").point == twin.point_id
     a, b = (open_model(tmp_path / n).probabilities(["red the a"]) for n in "ab")
     assert np.array_equal(a, b)
+    with pytest.raises(InputError, match="int8 is scored by `raysearch export --int8`"):
+        run.score(twin, "test")
     with pytest.raises(InputError, match="has no int8; --format may be onnx"):
         export_point(run, record, twin, "hf", tmp_path / "c", command="x")
 
@@ -191,6 +193,7 @@ def facts(**changes):
         scored={"validation": 32},
         costs={"training [FLOP]": 1.5e15, "parameters": 22_565_376},
         knobs={"epochs": 3},
+        base="owner/name",
         licence="Apache-2.0",
         temperature=1.5,
         calibration=(32, 0.1, 0.02),
@@ -203,6 +206,7 @@ def test_a_card_says_what_is_known_and_no_more():
     text = card(facts())
     for part in (
         "license: apache-2.0",
+        'base_model: "owner/name"',
         "trained on 32 labels",
         "| validation | accuracy (main) | 0.9000 | 32 |",
         "not scored on test",

@@ -113,6 +113,10 @@ function otherStep(P, x, open, labels) {
   return won.length ? [won[0], step, within[within.length - 1]] : null;
 }
 
+const curvesOf = (P, won, leaders) => leaders.slice(0, 3).map((lead) =>
+  won.filter((i) => P.method[i] === P.method[lead] && P.model[i] === P.model[lead])
+    .sort((a, b) => P.labels[a] - P.labels[b] || a - b));
+
 const cheapestOf = (list, x) => list.reduce((a, b) => (x[b] < x[a] ? b : a));
 
 // The points a choice may be made from: the confirmed ones where there are any.
@@ -184,7 +188,7 @@ function answer(P, setting) {
   const axis = setting.cost || (setting.volume !== null && priced ? "own" : names[0] || "");
   const given = {
     setting: { ...setting, cost: axis }, fits: [], pool: [], best: null, choice: null, runner: null, tie: null,
-    flat: false, band: null, leaders: [], cheaper: 0, frontier: [], shown: [], curves: [],
+    flat: false, band: null, leaders: [], cheaper: 0, frontier: [], shown: [], curves: [], beyond: [],
     beaten: null, linear: null, other: null, noCost: P.test.length, relax: [], nearest: [], own,
   };
   if (!axis) return given;
@@ -227,9 +231,9 @@ function answer(P, setting) {
     cheaper: cheaper.length,
     frontier: stepFrontier(x, P.validation, pool),
     shown: [...new Set(rows)].slice(0, 5),
-    curves: leaders.slice(0, 3).map((lead) =>
-      won.filter((i) => P.method[i] === P.method[lead] && P.model[i] === P.model[lead])
-        .sort((a, b) => P.labels[a] - P.labels[b] || a - b)),
+    curves: curvesOf(P, won, leaders),
+    beyond: curvesOf(P, labels === null ? [] : winners(P, x, eligible(P, without)), leaders)
+      .map((list) => list.filter((i) => P.labels[i] > labels)),
     beaten: above.length ? above.reduce((a, b) => (test[b] > test[a] ? b : a)) : null,
     linear: linear.length ? linear.reduce((a, b) => (test[b] > test[a] ? b : a)) : null,
     other: otherStep(P, x, without, labels),

@@ -150,7 +150,7 @@ function drawPlot(zoom) {
       made.y.push(made.y[made.y.length - 1]);
     }
     if (role === "out" || role === "rest") {
-      made.marker = { ...trace.marker, color: ink("--faint"), symbol: list.map((i) => MARKS[P.methods[P.method[i]]].shape + "-open") };
+      made.marker = { ...trace.marker, color: ink("--faint"), symbol: list.map((i) => MARKS[P.methods[P.method[i]]].shape + (P.place[i] >= 0 ? "" : "-open")) };
     }
     if (role === "member") {
       const { shape } = MARKS[method];
@@ -238,8 +238,20 @@ function drawCurves() {
       error_y: bars(list),
     };
   });
+  given.beyond.forEach((list, nth) => {
+    if (!list.length) return;
+    const mark = MARKS[P.methods[P.method[list[0]]]];
+    const whole = [...given.curves[nth].slice(-1), ...list];
+    traces.push({
+      type: "scatter", mode: "lines+markers", x: whole.map((i) => P.labels[i]), y: whole.map((i) => P.test[i]),
+      showlegend: false, opacity: 0.55, hoverinfo: "text", meta: { role: "beyond" },
+      hovertext: whole.map((i) => escaped(`${nameOf(P, i)}: ${shownAs(P, i)} (more labels than you have)`)),
+      line: { color: mark.colour, width: 1.4, dash: "dash" },
+      marker: { symbol: mark.shape + "-open", size: 7, color: mark.colour },
+    });
+  });
   const base = DATA.curves.layout;
-  const labels = [...new Set(given.curves.flat().map((i) => P.labels[i]))].filter((v) => v > 0).sort((a, b) => a - b);
+  const labels = [...new Set([...given.curves.flat(), ...given.beyond.flat()].map((i) => P.labels[i]))].filter((v) => v > 0).sort((a, b) => a - b);
   const layout = themed({ ...base, height: box.clientHeight, showlegend: true, margin: { l: 44, r: 10, t: 30, b: 40 } });
   const far = [];
   for (const v of labels) if (!far.length || v / far[far.length - 1] > 1.7) far.push(v);
