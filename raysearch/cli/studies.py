@@ -96,6 +96,10 @@ def status(out: Path, as_json: bool) -> int:
     state = "running" if found["running"] else "not running"
     print(f"{found['task']}, study {found['study']}: {found['trials']} of {found['wanted']} trials")
     print(f"  {state}; by status: {counts}")
+    if found.get("draws"):
+        draws = ", ".join(f"{n} {s}" for s, n in found["draws_by_status"].items())
+        print(f"  confirming draws of {found['confirmed']} candidates: {draws}")
+        print(f"  measured: {found['measured']} points")
     if found["trials"]:
         print(f"  spent {found['flops']:.3g} FLOPs, {found['train_seconds']:.0f} s of trials")
     if not found["running"] and found["trials"] < found["wanted"]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from raysearch.analysis import Run, frontiers
+from raysearch.analysis import Run
 from raysearch.objectives import get
 from raysearch.panels import style
+from raysearch.panels.answer import eligible, step_frontier
 from raysearch.panels.collect import collect
+from raysearch.panels.sentences import name
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The frontier of one label budget, cheapest first; members without a test score left out."""
+    """The frontier of one label budget, cheapest first."""
 
     labels: int
     x: tuple[float, ...]
     y: tuple[float, ...]
+    ends: tuple[tuple[float, float] | None, ...]
+    """The 95 % interval of the confirmed ones; None: not confirmed."""
     names: tuple[str, ...]
-    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +35,30 @@ class Info:
     score: str
     cost: str
     lines: tuple[Line, ...]
-    caption: str
 
 
 def info(run: Run, *, cost: str = "infer_flops") -> Info:
-    """Find the frontiers on validation; shown at their test scores."""
+    """Find the frontiers on validation, of the confirmed points where there are any."""
+    points = collect(run, spend=False)
+    unit = get(cost).unit
+    x = points.costs.get(cost, np.full(len(points), np.nan))
     lines = []
-    for labels, front in frontiers(run.table, ("score", cost)).items():
-        if labels is None:
-            continue
-        shown = front.members[front.members["score_test"].notna() & front.members[cost].gt(0)]
+    for labels in sorted({int(n) for n in points.budget.tolist()}):
+        fits = (points.budget == labels) & np.isfinite(x) & (x > 0)
+        members = step_frontier(x, points.validation, eligible(points, fits))
         lines.append(
             Line(
                 labels,
-                tuple(float(v) for v in shown[cost]),
-                tuple(float(v) for v in shown["score_test"]),
-                tuple(f"{a}, {b}" for a, b in zip(shown["model"], shown["method"], strict=True)),
-                len(front.members) - len(shown),
+                tuple(float(x[i]) for i in members),
+                tuple(float(points.test[i]) for i in members),
+                tuple(
+                    (float(points.low[i]), float(points.high[i])) if points.place[i] >= 0 else None
+                    for i in members
+                ),
+                tuple(name(points, i) for i in members),
             )
         )
-    left = sum(line.left_out for line in lines)
-    caption = f"{left:,} frontier members without a test score left out." if left else ""
-    unit = get(cost).unit
-    return Info(
-        collect(run, spend=False).score, f"{cost.replace('_', ' ')} [{unit}]", tuple(lines), caption
-    )
+    return Info(points.score, f"{cost.replace('_', ' ')} [{unit}]", tuple(lines))
 
 
 def draw(info: Info) -> go.Figure:
@@ -63,20 +66,25 @@ def draw(info: Info) -> go.Figure:
     out = style.figure(
         xaxis=style.log_axis(info.cost),
         annotations=[style.top_title(f"{info.score} on test")],
-        meta={"caption": info.caption},
         legend=style.BELOW,
     )
-    n = max(1, len(info.lines) - 1)
+    steps = max(1, len(info.lines) - 1)
     shapes = list(style.SHAPES)
     for i, line in enumerate(info.lines):
-        colour = sample_colorscale("Viridis", [0.75 - 0.45 * i / n])[0]
+        colour = sample_colorscale("Viridis", [0.75 - 0.45 * i / steps])[0]
         out.add_scatter(
             x=line.x,
             y=line.y,
             mode="lines+markers",
             name=f"{line.labels:,} labels",
-            hovertext=[style.inert(name) for name in line.names],
+            hovertext=[style.inert(n) for n in line.names],
             line={"shape": "hv", "width": 1.8, "color": colour},
-            marker={"symbol": shapes[i % len(shapes)] + "-open", "size": 9},
+            marker={
+                "symbol": [
+                    shapes[i % len(shapes)] + ("-open" if e is None else "") for e in line.ends
+                ],
+                "size": 9,
+            },
+            error_y=style.bars(line.y, line.ends),
         )
     return out

@@ -164,11 +164,17 @@ def status(out: Path) -> dict[str, Any]:
         raise InputError(f"{out}: holds no study (no {folder.records.name})")
     records = folder.read()
     known = {r.id for r in records.trials}
+    search = [r for r in records.trials if r.phase == "search"]
+    fresh = [r for r in records.trials if r.phase != "search"]
     spent = spent_by(records.trials)
     return {
-        "trials": len(records.trials),
-        "by_status": dict(sorted(Counter(r.status for r in records.trials).items())),
-        "by_method": dict(sorted(Counter(r.config.method for r in records.trials).items())),
+        "trials": len(search),
+        "by_status": dict(sorted(Counter(r.status for r in search).items())),
+        "by_method": dict(sorted(Counter(r.config.method for r in search).items())),
+        "draws": len(fresh),
+        "draws_by_status": dict(sorted(Counter(r.status for r in fresh).items())),
+        "confirmed": len({r.config.recipe for r in fresh if r.status == "DONE"}),
+        "measured": sum(bool(p.measured) for r in search for p in r.points),
         "unfinished": len({s.id for s in read_suggestions(folder)} - known),
         "flops": spent.flops,
         "train_seconds": spent.train_seconds,
