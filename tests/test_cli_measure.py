@@ -214,8 +214,11 @@ def test_a_busy_machine_is_waited_for_and_then_said(
 
 
 @pytest.mark.slow
-def test_true_graphs_are_measured_in_fresh_processes(say: Say, tmp_path: Path) -> None:
+def test_true_graphs_are_measured_in_fresh_processes(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The toy task's n-grams and its tiny encoder, searched, confirmed and timed."""
+    monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     out = tmp_path / "run"
     w = tiny.world(find_task("toy"), out, labels=(32,))
     write_asrun(out, AsRun(w.study, find_task("toy"), w.data.digest))

@@ -105,8 +105,8 @@ def test_a_trial_or_a_point_or_the_beginning_of_one(made, say, name):
 def test_what_cannot_be_exported_is_one_line(made, say):
     run, (first, second) = made.out, made.records
     to = ("--to", "m", "--format")
-    refused(say("export", run, "123", *to, "hf"), "must have 4 digits")
-    refused(say("export", run, "zzzzzz", *to, "hf"), "no trial or point 'zzzzzz'", first.id)
+    refused(say("export", run, "123", *to, "hf"), "at least 4 digits")
+    refused(say("export", run, "zzzzzz", *to, "hf"), "'zzzzzz': no trial or point of the search")
     near = first.id[:-1] + ("0" if first.id[-1] != "0" else "1")
     refused(say("export", run, near, *to, "hf"), f"Did you mean '{first.id}'")
     refused(say("export", run, second.id, *to, "hf"), "--format may be native")
@@ -130,8 +130,8 @@ def test_a_trial_without_a_point_and_an_ambiguous_id_are_one_line(say, tmp_path)
         writer.append(made.records[0].to_json() | {"id": name, "points": []})
     writer.close()
     to = ("--to", "m", "--format", "native")
-    refused(say("export", made.out, "ffff", *to), "is FAILED and has no point")
-    refused(say("export", made.out, "abcdef", *to), "may be any of abcdef0", "more digits")
+    refused(say("export", made.out, "ffff", *to), "is FAILED, without a point")
+    refused(say("export", made.out, "abcdef", *to), "may be abcdef0", "more digits")
 
 
 def test_data_that_is_gone_is_one_line(say, tmp_path):

@@ -124,7 +124,7 @@ def test_regression_and_many_classes_are_shown(say: Say, tmp_path: Path) -> None
     ("args", "parts"),
     [
         (["nowhere"], ["nowhere"]),
-        (["run", "zzzz"], ["no finished trial or point"]),
+        (["run", "zzzz"], ["no trial or point of the search"]),
         (["run", "ab"], ["at least 4 digits"]),
         (["run", "--data-dir", "nowhere", "--with-texts"], ["--data-dir"]),
     ],

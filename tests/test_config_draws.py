@@ -1,4 +1,4 @@
-"""Draws of one configuration: old ids stay, a recipe is what draws share, teachers are drawn too."""
+"""Draws of one configuration: old ids stay, draws share a recipe, teachers are drawn too."""
 
 from __future__ import annotations
 

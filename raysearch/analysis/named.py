@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
-import math
-
-import pandas as pd
-
-from raysearch.analysis.frontier import candidates
 from raysearch.analysis.table import Run
 from raysearch.errors import InputError, nearest
+from raysearch.record import OperatingPoint, TrialRecord
 
 FEWEST_DIGITS = 4
 """Of an id, so that a prefix is not unique by chance."""
 
 
-def find(run: Run, name: str) -> pd.Series:
-    """Return the row of the table that a point's or a trial's id, or the start of one, means.
+def find(run: Run, name: str) -> tuple[TrialRecord, OperatingPoint]:
+    """Find the trial of the search and its point that an id, or the start of one, means.
 
-    A trial of several points means its best on validation.
+    A trial of several points means its best on validation; int8 twins go by their own id alone.
 
     Raises:
-        InputError: no such id, an ambiguous one, or fewer than four digits.
+        InputError: no such id, an ambiguous one, fewer than four digits, or a trial without points.
     """
-    rows = candidates(run.table)
-    known = sorted({str(i) for i in (*rows["point_id"], *rows["id"])})
+    search = [r for r in run.records if r.phase != "confirm"]
+    points = {p.point_id: (r, p) for r in search for p in r.points}
+    trials = {r.id: r for r in search}
     where = f"{run.folder}: point"
-    if len(name) < FEWEST_DIGITS:
+    name = name.lower()
+    known = {*points, *trials}
+    if name not in known and len(name) < FEWEST_DIGITS:
         raise InputError(f"{where} '{name}': at least {FEWEST_DIGITS} digits of an id are needed")
-    hits = [i for i in known if i.startswith(name.lower())]
-    if len(hits) > 1 and name.lower() not in hits:
+    hits = [name] if name in known else sorted(i for i in known if i.startswith(name))
+    if len(hits) > 1:
         raise InputError(f"{where} '{name}' may be {', '.join(hits[:3])}: give more digits")
     if not hits:
         hint = nearest(name, known)
         guess = f" Did you mean '{hint}'?" if hint else ""
         raise InputError(
-            f"{where} '{name}': no finished trial or point has that id.{guess} "
+            f"{where} '{name}': no trial or point of the search has that id.{guess} "
             "records.parquet lists them (id, point_id)"
         )
-    mine = rows[(rows["point_id"] == hits[0]) | (rows["id"] == hits[0])]
-    best = mine.sort_values("score_validation", ascending=False, na_position="last", kind="stable")
-    return best.iloc[0]
+    if hits[0] in points:
+        return points[hits[0]]
+    record = trials[hits[0]]
+    own = [p for p in record.points if not p.knobs.get("int8")]
+    if not own:
+        raise InputError(f"{where} '{name}': trial {record.id} is {record.status}, without a point")
+    scores = [p.scores.get("validation", {}).get(record.score, float("-inf")) for p in own]
+    return record, own[scores.index(max(scores))]
 
 
-def name_of(row: pd.Series) -> str:
-    """Return a point in words: method, model, labels."""
-    labels = row["labels_train"]
-    many = "?" if labels is None or math.isnan(float(labels)) else f"{int(labels):,}"
-    return f"{row['method']}, {row['model']}, {many} labels"
+def name_of(record: TrialRecord) -> str:
+    """Return a trial in words: method, model, labels."""
+    config = record.config
+    return f"{config.method}, {config.rung}, {config.data.train:,} labels"

@@ -70,13 +70,13 @@ def recommended(run: Run) -> str:
     """The point that the page recommends before a control is touched.
 
     Raises:
-        InputError: no point has a score on validation and test.
+        InputError: no point has a score on validation.
     """
     from raysearch.panels.recommended import recommended as best
 
     found = best(run)
     if found is None:
-        raise InputError(f"{run.folder}: no point is scored on validation and test: none to take")
+        raise InputError(f"{run.folder}: no point has a score on validation: none to take")
     return found
 
 

@@ -58,7 +58,9 @@ for verb in (
     models.export,
     models.predict,
 ):
+    verb.help = (verb.help or "").replace("\\b", "\b")  # click's mark of a block kept as it is
     app.add_command(verb)
+app.help = (app.help or "").replace("\\b", "\b")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -16,10 +16,11 @@ from raysearch.cli import options
 from raysearch.cli.labelling import label_rows, progress, text_columns
 from raysearch.cli.tables import STDIO, Reader
 from raysearch.cli.writing import writing
-from raysearch.errors import InputError, unknown
+from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 
 if TYPE_CHECKING:
+    from raysearch.analysis import Run
     from raysearch.trial import TrialRun
 
 SHORTEST = 4
@@ -32,9 +33,7 @@ ROWS = 2048
 @click.argument("run", type=options.FOLDER)
 @click.argument("point", required=False)
 @click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
-@click.option(
-    "--format", "kind", required=True, metavar="NAME", help="hf, onnx or native (n-grams)."
-)
+@click.option("--format", "kind", metavar="NAME", help="hf, onnx or native (n-grams).  [what fits]")
 @click.option("--int8", is_flag=True, help="Weights in 8 bits; scored, and kept as a point.")
 @click.option("--force", is_flag=True, help="Replace an exported model that stands there.")
 @options.folders
@@ -42,7 +41,7 @@ def export(
     run: Path,
     point: str | None,
     to: Path,
-    kind: str,
+    kind: str | None,
     int8: bool,
     force: bool,
     data_dir: Path | None,
@@ -54,15 +53,19 @@ def export(
     raysearch export runs/sst2-quick --to model --format hf
     raysearch export runs/sst2-quick 3fa9 --to small --format onnx --int8
     """
-    record, chosen_point = chosen(run, point)
-
+    from raysearch.analysis import read_run
+    from raysearch.analysis.named import find
+    from raysearch.cli.answers import recommended
     from raysearch.export import get
     from raysearch.export.point import export_point
     from raysearch.export.write import check_target
     from raysearch.tune.folder import Folder, held
 
+    found = read_run(run)
+    record, chosen_point = find(found, recommended(found) if point is None else point)
     int8 = int8 or bool(chosen_point.knobs.get("int8"))
-    get(kind)
+    if kind is not None:
+        get(kind)
     check_target(to, force)
     folder = Folder(run)
     with held(folder) if int8 else nullcontext():
@@ -73,7 +76,7 @@ def export(
                 print(f"weights were not kept: trains trial {record.id} again", flush=True)
                 trial.train()
             words = ["raysearch", "export", run.resolve().name, chosen_point.point_id]
-            words += ["--to", "DIR", "--format", kind] + ["--int8"] * int8
+            words += ["--to", "DIR", *(["--format", kind] if kind else []), *["--int8"] * int8]
             done = export_point(
                 trial,
                 record,
@@ -84,6 +87,7 @@ def export(
                 int8=int8,
                 force=force,
                 data_licence=licence,
+                confirmed=_confirmed(found, chosen_point.point_id),
             )
         finally:
             trial.close()
@@ -107,46 +111,22 @@ def export(
     return 0
 
 
-def chosen(run: Path, name: str | None) -> tuple[TrialRecord, OperatingPoint]:
-    """The point that is meant: by its id, its trial's id, the beginning of one, or the best.
+def _confirmed(run: Run, point_id: str) -> str:
+    """What fresh draws of a point's configuration scored, for its card; empty without any."""
+    from raysearch.analysis.confirmation import confirmation
 
-    The best is the winner on validation of all cells; int8 twins are taken by name alone.
-
-    Raises:
-        InputError: nothing of that name, several, or nothing to choose from.
-    """
-    from raysearch.analysis import read_run, winners
-
-    found = read_run(run)
-    points = {p.point_id: (r, p) for r in found.records for p in r.points}
-    if name is None:
-        table = found.table
-        plain = [n for n, (_, p) in points.items() if not p.knobs.get("int8")]
-        best = winners(table[table["point_id"].isin(plain)]).sort_values(
-            ["score_validation", "infer_flops", "train_flops_full", "id"],
-            ascending=[False, True, True, True],
-            kind="stable",
-        )
-        if not len(best):
-            raise InputError(f"{run}: no point with a score on validation to choose from")
-        return points[str(best["point_id"].iloc[0])]
-    ids = {r.id: r for r in found.records}
-    if name not in points and name not in ids and len(name) < SHORTEST:
-        raise InputError(f"'{name}': the beginning of an id must have {SHORTEST} digits")
-    hits = sorted(i for i in {*points, *ids} if i == name or i.startswith(name))
-    hits = [name] if name in hits else hits
-    if not hits:
-        raise unknown(str(run), "trial or point", name, {*points, *ids})
-    if len(hits) > 1:
-        raise InputError(f"'{name}': may be any of {', '.join(hits)}; give more digits")
-    if hits[0] in points:
-        return points[hits[0]]
-    record = ids[hits[0]]
-    own = [p for p in record.points if not p.knobs.get("int8")]
-    if not own:
-        raise InputError(f"trial {record.id}: is {record.status} and has no point to export")
-    scores = [p.scores.get("validation", {}).get(record.score, float("-inf")) for p in own]
-    return record, own[scores.index(max(scores))]
+    made = confirmation(run)
+    at = made.at(point_id)
+    if at is None:
+        return ""
+    e = made.estimates[at]
+    score = run.records[0].score
+    how = f", {made.folds}-fold cross-fitting" if made.folds else ""
+    return (
+        f"Those are this one model's. Its configuration scored {score} {e.score:.4f} on test, 95 % "
+        f"interval {e.low:.4f} to {e.high:.4f}, over {e.draws} fresh draws of data and seeds{how}, "
+        f"{e.test_rows:,} rows."
+    )
 
 
 def _named(record: TrialRecord, point: OperatingPoint) -> str:

@@ -14,6 +14,7 @@ from raysearch.record import TrialRecord, read_records
 from raysearch.tune.budget import Budget, spent_by
 
 if TYPE_CHECKING:
+    from raysearch.tune.draws import Limits
     from raysearch.tune.runner import Outcome
 
 RECORDS = "records.jsonl"
@@ -78,14 +79,14 @@ def confirm_run(
         InputError: the search has no finished trial with a validation score.
     """
     from raysearch.engine.crossfit import folds_of
-    from raysearch.tune.draws import Limits, plan_draws
+    from raysearch.tune.draws import plan_draws
     from raysearch.tune.progress import watching
     from raysearch.tune.runner import run_study
 
     study, world = prepared.run.study, prepared.world
     records = _records(prepared.out)
     folds = folds_of(world.data)
-    limits = Limits(hours, _left(study, records))
+    limits, budget = _room(study, records, hours)
     plan = plan_draws(
         records, study, draws, folds=folds, concurrency=world.place.concurrency, limits=limits
     )
@@ -101,8 +102,6 @@ def confirm_run(
     done = Confirmed(None, len(plan.chosen), len(plan.left_out), plan.rounds, folds)
     if not plan.due:
         return done
-    whole = Budget.of(study)
-    budget = Budget(len(plan.draws), hours, None, limits.flops, None, whole.prices)
     with watching() as watch:
         outcome = run_study(
             study,
@@ -120,11 +119,29 @@ def _records(out: Path) -> tuple[TrialRecord, ...]:
     return read_records(out / RECORDS).trials if (out / RECORDS).exists() else ()
 
 
-def _left(study: Study, records: tuple[TrialRecord, ...]) -> float | None:
-    """FLOPs that the study's limit leaves; None without one."""
-    if study.flops is None:
-        return None
-    return max(0.0, study.flops - spent_by(records).flops)
+def _room(
+    study: Study, records: tuple[TrialRecord, ...], hours: float | None
+) -> tuple[Limits, Budget]:
+    """What the study's limits leave for the draws: to choose candidates by, and to stop at.
+
+    Fresh draws are of rows that have their labels already: no dollars are counted for labels.
+    """
+    from raysearch.tune.draws import Limits
+
+    spent = spent_by(records)
+    prices = study.prices.model_copy(update={"label": None})
+
+    def left(limit: float | None, used: float) -> float | None:
+        return None if limit is None else max(0.0, limit - used)
+
+    flops = left(study.flops, spent.flops)
+    gpu_hours = left(study.gpu_hours, spent.gpu_hours)
+    dollars = left(study.dollars, spent.dollars(study.prices))
+    hour = prices.gpu_hour if spent.gpu_hours else prices.cpu_hour
+    work = [gpu_hours] if gpu_hours is not None and spent.gpu_hours else []
+    work += [dollars / hour] if dollars is not None and hour else []
+    budget = Budget(study.trials, hours, gpu_hours, flops, dollars, prices)
+    return Limits(hours, flops, min(work) if work else None), budget
 
 
 def as_json(done: Confirmed) -> dict[str, Any]:

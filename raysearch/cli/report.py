@@ -51,7 +51,7 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     from raysearch.panels.report_page import FILE, write_report
 
     found = read_run(run)
-    name = str(find(found, point)["point_id"]) if point else recommended(found)
+    name = find(found, point)[1].point_id if point else recommended(found)
     made = look_at(found, name)
     rows, missing = _row_names(run, made, given["data_dir"], given["with_texts"])
     say = _printer(as_json)

@@ -37,8 +37,8 @@ class Facts:
     """By split, then by score name."""
     scored: Mapping[str, int] = field(default_factory=dict)
     """Rows that each split's scores stand on."""
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """95 % interval of the main score, by split; only what was given."""
+    confirmed: str = ""
+    """What fresh draws of the same configuration scored, in a sentence; empty without any."""
     costs: Mapping[str, float] = field(default_factory=dict)
     """By name with its unit, as {"training [FLOP]": 1e15}; only what was measured."""
     knobs: Mapping[str, object] = field(default_factory=dict)
@@ -126,8 +126,7 @@ def _scores(facts: Facts) -> str:
     rows = []
     for split, found in facts.scores.items():
         for name, value in found.items():
-            span = facts.intervals.get(split) if name == facts.score else None
-            shown = f"{value:.4f}" + (f" (95 %: {span[0]:.4f} to {span[1]:.4f})" if span else "")
+            shown = f"{value:.4f}"
             main = " (main)" if name == facts.score else ""
             rows.append((split, safe(name) + main, shown, f"{facts.scored.get(split, 0):,}"))
     said = (
@@ -135,6 +134,7 @@ def _scores(facts: Facts) -> str:
         if "test" in facts.scores
         else ("Chosen on validation; not scored on test: expect less than this.")
     )
+    said += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
     return _table(("split", "score", "value", "rows"), rows) + "\n\n" + said
 
 

@@ -61,14 +61,14 @@ def export_point(
     run: TrialRun,
     record: TrialRecord,
     point: OperatingPoint,
-    format_name: str,
+    format_name: str | None,
     target: Path,
     *,
     command: str,
     int8: bool = False,
     force: bool = False,
     data_licence: str = "",
-    intervals: Mapping[str, tuple[float, float]] | None = None,
+    confirmed: str = "",
 ) -> Exported:
     """Write a trained point as a folder in a format.
 
@@ -79,13 +79,13 @@ def export_point(
         run: the trial; restored or trained again where it is not yet.
         record: the trial's record.
         point: which of its points; an int8 twin is written in int8.
-        format_name: name of a format.
+        format_name: name of a format; None: the first of hf, native and onnx that can hold it.
         target: the folder to make.
         command: what writes the folder again, for the card.
         int8: write the point's int8 twin.
         force: replace what stands at the target.
         data_licence: of the task's data, where known.
-        intervals: 95 % intervals of the main score by split, where known.
+        confirmed: what fresh draws scored, in a sentence for the card.
 
     Raises:
         InputError: the format cannot hold the point, or the target cannot be written.
@@ -122,9 +122,7 @@ def export_point(
         if record.config.precision != "fp32":
             notes.append("Trained and scored in bfloat16; these files compute in float32.")
         facts = _facts(run, record, shown, model, fmt, command, calibration)
-        return card(
-            replace(facts, notes=notes, data_licence=data_licence, intervals=intervals or {})
-        )
+        return card(replace(facts, notes=notes, data_licence=data_licence, confirmed=confirmed))
 
     rows = run.data.splits["validation"] if len(run.validation) else run.data.splits["train"]
     parity = write(fmt, model, target, rows, tokeniser, finish, force=force)

@@ -49,9 +49,12 @@ class Parity:
         return f"probabilities within {self.difference:.1e} on {self.texts} texts{tail}"
 
 
-def choose(name: str, graph: Graph, *, int8: bool) -> Format:
-    """The format of that name; InputError that names the formats that can hold the graph."""
-    found = export.get(name)
+PREFERRED = ("hf", "native", "onnx")
+"""Formats in the order in which one is taken where none is named."""
+
+
+def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
+    """The format of that name, or the first that can; InputError that names those that can."""
 
     def against(f: Format) -> str:
         if graph.kind not in f.kinds:
@@ -60,6 +63,12 @@ def choose(name: str, graph: Graph, *, int8: bool) -> Format:
             return "has no int8"
         return f.refuses(graph)
 
+    if name is None:
+        able = [n for n in PREFERRED if not against(export.get(n))]
+        if not able:
+            raise InputError(f"no format can hold this model{' in int8' if int8 else ''}")
+        return export.get(able[0])
+    found = export.get(name)
     if not (reason := against(found)):
         return found
     able = [n for n in export.names() if not against(export.get(n))]

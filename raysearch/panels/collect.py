@@ -49,7 +49,9 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     confirm = table["phase"].eq("confirm").to_numpy(dtype=np.bool_, na_value=False)
     done = table["status"].eq("DONE").to_numpy(dtype=np.bool_, na_value=False)
     done &= table["point_id"].notna().to_numpy() & ~confirm
-    scored = done & (table["score_validation"].notna() & table["score_test"].notna()).to_numpy()
+    fresh_ids = {e.point_id for e in made.estimates}
+    shown_on_test = table["score_test"].notna() | table["point_id"].isin(list(fresh_ids))
+    scored = done & (table["score_validation"].notna() & shown_on_test).to_numpy()
     order = ["infer_flops", "train_flops_full", "point_id"]
     shown = table[scored].sort_values(order, na_position="last", kind="stable")
     methods = _names(table["method"])

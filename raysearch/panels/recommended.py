@@ -5,16 +5,24 @@ from __future__ import annotations
 from raysearch.analysis import Run
 from raysearch.analysis.named import find
 from raysearch.analysis.report import Report, report
+from raysearch.analysis.winners import winners
 from raysearch.errors import InputError
 from raysearch.panels.answer import answer
 from raysearch.panels.collect import collect
 
 
 def recommended(run: Run) -> str | None:
-    """Return its id; None where no point is scored on validation and test."""
+    """Return its id; None where no point has a score on validation.
+
+    Where none is scored on test yet, the best winner on validation stands in; ties: the cheaper.
+    """
     points = collect(run, spend=False)
     choice = answer(points).choice
-    return None if choice is None else points.ids[choice]
+    if choice is not None:
+        return points.ids[choice]
+    keys = ["score_validation", "infer_flops", "train_flops_full", "id"]
+    won = winners(run.table).sort_values(keys, ascending=[False, True, True, True], kind="stable")
+    return str(won["point_id"].iloc[0]) if len(won) else None
 
 
 def look(run: Run, point: str = "") -> Report | None:
@@ -24,7 +32,7 @@ def look(run: Run, point: str = "") -> Report | None:
         InputError: a point is named, and there is no such or its logits are gone.
     """
     if point:
-        return report(run, str(find(run, point)["point_id"]))
+        return report(run, find(run, point)[1].point_id)
     best = recommended(run)
     if best is None:
         return None

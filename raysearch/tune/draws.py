@@ -31,6 +31,8 @@ class Limits:
     hours: float | None = None
     """Wall-clock time [h]."""
     flops: float | None = None
+    work_hours: float | None = None
+    """Hours inside trials, added up [h]: what a price or a limit of GPU hours leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +80,26 @@ def plan_draws(
     room = limits or Limits()
     chosen: list[str] = []
     left: list[str] = []
-    seconds = flops = 0.0
+    seconds = flops = work = 0.0
     due = 0
     for id_ in to_confirm(table, study.objectives):
         config = by_id[id_].config
         again = [d for d in _draws(config, rounds, folds) if d.id not in by_id]
         own = [c for c in by_id[id_].bill if c.payer == OWN]
-        more = len(again) * (sum(c.seconds for c in own) + START_SECONDS) / concurrency
+        inside = len(again) * sum(c.seconds for c in own)
+        more = (inside + len(again) * START_SECONDS) / concurrency
         spent = len(again) * float(sum(c.flops for c in own))
-        over_time = room.hours is not None and seconds + more > 3600 * room.hours
-        if over_time or (room.flops is not None and flops + spent > room.flops):
+        wanted = (
+            (room.hours, (seconds + more) / 3600),
+            (room.flops, flops + spent),
+            (room.work_hours, (work + inside) / 3600),
+        )
+        if any(limit is not None and value > limit for limit, value in wanted):
             left.append(id_)
             continue
         chosen.append(id_)
         due, seconds, flops = due + len(again), seconds + more, flops + spent
+        work += inside
     per = [_draws(by_id[i].config, rounds, folds) for i in chosen]
     laid = tuple(d for row in zip(*per, strict=True) for d in row)
     return Plan(laid, tuple(chosen), tuple(left), rounds, folds, due, seconds, flops)

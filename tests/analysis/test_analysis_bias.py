@@ -1,4 +1,4 @@
-"""The winner's bias: how far what was chosen for being high falls, and who stays on the frontier."""
+"""The winner's bias: how far what was chosen for being high falls, and who stays in front."""
 
 from __future__ import annotations
 

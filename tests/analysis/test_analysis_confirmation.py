@@ -268,9 +268,7 @@ def test_cross_fitted_draws_are_pooled_over_all_rows(tmp_path: Path) -> None:
     for e in made.estimates:
         assert (e.draws, e.test_rows) == (made.folds, len(data.pool))
         _, point, fresh = fresh_draws(run)[e.point_id]
-        parts = [
-            stored_logits(run.folder, twin(r, point).point_id, "test") for r in fresh.values()
-        ]
+        parts = [stored_logits(run.folder, twin(r, point).point_id, "test") for r in fresh.values()]
         whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
         assert sorted(whole[1]) == sorted(data.pool.ids), "every row once"
         assert e.score == pytest.approx(scores(whole[0], whole[2])[task.score])

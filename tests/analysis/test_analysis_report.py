@@ -58,7 +58,7 @@ def test_hardest_leaves_out_rows_that_no_draw_gets_wrong() -> None:
 
 def test_a_report_stands_on_the_fresh_draws(run: Run) -> None:
     best = recommended(run)
-    assert best is not None and name_of(find(run, best)) == "ngram_linear, hash-16, 32 labels"
+    assert best is not None and name_of(find(run, best)[0]) == "ngram_linear, hash-16, 32 labels"
     made = report(run, best)
     assert [d.draw for d in made.about.draws] == [1, 2, 3] and made.about.confirmed
     assert made.estimate is not None
@@ -144,8 +144,8 @@ def test_a_class_that_nobody_sees_has_no_number(tmp_path: Path) -> None:
 def test_points_are_found_by_the_start_of_an_id(run: Run) -> None:
     best = recommended(run)
     assert best is not None
-    row = find(run, best[:6])
-    assert row["point_id"] == best and find(run, str(row["id"])[:8])["point_id"] == best
+    record, point = find(run, best[:6])
+    assert point.point_id == best and find(run, record.id[:8])[1].point_id == best
     with pytest.raises(InputError, match="Did you mean '" + best):
         find(run, best[:15] + ("0" if best[15] != "0" else "1"))
     with pytest.raises(InputError, match="at least 4 digits"):

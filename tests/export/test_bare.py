@@ -119,8 +119,9 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path, pooling):
     from raysearch.plan.study import Study
     from raysearch.world import World
 
-    data_dir = Path(os.environ["RAYSEARCH_DATA_DIR"])
-    models_dir = Path(os.environ["RAYSEARCH_MODELS_DIR"])
+    shared = ROOT.parent / "shared"
+    data_dir = Path(os.environ.get("RAYSEARCH_DATA_DIR", shared / "data"))
+    models_dir = Path(os.environ.get("RAYSEARCH_MODELS_DIR", shared / "models"))
     data = load_task(find_task("sst2_sent"), data_dir=data_dir)
     study = Study(name="real", precision="fp32", labels=(64,))
     world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)

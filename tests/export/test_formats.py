@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -222,6 +223,29 @@ def test_the_stock_tokeniser_cuts_where_ours_does(encoders, tmp_path):
     assert len(tokenizer(long[0], truncation=True)["input_ids"]) == LIMIT
     plain = Tokenizer.from_file(str(tmp_path / "onnx" / "tokenizer.json"))
     assert len(plain.encode(long[0]).ids) == LIMIT
+
+
+@pytest.mark.parametrize("pair", [False, True])
+@pytest.mark.parametrize("name", ["hf", "onnx", "native"])
+def test_the_cards_own_lines_run(encoders, texts, tmp_path, name, pair):
+    base, rung = encoders["bert"]
+    graph = ngram_graph(3) if name == "native" else encoder_graph(base, rung, 3)
+    base = None if name == "native" else base
+    written(name, graph, texts, tmp_path / "m", base, pair=pair)
+    use = export.get(name).use(replace(manifest_of(name, graph, pair=pair), max_length=LIMIT))
+    (code,) = re.findall(r"```python\n(.*?)```", use, re.S)
+    *before, last = code.strip().splitlines()
+    *more, last = last.split("; ")
+    before += more
+    program = "\n".join([*before, f"print(({last})[0])"])
+    ran = subprocess.run(
+        [sys.executable, "-B", "-c", program], cwd=tmp_path / "m", capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    one, two = "a text", "a second text"
+    expected = open_model(tmp_path / "m").probabilities([one], [two] if pair else None)
+    found = [float(x) for x in re.findall(r"\d\.\d+(?:e-?\d+)?", ran.stdout)][:3]
+    np.testing.assert_allclose(found, expected[0], atol=1e-3)
 
 
 # What a format cannot hold

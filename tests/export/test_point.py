@@ -221,13 +221,13 @@ def test_a_card_says_what_is_known_and_no_more():
         assert part in text, part
     more = facts(
         scores={"test": {"accuracy": 0.8}},
-        intervals={"test": (0.7, 0.9)},
+        confirmed="Over 3 fresh draws: 0.8.",
         licence="",
         calibration=None,
         labels=(),
     )
     text = card(more)
-    assert "0.8000 (95 %: 0.7000 to 0.9000)" in text and "shown on test" in text
+    assert "Over 3 fresh draws: 0.8." in text and "shown on test" in text
     assert "licence: unknown" in text and "license:" not in text
     assert "Not calibrated" in text and "One number" in text
 

@@ -36,9 +36,7 @@ def planned(out: Path, draws: int, **more: Any) -> Plan:
     return plan_draws(Folder(out).read().trials, study(8), draws, **more)
 
 
-def confirm(
-    out: Path, laid: Plan, world: FakeWorld | None = None, **more: Any
-) -> Outcome:
+def confirm(out: Path, laid: Plan, world: FakeWorld | None = None, **more: Any) -> Outcome:
     world = world or FakeWorld(space())
     return run_study(study(8), world, out, kit=KIT, draws=laid.draws, **more)
 

@@ -152,9 +152,7 @@ def test_the_order_of_the_records_changes_nothing() -> None:
 
 def test_what_has_no_validation_score_or_did_not_end_is_no_candidate() -> None:
     bare = [
-        dataclasses.replace(
-            r, points=tuple(dataclasses.replace(p, scores={}) for p in r.points)
-        )
+        dataclasses.replace(r, points=tuple(dataclasses.replace(p, scores={}) for p in r.points))
         for r in MADE
     ]
     assert plan(bare).chosen == () and plan(bare).draws == ()
@@ -222,7 +220,9 @@ def test_confirming_draws_are_no_candidates() -> None:
     assert plan(drawn).chosen == plan(search).chosen
     best = max(r.points[0].scores["validation"]["accuracy"] for r in search if r.points)
     lucky = next(r for r in drawn if r.phase == CONFIRM)
-    points = [dataclasses.replace(p, scores={"validation": {"accuracy": 1.0}}) for p in lucky.points]
+    points = [
+        dataclasses.replace(p, scores={"validation": {"accuracy": 1.0}}) for p in lucky.points
+    ]
     lucky = dataclasses.replace(lucky, points=tuple(points))
     assert best < 1.0 and plan([*search, lucky]).chosen == plan(search).chosen
 
@@ -351,9 +351,7 @@ def test_a_search_goes_on_as_if_nothing_had_been_confirmed(tmp_path: Path) -> No
     assert work(desk(tmp_path / "confirmed", 12, laid.draws)) == [d.id for d in laid.draws]
     more = {name: work(desk(tmp_path / name, 24)) for name in ("plain", "confirmed")}
     assert more["plain"] == more["confirmed"] and len(more["plain"]) == 12
-    best = {
-        name: desk(tmp_path / name, 24).snapshot() for name in ("plain", "confirmed")
-    }
+    best = {name: desk(tmp_path / name, 24).snapshot() for name in ("plain", "confirmed")}
     assert best["plain"].best == best["confirmed"].best
     assert best["plain"].frontier == best["confirmed"].frontier
     assert best["plain"].flops == best["confirmed"].flops, "the phases are billed apart"

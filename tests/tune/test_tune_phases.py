@@ -169,20 +169,24 @@ def test_flops_are_what_the_search_has_left(turn: InTurn, prepared: Make) -> Non
 
 @pytest.mark.xfail(
     strict=True,
-    reason="the FLOPs that are left are counted without the draws that have run, and those of the "
-    "draws are held against them once more",
+    reason="what is left is counted without the draws that have run, and the desk holds those "
+    "same draws against it once more",
 )
-def test_a_limit_in_flops_does_not_stop_what_was_interrupted(
-    turn: InTurn, prepared: Make
+@pytest.mark.parametrize("limit", ["flops", "dollars"])
+def test_a_limit_does_not_stop_what_was_interrupted(
+    turn: InTurn, prepared: Make, limit: str
 ) -> None:
-    at = prepared()
-    used = spent(at.out, "search")
+    """The limit has room for all draws; they are interrupted after two rounds of three."""
+    at = prepared(prices={"cpu_hour": 3600.0})  # a dollar a second, half a second a trial
     whole, _ = confirm(prepared_copy(at))
-    need = whole.outcome.flops if whole.outcome else 0.0
-    at.run.study = at.run.study.model_copy(update={"flops": used + 1.01 * need})
+    assert whole.outcome is not None
+    records = Folder(at.out).read().trials
+    used = {"flops": spent(at.out, "search"), "dollars": 0.5 * len(records)}[limit]
+    need = {"flops": whole.outcome.flops, "dollars": 0.5 * 3 * whole.chosen}[limit]
+    at.run.study = at.run.study.model_copy(update={limit: used + 1.01 * need})
     turn.most = 2 * whole.chosen
     first, _ = confirm(at)
-    assert first.outcome is not None and first.outcome.interrupted
+    assert first.left_out == 0 and first.outcome is not None and first.outcome.interrupted
     turn.most = 10**6
     confirm(at)
     ran = [r for r in Folder(at.out).read().trials if r.phase == CONFIRM]
@@ -197,9 +201,6 @@ def prepared_copy(at: Any) -> Any:
     return SimpleNamespace(run=at.run, world=at.world, out=out)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the budget of confirming draws carries no dollars and no GPU hours"
-)
 @pytest.mark.parametrize("limit", ["dollars", "gpu_hours"])
 def test_every_limit_of_the_study_binds_its_draws_too(
     turn: InTurn, prepared: Make, limit: str
