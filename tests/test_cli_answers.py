@@ -227,9 +227,6 @@ def test_no_texts_a_month_cost_labels_and_training_alone(say: Say, run: Path) ->
     assert "at 0 texts a month" in said and "predictions $0)" in said
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a cost of 0 is off the axis: it says that no point is within limits"
-)
 def test_labels_and_hours_that_cost_nothing(say: Say, run: Path) -> None:
     free = ("--price-per-label", "0", "--price-per-cpu-hour", "0")
     code, out, err = say("recommend", run, "--volume", "1000", *free)
@@ -277,9 +274,6 @@ def test_prices_of_the_study_hold_and_options_come_first(say: Say, tmp_path: Pat
     assert mixed["choice"]["costs"][own] == pytest.approx(640 * 0.1 + 0.02)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="asked for dollars without prices, it says that no point is within limits"
-)
 def test_dollars_as_the_cost_without_prices_say_what_is_missing(say: Say, run: Path) -> None:
     code, out, err = say("recommend", run, "--cost", "own", "--volume", "1000")
     assert "price of a label is not given" in out + err
@@ -349,9 +343,6 @@ def test_recommend_opens_without_torch_or_ray(tmp_path: Path) -> None:
     assert made.returncode == 0, made.stderr
 
 
-@pytest.mark.xfail(
-    strict=True, reason="fall_test is NaN where no member was scored on test: not JSON"
-)
 def test_the_json_of_confirm_holds_no_nan(tmp_path: Path) -> None:
     """As after an interrupted search: winners were not scored yet, draws have run."""
     run = told(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
@@ -452,7 +443,6 @@ def correlated(folder: Path, *validation: float) -> Run:
     return told(folder, choices, score="pearson")
 
 
-@pytest.mark.xfail(strict=True, reason="bound writes −0.3 as '0.-300'", raises=Exception)
 @pytest.mark.parametrize("validation", [-0.3, -0.05])
 def test_a_negative_score_to_relax_to_is_a_number(tmp_path: Path, validation: float) -> None:
     points = collect(correlated(tmp_path, validation))
@@ -461,16 +451,12 @@ def test_a_negative_score_to_relax_to_is_a_number(tmp_path: Path, validation: fl
     assert answer(points, min_score=back(match[2])).choice is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="relaxations divide by the score that is needed", raises=ZeroDivisionError
-)
 def test_a_score_of_zero_to_relax_to(tmp_path: Path) -> None:
     """mcc and pearson of a constant prediction are 0.0."""
     points = collect(correlated(tmp_path, 0.0))
     assert answer(points, min_score=0.5).relax
 
 
-@pytest.mark.xfail(strict=True, reason="the options refuse a number as the sentences print it")
 def test_a_number_can_be_copied_from_the_sentence(say: Say, run: Path) -> None:
     _, out, _ = say("recommend", run, "--max-train-flops", "1", "--labels", "1")
     assert "would need" in out

@@ -28,8 +28,8 @@ class Bias:
     """Of those, how many no other confirmed point beats at their cost."""
     fall: float
     """Mean of (validation score that chose it - confirmed score on test), in the score's unit."""
-    fall_test: float
-    """Mean of (the chosen trial's own test score - confirmed score); NaN where not scored."""
+    fall_test: float | None
+    """Mean of (the chosen trial's own test score - confirmed score); None where not scored."""
     worst: float
     """The largest fall from validation."""
 
@@ -55,7 +55,10 @@ def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
         return None
     flops = rows["infer_flops"].astype("float64")
     cost = flops.loc[[e.point_id for e in made.estimates]].to_numpy(dtype=np.float64)
-    kept = nondominated(np.stack([np.array([e.score for e in made.estimates]), -cost], axis=1))
+    known = np.isfinite(cost)  # a point without a cost is on no frontier
+    scores = np.array([e.score for e in made.estimates])
+    kept = np.zeros(len(cost), dtype=np.bool_)
+    kept[known] = nondominated(np.stack([scores[known], -cost[known]], axis=1))
     ends = np.array([made.estimates[i].score for _, i in found])
     of = rows.loc[[p for p, _ in found]]
     chose = of["score_validation"].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -65,7 +68,7 @@ def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
         len(found),
         int(sum(kept[i] for _, i in found)),
         float(np.mean(chose - ends)),
-        float(np.nanmean(own - ends)) if np.isfinite(own).any() else float("nan"),
+        float(np.nanmean(own - ends)) if np.isfinite(own).any() else None,
         float(np.max(chose - ends)),
     )
 

@@ -24,6 +24,13 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 RESAMPLES = 2000
 FEWEST = 3
 """Draws below which there is no interval."""
+BOUNDS = {
+    "accuracy": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "mcc": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+}
+"""Between which scores lie."""
 BLOCK = 4_000_000
 """Numbers of one block of resamples: 32 MB."""
 Z95 = 1.959963984540054
@@ -41,11 +48,19 @@ class Judged:
     """What the score is made of, by row (n, f); see `features`."""
 
 
-def features(logits: Floats, labels: npt.NDArray[np.int64] | Floats, score: str) -> Floats:
+def features(
+    logits: Floats,
+    labels: npt.NDArray[np.int64] | Floats,
+    score: str,
+    *,
+    centred: bool = True,
+) -> Floats:
     """Per-row numbers (n, f) whose sums decide a score; `from_sums` turns sums into the score.
 
     accuracy: right or wrong. macro_f1 and mcc: right, and one-hot of prediction and label.
-    pearson and mse: prediction, label, their squares and product, and 1.
+    pearson and mse: prediction, label, their squares and product, and 1; for pearson in units of
+    the labels' spread about their mean, so that squares keep their digits, unless `centred` is
+    False: rows of several calls that are summed up together need one origin.
 
     >>> features(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), "accuracy").ravel()
     array([1., 0.])
@@ -55,6 +70,9 @@ def features(logits: Floats, labels: npt.NDArray[np.int64] | Floats, score: str)
     """
     if score in ("pearson", "mse"):
         x, y = logits[:, 0].astype(np.float64), labels.astype(np.float64)
+        if score == "pearson" and centred and len(y):
+            origin, unit = y.mean(), float(y.std()) or 1.0
+            x, y = (x - origin) / unit, (y - origin) / unit
         return np.stack([x, y, x * x, y * y, x * y, np.ones(len(x))], axis=1)
     predicted = logits.argmax(axis=1)
     right: Floats = (predicted == labels).astype(np.float64)[:, None]
@@ -105,10 +123,13 @@ class Replicates:
     """(m, k) the score of each draw."""
     resampled: Floats
     """(B, m)."""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
+    """Between which the score lies."""
 
     def interval(self, i: int) -> tuple[float, float]:
         """The 95 % interval of choice i."""
-        return _interval(self.resampled[:, i], self.per_draw[i])
+        low, high = _interval(self.resampled[:, i], self.per_draw[i])
+        return max(low, self.bounds[0]), min(high, self.bounds[1])
 
     def difference(self, i: int, j: int) -> tuple[float, float]:
         """The 95 % interval of choice i minus choice j, paired over draws and rows."""
@@ -174,7 +195,7 @@ def replicates(
                 block[:, i] = (here * single).sum(axis=1) / here.sum(axis=1)
         blocks.append(block)
     made = np.vstack(blocks)
-    return Replicates(made[0], per_draw, made[1:])
+    return Replicates(made[0], per_draw, made[1:], BOUNDS.get(score, (-np.inf, np.inf)))
 
 
 def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tuple[int, Floats]]:
@@ -188,9 +209,11 @@ def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tu
 
 
 def _interval(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
-    low, middle, high = np.quantile(resampled, [0.025, 0.5, 0.975])
+    low, middle, high = (float(q) for q in np.quantile(resampled, [0.025, 0.5, 0.975]))
     stretch = _stretch(float(resampled.var()), per_draw)
-    return float(middle - (middle - low) * stretch), float(middle + (high - middle) * stretch)
+    # Of three or four draws the percentiles are the extremes of a few values: too narrow.
+    least = Z95 * float(resampled.std())
+    return middle - max(middle - low, least) * stretch, middle + max(high - middle, least) * stretch
 
 
 def _stretch(variance: float, per_draw: Floats) -> float:

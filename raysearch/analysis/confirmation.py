@@ -114,7 +114,7 @@ def _confirmation(run: Run) -> Confirmation:
             for p, (_, point, fresh) in whole.items()
         }
         made = replicates(list(judged.values()), score, pooled=folds > 0)
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, EOFError) as e:  # EOFError: numpy of an empty file
         reason = f"the draws of {len(whole)} choices have no interval: {e}"
         return Confirmation(begun=begun, lost=lost, why=reason.splitlines()[0])
     estimates = tuple(
@@ -193,7 +193,9 @@ def judged_draw(
     assert like is not None
     logits, ids, labels = stored_logits(folder, like.point_id, "test")
     order = np.argsort(ids, kind="stable")
-    return Judged(draw, ids[order], features(logits[order], labels[order], score))
+    alone = record.config.data.folds == 0  # folds are summed up together
+    made = features(logits[order], labels[order], score, centred=alone)
+    return Judged(draw, ids[order], made)
 
 
 def stored_logits(folder: Path, point_id: str, split: str) -> tuple[Any, Any, Any]:

@@ -87,7 +87,8 @@ def against(
         score = record.score
         choices.append([judged_draw(run.folder, fresh[d], point, d, score) for d in made.drawn])
     truth = _truth(run, made)
-    theirs = [_as_draws(run.folder, s, choices[0], truth, score) for s in systems]
+    alone = made.folds == 0
+    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in systems]
     held = [(s, draws) for s, draws in zip(systems, theirs, strict=True) if draws is not None]
     if not held:
         return []
@@ -179,7 +180,12 @@ def _truth(run: Run, made: Confirmation) -> dict[int, Any]:
 
 
 def _as_draws(
-    folder: Path, system: Outside, like: Sequence[Judged], truth: dict[int, Any], score: str
+    folder: Path,
+    system: Outside,
+    like: Sequence[Judged],
+    truth: dict[int, Any],
+    score: str,
+    alone: bool,
 ) -> list[Judged] | None:
     """The system as if it had the draws of the others: the same predictions in each."""
     try:
@@ -195,5 +201,6 @@ def _as_draws(
         mine = values[np.searchsorted(ids, judged.ids)]
         said = [truth[i] for i in judged.ids.tolist()]
         label: Labels = np.array(said, np.float64) if number else np.array(said, np.int64)
-        out.append(Judged(judged.draw, judged.ids, features(_logits(mine, classes), label, score)))
+        sums = features(_logits(mine, classes), label, score, centred=alone)
+        out.append(Judged(judged.draw, judged.ids, sums))
     return out

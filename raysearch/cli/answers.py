@@ -51,13 +51,19 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     \b
     raysearch recommend runs/sst2-quick --labels 800 --max-ms 5
     """
+    import numpy as np
+
     from raysearch.analysis import read_run
     from raysearch.panels.answer import answer
     from raysearch.panels.collect import collect
+    from raysearch.panels.points import OWN
+    from raysearch.panels.sentences import unpriced
 
     points = collect(read_run(run))
     setting = asked(points, given)
     found = answer(points, **setting)
+    if setting["cost"] == OWN and not np.isfinite(found.own).any():
+        raise InputError(f"--cost own: {'; '.join(unpriced(points, found))}")
     if as_json:
         print(json.dumps(to_json(points, found), allow_nan=False))
     else:

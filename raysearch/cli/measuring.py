@@ -85,7 +85,7 @@ def measure_run(
         points = sum(len(g) for g in groups)
         say(f"measuring {len(groups)} graphs of {points} confirmed points, one after the other")
         writer = RecordWriter(folder.records)
-        failed = 0
+        failed = measured = 0
         try:
             for group in groups:
                 record, point = group[0]
@@ -100,10 +100,11 @@ def measure_run(
                 numbers["busy_cores"] = round(busy, 2)
                 for record, point in group:
                     writer.append(measure_event(record.id, point.point_id, numbers))
+                measured += len(group)
                 say(_line(name, numbers))
         finally:
             writer.close()
-    return {"measured": points, "graphs": len(groups), "failed": failed}
+    return {"measured": measured, "graphs": len(groups) - failed, "failed": failed}
 
 
 def _graphs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,13 +121,16 @@ def number(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
+    given, text = text, text.replace("−", "-")
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+", text):  # as the sentences print it
+        text = text.replace(",", "")
     factor = {"k": 1e3, "K": 1e3, "M": 1e6}.get(text[-1:], 1.0)
     try:
         value = float(text[:-1] if factor > 1 else text) * factor
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{option}: '{text}' is not a number, as 5 or 1e6")
+        raise InputError(f"{option}: '{given}' is not a number, as 5 or 1e6")
     return value
 
 

@@ -124,11 +124,13 @@ def _room(
 ) -> tuple[Limits, Budget]:
     """What the study's limits leave for the draws: to choose candidates by, and to stop at.
 
+    Draws that have run count against the former; the desk counts them against the latter itself.
+
     Fresh draws are of rows that have their labels already: no dollars are counted for labels.
     """
     from raysearch.tune.draws import Limits
 
-    spent = spent_by(records)
+    spent, searched = spent_by(records), spent_by(r for r in records if r.phase == "search")
     prices = study.prices.model_copy(update={"label": None})
 
     def left(limit: float | None, used: float) -> float | None:
@@ -140,7 +142,14 @@ def _room(
     hour = prices.gpu_hour if spent.gpu_hours else prices.cpu_hour
     work = [gpu_hours] if gpu_hours is not None and spent.gpu_hours else []
     work += [dollars / hour] if dollars is not None and hour else []
-    budget = Budget(study.trials, hours, gpu_hours, flops, dollars, prices)
+    budget = Budget(
+        study.trials,
+        hours,
+        left(study.gpu_hours, searched.gpu_hours),
+        left(study.flops, searched.flops),
+        left(study.dollars, searched.dollars(study.prices)),
+        prices,
+    )
     return Limits(hours, flops, min(work) if work else None), budget
 
 

@@ -131,7 +131,7 @@ def answer(
         **more,
     )
     own = dollars_to_own(points, setting.volume or 0.0, prices_of(points, setting))
-    known = bool(np.isfinite(own).any())
+    known = bool((np.isfinite(own) & (own > 0)).any())
     names = [a.name for a in points.axes if a.name != OWN or known]
     first = names[0] if names else ""
     axis = cost or (OWN if priced and known else first)
@@ -258,7 +258,7 @@ def relaxations(
     """Where nothing fits: each single limit that would let a point in, and how far it had to go.
 
     Of the points that meet all the other limits, the one that asks least of this limit; ordered by
-    the ratio of what it had to be to what it is.
+    the ratio of what it had to be to what it is, of a score by 1 plus the difference.
     """
     out = []
     for name, value in needs(points, setting).items():
@@ -275,7 +275,9 @@ def relaxations(
         sign = -1.0 if name == "min_score" else 1.0
         i = min(at, key=lambda k: sign * value[k])
         need = float(value[i])
-        ratio = limit / need if name == "min_score" else need / limit if limit > 0 else np.inf
+        ratio = need / limit if limit > 0 else np.inf
+        if name == "min_score":
+            ratio = 1 + limit - need
         out.append((float(ratio), name, need, i))
     out.sort(key=lambda item: (item[0], LIMITS.index(item[1])))
     return tuple((name, need, i) for _, name, need, i in out)

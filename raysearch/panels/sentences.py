@@ -394,6 +394,24 @@ def _price_of(points: Points, given: Answer, labels: float) -> str:
     return phrase("for", dollars=money(labels * prices["label"]))
 
 
+def unpriced(points: Points, given: Answer) -> list[str]:
+    """What is missing to say what the choice (or, without one, any point) costs to own."""
+    i, setting = given.choice or 0, given.setting
+    prices = prices_of(points, setting)
+    seconds = points.costs.get("train_seconds")
+    device = "gpu" if len(points) and points.gpu[i] else "cpu"
+    missing = []
+    if "label" not in prices:
+        missing.append(phrase("no_price_label"))
+    if device + "_hour" not in prices:
+        missing.append(phrase("no_price_" + device))
+    if seconds is None or not np.isfinite(seconds[i]):
+        missing.append(phrase("no_training"))
+    if (setting.volume or 0) > 0 and not np.isfinite(points.seconds_text[i]):
+        missing.append(phrase("no_speed", run=points.run))
+    return missing
+
+
 def _own(points: Points, given: Answer) -> Sentence:
     """What the choice costs to own, part by part, or what is missing to say so."""
     i, setting = given.choice, given.setting
@@ -401,16 +419,7 @@ def _own(points: Points, given: Answer) -> Sentence:
     prices = prices_of(points, setting)
     hour = prices.get("gpu_hour" if points.gpu[i] else "cpu_hour")
     seconds = points.costs.get("train_seconds")
-    missing = []
-    if "label" not in prices:
-        missing.append(phrase("no_price_label"))
-    if hour is None:
-        missing.append(phrase("no_price_gpu" if points.gpu[i] else "no_price_cpu"))
-    if seconds is None or not np.isfinite(seconds[i]):
-        missing.append(phrase("no_training"))
-    if setting.volume > 0 and not np.isfinite(points.seconds_text[i]):
-        missing.append(phrase("no_speed", run=points.run))
-    if missing:
+    if missing := unpriced(points, given):
         return say("own_not", missing="; ".join(missing))
     assert hour is not None and seconds is not None
     each = points.seconds_text[i] if setting.volume > 0 else 0.0

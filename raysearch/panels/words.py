@@ -220,6 +220,10 @@ def bound(value: float, *, up: bool) -> str:
     >>> bound(7.231, up=True), bound(0.8237, up=False), bound(1.0e9, up=True), bound(585, up=True)
     ('7.24', '0.823', '1.00e9', '585')
     """
+    if value == 0:
+        return "0"
+    if value < 0:
+        return "−" + bound(-value, up=not up)
     text, _, power = f"{value:.2e}".partition("e")
     digits, exponent = int(text.replace(".", "")), int(power)
     if up and float(f"{digits}e{exponent - 2}") < value:

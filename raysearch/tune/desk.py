@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,11 @@ class Desk:
         self.fresh = 0
         self._strikes: Counter[str] = Counter()
         self._standing = Standing(study)
-        self.spent = spent_by((r for r in past.trials if r.phase == phase), gpus)
+        mine = [r for r in past.trials if r.phase == phase]
+        self.spent = spent_by(mine, gpus)
+        if draws is not None:  # draws of former candidates are no part of this plan
+            wanted = {d.id for d in draws} | {r.id for r in mine}
+            self.budget = replace(budget, trials=len(wanted))
         for record in past.trials:
             self.records[record.id] = record
             if record.phase == "search":  # confirming draws teach the search nothing

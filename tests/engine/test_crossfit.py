@@ -249,10 +249,6 @@ def test_every_budget_of_the_search_fits_every_fold(
         assert len(train) == most and len(validation) == data.budget(most).validation
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="folds_of leaves room for a unit too many in the fold, not for the one in validation",
-)
 @pytest.mark.parametrize(("counts", "group"), [((60, 4), 3), ((20, 10), 4)])
 def test_every_budget_of_the_search_fits_every_fold_of_groups(
     tmp_path: Path, counts: tuple[int, ...], group: int
@@ -279,10 +275,6 @@ def test_groups_of_some_size_cost_some_folds_more(tmp_path: Path, size: int) -> 
     assert folds <= 9 and all(len(d.splits["test"]) for d in drawn(data, folds))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="folds_of grows without bound as the largest group nears the size of the test split",
-)
 @pytest.mark.parametrize(("rows", "size", "seed"), [(200, 50, 0), (1000, 140, 2), (1000, 160, 2)])
 def test_one_large_group_does_not_make_hundreds_of_folds(
     tmp_path: Path, rows: int, size: int, seed: int
@@ -291,9 +283,6 @@ def test_one_large_group_does_not_make_hundreds_of_folds(
     assert folds_of(large_group(tmp_path, rows, size, seed)) <= 50
 
 
-@pytest.mark.xfail(
-    strict=True, reason="fold_of: the folds that a unit larger than a fold reaches across are empty"
-)
 @pytest.mark.parametrize(("rows", "size", "seed"), [(200, 32, 0), (1000, 100, 0), (1000, 200, 0)])
 def test_no_fold_is_empty_beside_a_large_group(
     tmp_path: Path, rows: int, size: int, seed: int

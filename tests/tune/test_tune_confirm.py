@@ -146,10 +146,6 @@ def test_the_budget_of_the_draws_is_theirs_alone(tmp_path: Path) -> None:
     assert whole.by_status == {"DONE": len(laid.draws)}, "the trials of a budget are the draws'"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run_study's limit is len(draws), and draws of former candidates count against it",
-)
 def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Path) -> None:
     """Where a longer search has moved the frontier, the plan is of other candidates."""
     out = tmp_path / "out"

@@ -401,10 +401,6 @@ def test_a_draw_that_fails_is_recorded_and_not_run_again(tmp_path: Path) -> None
     assert by_id[offer.config.id].status == "FAILED" and by_id[offer.config.id].phase == CONFIRM
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="run_study's limit is len(draws), and draws of former candidates count against it",
-)
 def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Path) -> None:
     """Search, confirm, search on, confirm: the second frontier is another one."""
     out = tmp_path / "run"

@@ -167,11 +167,6 @@ def test_flops_are_what_the_search_has_left(turn: InTurn, prepared: Make) -> Non
     assert confirm(at)[0].outcome is None, "a limit that the search has passed starts nothing"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what is left is counted without the draws that have run, and the desk holds those "
-    "same draws against it once more",
-)
 @pytest.mark.parametrize("limit", ["flops", "dollars"])
 def test_a_limit_does_not_stop_what_was_interrupted(
     turn: InTurn, prepared: Make, limit: str

@@ -159,7 +159,7 @@ function relaxations(P, setting, open) {
     const low = name === "min_score";
     const i = at.reduce((a, b) => ((low ? value[name][b] > value[name][a] : value[name][b] < value[name][a]) ? b : a));
     const need = value[name][i];
-    const ratio = low ? limit / need : limit > 0 ? need / limit : Infinity;
+    const ratio = low ? 1 + limit - need : limit > 0 ? need / limit : Infinity;
     out.push([ratio, name, need, i]);
   }
   out.sort((a, b) => (a[0] === b[0] ? 0 : a[0] - b[0]) || LIMITS.indexOf(a[1]) - LIMITS.indexOf(b[1]));
@@ -183,7 +183,7 @@ function nearestTo(P, setting, open) {
 // setting: the fields of answer.Setting. Lists hold point indexes.
 function answer(P, setting) {
   const own = dollarsToOwn(P, setting.volume || 0.0, pricesOf(P, setting));
-  const priced = own.some(Number.isFinite);
+  const priced = own.some((v) => v > 0 && Number.isFinite(v));
   const names = P.axes.map((a) => a.name).filter((name) => name !== "own" || priced);
   const axis = setting.cost || (setting.volume !== null && priced ? "own" : names[0] || "");
   const given = {

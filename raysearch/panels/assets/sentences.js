@@ -33,6 +33,8 @@ function money(value) {
 }
 
 function bound(value, up) {
+  if (value === 0) return "0";
+  if (value < 0) return "−" + bound(-value, !up);
   const [text, power] = value.toExponential(2).split("e");
   let digits = Number(text.replace(".", ""));
   let exponent = Number(power);
