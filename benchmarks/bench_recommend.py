@@ -54,6 +54,7 @@ def scored(points: int) -> list[TrialRecord]:
 
 
 def main() -> None:
+    """Run the benchmark and print its medians."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5)

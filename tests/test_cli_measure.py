@@ -212,9 +212,6 @@ def test_a_busy_machine_is_waited_for_and_then_said(
     assert cores == {"ngram_linear": 0.1, "embed_linear": 0.9}, "it stands beside the numbers"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a minute is waited before every graph: ten graphs, ten minutes"
-)
 def test_a_machine_that_stays_busy_is_waited_for_once(
     say: Say, out: Path, monkeypatch: pytest.MonkeyPatch, timed: list[Any]
 ) -> None:

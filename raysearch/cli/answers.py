@@ -73,16 +73,21 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
 
 
 def recommended(run: Run) -> str:
-    """The point that the page recommends before a control is touched.
+    """The point that the page recommends at first; of an int8 twin the float one.
 
     Raises:
         InputError: no point has a score on validation.
     """
+    from raysearch.analysis.named import find
     from raysearch.panels.recommended import recommended as best
 
     found = best(run)
     if found is None:
         raise InputError(f"{run.folder}: no point has a score on validation: none to take")
+    record, point = find(run, found)
+    if point.knobs.get("int8"):  # taken by name alone
+        rest = {k: v for k, v in point.knobs.items() if k != "int8"}
+        return next((p.point_id for p in record.points if dict(p.knobs) == rest), found)
     return found
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 QUIET = 0.3
 """Cores at work beside us up to which a machine counts as quiet."""
 PATIENCE = 60.0
-"""How long a busy machine is waited for [s]."""
+"""How long a busy machine is waited for in all [s]."""
 
 
 @click.command()
@@ -86,11 +86,14 @@ def measure_run(
         say(f"measuring {len(groups)} graphs of {points} confirmed points, one after the other")
         writer = RecordWriter(folder.records)
         failed = measured = 0
+        patience = PATIENCE
         try:
             for group in groups:
                 record, point = group[0]
                 name = f"{record.config.method} {record.config.rung}"
-                busy = _wait_for_quiet(busy_cores, say)
+                begun = time.monotonic()
+                busy = _wait_for_quiet(busy_cores, say, patience)
+                patience = max(0.0, patience - (time.monotonic() - begun))
                 try:
                     numbers = _measured(record, point, out, data_dir, models_dir)
                 except RaysearchError as e:
@@ -123,11 +126,13 @@ def _graphs(
     return list(groups.values())
 
 
-def _wait_for_quiet(busy_cores: Callable[[], float], say: Callable[[str], None]) -> float:
-    """Wait a while for a busy machine; returns the cores that still are at work."""
+def _wait_for_quiet(
+    busy_cores: Callable[[], float], say: Callable[[str], None], patience: float
+) -> float:
+    """Wait so long for a busy machine [s]; returns the cores that still are at work."""
     begun = time.monotonic()
     busy = busy_cores()
-    while busy > QUIET and time.monotonic() - begun < PATIENCE:
+    while busy > QUIET and time.monotonic() - begun < patience:
         time.sleep(2.0)
         busy = busy_cores()
     if busy > QUIET:

@@ -90,8 +90,9 @@ def _validated(rest: Part, rows: int, seed: tuple[int, int]) -> dict[str, Part]:
         into = {int(members[u]): u for u in order.tolist() if not taken[u]}
         out = {0: -1, **{int(members[u]): u for u in order.tolist() if taken[u]}}
         pairs = [(filled + a - b, a, b) for a in into for b in out if filled + a - b >= rows]
-        _, a, b = min(pairs, default=(0, max(into), 0))
-        taken[into[a]] = True
+        _, a, b = min(pairs, default=(0, max(into, default=0), 0))
+        if a:
+            taken[into[a]] = True
         if b:
             taken[out[b]] = False
     side = taken[place]
