@@ -32,10 +32,10 @@ def summary(
         objectives: what the frontier is over; every objective known is listed in `costs`.
     """
     members = frontier(table, objectives).members
-    trials = table.drop_duplicates("id")
+    trials = searched(table).drop_duplicates("id")
     counts = trials["status"].value_counts()
     outside = inherited_once(table).values()
-    seconds = float(searched(trials)["seconds"].sum()) + sum(float(g["seconds"]) for g in outside)
+    seconds = float(trials["seconds"].sum()) + sum(float(g["seconds"]) for g in outside)
     return {
         "frontier": [_member(row) for row in members.to_dict("records")],
         "spent": {

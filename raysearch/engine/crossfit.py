@@ -33,7 +33,7 @@ def folds_of(data: TaskData) -> int:
     with: they get a fold's room of their own and stay out of validation. A group larger than a
     fold may leave a budget unfilled there; such a draw is recorded as INFEASIBLE.
     """
-    if data.pool is None:
+    if data.pool is None or len(np.unique(splits.units(data.pool))) < 2:
         return 0
     _, counts = np.unique(splits.units(data.pool), return_counts=True)
     test = len(data.splits["test"])

@@ -171,6 +171,8 @@ def _build(task: Task, source: sources.Source) -> TaskData:
     pool = parts["train"] if "test" in carved else None
     parts = _carved(parts, task, notes)
     notes.extend(_sentence(name, rows) for name, rows in sorted(dropped.items()))
+    if not len(parts["train"]):
+        raise InputError(f"{where}: one group holds so many rows that none is left to train on")
     ordered = {str(name): parts[name].rows(name) for name in SPLITS if len(parts.get(name, ()))}
     digest = _digest(task, ordered)
     return TaskData(
