@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from raysearch.record import read_records
+from raysearch.record import TrialRecord, read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -51,13 +51,15 @@ def whole(out: Path, result: dict[str, Any], task: str) -> pd.DataFrame:
         assert (out / name).is_file(), name
     table = pd.read_parquet(out / "records.parquet")
     assert set(COLUMNS) <= set(table.columns)
-    assert result["trials"].get("DONE", 0) == (table["status"] == "DONE").sum()
+    done = table["status"].eq("DONE") & table["phase"].eq("search")
+    assert result["trials"].get("DONE", 0) == table[done]["id"].nunique()
     assert result["spent"]["flops"] > 0 and result["spent"]["labels"] > 0
     assert result["frontier"]
     for point in result["frontier"]:
         row = table[table["point_id"] == point["point_id"]].iloc[0]
         assert point["scores"]["validation"] == pytest.approx(row["score_validation"])
         assert point["scores"]["test"] == pytest.approx(row["score_test"])  # winners are scored
+        assert row["phase"] == "search"  # draws are no members: they are behind the estimates
         assert point["costs"]["infer_flops"] == pytest.approx(row["infer_flops"])
     return table
 
@@ -74,28 +76,44 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]
 
 def test_toy_from_space_to_page(toy: tuple[Path, dict[str, Any]]) -> None:
     out, result = toy
-    table = whole(out, result, "toy")
+    every = whole(out, result, "toy")
+    table = every[every["phase"].eq("search")]
     assert set(table["method"]) == {"ngram_linear", "embed_linear", "finetune"}
     assert table["labels_train"].value_counts().to_dict() == {32: 3, 100: 3, 320: 3}  # stratified
     assert result["trials"] == {"DONE": 9}
+    # the second phase: every candidate on three fresh draws; the third: each of them timed
+    fresh = every[every["phase"].eq("confirm")]
+    assert len(result["confirmed"]) >= 3 and len(fresh) == 3 * len(result["confirmed"])
+    assert set(fresh["data_seed"]) == {1, 2, 3} and fresh["status"].eq("DONE").all()
+    choice = result["recommendation"]["choice"]
+    assert choice["draws"] == 3 and choice["costs"]["ms"] > 0
+    low, high = choice["interval"]
+    assert low < choice["test"] < high
+    assert "Not confirmed" not in " ".join(result["recommendation"]["sentences"])
+
+
+def searched(out: Path) -> list[TrialRecord]:
+    """The records of the search."""
+    return [r for r in read_records(out / "records.jsonl").trials if r.phase == "search"]
 
 
 def test_a_run_is_extended_and_runs_nothing_twice(toy: tuple[Path, dict[str, Any]]) -> None:
     out, _ = toy
-    before = {r.id for r in read_records(out / "records.jsonl").trials}
+    before = {r.id for r in searched(out)}
     done = raysearch("run", "--trials", "+3", "--out", out, "--json", cwd=out.parent)
-    after = [r.id for r in read_records(out / "records.jsonl").trials]
+    after = [r.id for r in searched(out)]
     assert len(after) == 12 and before < set(after)
     assert json.loads(done.stdout)["page"] is None
     lines = (out / "records.jsonl").read_text().splitlines()
     ended = [json.loads(x)["id"] for x in lines if json.loads(x)["event"] == "trial"]
-    assert len(ended) == len(set(ended)) == 12
+    assert len(ended) == len(set(ended)) > 12
     said = raysearch("status", out, "--json", cwd=out.parent)
     assert json.loads(said.stdout)["trials"] == 12
 
 
 def test_ctrl_c_leaves_a_study_that_resume_ends(tmp_path: Path) -> None:
     args = ["frontier", "--trials", "12", "--labels", "100,1000", "--methods", "finetune"]
+    args += ["--draws", "0"]
     child = subprocess.Popen(
         [sys.executable, "-m", "raysearch", *args, "--out", "run"],
         cwd=tmp_path,
@@ -132,6 +150,7 @@ def test_a_slice_of_real_sst2(tmp_path: Path) -> None:
     args = ("frontier", "--task", "sst2", "--models", "minilm-1,minilm-2", "--labels", "32,320")
     done = raysearch(*args, "--trials", "6", "--out", out, "--json", cwd=tmp_path)
     table = whole(out, json.loads(done.stdout), "sst2")
+    assert table["phase"].eq("confirm").sum() >= 9
     best = table["score_test"].max()
     assert best > 0.6, "nothing learnt from 320 labels of SST-2"
     assert (table["test_rows"].dropna() == 1821).all()
