@@ -37,7 +37,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The draws to run, round by round, and what they are predicted to cost."""
+    """The draws to run, candidate by candidate, and what they are predicted to cost.
+
+    Three draws of the most telling candidates are worth more than two of all, should time run out.
+    """
 
     draws: tuple[TrialConfig, ...]
     """All draws of the chosen candidates, those that have run included."""
@@ -100,8 +103,7 @@ def plan_draws(
         chosen.append(id_)
         due, seconds, flops = due + len(again), seconds + more, flops + spent
         work += inside
-    per = [_draws(by_id[i].config, rounds, folds) for i in chosen]
-    laid = tuple(d for row in zip(*per, strict=True) for d in row)
+    laid = tuple(d for i in chosen for d in _draws(by_id[i].config, rounds, folds))
     return Plan(laid, tuple(chosen), tuple(left), rounds, folds, due, seconds, flops)
 
 
