@@ -88,6 +88,7 @@ def covered(k: int, rows: int, spread: float, shared: float, times: int = 250) -
     return hits / times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [3, 5])
 @pytest.mark.parametrize(
     ("rows", "spread", "shared"), [(200, 0.0, 0.0), (200, 0.02, 0.8), (400, 0.03, 0.5)]
@@ -98,11 +99,13 @@ def test_nineteen_of_twenty_intervals_hold_the_truth(
     assert covered(k, rows, spread, shared) >= 0.93
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [3, 5])
 def test_intervals_of_draws_alone_hold_the_truth_too(k: int) -> None:
     assert against_student(k, 1000)[1] >= 0.93
 
 
+@pytest.mark.slow
 def test_the_difference_of_two_choices_is_covered() -> None:
     rng, hits, times = np.random.default_rng(3), 0, 250
     for seed in range(times):
@@ -212,6 +215,7 @@ def test_folds_of_unequal_size_count_by_their_rows() -> None:
     assert replicates([choice], "accuracy").estimate[0] == pytest.approx((1 + 0 + 2 / 3) / 3)
 
 
+@pytest.mark.slow
 def test_cross_fitted_intervals_hold_the_truth() -> None:
     rng, hits, times = np.random.default_rng(5), 0, 250
     for seed in range(times):

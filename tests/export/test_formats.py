@@ -225,6 +225,7 @@ def test_the_stock_tokeniser_cuts_where_ours_does(encoders, tmp_path):
     assert len(plain.encode(long[0]).ids) == LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", [False, True])
 @pytest.mark.parametrize("name", ["hf", "onnx", "native"])
 def test_the_cards_own_lines_run(encoders, texts, tmp_path, name, pair):
