@@ -19,6 +19,7 @@ from raysearch.panels.words import (
     brief,
     count,
     duration,
+    factor,
     fixed,
     money,
     phrase,
@@ -87,7 +88,7 @@ def times(noun: str, mine: float, theirs: float) -> str:
     up = mine > theirs
     ratio = mine / theirs if up else theirs / mine
     direction = phrase("above" if up else "below")
-    return phrase("times", noun=noun, ratio=brief(ratio), direction=direction)
+    return phrase("times", noun=noun, ratio=factor(ratio), direction=direction)
 
 
 def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
@@ -113,7 +114,7 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
         out.append(say("choice" + bare_, **bare))
     second = best if given.flat and best != choice else given.tie
     if second is not None:
-        ratio = brief(x[second] / x[choice] if given.flat else x[choice] / x[second])
+        ratio = factor(x[second] / x[choice] if given.flat else x[choice] / x[second])
         key = "top" if given.flat else "tie"
         of = {"name": name(points, second), "noun": noun, "ratio": ratio}
         words = change(test[second] - test[choice], digits)

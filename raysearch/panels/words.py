@@ -27,8 +27,8 @@ WORDS: dict[str, str] = {
     "**{name}**: {shown}; {costs}.",
     "confirm": "Three fresh draws or more confirm it: raysearch confirm {run}",
     "broken": "Confirming draws have run, but {error}.",
-    "tie": "Cheaper tie: **{name}**, {change}{ends}, {noun} {ratio}× lower.",
-    "top": "Highest on validation is **{name}**, {change}{ends}, {noun} {ratio}× higher: "
+    "tie": "Cheaper tie: **{name}**, {change}{ends}, {noun} {ratio} lower.",
+    "top": "Highest on validation is **{name}**, {change}{ends}, {noun} {ratio} higher: "
     "not worth it on this evidence.",
     "no_tie": "None of the {count} cheaper choices ties with it: all are lower than chance "
     "explains.",
@@ -107,7 +107,7 @@ WORDS: dict[str, str] = {
     "why_left_out": "not run: {error}",
     "above": "higher",
     "below": "lower",
-    "times": "{noun} {ratio}× {direction}",
+    "times": "{noun} {ratio} {direction}",
     "even": "same {noun}",
     "some_failed": " {failed} of {trials} trials failed or could not run.",
     "footer": "Chosen on validation ({validation}), shown on test ({test}), {draws}; {left}"
@@ -200,6 +200,15 @@ def count(value: float) -> str:
     ('12,345', '999')
     """
     return f"{int(value):,}"
+
+
+def factor(ratio: float) -> str:
+    """How many times, or by how many per cent where that would round to once.
+
+    >>> factor(12.4), factor(1.3), factor(1.004)
+    ('12×', '1.3×', '0.4 %')
+    """
+    return brief(100 * (ratio - 1)) + " %" if ratio < 1.05 else brief(ratio) + "×"
 
 
 def money(value: float) -> str:

@@ -23,6 +23,8 @@ function brief(value) {
   return `${sign}0.${"0".repeat(-exponent - 1)}${first}${second === "0" ? "" : second}`;
 }
 
+const factor = (ratio) => (ratio < 1.05 ? brief(100 * (ratio - 1)) + " %" : brief(ratio) + "×");
+
 // words.money and words.bound: cents below a hundred; three digits on the limit's safe side.
 function money(value) {
   const sign = value < 0 ? "−$" : "$";
@@ -97,7 +99,7 @@ function change(delta, digits) {
 function times(noun, mine, theirs) {
   if (mine === theirs) return phrase("even", { noun });
   const up = mine > theirs;
-  const ratio = brief(up ? mine / theirs : theirs / mine);
+  const ratio = factor(up ? mine / theirs : theirs / mine);
   return phrase("times", { noun, ratio, direction: phrase(up ? "above" : "below") });
 }
 
@@ -137,7 +139,7 @@ function headline(P, given) {
   const second = given.flat && best !== choice ? best : given.tie;
   if (second !== null) {
     const delta = test[second] - test[choice];
-    const ratio = brief(given.flat ? x[second] / x[choice] : x[choice] / x[second]);
+    const ratio = factor(given.flat ? x[second] / x[choice] : x[choice] / x[second]);
     out.push(said(given.flat ? "top" : "tie", {
       name: nameOf(P, second), noun, ratio, change: change(delta, digits),
       ends: endsOf(P, second, choice),
