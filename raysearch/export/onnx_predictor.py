@@ -55,6 +55,9 @@ class OnnxPredictor(Predictor):
         self._tokeniser.no_padding()
         self._tokeniser.enable_truncation(manifest.max_length)
         options = runtime.SessionOptions()
+        # NOTE: threads that spin while they wait slow other libraries' threads of the process
+        # down: torch took 51 ms a text beside such a session, 14 ms without.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0)
         try:
