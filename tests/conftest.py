@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.verbs import Said, Say
 
 # Two processes with two OpenMP threads each on two cores are ten times slower than one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -40,3 +45,24 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
     small = replace(known["hash-16"], ladders=("tiny",))
     monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "hash-16": small, **tiny_rungs})
     yield
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
+    from raysearch.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
+    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
+
+    def run(*args: str | Path, stdin: bytes | None = None) -> Said:
+        capsys.readouterr()
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as stop:
+            main([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run

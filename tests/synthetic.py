@@ -19,7 +19,7 @@ import yaml
 
 from raysearch.ledger import OWN, Charge, Ledger
 from raysearch.plan.config import DataBudget, TrialConfig
-from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
+from raysearch.record import OperatingPoint, Outside, TrialRecord, point_id, score_event
 
 LABELS = (32, 100, 320, 1000)
 METHODS = ("ngram_linear", "embed_linear", "finetune")
@@ -390,6 +390,23 @@ def keep_logits(folder: Path, record: TrialRecord) -> None:
         np.save(entry / "ids.npy", np.arange(TEST_ROWS))
         np.save(entry / "labels.npy", labels_)
         (entry / "manifest.json").write_text("{}")
+
+
+def add_outside(folder: Path, name: str, right: float, **facts: Any) -> None:
+    """Set an outside system beside a written run, right on the easiest rows of the test split."""
+    hard = np.random.default_rng(7)
+    labels, hardness = hard.integers(0, 2, TEST_ROWS), hard.random(TEST_ROWS)
+    said = np.where(np.argsort(np.argsort(hardness)) < round(right * TEST_ROWS), labels, 1 - labels)
+    key = f"outside-{len(name)}"
+    entry = folder / "store" / "outside" / key
+    entry.mkdir(parents=True)
+    np.save(entry / "ids.npy", np.arange(TEST_ROWS))
+    np.save(entry / "predictions.npy", said)
+    (entry / "manifest.json").write_text("{}")
+    scores = {"test": {"accuracy": float((said == labels).mean())}}
+    event = Outside(name, key, scores, TEST_ROWS, "accuracy", **facts).to_json()
+    with (folder / "records.jsonl").open("a") as file:
+        file.write(json.dumps(event) + "\n")
 
 
 def _without_test(point: OperatingPoint) -> OperatingPoint:

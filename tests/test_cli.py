@@ -5,41 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from raysearch.cli import main
 from tests.synthetic import records, write_run
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
-
-
-def refused(result: tuple[int, str, str], *parts: str) -> None:
-    code, _, err = result
-    assert code == 2, result
-    (line,) = [line for line in err.splitlines() if line.startswith("raysearch: error:")]
-    assert "Traceback" not in err
-    for part in parts:
-        assert part in line, line
+from tests.verbs import Say, refused
 
 
 def table(path: Path, rows: int = 60, **more: str) -> Path:

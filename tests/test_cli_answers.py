@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raysearch.analysis import Run, read_run
-from raysearch.cli import main
 from raysearch.cli.answers import LIMITS
 from raysearch.cli.options import number
 from raysearch.cli.studies import confirmed_json
@@ -28,30 +26,13 @@ from tests.choices import Choice, told
 from tests.judged import write_run
 from tests.synthetic import records
 from tests.synthetic import write_run as write_synthetic
+from tests.verbs import Say
 
-Say = Callable[..., tuple[int, str, str]]
 SPEED = {"latency_ms": 3.0, "tokenise_ms": 0.5, "throughput": 1000.0, "peak_memory": 1e8}
 A = Choice("a", 0.90, 0.85, (0.80, 0.82, 0.81), flops=10.0, measured=SPEED, seconds=36.0)
 B = Choice("b", 0.80, 0.82, (0.88, 0.87, 0.89), method="embed_linear", flops=100.0, labels=320)
 MEASURED = {"latency_ms": 9.0, "tokenise_ms": 1.0, "throughput": 200.0}
 PRICES = ("--price-per-label", "0.5", "--price-per-cpu-hour", "2")
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
 
 
 def refused(result: tuple[int, str, str], *parts: str) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raysearch.cli import main, measuring
+from raysearch.cli import measuring
 from raysearch.errors import RaysearchError
 from raysearch.plan.asrun import AsRun, write_asrun
 from raysearch.plan.catalog import find_task
@@ -19,8 +18,8 @@ from raysearch.trial import TrialRun
 from raysearch.tune.folder import Folder, held
 from tests import tiny
 from tests.judged import Recipe, write_run
+from tests.verbs import Say
 
-Say = Callable[..., tuple[int, str, str]]
 NUMBERS = {
     "latency_ms": 2.0,
     "latency_p95_ms": 3.0,
@@ -36,23 +35,6 @@ RECIPES = (
     Recipe("embed_linear", "random-1", right=0.7, flops=1e6),
     Recipe("embed_linear", "random-2", right=0.5, flops=2e6, tested=False),  # not confirmed
 )
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from raysearch.cli import main
 from raysearch.export.manifest import read_manifest
 from raysearch.export.predictor import open_model
 from raysearch.record import RecordWriter, read_records
 from tests import tiny
+from tests.verbs import refused
 
 FINETUNE = ("finetune", "random-2", {})
 NGRAM = ("ngram_linear", "hash-16", {})
@@ -37,33 +37,6 @@ def made(tiny_rungs, tmp_path_factory):
         out = tiny.run_folder(tmp_path_factory.mktemp("cli"), "two", FINETUNE, NGRAM)
     assert catalog._ladder is known
     return out
-
-
-@pytest.fixture
-def say(capsys, monkeypatch, tmp_path):
-    """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-    monkeypatch.delenv("RAYSEARCH_MODELS_DIR", raising=False)
-
-    def run(*args, stdin=None):
-        capsys.readouterr()
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
-
-
-def refused(result, *parts, code=2):
-    assert result[0] == code, result
-    (line,) = [x for x in result[2].splitlines() if x.startswith("raysearch: error:")]
-    assert "Traceback" not in result[2]
-    for part in parts:
-        assert part in line, line
 
 
 @pytest.fixture

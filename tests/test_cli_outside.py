@@ -10,30 +10,13 @@ from typing import Any
 
 import pytest
 
-from raysearch.cli import main
 from raysearch.engine.hashes import row_hash, row_hashes
 from raysearch.engine.outside import judged_rows
 from raysearch.engine.own import own_task
 from raysearch.record import read_records
 from tests import tiny
 from tests.judged import own_csv, write_run
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
+from tests.verbs import Say
 
 
 def refused(result: tuple[int, str, str], *parts: str) -> None:

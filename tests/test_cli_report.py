@@ -11,13 +11,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from raysearch.analysis import read_run
-from raysearch.cli import main
 from raysearch.cli.app import app
 from raysearch.engine.hashes import row_hash
 from raysearch.errors import InputError
@@ -25,23 +23,7 @@ from raysearch.panels import paper, vector
 from raysearch.panels.recommended import look
 from tests import tiny
 from tests.judged import RECIPES, Recipe, write_run
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)
-
-    def run(*args: str | Path) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return int(stop.value.code or 0), out, err
-
-    return run
+from tests.verbs import Say
 
 
 @pytest.fixture

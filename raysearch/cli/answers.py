@@ -57,7 +57,7 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     from raysearch.panels.answer import answer
     from raysearch.panels.collect import collect
     from raysearch.panels.points import OWN
-    from raysearch.panels.sentences import unpriced
+    from raysearch.panels.worth import unpriced
 
     points = collect(read_run(run))
     setting = asked(points, given)
@@ -142,7 +142,8 @@ def lines(points: Points, found: Answer) -> list[str]:
 def to_json(points: Points, found: Answer) -> dict[str, Any]:
     """The same as plain JSON; what is not known is left out."""
     from raysearch.panels.margins import difference_of, interval_of
-    from raysearch.panels.sentences import details, footer, headline, name, why
+    from raysearch.panels.naming import name
+    from raysearch.panels.sentences import details, footer, headline, why
     from raysearch.panels.words import text
 
     def shown(i: int | None) -> dict[str, Any] | None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from raysearch.analysis import Run
     from raysearch.trial import TrialRun
 
-SHORTEST = 4
-"""Digits that the beginning of an id must have."""
 ROWS = 2048
 """Rows that are read, labelled and written at once."""
 
@@ -147,7 +145,7 @@ def opened(
     run: Path, record: TrialRecord, data_dir: Path | None, models_dir: Path | None
 ) -> tuple[TrialRun, str]:
     """The trial over the run's own data and models, and the data's licence where it is known."""
-    from raysearch.engine.data import load_task
+    from raysearch.cli.opened import open_data
     from raysearch.plan.asrun import read_asrun
     from raysearch.trial import TrialRun
     from raysearch.world import World
@@ -159,7 +157,7 @@ def opened(
             places[kind] = given = Path(as_run.folders[kind])
         if given is not None and not given.is_dir():
             raise InputError(f"--{kind}-dir: no folder '{given}'")
-    data = load_task(as_run.task, data_dir=places["data"])
+    data = open_data(run, data_dir)
     world = World(as_run.study, data, out=run, data_dir=places["data"], models_dir=places["models"])
     licence = ""
     if places["data"] is not None:

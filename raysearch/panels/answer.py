@@ -18,42 +18,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raysearch.panels.limits import limits_met, nearest, relaxations
 from raysearch.panels.margins import apart, band_of
-from raysearch.panels.own import MONTHS, dollars_to_own
-from raysearch.panels.points import MS, OWN, TRAIN, Floats, Points, Rival
+from raysearch.panels.own import cost_of, dollars_to_own, prices_of
+from raysearch.panels.points import OWN, Floats, Points
+from raysearch.panels.setting import LIMITS, Setting
 
 LINEAR = "ngram_linear"
 """The method that every other is held against."""
 SHOWN_ROWS = 5
 SHOWN_CURVES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What the reader has and wants to see; a limit that is None does not bind."""
-
-    labels: float | None = None
-    """At most so many labels used."""
-    max_ms: float | None = None
-    """At most so many milliseconds a text; points whose time was not measured are then out."""
-    max_bytes: float | None = None
-    """At most so large when stored [bytes]."""
-    max_train_flops: float | None = None
-    """At most so much training compute, by the teacher's account [FLOP]."""
-    min_score: float | None = None
-    """At least this score on validation, which chooses; test only shows."""
-    cost: str = ""
-    """The cost axis; empty for the run's default."""
-    methods: tuple[str, ...] | None = None
-    """Only these methods; None for all."""
-    teacher: str = "full"
-    volume: float | None = None
-    """Texts a month, for the dollars to own."""
-    prices: Mapping[str, float] | None = None
-    """cpu_hour, gpu_hour, label [dollars]; None: the study's."""
-
-
-LIMITS = ("labels", "max_ms", "max_bytes", "max_train_flops", "min_score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,111 +170,6 @@ def answer(
         nearest=(),
         own=own,
     )
-
-
-def prices_of(points: Points, setting: Setting) -> Mapping[str, float]:
-    """The setting's prices, else the study's."""
-    return points.prices if setting.prices is None else setting.prices
-
-
-def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
-    """The column of the setting's cost axis (n,)."""
-    return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
-
-
-def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
-    """What an outside system costs on the setting's axis; NaN where that is not known.
-
-    Dollars to own are a year's texts at its price, and its labels where it has used any.
-    """
-    if setting.cost == MS:
-        return rival.ms
-    if setting.cost == "labels":
-        return rival.labels
-    if setting.cost != OWN:
-        return float("nan")
-    bought = rival.labels * prices.get("label", np.nan) if rival.labels > 0 else 0.0
-    return MONTHS * (setting.volume or 0.0) * rival.dollars + bought
-
-
-def needs(points: Points, setting: Setting) -> dict[str, Floats]:
-    """What each limit is held against (n,); NaN where it is not known."""
-    nan = np.full(len(points), np.nan)
-    return {
-        "labels": points.labels,
-        "max_ms": points.costs.get(MS, nan),
-        "max_bytes": points.costs.get("bytes", nan),
-        "max_train_flops": points.cost(TRAIN, setting.teacher),
-        "min_score": points.validation,
-    }
-
-
-def limits_met(points: Points, setting: Setting) -> dict[str, npt.NDArray[np.bool_]]:
-    """By limit, which points meet it (n,); what is not known does not."""
-    out = {}
-    for name, value in needs(points, setting).items():
-        limit = getattr(setting, name)
-        if limit is None:
-            out[name] = np.ones(len(points), dtype=np.bool_)
-        elif name == "min_score":
-            out[name] = value >= limit
-        else:
-            out[name] = value <= limit
-    return out
-
-
-def relaxations(
-    points: Points,
-    setting: Setting,
-    open_: npt.NDArray[np.bool_],
-    met: Mapping[str, npt.NDArray[np.bool_]],
-) -> tuple[tuple[str, float, int], ...]:
-    """Where nothing fits: each single limit that would let a point in, and how far it had to go.
-
-    Of the points that meet all the other limits, the one that asks least of this limit; ordered by
-    the ratio of what it had to be to what it is, of a score by 1 plus the difference.
-    """
-    out = []
-    for name, value in needs(points, setting).items():
-        limit = getattr(setting, name)
-        if limit is None:
-            continue
-        rest = open_ & np.isfinite(value)
-        for other in LIMITS:
-            if other != name:
-                rest = rest & met[other]
-        at = np.flatnonzero(rest).tolist()
-        if not at:
-            continue
-        sign = -1.0 if name == "min_score" else 1.0
-        i = min(at, key=lambda k: sign * value[k])
-        need = float(value[i])
-        ratio = need / limit if limit > 0 else np.inf
-        if name == "min_score":
-            ratio = 1 + limit - need
-        out.append((float(ratio), name, need, i))
-    out.sort(key=lambda item: (item[0], LIMITS.index(item[1])))
-    return tuple((name, need, i) for _, name, need, i in out)
-
-
-def nearest(
-    points: Points,
-    setting: Setting,
-    open_: npt.NDArray[np.bool_],
-    met: Mapping[str, npt.NDArray[np.bool_]],
-) -> tuple[tuple[str, float, int], ...]:
-    """What the point that breaks the fewest limits, then the best on validation, would need."""
-    value = needs(points, setting)
-    asked = [name for name in LIMITS if getattr(setting, name) is not None]
-    known = open_.copy()
-    for name in asked:
-        known &= np.isfinite(value[name])
-    at = np.flatnonzero(known).tolist()
-    if not at or not asked:
-        return ()
-    broken = {i: sum(not met[name][i] for name in asked) for i in at}
-    i = min(at, key=lambda k: (broken[k], -points.validation[k], k))
-    return tuple((name, float(value[name][i]), i) for name in asked if not met[name][i])
 
 
 def eligible(points: Points, fits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from raysearch.objectives import get
 from raysearch.panels import style
 from raysearch.panels.answer import eligible, step_frontier
 from raysearch.panels.collect import collect
-from raysearch.panels.sentences import name
+from raysearch.panels.naming import name
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import style
-from raysearch.panels.answer import answer, cost_of, winners
+from raysearch.panels.answer import answer, winners
 from raysearch.panels.collect import collect
+from raysearch.panels.own import cost_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a point costs to own: its labels, its training, and a year of predictions [dollars].
+"""What a point costs on an axis, and to own: labels, training, a year of predictions [dollars].
 
 `assets/answer.js` mirrors this file line by line.
 """
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from raysearch.panels.points import Floats, Points
+from raysearch.panels.points import MS, OWN, Floats, Points, Rival
+from raysearch.panels.setting import Setting
 
 MONTHS = 12
 """A year of predictions is counted."""
@@ -36,3 +37,28 @@ def dollars_to_own(points: Points, volume: float, prices: Mapping[str, float]) -
     if volume > 0:
         out = out + MONTHS * volume * points.seconds_text / 3600 * hour
     return out
+
+
+def prices_of(points: Points, setting: Setting) -> Mapping[str, float]:
+    """The setting's prices, else the study's."""
+    return points.prices if setting.prices is None else setting.prices
+
+
+def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
+    """The column of the setting's cost axis (n,)."""
+    return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
+
+
+def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
+    """What an outside system costs on the setting's axis; NaN where that is not known.
+
+    Dollars to own are a year's texts at its price, and its labels where it has used any.
+    """
+    if setting.cost == MS:
+        return rival.ms
+    if setting.cost == "labels":
+        return rival.labels
+    if setting.cost != OWN:
+        return float("nan")
+    bought = rival.labels * prices.get("label", np.nan) if rival.labels > 0 else 0.0
+    return MONTHS * (setting.volume or 0.0) * rival.dollars + bought

@@ -5,96 +5,32 @@ Every word stands in `words.WORDS`; here only which sentence is said, with which
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from raysearch.panels.answer import LIMITS, Answer, cost_of, needs, prices_of, rival_cost
-from raysearch.panels.margins import apart, difference_of, interval_of, paired
-from raysearch.panels.own import MONTHS
-from raysearch.panels.points import MS, OWN, Points, Rival
-from raysearch.panels.words import (
-    Sentence,
-    bound,
-    brief,
-    count,
-    duration,
-    factor,
-    fixed,
-    money,
-    phrase,
-    say,
+from raysearch.panels.answer import Answer
+from raysearch.panels.margins import apart, interval_of
+from raysearch.panels.naming import (
+    change,
+    ends_of,
+    name,
+    noun_of,
+    shown,
+    speed,
+    times,
+    training,
+    verdict,
 )
-
-
-def name(points: Points, i: int) -> str:
-    """The choice in words: model, method, labels used."""
-    values = {
-        "model": points.models[points.model[i]],
-        "method": points.methods[points.method[i]] + points.knobs[i],
-    }
-    labels = points.labels[i]
-    if labels > 0:
-        return phrase("name", labels=count(labels), **values)
-    return phrase("name_free", **values)
-
-
-def shown(points: Points, i: int) -> str:
-    """The test score with its interval."""
-    ends = interval_of(points, i)
-    value = fixed(points.test[i], points.digits)
-    if ends is None:
-        return phrase("score_bare", score=points.score, value=value)
-    low, high = (fixed(e, points.digits) for e in ends)
-    return phrase("score", score=points.score, value=value, low=low, high=high)
-
-
-def training(points: Points, i: int, teacher: str) -> str:
-    """What training took: time where known, else FLOPs."""
-    seconds = points.costs.get("train_seconds")
-    if seconds is not None and np.isfinite(seconds[i]):
-        return phrase("trains", value=duration(seconds[i]))
-    return phrase("train_flops", value=brief(points.cost("train", teacher)[i]))
-
-
-def speed(points: Points, i: int) -> str:
-    """What predicting takes: milliseconds where measured, else FLOPs and that they were not."""
-    latency = points.costs.get(MS)
-    if latency is not None and np.isfinite(latency[i]):
-        return phrase("ms", value=brief(latency[i]))
-    infer = points.costs.get("infer_flops")
-    missing = phrase("no_ms")
-    if infer is None or not np.isfinite(infer[i]):
-        return missing
-    return phrase("infer", value=brief(infer[i])) + ", " + missing
-
-
-def change(delta: float, digits: int) -> str:
-    """A difference in words.
-
-    >>> change(-0.021, 2), change(0.0, 2)
-    ('0.02 lower', 'no difference')
-    """
-    value = fixed(abs(delta), digits)
-    if not value.strip("0."):
-        return phrase("equal")
-    return phrase("higher" if delta > 0 else "lower", value=value)
-
-
-def times(noun: str, mine: float, theirs: float) -> str:
-    """How two costs compare in words: mine against theirs."""
-    if mine == theirs:
-        return phrase("even", noun=noun)
-    up = mine > theirs
-    ratio = mine / theirs if up else theirs / mine
-    direction = phrase("above" if up else "below")
-    return phrase("times", noun=noun, ratio=factor(ratio), direction=direction)
+from raysearch.panels.own import cost_of, prices_of, rival_cost
+from raysearch.panels.points import Points, Rival
+from raysearch.panels.relaxing import relaxing
+from raysearch.panels.words import Sentence, brief, count, factor, fixed, money, phrase, say
+from raysearch.panels.worth import dollars, labels_worth, last_step, next_labels
 
 
 def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
     """The sentences on top: the choice, the cheaper tie, what labels buy."""
     if given.choice is None or given.best is None:
-        return (_nothing(points), *_relax(points, given))
+        return (_nothing(points), *relaxing(points, given))
     x = cost_of(points, given.setting, given.own)
     noun = noun_of(points, given.setting.cost)
     best, choice = given.best, given.choice
@@ -118,7 +54,7 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
         key = "top" if given.flat else "tie"
         of = {"name": name(points, second), "noun": noun, "ratio": ratio}
         words = change(test[second] - test[choice], digits)
-        out.append(say(key, change=words, ends=_ends(points, second, choice), **of))
+        out.append(say(key, change=words, ends=ends_of(points, second, choice), **of))
     elif given.cheaper and not given.flat:
         key = "no_tie" if given.cheaper > 1 else "no_tie_one"
         out.append(say(key, count=str(given.cheaper)))
@@ -128,9 +64,9 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
         i = given.beaten
         words = change(test[i] - test[best], digits)
         rows = count(points.validation_rows[best])
-        by = _ends(points, i, best)
+        by = ends_of(points, i, best)
         out.append(say("beaten", name=name(points, i), change=words, ends=by, rows=rows))
-    out += _labels(points, given)
+    out += labels_worth(points, given)
     ends = interval_of(points, choice)
     if points.majority is not None and ends is not None and ends[0] <= points.majority:
         out.append(say("majority", value=fixed(points.majority, digits)))
@@ -155,11 +91,11 @@ def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
             "shown": shown(points, i),
             "verdict": verdict(points, i, choice),
         }
-        out.append(say("runner", change=words, ends=_ends(points, i, choice), **of))
-    if _next(points, given) is not None:
-        out += _step(points, given)
+        out.append(say("runner", change=words, ends=ends_of(points, i, choice), **of))
+    if next_labels(points, given) is not None:
+        out += last_step(points, given)
     if given.setting.volume is not None:
-        out.append(_own(points, given))
+        out.append(dollars(points, given))
     out += [_rival(points, rival, choice) for rival in points.rivals]
     return tuple(out)
 
@@ -190,13 +126,6 @@ def _rival(points: Points, rival: Rival, choice: int) -> Sentence:
         cost=cost,
         **of,
     )
-
-
-def verdict(points: Points, i: int, j: int) -> str:
-    """Whether point i is better or worse than j, or not distinguishable from it."""
-    if not apart(points, i, j):
-        return phrase("alike")
-    return phrase("better" if points.test[i] > points.test[j] else "worse")
 
 
 def why(points: Points, given: Answer) -> tuple[tuple[str, str], ...]:
@@ -275,13 +204,6 @@ def interval_note(points: Points, given: Answer) -> str:
     return phrase("interval_bare", kind=phrase(points.kind), rows=count(points.test_rows[i]))
 
 
-def noun_of(points: Points, axis: str) -> str:
-    """The axis in words."""
-    if axis == OWN:
-        return phrase("own_noun")
-    return next((a.noun for a in points.axes if a.name == axis), axis)
-
-
 def _counted(n: int) -> str:
     return phrase("point") if n == 1 else phrase("points", count=count(n))
 
@@ -296,152 +218,6 @@ def _nothing(points: Points) -> Sentence:
     errors = [f.error for f in points.fates.values() if f.error]
     error = errors[0] if errors else phrase("none")
     return say("all_failed", count=count(points.trials), error=error)
-
-
-def _relax(points: Points, given: Answer) -> list[Sentence]:
-    """Which limit to relax, and by how much; nothing where no limit was set."""
-    asked = [name for name in LIMITS if getattr(given.setting, name) is not None]
-    if not len(points) or not asked:
-        return []
-    out = []
-    value = needs(points, given.setting)
-    for limit in asked:
-        if not bool(np.isfinite(value[limit]).any()):
-            how = phrase("how_ms", run=points.run) if limit == "max_ms" else ""
-            out.append(say("unmeasured", limit=phrase("limit_" + limit), how=how))
-    for limit, need, i in given.relax:
-        of = {"name": name(points, i), "shown": shown(points, i)}
-        out.append(say("relax", **of, **_bounds(given, limit, need)))
-    if given.nearest:
-        i = given.nearest[0][2]
-        wanted = [phrase("need", **_bounds(given, limit, n)) for limit, n, _ in given.nearest]
-        of = {"name": name(points, i), "shown": shown(points, i)}
-        out.append(say("relax_none", needs=", ".join(wanted), **of))
-    return out
-
-
-def _bounds(given: Answer, limit: str, need: float) -> dict[str, str]:
-    """A limit in words: what it is, and what it would have to be, rounded so that it lets in."""
-    have = getattr(given.setting, limit)
-    counts = limit in ("labels", "max_bytes")
-    return {
-        "limit": phrase("limit_" + limit),
-        "need": count(need) if counts else bound(need, up=limit != "min_score"),
-        "have": count(have) if counts and have == int(have) else brief(have),
-    }
-
-
-def _labels(points: Points, given: Answer) -> list[Sentence]:
-    """What more labels bring: measured where they were, else extrapolated from the last step."""
-    further = _next(points, given)
-    return _step(points, given) if further is None else [further]
-
-
-def _next(points: Points, given: Answer) -> Sentence | None:
-    """What as many labels again would bring if the last step up, confirmed, goes on.
-
-    The score is taken to rise by as much with each doubling as it did on average over the last
-    step; the interval is that step's, scaled alike.
-    """
-    if given.other is None or given.best is None:
-        return None
-    i, step, held = given.other
-    best = given.best
-    if step > held or i == best or not paired(points, i, best):
-        return None
-    have, had = float(points.labels[best]), float(points.labels[i])
-    if not 0 < had < have:
-        return None
-    scale = math.log(2.0) / math.log(have / had)
-    low, high = difference_of(points, best, i) or (0.0, 0.0)
-    gain = (points.test[best] - points.test[i]) * scale
-    ends = phrase(
-        "ends", low=fixed(low * scale, points.digits), high=fixed(high * scale, points.digits)
-    )
-    return say(
-        "next",
-        more=count(have),
-        change=change(gain, points.digits),
-        ends=ends,
-        price=_price_of(points, given, have),
-        worth=phrase("worth_not" if low <= 0 else "worth_open"),
-    )
-
-
-def _step(points: Points, given: Answer) -> list[Sentence]:
-    if given.other is None or given.best is None:
-        return []
-    i, step, held = given.other
-    more = step > held
-    key = "more" if more else "fewer"
-    a, b = (held, step) if more else (step, held)
-    ab = {"a": count(a), "b": count(b)}
-    if i == given.best:
-        return [say(key + "_same", **ab)]
-    after, before = (i, given.best) if more else (given.best, i)
-    verdict_ = ""
-    if points.kind != "none":
-        verdict_ = phrase("apart" if apart(points, after, before) else "same")
-    words = change(points.test[after] - points.test[before], points.digits)
-    price = _price_of(points, given, float(points.labels[after] - points.labels[before]))
-    ends = _ends(points, after, before)
-    return [say(key, change=words, verdict=verdict_, ends=ends, price=price, **ab)]
-
-
-def _price_of(points: Points, given: Answer, labels: float) -> str:
-    prices = prices_of(points, given.setting)
-    if "label" not in prices or labels <= 0:
-        return ""
-    return phrase("for", dollars=money(labels * prices["label"]))
-
-
-def unpriced(points: Points, given: Answer) -> list[str]:
-    """What is missing to say what the choice (or, without one, any point) costs to own."""
-    i, setting = given.choice or 0, given.setting
-    prices = prices_of(points, setting)
-    seconds = points.costs.get("train_seconds")
-    device = "gpu" if len(points) and points.gpu[i] else "cpu"
-    missing = []
-    if "label" not in prices:
-        missing.append(phrase("no_price_label"))
-    if device + "_hour" not in prices:
-        missing.append(phrase("no_price_" + device))
-    if seconds is None or not np.isfinite(seconds[i]):
-        missing.append(phrase("no_training"))
-    if (setting.volume or 0) > 0 and not np.isfinite(points.seconds_text[i]):
-        missing.append(phrase("no_speed", run=points.run))
-    return missing
-
-
-def _own(points: Points, given: Answer) -> Sentence:
-    """What the choice costs to own, part by part, or what is missing to say so."""
-    i, setting = given.choice, given.setting
-    assert i is not None and setting.volume is not None
-    prices = prices_of(points, setting)
-    hour = prices.get("gpu_hour" if points.gpu[i] else "cpu_hour")
-    seconds = points.costs.get("train_seconds")
-    if missing := unpriced(points, given):
-        return say("own_not", missing="; ".join(missing))
-    assert hour is not None and seconds is not None
-    each = points.seconds_text[i] if setting.volume > 0 else 0.0
-    return say(
-        "own",
-        name=name(points, i),
-        volume=count(setting.volume),
-        total=money(given.own[i]),
-        labels=money(points.labels[i] * prices["label"]),
-        training=money(seconds[i] / 3600 * hour),
-        predictions=money(MONTHS * setting.volume * each / 3600 * hour),
-    )
-
-
-def _ends(points: Points, i: int, j: int) -> str:
-    """The interval of a difference in brackets; nothing for a score without one."""
-    ends = difference_of(points, i, j)
-    if ends is None:
-        return ""
-    low, high = (fixed(e, points.digits) for e in ends)
-    return phrase("ends", low=low, high=high)
 
 
 def _against(points: Points, given: Answer, lead: int) -> str:

@@ -115,7 +115,7 @@ WORDS: dict[str, str] = {
     "counted.",
     "left_scored": "{count} without a test score left out; ",
     "left_cost": "{count} without {noun} left out; ",
-    "left_rivals": "{count} outside systems without {noun} not drawn; ",
+    "left_rivals": "outside systems not drawn for lack of {noun}: {count}; ",
     "left_bill": "bills of {count} killed trials unknown; ",
     "left_begun": "{count} with too few draws not confirmed; ",
     "left_lost": "{count} confirming draws failed; ",

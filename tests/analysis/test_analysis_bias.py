@@ -15,7 +15,8 @@ from raysearch.analysis.bias import on_frontier, winners_bias
 from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.panels.answer import answer
 from raysearch.panels.collect import collect
-from raysearch.panels.sentences import details, headline, verdict, why
+from raysearch.panels.naming import verdict
+from raysearch.panels.sentences import details, headline, why
 from raysearch.panels.words import text
 from tests.choices import Choice, told
 from tests.synthetic import records, write_run

@@ -21,8 +21,9 @@ from raysearch.analysis.confirmation import (
 )
 from raysearch.panels.answer import answer
 from raysearch.panels.collect import collect
+from raysearch.panels.naming import verdict
 from raysearch.panels.points import Points
-from raysearch.panels.sentences import details, footer, headline, interval_note, verdict
+from raysearch.panels.sentences import details, footer, headline, interval_note
 from raysearch.panels.words import text
 from tests.choices import ROWS, Choice, told
 from tests.judged import own_csv, write_run

@@ -18,7 +18,7 @@ from raysearch.panels.sentences import headline
 from raysearch.panels.words import text
 from raysearch.plan.config import TrialConfig
 from tests.panels.visit import Visit, draw_all, drawn, same
-from tests.synthetic import records, write_run
+from tests.synthetic import add_outside, records, write_run
 
 ALL = ("ngram_linear", "embed_linear", "finetune", "distill", "early_exit")
 pytestmark = pytest.mark.browser
@@ -81,8 +81,31 @@ def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     made = write_run(
         folder / "a run", records(120, confirm=4), prices={"cpu_hour": 0.05, "label": 0.2}
     )
+    add_outside(made, "gpt <b>x</b>", 0.95, labels=0, ms=700.0, dollars_per_1k=0.4)
+    add_outside(made, "older", 0.6, interval=(0.57, 0.63))
     run = read_run(made)
     return run, write_pages(run, folder / "out")
+
+
+def test_outside_systems_are_diamonds_where_they_have_the_cost(
+    browser: Any, confirmed: tuple[Run, Path]
+) -> None:
+    run, index = confirmed
+    visit = Visit(browser, index)
+    marks = "document.getElementById('plot').data.find((t) => t.meta.role === 'rival')"
+    found = collect(run).rivals
+    assert [r.name for r in found] == ["gpt <b>x</b>", "older"] and (found[0].apart[:, 0] > 0).any()
+    visit.page.select_option("#cost", "ms")
+    assert visit.page.evaluate(f"[{marks}.x, {marks}.marker.symbol]") == [[700], "diamond"]
+    assert "outside systems not drawn for lack of time per text: 1" in visit.page.inner_text(
+        "#footer"
+    )
+    visit.page.select_option("#cost", "infer_flops")
+    assert visit.page.evaluate(f"{marks}.x") == []
+    visit.page.click("#why")
+    said = visit.page.inner_text("#details")
+    assert "Outside, gpt <b>x</b>: accuracy" in said and "better" in said and "worse" in said
+    visit.close()
 
 
 def test_a_confirmed_page_answers_as_python_and_the_terminal_do(
