@@ -320,6 +320,6 @@ def _inherited(record: TrialRecord) -> dict[str, dict[str, Any]]:
 
 
 def _inputs(config: TrialConfig) -> Iterator[TrialConfig]:
-    for value in config.inputs.values():
+    for value in config.teachers:
         yield value
         yield from _inputs(value)

@@ -46,6 +46,24 @@ class DataBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactConfig:
+    """An input that no trial makes: a corpus of texts."""
+
+    name: str
+    """For people; what is hashed of it is the digest."""
+    digest: str
+    """16 hex digits over what it holds."""
+
+    def drawn(self, draw: int, folds: int = 0) -> ArtifactConfig:
+        """Itself: there is nothing to draw."""
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; `artifact` tells it from a trial."""
+        return {"artifact": self.name, "digest": self.digest}
+
+
+@dataclass(frozen=True, slots=True)
 class TrialConfig:
     """Everything that decides what a trial computes, and nothing that does not.
 
@@ -72,13 +90,19 @@ class TrialConfig:
     """Length of the schedule [optimiser steps]; 0 where the method has none."""
     behaviour: int = 1
     """The method's behaviour version: raised when the same knobs mean another computation."""
-    inputs: Mapping[str, TrialConfig] = field(default_factory=dict)
-    """Teacher, generator, starting checkpoint, whole and recursive, by role."""
+    inputs: Mapping[str, TrialConfig | ArtifactConfig] = field(default_factory=dict)
+    """Teacher, pool, generator, starting checkpoint, whole and recursive, by role."""
 
     @property
     def id(self) -> str:
         """The trial's id: 16 hex digits."""
         return digest(self.to_json())
+
+    @property
+    def teachers(self) -> tuple[TrialConfig, ...]:
+        """The trials that must have run before this one, in the order of their roles."""
+        found = (self.inputs[role] for role in sorted(self.inputs))
+        return tuple(c for c in found if isinstance(c, TrialConfig))
 
     @property
     def recipe(self) -> str:
@@ -125,5 +149,11 @@ class TrialConfig:
         """Read what `to_json` wrote; KeyError or TypeError for a missing or an unknown key."""
         rest = dict(value)
         data = DataBudget(**rest.pop("data"))
-        inputs = {role: cls.from_json(v) for role, v in rest.pop("inputs", {}).items()}
+        inputs = {role: _input(v) for role, v in rest.pop("inputs", {}).items()}
         return cls(data=data, inputs=inputs, **rest)
+
+
+def _input(value: Mapping[str, Any]) -> TrialConfig | ArtifactConfig:
+    if "artifact" in value:
+        return ArtifactConfig(value["artifact"], value["digest"])
+    return TrialConfig.from_json(value)

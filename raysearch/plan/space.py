@@ -49,6 +49,8 @@ class MethodSpace:
     knobs: Mapping[str, Domain] = field(default_factory=dict)
     first: Mapping[str, Scalar] = field(default_factory=dict)
     """A cheap and sensible knob set; the study's first trials of this method run it."""
+    teachers: tuple[str, ...] = ()
+    """Methods that may train its teacher, the usual one first; empty where it needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class SearchSpace:
     """By method: the model sizes it may use, cheap to dear."""
     labels: tuple[int, ...]
     """The label budgets [rows]: a grid axis, stratified by the searcher."""
+    teachers: Mapping[str, MethodSpace] = field(default_factory=dict)
+    """Methods that may train a teacher, in the study or not, by name."""
+    teacher_rungs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By such a method: the model sizes it may use, cheap to dear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,22 @@ class Proposal:
     rung: str
     labels: int
     hyper: Mapping[str, Scalar] = field(default_factory=dict)
+    teacher: Proposal | None = None
+    """The teacher of a method that learns from one, whole."""
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Proposal:
+        """Read what `to_json` wrote; TypeError for an unknown key."""
+        teacher = value.get("teacher")
+        return cls(**{**value, "teacher": None if teacher is None else cls.from_json(teacher)})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON; no teacher is no key."""
+        out: dict[str, Any] = {"method": self.method, "rung": self.rung, "labels": self.labels}
+        out["hyper"] = dict(self.hyper)
+        if self.teacher is not None:
+            out["teacher"] = self.teacher.to_json()
+        return out
 
 
 def domain(value: Any, where: str) -> Domain:
@@ -106,7 +128,7 @@ def domain(value: Any, where: str) -> Domain:
 def load_method_space(path: Path) -> MethodSpace:
     """Read one `search_spaces/<method>.yaml`; its name must be the file's name."""
     value = load_yaml(path)
-    known = ("method", "knobs", "first")
+    known = ("method", "knobs", "first", "teachers")
     for key in value:
         if key not in known:
             hint = nearest(str(key), known)
@@ -133,4 +155,7 @@ def load_method_space(path: Path) -> MethodSpace:
     missing = [k for k in knobs if k not in first]
     if missing:
         raise InputError(f"{path.name}: first lacks '{missing[0]}': it must name every knob")
-    return MethodSpace(path.stem, knobs, first)
+    teachers = value.get("teachers") or []
+    if not isinstance(teachers, list) or not all(isinstance(t, str) for t in teachers):
+        raise InputError(f"{path.name}: teachers must be a list of methods, not {teachers!r}")
+    return MethodSpace(path.stem, knobs, first, tuple(teachers))

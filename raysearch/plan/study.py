@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from raysearch.plan.config import Scalar
 from raysearch.plan.strict import Strict, load_yaml, parse
 
 SEARCHERS = ("tpe", "random", "nsga2", "grid")
@@ -22,6 +23,17 @@ class Prices(Strict):
     cpu_hour: Annotated[float, Field(ge=0)] | None = None
     gpu_hour: Annotated[float, Field(ge=0)] | None = None
     label: Annotated[float, Field(ge=0)] | None = None
+
+
+class Procedure(Strict):
+    """One line of a crossing: a method at a fixed recipe."""
+
+    method: str
+    hyper: dict[str, Scalar] = {}
+    """Knobs that differ from the method's first knob set."""
+    model: str | None = None
+    """Of a teacher: its model; None: the largest that takes part."""
+    teacher: Procedure | None = None
 
 
 class Study(Strict):
@@ -42,6 +54,9 @@ class Study(Strict):
     draws: Annotated[int, Field(ge=0)] = 5
     """Fresh draws of data and initialisation that each candidate is confirmed on after the search;
     0: none. Below 3 there is no interval."""
+    procedures: tuple[Procedure, ...] = ()
+    """A grid study: each of these with every model and label budget, on `draws` draws each, instead
+    of a search. A teacher has its student's label budget."""
     searcher: str = "tpe"
     seed: int = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
@@ -81,6 +96,12 @@ class Study(Strict):
         if "models" in value and "methods" not in value:
             raise ValueError("models cannot be stratified without methods")
         return value
+
+    @model_validator(mode="after")
+    def _grid(self) -> Study:
+        if self.procedures and self.searcher != "grid":
+            raise ValueError("procedures: are for searcher grid alone")
+        return self
 
     @field_validator("precision")
     @classmethod

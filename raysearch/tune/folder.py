@@ -116,18 +116,14 @@ class Suggestion:
             "number": self.number,
             "id": self.id,
             "source": self.source,
-            "proposal": {
-                "method": self.proposal.method,
-                "rung": self.proposal.rung,
-                "labels": self.proposal.labels,
-                "hyper": dict(self.proposal.hyper),
-            },
+            "proposal": self.proposal.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Suggestion:
         """Read what `to_json` wrote."""
-        return cls(value["number"], value["id"], Proposal(**value["proposal"]), value["source"])
+        proposal = Proposal.from_json(value["proposal"])
+        return cls(value["number"], value["id"], proposal, value["source"])
 
 
 def append_suggestion(folder: Folder, suggestion: Suggestion) -> None:

@@ -6,7 +6,7 @@ their own. Nothing in a configuration file ever names code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,6 +44,9 @@ class World(Protocol):
 
     def price(self, config: TrialConfig) -> Price:
         """The predicted cost of a configuration."""
+
+    def crossing(self) -> Sequence[Proposal]:
+        """Every proposal of a grid study, each teacher before its students; empty for a search."""
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
