@@ -6,8 +6,9 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import torch
 
 from raysearch import __version__
 from raysearch.engine.checkpoints import weights_digest, weights_folder
+from raysearch.engine.cloze import open_head
+from raysearch.engine.corpora import Corpus, open_corpus
 from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.evaluate import scores
@@ -28,10 +31,11 @@ from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
 from raysearch.plan.catalog import find_rung, task_from_json
-from raysearch.plan.config import TrialConfig
+from raysearch.plan.config import ArtifactConfig, TrialConfig
 from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
+from raysearch.teaching import Taught
 
 LENGTHS = 512
 """Texts whose lengths stand for the evaluation's when inference FLOPs are reckoned."""
@@ -52,6 +56,8 @@ class Place:
     """CPU threads a trial may use."""
     concurrency: int = 1
     """Trials at once on the machine."""
+    pool: str | None = None
+    """A corpus for transfer instead of the task's own texts: a file, or a name under data_dir."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -67,11 +73,36 @@ class Place:
         data_dir = None if self.data_dir is None else Path(self.data_dir)
         return load_task(task_from_json(self.task), data_dir=data_dir)
 
+    def corpus(self, data: TaskData) -> Corpus | None:
+        """The corpus for transfer, without the task's own texts; None where none is named."""
+        if self.pool is None:
+            return None
+        return open_corpus(self.pool, data, None if self.data_dir is None else Path(self.data_dir))
+
     def folder(self, rung: Rung) -> Path | None:
         """The rung's checkpoint, None for rungs that have none."""
         if rung.family == "ngram":
             return None
         return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
+
+
+def prompt_of(task: Task) -> Prompt | None:
+    """The task's templates and label words, the words in the order of its classes."""
+    if not task.templates or not task.words:
+        return None
+    return Prompt(task.templates, {name: task.words[name] for name in task.label_names})
+
+
+def _same_task(config: TrialConfig, role: str, given: TrialConfig) -> None:
+    """A teacher must have learnt the same labels in the same order, and never a row of the test."""
+    if given.splits != config.splits:
+        raise InputError(
+            f"{role} {given.id}: was trained on other data or another order of labels than "
+            f"task '{config.task}' (digest {given.splits}, the student's {config.splits})"
+        )
+    folds = (config.data.folds, config.data.folds and config.data.seed)
+    if (given.data.folds, given.data.folds and given.data.seed) != folds:
+        raise InputError(f"{role} {given.id}: was trained on rows that its student is tested on")
 
 
 def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
@@ -113,9 +144,16 @@ class TrialRun:
             )
         if config.data.folds:
             self._data = crossfit(self._data, config.data.folds, config.data.seed)
-        self._train, self._validation, self._unlabelled = self._data.slice(config.data)
+        self._train, self._validation, self._unlabelled = self._rows()
         self._rung = find_rung(config.rung)
         self._store = Store(Path(place.store))
+        self._teachers = {
+            role: Taught(c, self._store, partial(TrialRun, c, place))
+            for role, c in config.inputs.items()
+            if isinstance(c, TrialConfig)
+        }
+        for role, taught in self._teachers.items():
+            _same_task(config, role, taught.config)
         self._device = torch.device(place.device)
         self._folder = place.folder(self._rung)
         if self._folder is not None and weights_digest(self._folder) != config.weights:
@@ -137,10 +175,7 @@ class TrialRun:
         """
         end = time.monotonic() + seconds
         if self._learner is None and not self._done:
-            # Opening a model is not timed: a process pays for its imports once, not every trial.
-            self._learner = self._build()
-            self.ledger.charge("train", labels=len(self._train))
-            self.ledger.charge("validate", labels=len(self._validation))
+            self.begin()
         while not self._done:
             assert self._learner is not None
             with self.ledger.timed("train"):
@@ -152,6 +187,35 @@ class TrialRun:
             if time.monotonic() >= end:
                 break
         return not self._done
+
+    def begin(self) -> None:
+        """Open the learner, and charge what stands before its first step: labels and teachers.
+
+        Opening a model is not timed: a process pays for its imports once, not every trial.
+        """
+        self.ledger.charge("train", labels=len(self._train))
+        self.ledger.charge("validate", labels=len(self._validation))
+        for taught in self._teachers.values():
+            self.ledger.inherit(taught.bill(), taught.config.id)
+            for rows in (self._train, self._unlabelled):
+                if len(rows):
+                    self.ledger.inherit([taught.labelling(rows)], taught.config.id)
+            taught.close()
+        self._learner = self._build()
+
+    def _rows(self) -> tuple[Rows, Rows, Rows]:
+        """Training, validation and unlabelled rows of the budget."""
+        budget = self.config.data
+        pool = self.config.inputs.get("pool")
+        if not isinstance(pool, ArtifactConfig):
+            return self._data.slice(budget)
+        train, validation, _ = self._data.slice(replace(budget, unlabelled=0))
+        corpus = self.place.corpus(self._data)
+        if corpus is None or corpus.digest != pool.digest:
+            raise InputError(
+                f"pool '{pool.name}': has changed since the trial was planned, or is not named"
+            )
+        return train, validation, corpus.take(budget.unlabelled, budget.seed)
 
     def _build(self) -> Learner:
         """The learner, over a context that shows it neither paths nor the test split."""
@@ -173,19 +237,23 @@ class TrialRun:
             horizon=self.config.horizon,
             precision=self.config.precision,
             device=self._device,
-            prompt=Prompt(task.templates, task.words) if task.templates else None,
+            prompt=prompt_of(task),
             pools={"unlabelled": self._unlabelled},
+            teacher=self._teachers.get("teacher"),
             open_encoder=None
             if folder is None
             else lambda: open_encoder(self._rung, folder, self._device),
             open_tokeniser=None if folder is None else lambda: self._tokeniser(folder),
+            open_head=None
+            if folder is None
+            else lambda words: open_head(folder, words, self._device),
         )
         return self.method.learner(ctx, self._knobs)
 
     def _finish(self, learner: Learner) -> None:
         """Score every operating point on validation, reckon its costs, keep weights and logits.
 
-        A confirming draw is scored on test at once, and its weights are nobody's: not kept.
+        A confirming draw is scored on test at once. The bill is kept for students.
         """
         points = []
         confirms = self.phase == "confirm"
@@ -213,8 +281,15 @@ class TrialRun:
                 )
             )
         self._points = tuple(points)
-        if not confirms:
-            self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
+        for taught in self._teachers.values():
+            taught.close()
+        self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
+        self._store.build("bills", self.config.id, lambda f: {"bill": self.ledger.to_json()})
+
+    def answers(self, rows: Rows) -> Logits:
+        """Logits of the trained state on these rows, charged to `label`: what students learn."""
+        assert self._learner is not None
+        return self._learner.predict(rows, self._learner.points()[0], phase="label")
 
     def _judge(
         self, learner: Learner, point: str, knobs: Mapping[str, Any], split: str, rows: Rows
@@ -375,15 +450,23 @@ class TrialRun:
             step=self._steps,
             points=self._points,
             bill=tuple(self.ledger.bill()),
-            labels_used=len(self._train) + len(self._validation),
+            labels_used=len(self._labelled(self.config)),
             unlabelled_used=len(self._unlabelled),
             score=task.score,
             made_by=made_by(self.config, self.place, self._started),
         )
 
+    def _labelled(self, config: TrialConfig) -> set[tuple[str, int]]:
+        """The labelled rows that a configuration and its teachers use, each once."""
+        train, validation, _ = self._data.slice(replace(config.data, unlabelled=0))
+        out = {(rows.split, int(i)) for rows in (train, validation) for i in rows.ids}
+        return out.union(*(self._labelled(c) for c in config.teachers))
+
     def close(self) -> None:
         """Let go of the model."""
         self._learner = None
+        for taught in self._teachers.values():
+            taught.close()
 
 
 def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:

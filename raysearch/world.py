@@ -13,24 +13,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch.engine.batches import ENOUGH
+from raysearch.engine.batches import ENOUGH, padded_lengths
 from raysearch.engine.checkpoints import NotHere, weights_digest
+from raysearch.engine.cloze import Pattern, lacks, word_ids
+from raysearch.engine.corpora import Corpus
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import majority
+from raysearch.engine.flops import encoder_forward
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import HASH_RATE, LINEAR_RATE, Price, Rates, measure, seconds
-from raysearch.engine.protocol import Shape
+from raysearch.engine.protocol import Method, Rows, Shape
 from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser
+from raysearch.engine.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
 from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
 from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_json
-from raysearch.plan.config import Scalar, TrialConfig
+from raysearch.plan.config import ArtifactConfig, DataBudget, Scalar, TrialConfig, canonical
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
-from raysearch.plan.study import Study
-from raysearch.trial import Place, knobs_of, lengths_sample
+from raysearch.plan.study import Procedure, Study
+from raysearch.trial import Place, knobs_of, lengths_sample, prompt_of
 
 
 class World:
@@ -58,6 +61,7 @@ class World:
             device=device,
             threads=max(1, (os.cpu_count() or 1) // concurrency),
             concurrency=concurrency,
+            pool=study.pool,
         )
         self._store = Store(out / "store")
         self._rates: dict[tuple[int, int], Rates] = {}
@@ -74,18 +78,125 @@ class World:
         """
         methods = self._methods()
         rungs = self._rungs()
-        joined = {
-            name: tuple(r.name for r in rungs if r.family in find_method(name).families)
-            for name in methods
-        }
-        for name in [n for n, names in joined.items() if not names]:
-            families = ", ".join(find_method(name).families)
-            self.left_out[name] = f"no model of its family ({families}) takes part"
-            del joined[name], methods[name]
+        joined = {name: self._usable(name, rungs) for name in methods}
+        spaces = method_spaces()
+        asked = {t for name in methods for t in spaces[name].teachers}
+        asked = (asked & set(methods)) or asked  # teachers of the study's own methods come first
+        teachers = {t: self._usable(t, rungs) for t in asked if t in spaces}
+        teachers = {t: names for t, names in teachers.items() if names}
+        for name in list(methods):
+            known = [t for t in methods[name].teachers if t in teachers]
+            if joined[name] and find_method(name).teacher and not known:
+                joined[name] = ()
+                self.left_out[name] = "no method that could train its teacher takes part"
+            if not joined[name]:
+                families = ", ".join(find_method(name).families)
+                reason = f"no model of its family ({families}) takes part"
+                if self.study.methods is not None and name in self.left_out:
+                    raise InputError(f"method '{name}': {self.left_out[name]}")
+                self.left_out.setdefault(name, reason)
+                del joined[name], methods[name]
         if not methods:
             reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
             raise InputError(f"study '{self.study.name}': no method is left to run ({reasons})")
-        return SearchSpace(methods, joined, self._labels())
+        found = {t: spaces[t] for t in teachers}
+        return SearchSpace(methods, joined, self._labels(), found, teachers)
+
+    def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
+        """The models that a method can train here; why not goes to `left_out` where none is."""
+        method = find_method(name)
+        kin = [r for r in rungs if r.family in method.families]
+        knobs = knobs_of(method, method_spaces()[name].first)
+        if kin and method.unlabelled(knobs) and not self._texts(0):
+            self.left_out[name] = "there is no text without a label to transfer by"
+            return ()
+        if not method.prompts(knobs):
+            return tuple(r.name for r in kin)
+        reasons = {r.name: self._unasked(r) for r in kin}
+        if kin and all(reasons.values()):
+            self.left_out[name] = next(str(reason) for reason in reasons.values())
+        return tuple(n for n, reason in reasons.items() if reason is None)
+
+    def _unasked(self, rung: Rung) -> str | None:
+        """Why a model cannot answer the task's cloze question; None when it can."""
+        prompt, folder = prompt_of(self.data.task), self.place.folder(rung)
+        if prompt is None:
+            return (
+                f"task '{self.data.task.name}' has no template and label words; "
+                "own data: give --template and --words"
+            )
+        assert folder is not None
+        reason = lacks(folder)
+        if reason is not None:
+            return f"model '{rung.name}': {reason}"
+        try:
+            word_ids(fast_tokeniser(folder), prompt.words, rung.name)
+            for template in prompt.templates:
+                none = Rows("none", np.empty(0, np.int64), [], [])
+                limit = min(self.data.task.max_length, rung.positions)
+                Pattern(template).encode(fast_tokeniser(folder), none, limit)
+        except InputError as e:
+            return str(e)
+        return None
+
+    @cached_property
+    def corpus(self) -> Corpus | None:
+        """The corpus for transfer; None where the task's own texts serve."""
+        return self.place.corpus(self.data)
+
+    def _texts(self, labels: int) -> int:
+        """Texts without a label that are there beside so many labelled ones."""
+        if self.corpus is not None:
+            return len(self.corpus)
+        if "unlabelled" in self.data.splits:
+            return len(self.data.splits["unlabelled"])
+        return len(self.data.splits["train"]) - labels
+
+    def first_teacher(self, method: str, labels: int) -> Proposal | None:
+        """The teacher that is taken where none is named: first knobs on the largest model."""
+        known = [t for t in method_spaces()[method].teachers if t in self.space.teachers]
+        if not known:
+            return None
+        first = dict(self.space.teachers[known[0]].first)
+        return Proposal(known[0], self.space.teacher_rungs[known[0]][-1], labels, first)
+
+    def crossing(self) -> list[Proposal]:
+        """Every proposal of a grid study, each teacher before its students; cheap before dear.
+
+        Students are smaller than their teacher where any model is.
+        """
+        out: list[Proposal] = []
+        for labels in self.space.labels:
+            for line in self.study.procedures:
+                teacher = None if line.teacher is None else self._line(line.teacher, labels)
+                names = self.space.rungs.get(line.method, ())
+                if teacher is not None:
+                    sizes = list(self.space.teacher_rungs.get(teacher.method, ()))
+                    smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
+                    names = tuple(n for n in names if n in smaller) or names
+                    out.append(teacher)
+                out += [self._line(line, labels, name, teacher) for name in names]
+        return list({canonical(p.to_json()): p for p in out}.values())
+
+    def _line(
+        self,
+        line: Procedure,
+        labels: int,
+        model: str | None = None,
+        teacher: Proposal | None = None,
+    ) -> Proposal:
+        method, spaces = line.method, method_spaces()
+        if method not in spaces:
+            raise unknown("procedures", "method", method, spaces)
+        if teacher is None and line.teacher is not None:
+            teacher = self._line(line.teacher, labels)
+        if model is None:
+            sizes = self.space.teacher_rungs.get(method) or self.space.rungs.get(method)
+            if not sizes:
+                raise InputError(f"procedures: no model is left for '{method}'")
+            model = line.model or sizes[-1]
+        hyper = {**spaces[method].first, **line.hyper}
+        return Proposal(method, model, labels, hyper, teacher)
 
     def _methods(self) -> dict[str, MethodSpace]:
         spaces = method_spaces()
@@ -142,7 +253,9 @@ class World:
             worst = 0.0
             for name, space in self._methods().items():
                 if rung.family in find_method(name).families:
-                    shape = self._shape(rung, most, min(most, self._validation))
+                    shape = self._largest(name, rung, most, min(most, self._validation))
+                    texts = find_method(name).unlabelled(knobs_of(find_method(name), space.first))
+                    shape = replace(shape, n_unlabelled=max(0, min(texts, self._texts(most))))
                     parts = find_method(name).price(knobs_of(find_method(name), space.first), shape)
                     worst = max(worst, self._seconds(rung, parts, shape))
             if worst > 60 * limit:
@@ -184,7 +297,15 @@ class World:
             knobs = knobs_of(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
-        budget = self.data.budget(proposal.labels, seed=data_seed)
+        wanted, there = method.unlabelled(knobs), self._texts(proposal.labels)
+        if wanted and there <= 0:
+            raise Infeasible(
+                f"{self.data.task.name}: with {proposal.labels:,} labels no text without a label "
+                "is left to transfer by"
+            )
+        knobs = method.fitted(knobs, self.data.task, there)
+        texts = method.unlabelled(knobs)
+        budget = self._budget(method, proposal.labels, texts, data_seed)
         folder = self.place.folder(rung)
         return TrialConfig(
             task=self.data.task.name,
@@ -196,27 +317,59 @@ class World:
             hyper={k: v for k, v in asdict(knobs).items() if v != plain[k]},
             init_seed=init_seed,
             precision="fp32" if rung.family == "ngram" else self.precision,
-            horizon=method.horizon(knobs, budget.train),
+            horizon=method.horizon(knobs, budget.train + budget.unlabelled),
             behaviour=method.behaviour,
+            inputs=self._inputs(method, proposal, texts, data_seed, init_seed),
         )
+
+    def _budget(self, method: Method, labels: int, texts: int, seed: int) -> DataBudget:
+        if not method.labelled:
+            return self.data.budget(0, 0)
+        own = 0 if self.corpus is not None else texts
+        budget = self.data.budget(labels, unlabelled=own, seed=seed)
+        return replace(budget, unlabelled=texts)
+
+    def _inputs(
+        self, method: Method, proposal: Proposal, texts: int, data_seed: int, init_seed: int
+    ) -> dict[str, TrialConfig | ArtifactConfig]:
+        """The teacher's whole configuration and the corpus, as far as the method has them."""
+        out: dict[str, TrialConfig | ArtifactConfig] = {}
+        if texts and self.corpus is not None:
+            out["pool"] = ArtifactConfig(self.corpus.name, self.corpus.digest)
+        if method.teacher:
+            teacher = proposal.teacher or self.first_teacher(method.name, proposal.labels)
+            if teacher is None:
+                raise Infeasible(f"method '{method.name}': no method can train its teacher")
+            out["teacher"] = self.configure(teacher, data_seed=data_seed, init_seed=init_seed)
+        return out
 
     def hyper(self, config: TrialConfig) -> dict[str, Any]:
         """All knobs of a configuration, defaults included."""
         return asdict(knobs_of(find_method(config.method), config.hyper))
 
     def price(self, config: TrialConfig) -> Price:
-        """The predicted cost of a configuration on this machine."""
+        """The predicted cost of a configuration on this machine, its teacher's in full."""
         method, rung = find_method(config.method), find_rung(config.rung)
-        shape = self._shape(rung, config.data.train, config.data.validation)
+        shape = self._shape(config)
         parts = method.price(knobs_of(method, config.hyper), shape)
+        own = sum(parts.values())
+        seconds = self._seconds(rung, parts, shape)
+        full = own
+        for teacher in config.teachers:
+            rows = config.data.train + config.data.unlabelled
+            above = find_rung(teacher.rung)
+            lengths = padded_lengths(self._shape(teacher).lengths, rows)
+            labelling = rows * float(encoder_forward(above, lengths).mean())
+            seconds += self._seconds(above, {"validate": labelling}, shape)
+            full += labelling + self.price(teacher).flops
         labels = config.data.train + config.data.validation
-        return Price(sum(parts.values()), labels, self._seconds(rung, parts, shape))
+        return Price(full, labels, seconds)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Predicted seconds to score a trial's point on the whole test split [s]."""
         method, rung = find_method(config.method), find_rung(config.rung)
-        shape = self._shape(rung, 1, len(self.data.splits["test"]))
-        parts = method.price(knobs_of(method, {}), shape)
+        shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
+        parts = method.price(knobs_of(method, config.hyper), shape)
         return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
 
     def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
@@ -231,13 +384,37 @@ class World:
             )
         return seconds(parts, self._rates[width], rung)
 
-    def _shape(self, rung: Rung, n_train: int, n_validation: int) -> Shape:
-        return Shape(rung, self.data.task, n_train, n_validation, self._text_lengths(rung))
+    def _shape(self, config: TrialConfig) -> Shape:
+        method, rung = find_method(config.method), find_rung(config.rung)
+        knobs = knobs_of(method, config.hyper)
+        return Shape(
+            rung,
+            self.data.task,
+            config.data.train,
+            config.data.validation,
+            self._text_lengths(rung, self._pattern(method, knobs)),
+            config.data.unlabelled,
+        )
 
-    def _text_lengths(self, rung: Rung) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
+        """What a method's price at this size is predicted from."""
+        method = find_method(name)
+        knobs = knobs_of(method, method_spaces()[name].first)
+        lengths = self._text_lengths(rung, self._pattern(method, knobs))
+        return Shape(rung, self.data.task, n_train, n_validation, lengths)
+
+    def _pattern(self, method: Method, knobs: Any) -> Pattern | None:
+        templates = self.data.task.templates
+        if not method.prompts(knobs) or not templates:
+            return None
+        return Pattern(templates[getattr(knobs, "template", 0) % len(templates)])
+
+    def _text_lengths(
+        self, rung: Rung, pattern: Pattern | None = None
+    ) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Tokens of a sample of texts under the rung's tokeniser; words for n-gram rungs."""
         folder = self.place.folder(rung)
-        key = "words" if folder is None else str(folder)
+        key = "words" if folder is None else f"{folder}{pattern and pattern.key}"
         if key not in self._lengths:
             sample = lengths_sample(self.data)
             if folder is None:
@@ -249,12 +426,20 @@ class World:
                 # A split name of its own: the sample alone is tokenised, the splits when needed.
                 loose = replace(sample, split="sample")
                 tokeniser = Tokeniser(folder, self._store, {}, self.data.digest, limit)
-                self._lengths[key] = tokeniser.encode(loose).lengths
+                self._lengths[key] = tokeniser.encode(loose, pattern).lengths
         return self._lengths[key]
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
         self._store.keep_only("weights", ids)
+
+    def _most_texts(self, name: str, labels: int) -> int:
+        """Texts without a label that a method's knobs ask for at most, as far as they are there."""
+        method, space = find_method(name), method_spaces()[name]
+        asked = [method.unlabelled(knobs_of(method, space.first))]
+        for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
+            asked.append(method.unlabelled(knobs_of(method, {**space.first, knob: value})))
+        return max(0, min(max(asked), self._texts(labels)))
 
     def baselines(self) -> dict[str, float]:
         """The main score on test of always answering the commonest training class."""
@@ -270,16 +455,28 @@ class World:
         the method's price largest.
         """
         most = {"train_flops_full": 0.0, "infer_flops": 0.0}
-        for name, names in self.space.rungs.items():
-            for rung in (find_rung(n) for n in names):
-                n = max(self.space.labels)
-                shape = self._shape(rung, n, min(n, self._validation))
-                parts = _dearest(name, self.space.methods[name], shape)
-                most["train_flops_full"] = max(most["train_flops_full"], sum(parts.values()))
+        n = max(self.space.labels)
+        spaces = {**self.space.teachers, **self.space.methods}
+        rungs = {**self.space.teacher_rungs, **self.space.rungs}
+        dearest: dict[str, float] = {}
+        for name in sorted(rungs, key=lambda n: find_method(n).teacher):  # teachers first
+            for rung in (find_rung(r) for r in rungs[name]):
+                shape = self._largest(name, rung, n, min(n, self._validation))
+                shape = replace(shape, n_unlabelled=self._most_texts(name, n))
+                spent = sum(_dearest(name, spaces[name], shape).values())
+                if find_method(name).teacher:
+                    spent += max(dearest[t] for t in spaces[name].teachers if t in dearest)
+                    above = max((find_rung(r) for t in rungs for r in rungs[t]), key=_size)
+                    long = int(shape.lengths.max(initial=1))
+                    spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
+                dearest[name] = max(dearest.get(name, 0.0), spent)
                 # Of many texts next to nothing is padding, as in the objective's own lengths.
-                many = _dearest(name, self.space.methods[name], self._shape(rung, n, ENOUGH))
-                each = many.get("validate", 0.0) / ENOUGH
-                most["infer_flops"] = max(most["infer_flops"], each)
+                many = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
+                if name in self.space.methods:
+                    most["infer_flops"] = max(
+                        most["infer_flops"], many.get("validate", 0.0) / ENOUGH
+                    )
+        most["train_flops_full"] = max(dearest[name] for name in self.space.methods)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from raysearch.engine.data import TaskData, load_task
+from raysearch.methods import get as find_method
 from raysearch.plan.asrun import AsRun, write_asrun
 from raysearch.plan.catalog import method_spaces
 from raysearch.plan.config import TrialConfig
@@ -24,8 +25,14 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 SIGNAL = ("red", "green", "blue", "gold", "grey")
 """Word k gives class k away."""
 FILLER = tuple("a the of to and in it is was on with as for at by an be this that from".split())
-VOCABULARY = (*SPECIAL, *SIGNAL, *FILLER, "great", "terrible", "##s", "##ed", ".", ",")
+ANSWERS = ("terrible", "great", "fine", "odd", "plain")
+"""Word k is the label word of class k."""
+VOCABULARY = (*SPECIAL, *SIGNAL, *FILLER, *ANSWERS, "##s", "##ed", ".", ",")
 POSITIONS = 48
+TEMPLATES = {
+    "one": ("{text} it was {mask} .", "{mask} : {text}", "it is {mask} , {text}", "{text} {mask}"),
+    "pair": ("{text} , {mask} , {pair}",),
+}
 
 
 def write_encoder(
@@ -46,12 +53,12 @@ def write_encoder(
     from tokenizers.models import WordPiece
     from transformers import (
         BertConfig,
-        BertModel,
+        BertForMaskedLM,
         DistilBertConfig,
-        DistilBertModel,
+        DistilBertForMaskedLM,
         PreTrainedTokenizerFast,
         RobertaConfig,
-        RobertaModel,
+        RobertaForMaskedLM,
     )
 
     from raysearch.engine.checkpoints import quiet_libraries
@@ -78,14 +85,14 @@ def write_encoder(
             "pad_token_id": 0,
         }
         if kind == "bert":
-            body = BertModel(BertConfig(**shape), add_pooling_layer=False)
+            body = BertForMaskedLM(BertConfig(**shape))
         elif kind == "roberta":
-            body = RobertaModel(RobertaConfig(**shape, type_vocab_size=1), add_pooling_layer=False)
+            body = RobertaForMaskedLM(RobertaConfig(**shape, type_vocab_size=1))
         else:
             names = {"hidden_size": "dim", "num_hidden_layers": "n_layers"}
             names |= {"num_attention_heads": "n_heads", "intermediate_size": "hidden_dim"}
             shape = {names.get(k, k): v for k, v in shape.items()}
-            body = DistilBertModel(DistilBertConfig(**shape))
+            body = DistilBertForMaskedLM(DistilBertConfig(**shape))
         body.save_pretrained(folder)
         PreTrainedTokenizerFast(
             tokenizer_object=words,
@@ -148,15 +155,15 @@ def write_task(folder: Path, name: str, *, train: int = 60, test: int = 30, seed
             seen.add(str(row))
             lines.append(json.dumps(row))
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
-    plain = name in ("two", "pair")
+    names = () if name == "number" else tuple(f"class {k}" for k in range(classes))
     return Task(
         name,
         f"file:{folder}",
         text_pair="text_pair" if name == "pair" else None,
-        label_names=() if name == "number" else tuple(f"class {k}" for k in range(classes)),
+        label_names=names,
         score="pearson" if name == "number" else "accuracy",
-        templates=("{text} it was {mask} .",) if name == "two" else (),
-        words={"class 0": ("terrible",), "class 1": ("great",)} if plain else {},
+        templates=() if name == "number" else TEMPLATES["pair" if name == "pair" else "one"],
+        words={c: (w,) for c, w in zip(names, ANSWERS, strict=False)},
         max_length=32,
         ladder="tiny",
     )
@@ -175,9 +182,17 @@ def load(task: Task) -> TaskData:
 def configure(
     w: World, method: str, rung: str, labels: int = 32, *, init_seed: int = 0, **hyper: object
 ) -> TrialConfig:
-    """The configuration of a method's first knob set, some knobs changed."""
+    """The configuration of a method's first knob set, some knobs changed.
+
+    A teacher is the two-layer encoder, fine-tuned for a few steps.
+    """
     first = dict(method_spaces()[method].first)
-    return w.configure(Proposal(method, rung, labels, {**first, **hyper}), init_seed=init_seed)
+    teacher = None
+    if find_method(method).teacher:
+        short = {**method_spaces()["finetune"].first, "epochs": 1, "min_steps": 4}
+        teacher = Proposal("finetune", "random-2", labels, short)
+    proposal = Proposal(method, rung, labels, {**first, **hyper}, teacher)
+    return w.configure(proposal, init_seed=init_seed)
 
 
 def finish(run: TrialRun) -> TrialRun:

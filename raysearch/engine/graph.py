@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from raysearch.engine import ngrams
 from raysearch.engine.batches import evaluation_batches
+from raysearch.engine.cloze import MaskedHead, Pattern, at_mask
 from raysearch.engine.models import Encoder, pool
 from raysearch.engine.protocol import Logits, Rows
 from raysearch.engine.tokens import Batch, Encoded, Tokeniser
@@ -49,16 +50,56 @@ class EncoderGraph:
     @torch.no_grad()
     def logits(self, encoded: Encoded) -> Logits:
         """Logits (n, C) in the order of the rows."""
-        device = next(self.encoder.parameters()).device
-        out = np.empty((len(encoded.rows), self.classes), np.float32)
-        for index in evaluation_batches(encoded.lengths):
-            batch = encoded.batch(index, device)
-            out[index] = self.head(self.encoder(batch), batch).cpu().numpy()
-        return out
+        return _logits(self, encoded)
 
     def cooled(self, temperature: float) -> EncoderGraph:
         """The same with its logits divided by a temperature, folded into the head."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClozeGraph:
+    """A masked LM asked by a pattern: its head at the mask, and label words; float32, eval mode."""
+
+    kind: ClassVar[str] = "cloze"
+    encoder: Encoder
+    transform: MaskedHead
+    """From the state at the mask to what label words are compared with."""
+    template: str
+    mask: int
+    """Token id of the mask."""
+    weight: Tensor
+    """(C, H) float32 on the CPU: the mean embedding of each class's label words."""
+    bias: Tensor
+    """(C,) float32 on the CPU."""
+
+    @property
+    def classes(self) -> int:
+        """Width of the logits."""
+        return len(self.bias)
+
+    def head(self, hidden: Tensor, batch: Batch) -> Tensor:
+        """Hidden states (B, S, H) to logits (B, C)."""
+        vector = self.transform(at_mask(hidden, batch.ids, self.mask).float())
+        return F.linear(vector, self.weight.to(vector.device), self.bias.to(vector.device))
+
+    @torch.no_grad()
+    def logits(self, encoded: Encoded) -> Logits:
+        """Logits (n, C) in the order of the rows."""
+        return _logits(self, encoded)
+
+    def cooled(self, temperature: float) -> ClozeGraph:
+        """The same with its logits divided by a temperature, folded into the words."""
+        return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
+
+
+def _logits(graph: EncoderGraph | ClozeGraph, encoded: Encoded) -> Logits:
+    device = next(graph.encoder.parameters()).device
+    out = np.empty((len(encoded.rows), graph.classes), np.float32)
+    for index in evaluation_batches(encoded.lengths):
+        batch = encoded.batch(index, device)
+        out[index] = graph.head(graph.encoder(batch), batch).cpu().numpy()
+    return out
 
 
 def normalised(vector: Tensor) -> Tensor:
@@ -103,7 +144,7 @@ class NgramGraph:
         return replace(self, weight=self.weight / cold, bias=self.bias / cold)
 
 
-Graph: TypeAlias = EncoderGraph | NgramGraph
+Graph: TypeAlias = EncoderGraph | ClozeGraph | NgramGraph
 
 
 def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
@@ -112,4 +153,6 @@ def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
         return graph.logits(ngrams.joined(rows))
     if tokeniser is None:
         raise TypeError("an encoder's graph reads token ids: give the tokeniser")
+    if isinstance(graph, ClozeGraph):
+        return graph.logits(tokeniser.encode(rows, Pattern(graph.template)))
     return graph.logits(tokeniser.encode(rows))

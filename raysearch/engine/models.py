@@ -69,6 +69,23 @@ class Encoder(nn.Module):
         self.words.dtype = dtype
 
 
+@torch.no_grad()
+def scratch(encoder: Encoder, generator: torch.Generator) -> None:
+    """Draw all weights anew, in place: N(0, 0.02), biases 0, norms 1; arXiv:1810.04805's code."""
+    for module in encoder.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.weight.fill_(1.0)
+            module.bias.zero_()
+        elif isinstance(module, nn.Linear | nn.Embedding | RowEmbedding):
+            drawn = torch.empty(module.weight.shape).normal_(0.0, 0.02, generator=generator)
+            padding = getattr(module, "padding", getattr(module, "padding_idx", None))
+            if padding is not None:
+                drawn[padding] = 0.0
+            module.weight.copy_(drawn)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+
+
 def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     """One vector a text (B, H): `cls`, or the `mean` over real tokens (padding excluded)."""
     if pooling == "cls":

@@ -15,6 +15,7 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 
 if TYPE_CHECKING:
+    from raysearch.engine.cloze import MaskedHead
     from raysearch.engine.graph import Graph
     from raysearch.engine.models import Encoder
     from raysearch.engine.tokens import Tokeniser
@@ -55,6 +56,14 @@ class Prompt:
 
     templates: tuple[str, ...]
     words: Mapping[str, tuple[str, ...]]
+    """By class name, in the order of the class ids."""
+
+
+class Teacher(Protocol):
+    """A trained model that another learns from; its bill and its labelling are paid already."""
+
+    def logits(self, rows: Rows) -> Logits:
+        """Its logits (n, classes) for rows of the trial's own, in their order."""
 
 
 @dataclass(slots=True)
@@ -79,11 +88,12 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     prompt: Prompt | None = None
     pools: Mapping[str, Rows] = field(default_factory=dict)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """Built artifacts (a teacher's logits, a starting checkpoint), by role."""
+    teacher: Teacher | None = None
     open_encoder: Callable[[], Encoder] | None = None
     """Builds the rung's encoder with its weights (float32, eval mode, on `device`)."""
     open_tokeniser: Callable[[], Tokeniser] | None = None
+    open_head: Callable[[Sequence[Sequence[int]]], MaskedHead] | None = None
+    """Builds the rung's masked-LM head for label words' token ids, by class."""
 
     def encoder(self) -> Encoder:
         """The rung's encoder with its pretrained weights, fresh."""
@@ -136,6 +146,7 @@ class Shape:
     n_validation: int
     lengths: NDArray[np.int64]
     """Lengths of a sample of the task's texts under the rung's tokeniser [tokens]."""
+    n_unlabelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +163,19 @@ class Method:
     """A frozen dataclass: every knob with its default."""
     learner: Callable[[Context, Any], Learner]
     horizon: Callable[[Any, int], int]
-    """(knobs, training rows) -> length of the schedule [optimiser steps]."""
+    """(knobs, training rows, labelled or not) -> length of the schedule [optimiser steps]."""
     price: Callable[[Any, Shape], Mapping[str, float]]
     """(knobs, shape) -> predicted FLOPs by phase, before the trial."""
     behaviour: int = 1
     regression: bool = True
     """Whether it can predict a number."""
+    teacher: bool = False
+    """Whether it learns from a teacher: a trial of its own, among the configuration's inputs."""
+    labelled: bool = True
+    """Whether it uses labels; one that does not is run once, without a validation score."""
+    prompts: Callable[[Any], bool] = lambda knobs: False
+    """Whether these knobs ask a masked LM by cloze: that takes a verbaliser and a head for it."""
+    unlabelled: Callable[[Any], int] = lambda knobs: 0
+    """Texts without a label that these knobs ask for."""
+    fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
+    """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""

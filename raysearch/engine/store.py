@@ -90,6 +90,12 @@ class Store:
         return self.root / kind / key
 
 
+def facts(entry: Path) -> dict[str, Any]:
+    """What the builder of a committed entry said about it."""
+    found: dict[str, Any] = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
 def save_state(folder: Path, state: State) -> None:
     """Write a learner's state: tensors to state.safetensors, JSON values to state.json."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -17,6 +17,19 @@ from torch import Tensor
 from raysearch.engine.checkpoints import quiet_libraries, vocabulary_file
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
+
+
+class Pattern(Protocol):
+    """Something that lays texts out as tokens in its own way; raysearch.engine.cloze has one."""
+
+    @property
+    def key(self) -> str:
+        """Names its tokens in the Store."""
+
+    def encode(
+        self, fast: Any, rows: Rows, limit: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Token ids back to back, and where each row begins and ends (n + 1,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,32 @@ def _move(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """The rows of several, one after the other, copied into memory."""
+    if len(parts) == 1:
+        return parts[0]
+    lengths = np.concatenate([p.lengths for p in parts])
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+
+    def gathered(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        pieces = [
+            a[p.offsets[r] : p.offsets[r + 1]]
+            for a, p in zip(arrays, parts, strict=True)
+            for r in p.rows.tolist()
+        ]
+        return np.concatenate(pieces) if pieces else arrays[0][:0]
+
+    types = [p.types for p in parts if p.types is not None]
+    return Encoded(
+        gathered([p.flat for p in parts]),
+        offsets,
+        gathered(types) if len(types) == len(parts) else None,
+        np.arange(len(lengths)),
+        parts[0].pad,
+    )
+
+
 class Tokeniser:
     """A checkpoint's tokeniser; each split of the task is tokenised once into the Store."""
 
@@ -102,7 +141,7 @@ class Tokeniser:
     @property
     def fast(self) -> Any:
         """The checkpoint's fast tokeniser, shared by all in the process: not to be changed."""
-        return _fast_tokeniser(self._folder)
+        return fast_tokeniser(self._folder)
 
     @property
     def limit(self) -> int:
@@ -110,16 +149,18 @@ class Tokeniser:
         # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
         return min(self._limit, int(self.fast.model_max_length))
 
-    def encode(self, rows: Rows) -> Encoded:
+    def encode(self, rows: Rows, pattern: Pattern | None = None) -> Encoded:
         """Token ids of the rows, special tokens included, cut at the task's longest input.
 
-        Rows of one of the task's splits come memory-mapped from the Store; others are tokenised.
+        With a pattern they stand inside it. Rows of one of the task's splits come memory-mapped
+        from the Store; others are tokenised.
         """
         whole = self._splits.get(rows.split)
         if whole is None:
-            flat, offsets, types = self._tokenise(rows)
+            flat, offsets, types = self._tokenise(rows, pattern)
             return Encoded(flat, offsets, types, np.arange(len(rows)), self._pad)
-        folder = self._store.build("tokens", self._key(rows.split), lambda f: self._fill(f, whole))
+        key = self._key(rows.split) + ("" if pattern is None else f"-{pattern.key}")
+        folder = self._store.build("tokens", key, lambda f: self._fill(f, whole, pattern))
         types_file = folder / "types.npy"
         return Encoded(
             np.load(folder / "ids.npy", mmap_mode="r"),
@@ -133,8 +174,8 @@ class Tokeniser:
         tokeniser = hashlib.sha256(vocabulary_file(self._folder).read_bytes()).hexdigest()[:16]
         return f"{self._digest}-{split}-{tokeniser}-{self._limit}"
 
-    def _fill(self, folder: Path, rows: Rows) -> None:
-        flat, offsets, types = self._tokenise(rows)
+    def _fill(self, folder: Path, rows: Rows, pattern: Pattern | None) -> None:
+        flat, offsets, types = self._tokenise(rows, pattern)
         np.save(folder / "ids.npy", flat)
         np.save(folder / "offsets.npy", offsets)
         if types is not None:
@@ -145,8 +186,10 @@ class Tokeniser:
         return int(self.fast.pad_token_id or 0)
 
     def _tokenise(
-        self, rows: Rows
+        self, rows: Rows, pattern: Pattern | None
     ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.uint8] | None]:
+        if pattern is not None:
+            return *pattern.encode(self.fast, rows, self.limit), None
         encoded = self.fast(
             list(rows.text),
             None if rows.pair is None else list(rows.pair),
@@ -165,7 +208,8 @@ class Tokeniser:
 
 
 @cache
-def _fast_tokeniser(folder: Path) -> Any:
+def fast_tokeniser(folder: Path) -> Any:
+    """A checkpoint's tokeniser, shared by all in the process: not to be changed."""
     from transformers import AutoTokenizer
 
     with quiet_libraries():

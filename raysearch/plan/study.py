@@ -57,6 +57,9 @@ class Study(Strict):
     procedures: tuple[Procedure, ...] = ()
     """A grid study: each of these with every model and label budget, on `draws` draws each, instead
     of a search. A teacher has its student's label budget."""
+    pool: str | None = None
+    """Texts that teachers answer for their students: a corpus's name or a file; None: the task's
+    unlabelled split, or its unused training texts."""
     searcher: str = "tpe"
     seed: int = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")

@@ -1,0 +1,127 @@
+"""What stands on an encoder to classify, and how texts are laid out for it: two kinds."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from raysearch.engine import flops
+from raysearch.engine.classifier import Classifier
+from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
+from raysearch.engine.graph import ClozeGraph, EncoderGraph
+from raysearch.engine.models import Encoder
+from raysearch.engine.protocol import Context, Rows
+from raysearch.engine.tokens import Batch, Encoded
+
+
+class Module(Protocol):
+    """A `torch.nn.Module` from a batch to logits (B, classes)."""
+
+    encoder: Encoder
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits (B, classes), float32."""
+
+
+class Head(Protocol):
+    """Builds modules on the rung's encoder, and lays out the texts they read."""
+
+    flops: int
+    """Of one text's forward through the head alone."""
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows."""
+
+    def fresh(self, generator: torch.Generator) -> Classifier | ClozeClassifier:
+        """The module before the first step; new weights are drawn from `generator`."""
+
+    def graph(self, module: Classifier | ClozeClassifier) -> EncoderGraph | ClozeGraph:
+        """What a trained module in float32 computes."""
+
+
+class LinearHead:
+    """A linear layer on a pooled vector; needs nothing but an encoder."""
+
+    def __init__(self, ctx: Context, pooling: str, dropout: float) -> None:
+        self._ctx, self._pooling, self._dropout = ctx, pooling, dropout
+        self._tokens = ctx.tokeniser()
+        self.flops = flops.linear_forward(ctx.rung.hidden, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included."""
+        return self._tokens.encode(rows)
+
+    def fresh(self, generator: torch.Generator) -> Classifier:
+        """The pretrained encoder and a new linear layer."""
+        return Classifier(
+            self._ctx.encoder(),
+            self._ctx.classes,
+            pooling=self._pooling,
+            dropout=self._dropout,
+            generator=generator,
+        ).to(self._ctx.device)
+
+    def graph(self, module: Classifier | ClozeClassifier) -> EncoderGraph:
+        """Encoder, pooling and the linear layer."""
+        assert isinstance(module, Classifier)
+        head = module.head
+        return EncoderGraph(
+            module.encoder.eval(),
+            self._pooling,
+            False,
+            head.weight.detach().cpu(),
+            head.bias.detach().cpu(),
+        )
+
+
+class ClozeHead:
+    """A masked LM's own head at the mask of a pattern; no new weights.
+
+    Raises:
+        InputError: the task has no pattern, or a label word is no single token of the vocabulary.
+    """
+
+    def __init__(self, ctx: Context, template: int = 0) -> None:
+        assert ctx.prompt is not None and ctx.open_head is not None
+        self._ctx = ctx
+        self._pattern = Pattern(ctx.prompt.templates[template])
+        self._tokens = ctx.tokeniser()
+        fast = self._tokens.fast
+        self._words = word_ids(fast, ctx.prompt.words, ctx.rung.name)
+        self._mask = int(fast.mask_token_id)
+        h = ctx.rung.hidden
+        self.flops = flops.linear_forward(h, h) + flops.linear_forward(h, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows inside the pattern."""
+        return self._tokens.encode(rows, self._pattern)
+
+    def fresh(self, generator: torch.Generator) -> ClozeClassifier:
+        """The pretrained encoder and its own masked-LM head."""
+        assert self._ctx.open_head is not None
+        head = self._ctx.open_head(self._words)
+        module = ClozeClassifier(self._ctx.encoder(), head, self._words, self._mask)
+        return module.to(self._ctx.device)
+
+    def graph(self, module: Classifier | ClozeClassifier) -> ClozeGraph:
+        """Encoder, masked-LM head and the label words' embeddings."""
+        assert isinstance(module, ClozeClassifier)
+        return ClozeGraph(
+            module.encoder.eval(),
+            module.head.eval(),
+            self._pattern.template,
+            self._mask,
+            module.weight().detach().cpu(),
+            module.head.bias.detach().cpu(),
+        )
+
+
+def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: int) -> Head:
+    """The head of that kind: `linear` or `cloze`."""
+    if kind == "cloze":
+        return ClozeHead(ctx, template)
+    if kind != "linear":
+        raise ValueError(f"head: no '{kind}'. Known: linear, cloze")
+    return LinearHead(ctx, pooling, dropout)

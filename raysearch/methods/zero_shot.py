@@ -1,0 +1,100 @@
+"""Zero-shot prompting: a masked LM answers a cloze question as it is; no labels, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysearch.engine import flops
+from raysearch.engine.classifier import predict
+from raysearch.engine.graph import ClozeGraph
+from raysearch.engine.heads import ClozeHead
+from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """Nothing can be chosen: without labels there is nothing to choose by."""
+
+
+class ZeroShot:
+    """The learner: the task's first template, as the catalog has it."""
+
+    def __init__(self, ctx: Context, knobs: Knobs) -> None:
+        self._ctx = ctx
+        self._head = ClozeHead(ctx)
+        self._module = self._head.fresh(ctx.torch_rng)
+        if ctx.precision == "bf16" and ctx.device.type == "cpu":
+            self._module.encoder.run_in(torch.bfloat16)
+
+    def step(self) -> bool:
+        """Nothing to do."""
+        return False
+
+    def points(self) -> Sequence[Mapping[str, Any]]:
+        """One: the masked LM and its question."""
+        return [{}]
+
+    def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
+        """Logits (n, classes), charged to `phase`."""
+        return predict(
+            self._module,
+            self._head.encode(rows),
+            self._ctx.classes,
+            rung=self._ctx.rung,
+            head_flops=self._head.flops,
+            ledger=self._ctx.ledger,
+            phase=phase,
+            device=self._ctx.device,
+            autocast=self._ctx.precision == "bf16" and self._ctx.device.type == "cuda",
+        )
+
+    def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The layers at each text's own length inside the pattern, and the head."""
+        lengths = self._head.encode(rows).lengths
+        body = flops.encoder_forward(self._ctx.rung, lengths)
+        return np.asarray(body + self._head.flops, np.float64)
+
+    def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Everything is deployed, nothing trained; stored as float32."""
+        params = sum(p.numel() for p in self._module.parameters())
+        return params, 0, 4 * params
+
+    def graph(self, knobs: Mapping[str, Any]) -> ClozeGraph:
+        """The checkpoint in float32."""
+        return self._head.graph(self._head.fresh(torch.Generator()).eval())
+
+    def state(self) -> State:
+        """Nothing: the checkpoint is all."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Nothing to bring back."""
+
+
+def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
+    """Nothing is trained; what `n_validation` rows would take."""
+    if not shape.n_validation:
+        return {"train": 0.0, "validate": 0.0}
+    body = float(flops.encoder_forward(shape.rung, shape.lengths).mean())
+    return {"train": 0.0, "validate": shape.n_validation * body}
+
+
+METHOD = Method(
+    name="zero_shot",
+    tldr="ask a masked LM a cloze question without training it",
+    source="arXiv:2001.07676 section 3.1, the unsupervised row of its tables",
+    families=("encoder",),
+    knobs=Knobs,
+    learner=ZeroShot,
+    horizon=lambda knobs, rows: 0,
+    price=price,
+    regression=False,
+    labelled=False,
+    prompts=lambda knobs: True,
+)
