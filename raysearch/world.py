@@ -110,6 +110,13 @@ class World:
         if kin and method.unlabelled(knobs) and not self._texts(0):
             self.left_out[name] = "there is no text without a label to transfer by"
             return ()
+        limit = self.study.trial_minutes
+        if method.teacher and limit is not None and self.study.models is None:
+            longest = {r.name: self._first_seconds(name, r) for r in kin}
+            fit = [r for r in kin if longest[r.name] <= 60 * limit]
+            if kin and not fit:
+                self.left_out[name] = self._too_long(min(longest.values()))
+            kin = fit
         if not method.prompts(knobs):
             return tuple(r.name for r in kin)
         reasons = {r.name: self._unasked(r) for r in kin}
@@ -248,24 +255,33 @@ class World:
         if limit is None:
             return rungs
         kept = []
-        most = max(self._labels())
         for rung in rungs:
-            worst = 0.0
-            for name, space in self._methods().items():
-                if rung.family in find_method(name).families:
-                    shape = self._largest(name, rung, most, min(most, self._validation))
-                    texts = find_method(name).unlabelled(knobs_of(find_method(name), space.first))
-                    shape = replace(shape, n_unlabelled=max(0, min(texts, self._texts(most))))
-                    parts = find_method(name).price(knobs_of(find_method(name), space.first), shape)
-                    worst = max(worst, self._seconds(rung, parts, shape))
+            # students are cheap or dear by their texts: they are looked at one by one
+            plain = [n for n in self._methods() if not find_method(n).teacher]
+            worst = max((self._first_seconds(n, rung) for n in plain), default=0.0)
             if worst > 60 * limit:
-                self.left_out[rung.name] = (
-                    f"one trial on {most} labels would take {worst / 60:.0f} min here, "
-                    f"more than the study's {limit:g}"
-                )
+                self.left_out[rung.name] = self._too_long(worst)
             else:
                 kept.append(rung)
         return kept
+
+    def _first_seconds(self, name: str, rung: Rung) -> float:
+        """Predicted seconds of a method's first knobs on the largest label budget; 0: no such."""
+        method = find_method(name)
+        if rung.family not in method.families:
+            return 0.0
+        most = max(self._labels())
+        knobs = knobs_of(method, method_spaces()[name].first)
+        shape = self._largest(name, rung, most, min(most, self._validation))
+        texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
+        shape = replace(shape, n_unlabelled=texts)
+        return self._seconds(rung, method.price(knobs, shape), shape)
+
+    def _too_long(self, seconds: float) -> str:
+        return (
+            f"one trial on {max(self._labels())} labels would take {seconds / 60:.0f} min here, "
+            f"more than the study's {self.study.trial_minutes:g}"
+        )
 
     @property
     def _validation(self) -> int:

@@ -25,6 +25,7 @@ FLOORS = {
     "engine": 3,
     "methods": 4,
     "objectives": 4,
+    "teaching": 5,
     "trial": 5,
     "world": 5,
     "analysis": 5,
@@ -37,7 +38,7 @@ FLOORS = {
 }
 """Rooms of the package by floor: the table of the design, with docs/decisions/0005."""
 
-BESIDE = {("world", "trial"), ("__main__", "cli")}
+BESIDE = {("world", "trial"), ("trial", "teaching"), ("__main__", "cli")}
 """Files that may look sideways at another room of their floor."""
 
 HOMES = {"plotly": {"panels"}, "ray": {"tune"}}
@@ -263,7 +264,7 @@ def test_no_room_for_odds_and_ends():
 @pytest.mark.parametrize("path", METHODS, ids=lambda p: p.stem)
 def test_a_method_is_one_file_of_a_size_to_read(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert 60 <= lines <= 250, f"{path.name} has {lines} lines"
+    assert 50 <= lines <= 250, f"{path.name} has {lines} lines"
 
 
 @pytest.mark.parametrize("path", FACES, ids=lambda p: p.parent.name)

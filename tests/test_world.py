@@ -24,7 +24,7 @@ from raysearch.trial import TrialRun
 from raysearch.world import World
 from tests import tiny
 
-METHODS = ("embed_linear", "finetune", "ngram_linear")
+METHODS = ("distill", "embed_linear", "finetune", "ngram_linear", "prompt", "zero_shot")
 FAST = Rates(train=1e9, infer=2e9)
 
 
@@ -71,9 +71,12 @@ def test_the_toy_task_has_every_method_and_every_rung_of_its_ladder(over):
     w = over(labels=(100, 1000))
     encoders = ("toy-tiny", "toy-mini", "toy-small")
     assert w.space.rungs == {
+        "distill": encoders,
         "embed_linear": encoders,
         "finetune": encoders,
         "ngram_linear": ("hash-16",),
+        "prompt": encoders,
+        "zero_shot": encoders,
     }
     assert set(w.space.methods) == set(METHODS) <= set(methods.names())
     assert w.space.labels == (100, 1000) and w.left_out == {}
@@ -123,12 +126,13 @@ def test_a_method_that_predicts_no_number_is_left_out(two, tmp_path, monkeypatch
 
     def classes_only(name):
         method = find(name)
-        return dataclasses.replace(method, regression=name != "ngram_linear")
+        return dataclasses.replace(method, regression=method.regression and name != "ngram_linear")
 
     monkeypatch.setattr(world_module, "find_method", classes_only)
     w = tiny.world(task, tmp_path)
     assert set(w.space.methods) == {"embed_linear", "finetune"}
-    assert w.left_out["ngram_linear"] == "predicts classes, the task asks for a number"
+    for name in ("ngram_linear", "distill", "prompt", "zero_shot"):
+        assert w.left_out[name] == "predicts classes, the task asks for a number"
     assert set(tiny.world(two, tmp_path).space.methods) == set(METHODS)
 
 
@@ -141,6 +145,7 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
     tiny_s, mini_s, small_s = seconds.values()
     assert tiny_s < mini_s < small_s
     limit = (mini_s + small_s) / 120
+    small_s = free.price(tiny.configure(free, "prompt", "toy-small", 1000)).seconds  # the dearest
     w = over(labels=(1000,), trial_minutes=limit)
     assert w.space.rungs["finetune"] == w.space.rungs["embed_linear"] == ("toy-tiny", "toy-mini")
     assert set(w.left_out) == {"toy-small"}
@@ -164,7 +169,8 @@ def test_a_machine_too_slow_for_any_encoder_keeps_what_is_left(over, rates):
     rates["rates"] = Rates(1e3, 1e3)
     w = over(trial_minutes=1)
     assert set(w.space.methods) == {"ngram_linear"}
-    assert set(w.left_out) == {"toy-tiny", "toy-mini", "toy-small", "embed_linear", "finetune"}
+    encoders = {"embed_linear", "finetune", "prompt", "zero_shot", "distill"}
+    assert set(w.left_out) == {"toy-tiny", "toy-mini", "toy-small"} | encoders
     assert w.left_out["finetune"] == "no model of its family (encoder) takes part"
     with pytest.raises(InputError) as e:
         _ = over(trial_minutes=1, methods=("finetune",)).space
@@ -375,7 +381,7 @@ def test_no_configuration_is_dearer_than_the_reference(over):
 
 
 def test_the_reference_in_inference_is_one_text_through_the_largest_model(over):
-    w = over(labels=(100,), models=("toy-tiny",))
+    w = over(labels=(100,), models=("toy-tiny",), methods=("finetune", "embed_linear"))
     run = tiny.finish(TrialRun(tiny.configure(w, "embed_linear", "toy-tiny", 100), w.place))
     found = run.record().points[0].infer_flops
     assert w.reference()["infer_flops"] == pytest.approx(found, rel=0.05)

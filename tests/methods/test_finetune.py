@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from raysearch.engine import fitting
 from raysearch.engine.batches import epoch_batches
-from raysearch.methods import finetune
 from raysearch.methods.finetune import Knobs, horizon
 from raysearch.trial import TrialRun
 from tests import tiny
@@ -43,7 +43,7 @@ def test_pairs_are_told_apart_by_their_segment(tmp_path):
     world = tiny.world(tiny.write_task(tmp_path / "p", "pair"), tmp_path)
     run = tiny.finish(fine(world))
     rows = run._data.splits["test"]
-    encoded = run._learner._tokens.encode(rows)
+    encoded = run._learner._head.encode(rows)
     assert encoded.types is not None
     batch = encoded.batch(np.arange(len(rows)), torch.device("cpu"))
     assert batch.types.shape == batch.ids.shape and set(batch.types.unique().tolist()) == {0, 1}
@@ -75,18 +75,18 @@ def test_runs_to_its_horizon_and_no_further(world):
 def watched(run, monkeypatch):
     """The validation losses of a trial as it looks at them, and the steps at which it did."""
     seen = []
-    look = finetune.FineTune._look
+    look = fitting.Fitting._look
 
     def spy(self):
         before = self._best_loss, self._waited
         calls = []
-        loss = finetune.task_loss
+        loss = fitting.task_loss
         with monkeypatch.context() as patch:
-            patch.setattr(finetune, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1])
+            patch.setattr(fitting, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1])
             look(self)
         seen.append((self._loop.steps, float(calls[0]), before))
 
-    monkeypatch.setattr(finetune.FineTune, "_look", spy)
+    monkeypatch.setattr(fitting.Fitting, "_look", spy)
     tiny.finish(run)
     return seen
 
@@ -109,9 +109,7 @@ def test_patience_stops_and_restores_the_best_weights(world, monkeypatch):
 
 def test_patience_restores_the_best_weights_where_the_end_lies_within_an_epoch(world, monkeypatch):
     # 2 steps an epoch, 5 steps in all: the last look comes in the middle of the third epoch
-    run = fine(
-        world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.06, schedule="constant"
-    )
+    run = fine(world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.2, schedule="constant")
     seen = watched(run, monkeypatch)
     assert [step for step, _, _ in seen] == [2, 4, 5]
     losses = [loss for _, loss, _ in seen]
