@@ -80,7 +80,11 @@ class ClozeGraph:
 
     def head(self, hidden: Tensor, batch: Batch) -> Tensor:
         """Hidden states (B, S, H) to logits (B, C)."""
-        vector = self.transform(at_mask(hidden, batch.ids, self.mask).float())
+        return self.answer(at_mask(hidden, batch.ids, self.mask))
+
+    def answer(self, state: Tensor) -> Tensor:
+        """Hidden states at the mask (B, H) to logits (B, C)."""
+        vector = self.transform(state.float())
         return F.linear(vector, self.weight.to(vector.device), self.bias.to(vector.device))
 
     @torch.no_grad()
@@ -98,7 +102,7 @@ def _logits(graph: EncoderGraph | ClozeGraph, encoded: Encoded) -> Logits:
     out = np.empty((len(encoded.rows), graph.classes), np.float32)
     for index in evaluation_batches(encoded.lengths):
         batch = encoded.batch(index, device)
-        out[index] = graph.head(graph.encoder(batch), batch).cpu().numpy()
+        out[index] = graph.head(graph.encoder(batch), batch).float().cpu().numpy()
     return out
 
 

@@ -42,6 +42,10 @@ class Facts:
     costs: Mapping[str, float] = field(default_factory=dict)
     """By name with its unit, as {"training [FLOP]": 1e15}; only what was measured."""
     knobs: Mapping[str, object] = field(default_factory=dict)
+    pattern: str = ""
+    """What a prompted model is asked; empty for others."""
+    words: str = ""
+    """Its label words by class."""
     base: str = ""
     """Hub id of the base model; empty where it has none."""
     licence: str = ""
@@ -75,11 +79,7 @@ def card(facts: Facts) -> str:
     parts = [
         _front(facts),
         f"# {safe(facts.task)}: {safe(facts.method)} on {safe(facts.model)}",
-        f"A text classifier that `raysearch` chose, trained on {facts.rows.get('train', 0):,} "
-        f"labels of this task and wrote in format `{facts.format}`."
-        if facts.labels
-        else f"A text regressor that `raysearch` chose, trained on {facts.rows.get('train', 0):,} "
-        f"labels of this task and wrote in format `{facts.format}`.",
+        _what(facts),
         "## Use",
         facts.use,
         "With raysearch: `raysearch predict DIR in.csv -o out.csv`.",
@@ -98,7 +98,7 @@ def card(facts: Facts) -> str:
         f"{safe(facts.data_licence) or 'unknown'}.",
         _table(("rows", "count"), [(safe(k), f"{v:,}") for k, v in facts.rows.items()]),
         "## How it was made",
-        _table(("knob", "value"), [(safe(k), safe(v)) for k, v in facts.knobs.items()]),
+        _table(("knob", "value"), [(safe(k), safe(v)) for k, v in _knobs(facts).items()]),
         f"```sh\n{facts.command}\n```",
         f"Base model: {safe(facts.model)}, licence: {safe(facts.licence) or 'unknown'}"
         + (f", pretrained on {safe(facts.pretrained_on)}" if facts.pretrained_on else "")
@@ -110,9 +110,27 @@ def card(facts: Facts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _what(facts: Facts) -> str:
+    kind = "classifier" if facts.labels else "regressor"
+    labels = facts.rows.get("train", 0)
+    how = (
+        f"trained on {labels:,} labels of this task"
+        if labels
+        else "made without a label of this task"
+    )
+    return f"A text {kind} that `raysearch` chose, {how}, and wrote in format `{facts.format}`."
+
+
+def _knobs(facts: Facts) -> dict[str, object]:
+    asked = {"pattern": facts.pattern, "label words": facts.words}
+    return {**facts.knobs, **{k: v for k, v in asked.items() if v}}
+
+
 def _front(facts: Facts) -> str:
     known = {"Apache-2.0": "apache-2.0", "MIT": "mit"}
-    lines = ["---", "tags: [raysearch]", "pipeline_tag: text-classification"]
+    asked = facts.format == "hf" and facts.pattern
+    lines = ["---", "tags: [raysearch]"]
+    lines.append(f"pipeline_tag: {'fill-mask' if asked else 'text-classification'}")
     if facts.licence in known:
         lines.append(f"license: {known[facts.licence]}")
     if facts.format == "hf":
@@ -129,11 +147,13 @@ def _scores(facts: Facts) -> str:
             shown = f"{value:.4f}"
             main = " (main)" if name == facts.score else ""
             rows.append((split, safe(name) + main, shown, f"{facts.scored.get(split, 0):,}"))
-    said = (
-        "Chosen on validation, shown on test."
-        if "test" in facts.scores
-        else ("Chosen on validation; not scored on test: expect less than this.")
-    )
+    said = "Not scored."
+    if facts.scores:
+        said = "Chosen on validation; not scored on test: expect less than this."
+    if "test" in facts.scores:
+        said = "Chosen on validation, shown on test."
+        if "validation" not in facts.scores:
+            said = "Shown on test; not chosen by a score."
     said += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
     return _table(("split", "score", "value", "rows"), rows) + "\n\n" + said
 
@@ -152,9 +172,11 @@ def _calibration(facts: Facts) -> str:
 
 
 def _limits(facts: Facts) -> list[str]:
+    labels = facts.rows.get("train", 0)
     lines = [
-        f"Trained on {facts.rows.get('train', 0):,} labels of one task; on other texts nothing is "
-        "known of it.",
+        f"Trained on {labels:,} labels of one task; on other texts nothing is known of it."
+        if labels
+        else "Made for one task without its labels; on other texts nothing is known of it.",
         "Not tested for bias, safety or languages other than those of its data.",
     ]
     if facts.format != "native":

@@ -44,9 +44,11 @@ class Manifest:
     max_length: int = 0
     """Longest input, special tokens included [tokens]; 0: texts are not cut."""
     pooling: str = ""
-    """`mean` or `cls`; empty for n-grams."""
+    """`mean` or `cls`; empty for n-grams and for a prompted model."""
     normalise: bool = False
     """Pooled vectors are scaled to length sqrt(H) before the head."""
+    template: str = ""
+    """Pattern around the text of a prompted model, as tokens in prompt.json; else empty."""
     layers: int = 0
     """Layers of the trained encoder; a file may hold one more, which only averages."""
     ngrams: int = 0

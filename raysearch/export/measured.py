@@ -12,16 +12,18 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from raysearch.engine import ngrams
-from raysearch.engine.graph import EncoderGraph, Graph, NgramGraph
+from raysearch.engine.cloze import Pattern, open_head
+from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph, NgramGraph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
@@ -75,7 +77,7 @@ def measure_point(run: TrialRun, point: OperatingPoint, threads: int) -> dict[st
 def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
     """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint."""
     facts: dict[str, Any] = {"kind": graph.kind, "threads": threads, "device": run.place.device}
-    tensors: dict[str, torch.Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     if isinstance(graph, NgramGraph):
         facts |= {"ngrams": graph.ngrams, "buckets": graph.buckets, "weighting": graph.weighting}
         tensors = {"weight": torch.from_numpy(graph.weight), "bias": torch.from_numpy(graph.bias)}
@@ -89,11 +91,15 @@ def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
             "rung": rung.name,
             "folder": str(run.place.folder(rung)),
             "limit": tokeniser.limit,
-            "pooling": graph.pooling,
-            "normalise": graph.normalise,
             "bf16": run.config.precision == "bf16",
         }
-        tensors = {f"encoder.{k}": v.cpu() for k, v in graph.encoder.state_dict().items()}
+        parts: dict[str, torch.nn.Module] = {"encoder": graph.encoder}
+        if isinstance(graph, ClozeGraph):
+            facts |= {"template": graph.template, "mask": graph.mask}
+            parts["transform"] = graph.transform
+        else:
+            facts |= {"pooling": graph.pooling, "normalise": graph.normalise}
+        tensors = {f"{n}.{k}": v.cpu() for n, m in parts.items() for k, v in m.state_dict().items()}
         tensors |= {"weight": graph.weight, "bias": graph.bias}
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / WEIGHTS)
     (folder / GRAPH).write_text(json.dumps(facts), encoding="utf-8")
@@ -121,14 +127,9 @@ def _read(folder: Path) -> Model:
 
         return Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))
     device = torch.device(facts["device"])
-    encoder = open_encoder(find_rung(facts["rung"]), Path(facts["folder"]), device)
-    encoder.load_state_dict(
-        {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
-    )
-    graph = EncoderGraph(
-        encoder, facts["pooling"], facts["normalise"], tensors["weight"], tensors["bias"]
-    )
     place = Path(facts["folder"])
+    graph = _graph(facts, tensors, place, device)
+    pattern = Pattern(graph.template) if isinstance(graph, ClozeGraph) else None
     tokeniser = Tokeniser(place, Store(folder / "store"), {}, "", int(facts["limit"]))
     cast = device.type == "cuda" and bool(facts["bf16"])
 
@@ -136,7 +137,25 @@ def _read(folder: Path) -> Model:
         with torch.autocast("cuda", torch.bfloat16, enabled=cast):
             return graph.logits(encoded)  # copied to the CPU: the GPU has been waited for
 
-    return Model(lambda texts, pairs: tokeniser.encode(_rows(texts, pairs)), infer)
+    return Model(lambda texts, pairs: tokeniser.encode(_rows(texts, pairs), pattern), infer)
+
+
+def _graph(
+    facts: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path, device: torch.device
+) -> EncoderGraph | ClozeGraph:
+    """An encoder's graph: the checkpoint's modules with the trained weights."""
+
+    def part(name: str) -> dict[str, Tensor]:
+        return {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
+
+    encoder = open_encoder(find_rung(facts["rung"]), place, device)
+    encoder.load_state_dict(part("encoder."))
+    weight, bias = tensors["weight"], tensors["bias"]
+    if facts["kind"] == EncoderGraph.kind:
+        return EncoderGraph(encoder, facts["pooling"], facts["normalise"], weight, bias)
+    head = open_head(place, [[0]] * len(bias), device)  # any words: what they say is read next
+    head.load_state_dict(part("transform."))
+    return ClozeGraph(encoder, head.eval(), facts["template"], facts["mask"], weight, bias)
 
 
 def _rows(texts: Sequence[str], pairs: Sequence[str] | None) -> Rows:

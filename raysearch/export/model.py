@@ -15,6 +15,7 @@ from raysearch.export.predictor import Predictor
 
 if TYPE_CHECKING:
     from raysearch.engine.graph import Graph
+    from raysearch.export.prompt import Question
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +27,8 @@ class Model:
     manifest: Manifest
     tokeniser: Any = None
     """The fast tokeniser of transformers that the encoder was trained with, else None."""
+    question: Question | None = None
+    """Of a prompted model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Format:
     name: str
     tldr: str
     kinds: tuple[str, ...]
-    """Kinds of graph it can hold: encoder, ngram."""
+    """Kinds of graph it can hold: encoder, cloze, ngram."""
     write: Callable[[Model, Path], None]
     """Writes the files into an empty folder, raysearch.json and README.md aside."""
     open: Callable[[Path, Manifest], Predictor]

@@ -1,4 +1,4 @@
-"""One ONNX file, token ids in, logits out: encoder, pooling and head for onnxruntime."""
+"""One ONNX file, token ids in, logits out: encoder and head, or label words, for onnxruntime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ from raysearch.export.onnx_predictor import OnnxPredictor, need, weights_file
 from raysearch.export.predictor import probabilities
 
 if TYPE_CHECKING:
-    from raysearch.engine.graph import Graph
+    from torch import Tensor
+
+    from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph
 
 OPSET = 17
 LIMIT = 2**31 - 2**20
@@ -28,9 +31,9 @@ LIMIT = 2**31 - 2**20
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.engine.graph import EncoderGraph
+    from raysearch.engine.graph import NgramGraph
 
-    if isinstance(graph, EncoderGraph):
+    if not isinstance(graph, NgramGraph):
         held = 4 * sum(p.numel() for p in graph.encoder.parameters())
         if held >= LIMIT:
             return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
@@ -48,6 +51,11 @@ def _write(model: Model, folder: Path) -> None:
             _quantise(plain, target)
     else:
         _export(model, target)
+    if model.question is not None:
+        from raysearch.export.prompt import write_prompt
+
+        write_prompt(folder, model.tokeniser, model.manifest, model.question)
+        return
     backend = copy.deepcopy(model.tokeniser).backend_tokenizer
     backend.enable_truncation(model.manifest.max_length)
     pad = model.tokeniser.pad_token_id or 0
@@ -56,16 +64,15 @@ def _write(model: Model, folder: Path) -> None:
 
 
 def _export(model: Model, path: Path) -> None:
-    """Trace encoder, pooling and head with free batch and length."""
+    """Trace encoder and head with free batch and length."""
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
-    from raysearch.engine.graph import EncoderGraph
-    from raysearch.engine.tokens import Batch
+    from raysearch.engine.graph import NgramGraph
 
     graph = model.graph
-    assert isinstance(graph, EncoderGraph)
-    head = graph.head
+    assert not isinstance(graph, NgramGraph)
+    head = _head(graph)
     body: Any = copy.deepcopy(graph.encoder.body).cpu().eval()
     body.set_attn_implementation("eager")
     types = int(getattr(body.config, "type_vocab_size", 0)) > 1
@@ -78,11 +85,15 @@ def _export(model: Model, path: Path) -> None:
             self.body = body
 
         def forward(self, ids: Tensor, mask: Tensor, segments: Tensor | None = None) -> Tensor:
+            if types and segments is None:
+                segments = torch.zeros_like(ids)  # a pattern is one segment
             extra = {} if segments is None else {"token_type_ids": segments}
             hidden = self.body(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
-            return head(hidden, Batch(ids, mask, None, full=False))
+            return head(hidden, ids, mask)
 
-    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * types
+    names = ["input_ids", "attention_mask"] + ["token_type_ids"] * (
+        types and graph.kind == "encoder"
+    )
     mask = torch.ones(2, 8, dtype=torch.int64)
     mask[1, 5:] = 0
     inputs = (torch.full((2, 8), 5), mask, torch.zeros_like(mask))[: len(names)]
@@ -99,6 +110,24 @@ def _export(model: Model, path: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Hidden states (B, S, H), token ids and which are real (B, S) to logits (B, C)."""
+    from raysearch.engine.graph import EncoderGraph
+    from raysearch.engine.tokens import Batch
+
+    if isinstance(graph, EncoderGraph):
+        plain = graph.head
+        return lambda hidden, ids, mask: plain(hidden, Batch(ids, mask, None, full=False))
+    asked = replace(graph, transform=copy.deepcopy(graph.transform).cpu().requires_grad_(False))
+
+    def answer(hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        # at_mask counts rows by len(), which tracing would take for a constant
+        place = (ids == asked.mask).int().argmax(dim=1).view(-1, 1, 1)
+        return asked.answer(hidden.gather(1, place.expand(-1, 1, hidden.shape[2])).squeeze(1))
+
+    return answer
 
 
 def _quantise(plain: Path, target: Path) -> None:
@@ -135,6 +164,14 @@ def _stock(
     """Probabilities as the model card's few lines give them."""
     runtime, tokenizers = need("onnxruntime"), need("tokenizers")
     session = runtime.InferenceSession(folder / weights_file(manifest))
+    if manifest.template:
+        from raysearch.export.layout import Layout
+
+        layout, out = Layout(folder), []
+        for i in range(0, len(texts), 16):
+            made = layout(texts[i : i + 16], None if pairs is None else pairs[i : i + 16])
+            out.append(session.run(None, {k: np.array(v) for k, v in made.items()})[0])
+        return probabilities(np.concatenate(out), manifest.regression)
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     names = [i.name for i in session.get_inputs()]
     given: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
@@ -151,10 +188,27 @@ def _stock(
 
 
 def _use(manifest: Manifest) -> str:
+    given = '["a text"], ["a second text"]' if manifest.pair else '["a text"]'
     one = '("a text", "a second text")' if manifest.pair else '"a text"'
     answer = "session.run(None, ids)[0]"
     if not manifest.regression:
         answer = f"z = {answer}; np.exp(z) / np.exp(z).sum(1, keepdims=True)"
+    if manifest.template:
+        return "\n".join(
+            [
+                "```python",
+                "import numpy as np, onnxruntime",
+                "from layout import Layout  # needs the package tokenizers",
+                "",
+                f'session = onnxruntime.InferenceSession("{weights_file(manifest)}")',
+                'layout = Layout(".")  # puts texts into the pattern, cuts and pads',
+                f"ids = {{k: np.array(v) for k, v in layout({given}).items()}}",
+                answer,
+                "```",
+                "",
+                "`prompt.json` holds the pattern, as text and as tokens, and the label words.",
+            ]
+        )
     segments = [
         '    "token_type_ids": [e.type_ids for e in batch],',
         "}",
@@ -182,7 +236,7 @@ def _use(manifest: Manifest) -> str:
 FORMAT = Format(
     name="onnx",
     tldr="one ONNX file for onnxruntime, int8 if wanted",
-    kinds=("encoder",),
+    kinds=("encoder", "cloze"),
     write=_write,
     open=OnnxPredictor,
     stock=_stock,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from raysearch.engine.batches import evaluation_batches
 from raysearch.errors import InputError
 from raysearch.export.manifest import Manifest
-from raysearch.export.predictor import Predictor, broken, part, whole
+from raysearch.export.predictor import Predictor, broken, open_layout, part, whole
 
 
 def need(name: str) -> Any:
@@ -32,28 +33,57 @@ def weights_file(manifest: Manifest) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokenised texts: one encoding of `tokenizers` each, and their lengths (n,)."""
+    """Tokenised texts: ids and segment ids of each (None: all 0), and their lengths (n,)."""
 
-    encodings: list[Any]
+    ids: list[list[int]]
+    types: list[list[int]] | None
     lengths: NDArray[np.int64]
+
+
+Read: TypeAlias = Callable[[list[str], list[str] | None], Tokens]
+
+
+def _plain(folder: Path, manifest: Manifest) -> tuple[int, Read]:
+    """The id that pads, and texts to tokens as the tokeniser itself lays them out."""
+    try:
+        backend = need("tokenizers").Tokenizer.from_file(str(part(folder, "tokenizer.json")))
+    except InputError:
+        raise
+    except Exception as e:  # the package's only error class
+        raise broken(folder, "tokenizer.json", e) from e
+    pad = int((backend.padding or {}).get("pad_id", 0))
+    backend.no_padding()
+    backend.enable_truncation(manifest.max_length)
+
+    def read(texts: list[str], pairs: list[str] | None) -> Tokens:
+        given: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        found = backend.encode_batch_fast(given)
+        ids = [e.ids for e in found]
+        return Tokens(ids, [e.type_ids for e in found], np.array([len(i) for i in ids], np.int64))
+
+    return pad, read
+
+
+def _prompted(folder: Path, manifest: Manifest) -> tuple[int, Read]:
+    """The same with the texts inside the folder's pattern."""
+    layout = open_layout(folder, manifest)
+
+    def read(texts: list[str], pairs: list[str] | None) -> Tokens:
+        ids = layout.rows(texts, pairs)
+        return Tokens(ids, None, np.array([len(i) for i in ids], np.int64))
+
+    return layout.pad, read
 
 
 class OnnxPredictor(Predictor):
     """onnxruntime on the CPU and the `tokenizers` package; torch is not loaded."""
 
     def __init__(self, folder: Path, manifest: Manifest, threads: int = 0) -> None:
-        runtime, tokenizers = need("onnxruntime"), need("tokenizers")
+        runtime = need("onnxruntime")
         path = part(folder, weights_file(manifest))
         super().__init__(manifest, path.stat().st_size)
-        try:
-            self._tokeniser = tokenizers.Tokenizer.from_file(str(part(folder, "tokenizer.json")))
-        except InputError:
-            raise
-        except Exception as e:  # the package's only error class
-            raise broken(folder, "tokenizer.json", e) from e
-        self._pad = int((self._tokeniser.padding or {}).get("pad_id", 0))
-        self._tokeniser.no_padding()
-        self._tokeniser.enable_truncation(manifest.max_length)
+        opened = _prompted if manifest.template else _plain
+        self._pad, self._read = opened(folder, manifest)
         options = runtime.SessionOptions()
         # NOTE: threads that spin while they wait slow other libraries' threads of the process
         # down: torch took 51 ms a text beside such a session, 14 ms without.
@@ -76,24 +106,20 @@ class OnnxPredictor(Predictor):
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Tokens:
         """Token ids, cut at the model's longest input."""
-        given: list[Any] = whole(texts)
-        if pairs is not None:
-            given = list(zip(given, whole(pairs), strict=True))
-        found = self._tokeniser.encode_batch_fast(given)
-        return Tokens(found, np.array([len(e.ids) for e in found], np.int64))
+        return self._read(whole(texts), None if pairs is None else whole(pairs))
 
     def infer(self, prepared: Tokens) -> NDArray[np.float32]:
         """Logits (n, C); batches of like lengths."""
-        out = np.empty((len(prepared.encodings), self.manifest.classes), np.float32)
+        out = np.empty((len(prepared.ids), self.manifest.classes), np.float32)
         for index in evaluation_batches(prepared.lengths):
             width = max(1, int(prepared.lengths[index].max()))
             fed = {name: np.zeros((len(index), width), np.int64) for name in self._names}
             fed["input_ids"][:] = self._pad
             for row, i in enumerate(index):
-                found, n = prepared.encodings[i], prepared.lengths[i]
-                fed["input_ids"][row, :n] = found.ids
+                n = prepared.lengths[i]
+                fed["input_ids"][row, :n] = prepared.ids[i]
                 fed["attention_mask"][row, :n] = 1
-                if "token_type_ids" in fed:
-                    fed["token_type_ids"][row, :n] = found.type_ids
+                if "token_type_ids" in fed and prepared.types is not None:
+                    fed["token_type_ids"][row, :n] = prepared.types[i]
             out[index] = self._session.run(None, fed)[0]
         return out

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from raysearch.engine.calibration import ece, softmax, temperature
-from raysearch.engine.graph import EncoderGraph, Graph, NgramGraph, logits
+from raysearch.engine.graph import ClozeGraph, Graph, NgramGraph, logits
 from raysearch.engine.protocol import Logits
 from raysearch.engine.tokens import Tokeniser
 from raysearch.export.card import Facts, card
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor
+from raysearch.export.prompt import question
 from raysearch.export.write import Parity, as_logits, choose, write
 from raysearch.objectives import OBJECTIVES, View
 from raysearch.plan.catalog import find_rung
@@ -100,7 +101,9 @@ def export_point(
     knobs = {**base.knobs, "int8": True} if int8 else dict(base.knobs)
     name = point_id([record.id], base.step, knobs)
     manifest = _manifest(run, graph, fmt, tokeniser, int8, cold, name)
-    model = Model(graph.cooled(cold), manifest, None if tokeniser is None else tokeniser.fast)
+    fast = None if tokeniser is None else tokeniser.fast
+    asked = question(run) if isinstance(graph, ClozeGraph) else None
+    model = Model(graph.cooled(cold), manifest, fast, asked)
     events: list[dict[str, Any]] = []
     twin: dict[str, tuple[float, float]] = {}
 
@@ -174,14 +177,11 @@ def _manifest(
     )
     if isinstance(graph, NgramGraph):
         return replace(plain, ngrams=graph.ngrams, buckets=graph.buckets, weighting=graph.weighting)
-    assert isinstance(graph, EncoderGraph) and tokeniser is not None
-    return replace(
-        plain,
-        max_length=tokeniser.limit,
-        pooling=graph.pooling,
-        normalise=graph.normalise,
-        layers=find_rung(run.config.rung).layers,
-    )
+    assert tokeniser is not None
+    plain = replace(plain, max_length=tokeniser.limit, layers=find_rung(run.config.rung).layers)
+    if isinstance(graph, ClozeGraph):
+        return replace(plain, template=graph.template)
+    return replace(plain, pooling=graph.pooling, normalise=graph.normalise)
 
 
 def _facts(
@@ -223,6 +223,8 @@ def _facts(
         scored=point.rows,
         costs=costs,
         knobs={**record.hyper, **point.knobs},
+        pattern=model.manifest.template,
+        words="" if model.question is None else model.question.sentence(),
         base=hub.partition("@")[0] if origin == "hf" else "",
         licence=rung.licence,
         pretrained_on=rung.pretrained_on,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.errors import InputError
 from raysearch.export.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from raysearch.export.layout import Layout
 
 REFUSED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt")
 """Endings of pickles: such a file is never opened, and named where it is all there is."""
@@ -98,6 +101,26 @@ def part(folder: Path, name: str) -> Path:
     pickles = sorted(p.name for p in folder.iterdir() if p.suffix in REFUSED)
     hint = f"; {pickles[0]} is a pickle and is never read" if pickles else ""
     raise InputError(f"{folder.name}: no {name} in it{hint}")
+
+
+def open_layout(folder: Path, manifest: Manifest) -> Layout:
+    """How a prompted model's folder lays texts out; our own copy of the code reads it.
+
+    Raises:
+        InputError: a file is not there, does not load, or does not fit raysearch.json.
+    """
+    from raysearch.export.layout import FILE, Layout
+
+    for name in (FILE, "tokenizer.json"):
+        part(folder, name)
+    try:
+        layout = Layout(folder)
+    except Exception as e:  # the only class of tokenizers' errors
+        name = FILE if isinstance(e, ValueError | LookupError | TypeError) else "tokenizer.json"
+        raise broken(folder, name, e) from e
+    if layout.pair != manifest.pair or len(layout.words) != manifest.classes:
+        raise InputError(f"{folder.name}/{FILE}: does not fit raysearch.json")
+    return layout
 
 
 def broken(folder: Path, name: str, error: Exception) -> InputError:

@@ -1,14 +1,17 @@
 """Our ranges as Optuna's distributions, and a proposal as Optuna's parameters and back.
 
 The joint space is conditional: `method` first, then that method's model `<method>.model`, then its
-knobs `<method>.<knob>`; `labels` stands beside them and is set by the searcher.
+knobs `<method>.<knob>`; `labels` stands beside them and is set by the searcher. Where a method
+learns from a teacher, `<method>.teacher` is the teacher's method, and its model, knobs and own
+teacher stand below `<method>.teacher.<its method>`. A teacher's labels are always its student's.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +28,8 @@ from raysearch.plan.space import Domain, Proposal, SearchSpace
 
 LISTABLE = 10_000
 """A whole-number range or a method's crossing up to this many values is listed when it runs dry."""
+SOMEBODY = ""
+"""Stands in a chain for a student that is not known yet."""
 
 
 def distribution(domain: Domain) -> BaseDistribution:
@@ -43,14 +48,58 @@ def distribution(domain: Domain) -> BaseDistribution:
             return FloatDistribution(domain.low, domain.high, log=domain.kind == "loguniform")
 
 
-def distributions(space: SearchSpace, method: str) -> dict[str, BaseDistribution]:
-    """Every parameter a proposal of this method has, with its distribution."""
-    return {
+def teacher_methods(space: SearchSpace, chain: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods that may teach the last of a chain (a student, its teacher, ...), the usual first.
+
+    No method stands twice in a chain, and one that lacks a teacher of its own is left out.
+    """
+    of = space.methods[chain[0]] if len(chain) == 1 else space.teachers[chain[-1]]
+    return tuple(
+        name
+        for name in of.teachers
+        if name not in chain
+        and name in space.teachers
+        and space.teacher_rungs.get(name)
+        and (not space.teachers[name].teachers or teacher_methods(space, (*chain, name)))
+    )
+
+
+def _build(
+    space: SearchSpace,
+    labels: int,
+    chain: tuple[str, ...],
+    choose: Callable[[str, Domain], Scalar],
+    head: str,
+) -> Proposal:
+    """A proposal of the chain's last method, its parts chosen one by one, by their names."""
+    method = chain[-1]
+    if len(chain) == 1:
+        of, rungs = space.methods[method], space.rungs[method]
+    else:
+        of, rungs = space.teachers[method], space.teacher_rungs[method]
+    rung = choose(f"{head}.model", Domain("choice", rungs))
+    hyper = {k: choose(f"{head}.{k}", d) for k, d in of.knobs.items()}
+    teacher = None
+    if names := teacher_methods(space, chain):
+        name = str(choose(f"{head}.teacher", Domain("choice", names)))
+        teacher = _build(space, labels, (*chain, name), choose, f"{head}.teacher.{name}")
+    return Proposal(method, str(rung), labels, hyper, teacher)
+
+
+def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistribution]:
+    """Every parameter that a proposal of the space has, with its distribution."""
+    told = params(proposal)
+    found: dict[str, BaseDistribution] = {
         "method": CategoricalDistribution(list(space.methods)),
         "labels": CategoricalDistribution(space.labels),
-        f"{method}.model": CategoricalDistribution(space.rungs[method]),
-        **{f"{method}.{k}": distribution(d) for k, d in space.methods[method].knobs.items()},
     }
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        found[name] = distribution(domain)
+        return told[name]
+
+    _build(space, proposal.labels, (proposal.method,), choose, proposal.method)
+    return found
 
 
 def params(proposal: Proposal) -> dict[str, Scalar]:
@@ -59,34 +108,66 @@ def params(proposal: Proposal) -> dict[str, Scalar]:
     >>> params(Proposal("knn", "tiny", 32, {"k": 3}))
     {'method': 'knn', 'labels': 32, 'knn.model': 'tiny', 'knn.k': 3}
     """
-    m = proposal.method
     return {
-        "method": m,
+        "method": proposal.method,
         "labels": proposal.labels,
-        f"{m}.model": proposal.rung,
-        **{f"{m}.{k}": v for k, v in proposal.hyper.items()},
+        **_params(proposal.method, proposal),
     }
 
 
+def _params(head: str, proposal: Proposal) -> dict[str, Scalar]:
+    return {
+        f"{head}.model": proposal.rung,
+        **{f"{head}.{k}": v for k, v in proposal.hyper.items()},
+        **(teacher_params(head, proposal.teacher) if proposal.teacher is not None else {}),
+    }
+
+
+def teacher_params(head: str, teacher: Proposal) -> dict[str, Scalar]:
+    """The part of a student's parameters that is its teacher's.
+
+    >>> teacher_params("kd", Proposal("knn", "tiny", 32, {"k": 3}))
+    {'kd.teacher': 'knn', 'kd.teacher.knn.model': 'tiny', 'kd.teacher.knn.k': 3}
+    """
+    name = teacher.method
+    return {f"{head}.teacher": name, **_params(f"{head}.teacher.{name}", teacher)}
+
+
 def holds(space: SearchSpace, proposal: Proposal) -> bool:
-    """Whether the space still holds a proposal, knob by knob."""
-    method = space.methods.get(proposal.method)
-    return (
-        method is not None
-        and proposal.rung in space.rungs.get(proposal.method, ())
-        and proposal.labels in space.labels
-        and set(proposal.hyper) == set(method.knobs)
-        and all(method.knobs[k].holds(v) for k, v in proposal.hyper.items())
-    )
+    """Whether the space still holds a proposal, knob by knob, its teacher's included."""
+    return proposal.method in space.methods and _fits(space, proposal, (), proposal.method)
+
+
+def teaches(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...] = (SOMEBODY,)) -> bool:
+    """Whether a proposal may be the teacher of a chain's last method."""
+    known = proposal.method in space.teachers and space.teacher_rungs.get(proposal.method)
+    return bool(known) and proposal.method not in chain and _fits(space, proposal, chain, "t")
+
+
+def _fits(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...], head: str) -> bool:
+    told = _params(head, proposal)
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        if not domain.holds(told[name]):
+            raise KeyError(name)
+        return told[name]
+
+    try:
+        built = _build(space, proposal.labels, (*chain, proposal.method), choose, head)
+    except KeyError:
+        return False
+    return proposal.labels in space.labels and built == proposal
 
 
 def suggest(trial: optuna.trial.Trial, space: SearchSpace) -> Proposal:
     """Ask a trial for a whole proposal, method first."""
     method = trial.suggest_categorical("method", list(space.methods))
     labels = trial.suggest_categorical("labels", space.labels)
-    rung = trial.suggest_categorical(f"{method}.model", space.rungs[method])
-    hyper = {k: _suggest(trial, f"{method}.{k}", d) for k, d in space.methods[method].knobs.items()}
-    return Proposal(method, rung, int(labels), hyper)
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        return _suggest(trial, name, domain)
+
+    return _build(space, int(labels), (method,), choose, method)
 
 
 def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Scalar:
@@ -103,11 +184,9 @@ def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Scalar:
 
 
 def sample(rng: np.random.Generator, space: SearchSpace, labels: int) -> Proposal:
-    """Draw a proposal at this label budget: method, model and knobs at random."""
+    """Draw a proposal at this label budget: method, model, knobs and teacher at random."""
     method = list(space.methods)[int(rng.integers(len(space.methods)))]
-    rung = space.rungs[method][int(rng.integers(len(space.rungs[method])))]
-    hyper = {k: _draw(rng, d) for k, d in space.methods[method].knobs.items()}
-    return Proposal(method, rung, labels, hyper)
+    return _build(space, labels, (method,), lambda _, domain: _draw(rng, domain), method)
 
 
 def _draw(rng: np.random.Generator, domain: Domain) -> Scalar:
@@ -135,13 +214,36 @@ def values(domain: Domain) -> tuple[Scalar, ...] | None:
 
 
 def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
-    """Every proposal at this label budget of the methods whose knobs can be listed."""
-    for method, knobs in space.methods.items():
-        listed: Mapping[str, Any] = {k: values(d) for k, d in knobs.knobs.items()}
+    """Every proposal at this label budget of the methods whose knobs can be listed.
+
+    Of teachers, one for each method that may teach: its largest model with its first knobs.
+    """
+    for method, of in space.methods.items():
+        listed: Mapping[str, Any] = {k: values(d) for k, d in of.knobs.items()}
         if any(v is None for v in listed.values()):
             continue
         if math.prod(len(v) for v in listed.values()) > LISTABLE:
             continue
-        for rung in space.rungs[method]:
+        names = teacher_methods(space, (method,))
+        taught = [_first_teacher(space, (method, name), labels) for name in names]
+        for rung, teacher in itertools.product(space.rungs[method], taught or (None,)):
             for chosen in itertools.product(*listed.values()):
-                yield Proposal(method, rung, labels, dict(zip(listed, chosen, strict=True)))
+                hyper = dict(zip(listed, chosen, strict=True))
+                yield Proposal(method, rung, labels, hyper, teacher)
+
+
+def _first_teacher(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Proposal:
+    name = chain[-1]
+    own = teacher_methods(space, chain)[:1]
+    teacher = _first_teacher(space, (*chain, *own), labels) if own else None
+    rung = space.teacher_rungs[name][-1]
+    return Proposal(name, rung, labels, dict(space.teachers[name].first), teacher)
+
+
+def only(space: SearchSpace, method: str) -> SearchSpace:
+    """The part of a space that is this method's; whoever may teach it stays."""
+    return replace(
+        space,
+        methods={method: space.methods[method]},
+        rungs={method: space.rungs[method]},
+    )

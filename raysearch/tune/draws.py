@@ -6,7 +6,7 @@ Estimates and verdicts come from these draws alone, so nothing here looks at a t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from raysearch.analysis.candidates import to_confirm
@@ -16,7 +16,7 @@ from raysearch.plan.config import TrialConfig
 from raysearch.plan.space import Proposal
 from raysearch.plan.study import Study
 from raysearch.record import TrialRecord
-from raysearch.tune.proposer import Offer
+from raysearch.tune.offer import Offer, bare, lineage
 
 CONFIRM = "confirm"
 """Name of the phase, and of the source of its suggestions."""
@@ -43,7 +43,8 @@ class Plan:
     """
 
     draws: tuple[TrialConfig, ...]
-    """All draws of the chosen candidates, those that have run included."""
+    """All draws of the chosen candidates, those that have run included; before each the same draws
+    of its teachers, where no earlier candidate has them."""
     chosen: tuple[str, ...]
     """Trials of the search that are confirmed, the most telling first."""
     left_out: tuple[str, ...]
@@ -68,30 +69,43 @@ def plan_draws(
     folds: int = 0,
     concurrency: int = 1,
     limits: Limits | None = None,
+    everything: bool = False,
 ) -> Plan:
     """Choose the candidates that the limits have room for, and lay out their draws.
 
     With cross-fitting the draws are filled up to whole rounds of folds, so that every row is
-    judged equally often. Prices are the bills of the search's own trials. A candidate that does
-    not fit is left out whole: fewer draws than asked would carry no interval.
+    judged equally often. Prices are the bills of the search's own trials; a draw that several
+    candidates need is paid by the first, and a teacher that no record is of costs nothing. A
+    candidate that does not fit is left out whole: fewer draws than asked would carry no interval.
+
+    Args:
+        records: of the study, all phases.
+        study: says the objectives that candidates are chosen by.
+        draws: fresh draws of each candidate.
+        folds: of cross-fitting; 0: none.
+        concurrency: trials at once.
+        limits: what may be spent; None: no limit.
+        everything: every DONE trial of the search is a candidate, in the order of the records.
     """
     by_id = {r.id: r for r in records}
     search = [r for r in by_id.values() if r.phase != CONFIRM]
-    prices = study.prices.model_dump(exclude_none=True)
-    table = to_table(search, shared_by=study.shared_by, prices=prices)
+    bills = {r.id: [c for c in r.bill if c.payer == OWN] for r in search}
     rounds = -(-draws // folds) * folds if folds else draws
     room = limits or Limits()
+    planned: dict[str, TrialConfig] = {}
     chosen: list[str] = []
     left: list[str] = []
     seconds = flops = work = 0.0
     due = 0
-    for id_ in to_confirm(table, study.objectives):
-        config = by_id[id_].config
-        again = [d for d in _draws(config, rounds, folds) if d.id not in by_id]
-        own = [c for c in by_id[id_].bill if c.payer == OWN]
-        inside = len(again) * sum(c.seconds for c in own)
+    for id_ in (
+        [r.id for r in search if r.status == "DONE"] if everything else _by_worth(search, study)
+    ):
+        fresh = _draws(by_id[id_].config, rounds, folds)
+        again = [origin for i, (_, origin) in fresh.items() if i not in planned and i not in by_id]
+        own = [c for origin in again for c in bills.get(origin, ())]
+        inside = sum(c.seconds for c in own)
         more = (inside + len(again) * START_SECONDS) / concurrency
-        spent = len(again) * float(sum(c.flops for c in own))
+        spent = float(sum(c.flops for c in own))
         wanted = (
             (room.hours, (seconds + more) / 3600),
             (room.flops, flops + spent),
@@ -101,14 +115,24 @@ def plan_draws(
             left.append(id_)
             continue
         chosen.append(id_)
+        planned |= {i: config for i, (config, _) in fresh.items() if i not in planned}
         due, seconds, flops = due + len(again), seconds + more, flops + spent
         work += inside
-    laid = tuple(d for i in chosen for d in _draws(by_id[i].config, rounds, folds))
+    laid = tuple(planned.values())
     return Plan(laid, tuple(chosen), tuple(left), rounds, folds, due, seconds, flops)
 
 
-def _draws(config: TrialConfig, rounds: int, folds: int) -> list[TrialConfig]:
-    return [config.drawn(d, folds) for d in range(1, rounds + 1)]
+def _by_worth(search: Sequence[TrialRecord], study: Study) -> Sequence[str]:
+    prices = study.prices.model_dump(exclude_none=True)
+    table = to_table(search, shared_by=study.shared_by, prices=prices)
+    return to_confirm(table, study.objectives)
+
+
+def _draws(config: TrialConfig, rounds: int, folds: int) -> dict[str, tuple[TrialConfig, str]]:
+    """By id, in the order to run: each draw of a trial and its teachers, and whose draw it is."""
+    origins = (*lineage(config), config)
+    pairs = [(o.drawn(d, folds), o.id) for d in range(1, rounds + 1) for o in origins]
+    return {drawn.id: (drawn, origin) for drawn, origin in pairs}
 
 
 class Draws:
@@ -120,29 +144,36 @@ class Draws:
         self._plan = deque(plan)
         self._seen: set[str] = set()
         self._again: deque[tuple[Proposal, TrialConfig]] = deque()
-        self._offered = 0
+        self._teachers = {d.id: {t.id for t in lineage(d)} for d in plan}
+        """By draw that is still to be offered: everyone it learns from."""
 
     def resume(
         self, records: Iterable[TrialRecord], suggested: Iterable[tuple[str, Proposal]]
     ) -> None:
         """Leave out what has run."""
-        self._seen |= {r.id for r in records}
+        for record in records:
+            self._leave(record.id)
+
+    def _leave(self, id_: str) -> None:
+        self._seen.add(id_)
+        self._teachers.pop(id_, None)
 
     def offer(self) -> Offer | None:
         """The next draw; None when all were offered."""
         if self._again:
             proposal, config = self._again.popleft()
-            return self._as_offer(config, proposal)
+            return Offer(config, proposal, CONFIRM)
         while self._plan:
             config = self._plan.popleft()
             if config.id not in self._seen:
-                self._seen.add(config.id)
-                return self._as_offer(config, _proposal(config))
+                return self.adopt(config, bare(config))
         return None
 
-    def _as_offer(self, config: TrialConfig, proposal: Proposal) -> Offer:
-        self._offered += 1
-        return Offer(self._offered - 1, config, proposal, CONFIRM)
+    def adopt(self, config: TrialConfig, proposal: Proposal) -> Offer:
+        """Offer this draw now, wherever it stands."""
+        self._again = deque(a for a in self._again if a[1].id != config.id)
+        self._leave(config.id)
+        return Offer(config, proposal, CONFIRM)
 
     def requeue(self, proposal: Proposal, config: TrialConfig) -> None:
         """Offer this unfinished trial again, before anything else."""
@@ -151,7 +182,9 @@ class Draws:
     def tell(self, record: TrialRecord) -> None:
         """A draw teaches nothing: what runs next is laid down."""
 
+    def needs(self) -> set[str]:
+        """Whose weights the draws to come learn from."""
+        return set().union(*self._teachers.values())
 
-def _proposal(config: TrialConfig) -> Proposal:
-    hyper: Mapping[str, bool | int | float | str] = config.hyper
-    return Proposal(config.method, config.rung, config.data.train, hyper)
+    def kept(self, ids: Set[str]) -> None:
+        """Whose weights are there changes nothing: what runs next is laid down."""

@@ -1,50 +1,30 @@
-"""Proposes trials and learns from their records, with Optuna and without Ray.
-
-Optuna's study is rebuilt from the records whenever a study goes on: the records are the one truth.
-"""
+"""Proposes trials and learns from their records, with Optuna and without Ray."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 
 import numpy as np
-import optuna
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.trial import TrialState, create_trial
 
 from raysearch.errors import Infeasible, unknown
-from raysearch.objectives import get
-from raysearch.plan.config import DataBudget, Scalar, TrialConfig
-from raysearch.plan.space import Proposal, SearchSpace
+from raysearch.plan.config import ArtifactConfig, DataBudget, Scalar, TrialConfig
+from raysearch.plan.space import Proposal
 from raysearch.plan.study import SEARCHERS, Study
 from raysearch.record import TrialRecord
 from raysearch.tune import domains
 from raysearch.tune.coverage import Coverage
-from raysearch.tune.standing import values
+from raysearch.tune.offer import ROLE, Offer, lineage
+from raysearch.tune.sampling import Sampling
+from raysearch.tune.teachers import Teachers
 from raysearch.tune.world import World
 
 SAMPLED_TRIES = 4
 """How often the sampler may propose what is known before plain chance takes over."""
 RANDOM_TRIES = 200
 """How often chance may fail before a continuous space counts as exhausted."""
-INFEASIBLE = "cannot run"
-"""Name of the constraint that failed and infeasible trials violate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One trial to run."""
-
-    number: int
-    config: TrialConfig
-    proposal: Proposal
-    source: str
-    """`first`, `sampler`, `queue`, or `chance` where the sampler had nothing new."""
-    infeasible: str | None = None
-    """Why the world cannot configure it; such an offer becomes a record at once."""
 
 
 class Proposer:
@@ -53,7 +33,10 @@ class Proposer:
     Label budgets and methods are stratified. The first third of the trials, and then two of three
     of a method and budget, cover the models with the method's `first` knobs, cheap before dear;
     where no cell is left untried the sampler chooses the knobs of the model tried least. In the
-    other trials model and knobs are the sampler's. No id is offered twice.
+    other trials model and knobs are the sampler's. A teacher is chosen likewise: by rule
+    (`Teachers`) where the model is, else by the sampler. No id is offered twice.
+
+    A grid study's proposer offers the study's crossing in its order, and nothing else.
     """
 
     exhausted = "the search space is exhausted: every configuration has run"
@@ -65,44 +48,49 @@ class Proposer:
         self._study = study
         self._world = world
         self._space = world.space
-        self._objectives = [get(name) for name in study.objectives]
         self._coverage = Coverage(world.space, self._price)
+        self._teachers = Teachers(world.space, lambda p: self._configured(p)[0].id)
+        self._crossing = self._crossed() if study.procedures else None
+        self._ahead: set[str] | None = None
+        """Teachers in the crossing of a grid study; None: not known yet."""
         self._first = min(trials, max(len(world.space.methods), trials // 3))
         self._offered = 0
         self._seen: set[str] = set()
-        self._numbers: dict[str, int] = {}
-        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._open: dict[str, Proposal] = {}
+        """What was offered and has no record yet, by id."""
+        self._done: set[str] = set()
+        self._kept: Set[str] | None = None
         self._queue: deque[tuple[Proposal, TrialConfig]] = deque()
         self._all: dict[tuple[int, str | None], Iterator[Proposal]] = {}
-        self._optuna: optuna.study.Study | None = None
-        self._rng = np.random.default_rng(study.seed)
-        self._open(past=0)
+        self._begin(past=0)
 
-    def _open(self, past: int) -> None:
+    def _begin(self, past: int) -> None:
         # A resumed study must not draw the same numbers again, or all its first tries are known.
         seeds = np.random.SeedSequence([self._study.seed, past]).generate_state(2)
         self._rng = np.random.default_rng(int(seeds[0]))
-        self._optuna = optuna.create_study(
-            sampler=_sampler(self._study.searcher, int(seeds[1])),
-            directions=["maximize" if o.maximise else "minimize" for o in self._objectives],
-        )
+        self._optuna = Sampling(self._study, self._space, int(seeds[1]))
 
     def resume(
         self, records: Iterable[TrialRecord], suggested: Iterable[tuple[str, Proposal]]
     ) -> None:
         """Take up a study again: learn from its records, queue what was suggested and not ended."""
         proposals = dict(suggested)
-        past = list(records)
-        self._open(len(past))
+        past = {r.id: r for r in records}
+        self._begin(len(past))
         self._offered = len(past)
-        for record in past:
-            self._seen.add(record.id)
-            proposal = proposals.pop(record.id, None) or self._read_back(record)
-            if proposal is None or not domains.holds(self._space, proposal):
+        self._seen |= set(past)
+        self._done |= {r.id for r in past.values() if r.status == "DONE"}
+        for record in past.values():
+            proposal = proposals.pop(record.id, None) or self._read_back(record, past)
+            if proposal is None:
+                continue
+            inside = domains.holds(self._space, proposal)
+            if not inside and not domains.teaches(self._space, proposal):
                 continue  # the space has been changed since; the id still counts as run
-            self._coverage.count(proposal)
-            self._coverage.end(proposal.method, proposal.rung, done=record.status == "DONE")
-            self._add(proposal, record)
+            self._count(proposal)
+            self._learn(record, proposal)
+            if inside:
+                self._optuna.add(proposal, record)
         for id_, proposal in proposals.items():
             try:
                 config = self._world.configure(proposal)
@@ -116,28 +104,44 @@ class Proposer:
         self._seen.add(config.id)
         self._queue.append((proposal, config))
 
+    def adopt(self, config: TrialConfig, proposal: Proposal) -> Offer:
+        """Offer a teacher that is needed now, as if it had been proposed."""
+        self._queue = deque(q for q in self._queue if q[1].id != config.id)
+        reason = self._configured(proposal)[1]
+        return self._take_up(Offer(config, proposal, "teacher", reason))
+
     def offer(self) -> Offer | None:
         """The next trial; None when the space holds nothing that has not been offered."""
         if self._queue:
             proposal, config = self._queue.popleft()
-            if config.id not in self._numbers:
-                self._coverage.count(proposal)
-                self._note(config.id)
-                self._asked[config.id] = self._ask_whole(proposal)
-            return Offer(self._numbers[config.id], config, proposal, "queue")
+            return self._take_up(Offer(config, proposal, "queue"))
+        if self._crossing is not None:
+            return next(self._crossing, None)
         while (labels := self._coverage.due()) is not None:
-            found = self._at(labels)
-            if found is not None:
-                self._coverage.count(found.proposal)
-                self._note(found.config.id)
-                return found
+            if found := self._at(labels):
+                return self._take_up(found)
             self._coverage.run_dry(labels)
         return None
 
-    def _note(self, id_: str) -> None:
+    def _crossed(self) -> Iterator[Offer]:
+        for proposal in self._world.crossing():
+            if found := self._check(proposal, "first"):
+                yield self._take_up(found)
+
+    def _take_up(self, offer: Offer) -> Offer:
+        """Count an offer, unless it was offered before."""
+        id_ = offer.config.id
         self._seen.add(id_)
-        self._numbers[id_] = self._offered
-        self._offered += 1
+        if id_ not in self._open:
+            self._open[id_] = offer.proposal
+            self._offered += 1
+            self._count(offer.proposal)
+            self._optuna.fix(id_, offer.proposal)
+        return offer
+
+    def _count(self, proposal: Proposal) -> None:
+        self._coverage.count(proposal)
+        self._teachers.count(proposal)
 
     def _at(self, labels: int) -> Offer | None:
         """A new trial at this label budget."""
@@ -150,61 +154,85 @@ class Proposer:
             return self._sampled(labels, {})
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
+            teacher = None
             turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
                 fixed[f"{method}.model"] = self._coverage.model(method, labels)
-            if found := self._sampled(labels, fixed):
+                teacher = self._teachers.of(method, labels)
+            if found := self._sampled(labels, fixed, teacher):
                 return found
             self._coverage.run_dry(labels, method)
         return None
 
     def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
         """The next untried cell with its method's first knobs."""
-        while (proposal := self._coverage.first(labels, method)) is not None:
-            if found := self._check(proposal, "first"):
-                return self._fixed(found)
-        return None
-
-    def _sampled(self, labels: int, fixed: Mapping[str, Scalar]) -> Offer | None:
-        """What the sampler proposes with some parameters fixed; chance where that is known."""
-        for _ in range(SAMPLED_TRIES):
-            trial = self._ask({"labels": labels, **fixed})
-            if found := self._check(domains.suggest(trial, self._space), "sampler"):
-                self._asked[found.config.id] = trial
+        while (cell := self._coverage.first(labels, method)) is not None:
+            if found := self._check(self._taught(cell), "first"):
                 return found
-            self._tell(trial, TrialState.FAIL)
-        method = fixed.get("method")
-        for proposal in self._chances(labels, None if method is None else str(method)):
-            if found := self._check(proposal, "chance"):
-                return self._fixed(found)
         return None
 
-    def _chances(self, labels: int, method: str | None) -> Iterator[Proposal]:
+    def _taught(self, cell: Proposal) -> Proposal:
+        return replace(cell, teacher=self._teachers.of(cell.method, cell.labels))
+
+    def _sampled(
+        self, labels: int, fixed: Mapping[str, Scalar], teacher: Proposal | None = None
+    ) -> Offer | None:
+        """What the sampler proposes with some parameters fixed; chance where that is known."""
+        method = str(fixed["method"]) if "method" in fixed else None
+        told = {} if teacher is None else domains.teacher_params(str(method), teacher)
+        for _ in range(SAMPLED_TRIES):
+            proposal, trial = self._optuna.ask({"labels": labels, **fixed, **told})
+            if teacher is not None:
+                proposal = replace(proposal, teacher=teacher)  # to the letter: 1 is not 1.0 in ids
+            if found := self._check(proposal, "sampler"):
+                self._optuna.take(found.config.id, trial)
+                return found
+            self._optuna.forget(trial)
+        for proposal in self._chances(labels, method, teacher):
+            if found := self._check(proposal, "chance"):
+                return found
+        return None
+
+    def _chances(
+        self, labels: int, method: str | None, teacher: Proposal | None
+    ) -> Iterator[Proposal]:
         """Draws at random; then, where the space can be listed, everything it holds."""
-        space = self._space if method is None else only(self._space, method)
-        for _ in range(RANDOM_TRIES):
-            yield domains.sample(self._rng, space, labels)
+        space = self._space if method is None else domains.only(self._space, method)
+        for fixed in (teacher, None) if teacher is not None else (None,):
+            for _ in range(RANDOM_TRIES):
+                drawn = domains.sample(self._rng, space, labels)
+                yield drawn if fixed is None else replace(drawn, teacher=fixed)
         yield from self._all.setdefault((labels, method), domains.every(space, labels))
 
     def _check(self, proposal: Proposal, source: str) -> Offer | None:
-        """The offer this proposal makes; None when its id is known."""
-        reason = None
-        try:
-            config = self._world.configure(proposal)
-        except Infeasible as e:
-            config, reason = self._stand_in(proposal), str(e)
+        """The offer this proposal makes; None when its id is known, or its teacher's weights gone.
+
+        Weights are kept of the best alone, and a trial that is DONE is not run again for them.
+        """
+        config, reason = self._configured(proposal)
         if config.id in self._seen:
             return None
-        return Offer(self._offered, config, proposal, source, reason)
+        if self._kept is not None and self._crossing is None:
+            if {c.id for c in lineage(config)} & (self._done - self._kept):
+                return None
+        return Offer(config, proposal, source, reason)
 
-    def _fixed(self, offer: Offer) -> Offer:
-        self._asked[offer.config.id] = self._ask_whole(offer.proposal)
-        return offer
+    def _configured(self, proposal: Proposal) -> tuple[TrialConfig, str | None]:
+        """The configuration, and why there is none: then it is a stand-in without digests.
 
-    def _stand_in(self, proposal: Proposal) -> TrialConfig:
-        """A configuration without digests, for the record of what could not be configured."""
+        Where the teacher is what cannot be configured, the student can: it fails behind its
+        teacher, like everyone whose teacher fails.
+        """
+        try:
+            return self._world.configure(proposal), None
+        except Infeasible as e:
+            reason: str | None = str(e)
+        inputs: dict[str, TrialConfig | ArtifactConfig] = {}
+        if proposal.teacher is not None:
+            inputs[ROLE], broken = self._configured(proposal.teacher)
+            reason = None if broken else reason
         return TrialConfig(
             self._study.task,
             "",
@@ -212,92 +240,54 @@ class Proposer:
             proposal.rung,
             DataBudget(proposal.labels),
             hyper=proposal.hyper,
-        )
+            inputs=inputs,
+        ), reason
 
-    def _price(self, proposal: Proposal) -> float:
+    def _price(self, cell: Proposal) -> float:
         try:
-            return float(self._world.price(self._world.configure(proposal)).flops)
+            return float(self._world.price(self._world.configure(self._taught(cell))).flops)
         except Infeasible:
             return math.inf
 
-    def _ask_whole(self, proposal: Proposal) -> optuna.trial.Trial:
-        trial = self._ask(domains.params(proposal))
-        domains.suggest(trial, self._space)  # Optuna knows a parameter once it is asked for
-        return trial
-
-    def _ask(self, fixed: Mapping[str, Scalar]) -> optuna.trial.Trial:
-        assert self._optuna is not None
-        self._optuna.enqueue_trial(dict(fixed))
-        trial = self._optuna.ask()
-        return trial
-
-    def _tell(
-        self, trial: optuna.trial.Trial, state: TrialState, told: list[float] | None = None
-    ) -> None:
-        assert self._optuna is not None
-        self._optuna.tell(trial, told, state=state)
-
     def tell(self, record: TrialRecord) -> None:
         """Learn from a record of a trial that was offered; every other record is left alone."""
-        trial = self._asked.pop(record.id, None)
-        if trial is None:
+        proposal = self._open.pop(record.id, None)
+        if proposal is None:
             return
-        config = record.config
-        self._coverage.end(config.method, config.rung, done=record.status == "DONE")
-        state, told, constraint = self._verdict(record)
-        if constraint:
-            trial.set_constraint(INFEASIBLE, constraint)
-        self._tell(trial, state, told)
-
-    def _add(self, proposal: Proposal, record: TrialRecord) -> None:
-        """Put a trial of an earlier run into Optuna's study."""
-        state, told, constraint = self._verdict(record)
-        assert self._optuna is not None
-        self._optuna.add_trial(
-            create_trial(
-                state=state,
-                values=told,
-                params=dict(domains.params(proposal)),
-                distributions=domains.distributions(self._space, proposal.method),
-                constraints={INFEASIBLE: constraint} if constraint else None,
-            )
-        )
-
-    def _verdict(self, record: TrialRecord) -> tuple[TrialState, list[float] | None, float]:
-        """What Optuna is told of a record: (state, values, violation of the constraint).
-
-        NOTE: TPE ignores FAIL and goes on sampling the same bad corner (measured: 53 of 100
-        trials); a pruned trial that violates a constraint it does learn from.
-        """
         if record.status == "DONE":
-            told = values(record, self._study)
-            return (TrialState.COMPLETE, told, 0.0) if told else (TrialState.FAIL, None, 0.0)
-        return TrialState.PRUNED, None, 0.0 if record.status == "STOPPED" else 1.0
+            self._done.add(record.id)
+        self._learn(record, proposal)
+        self._optuna.tell(record)
 
-    def _read_back(self, record: TrialRecord) -> Proposal | None:
-        """The proposal behind a record without its line in suggestions.jsonl."""
-        space = self._space.methods.get(record.config.method)
+    def _learn(self, record: TrialRecord, proposal: Proposal) -> None:
+        if not self._teachers.failed(record.config):  # it is not the student's fault
+            self._coverage.end(proposal.method, proposal.rung, done=record.status == "DONE")
+        self._teachers.learn(record, proposal)
+
+    def needs(self) -> set[str]:
+        """Whose weights the students to come may learn from."""
+        if self._ahead is None:
+            crossing = self._world.crossing() if self._crossing is not None else ()
+            found = (self._configured(p)[0] for p in crossing if p.teacher is not None)
+            self._ahead = {c.id for config in found for c in lineage(config)}
+        return self._ahead | self._teachers.best
+
+    def kept(self, ids: Set[str]) -> None:
+        """Learn whose weights are still there."""
+        self._kept = ids
+
+    def _read_back(self, record: TrialRecord, past: Mapping[str, TrialRecord]) -> Proposal | None:
+        """The proposal behind a record without its line in suggestions.jsonl; None: cannot tell."""
+        config = record.config
+        space = self._space.methods.get(config.method) or self._space.teachers.get(config.method)
         if space is None:
             return None
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
-        return Proposal(record.config.method, record.config.rung, record.config.data.train, hyper)
-
-
-def only(space: SearchSpace, method: str) -> SearchSpace:
-    """The part of a space that is this method's."""
-    return replace(
-        space,
-        methods={method: space.methods[method]},
-        rungs={method: space.rungs[method]},
-    )
-
-
-def _sampler(name: str, seed: int) -> BaseSampler:
-    """Optuna's sampler behind a searcher's name."""
-    match name:
-        case "nsga2":
-            return NSGAIISampler(seed=seed, population_size=16)
-        case "random" | "grid":
-            return RandomSampler(seed=seed)
-        case _:
-            return TPESampler(seed=seed)
+        teacher = None
+        if isinstance(given := config.inputs.get(ROLE), TrialConfig):
+            # Knobs at their default stand in the teacher's own record alone.
+            known = past.get(given.id)
+            teacher = None if known is None else self._read_back(known, past)
+            if teacher is None:
+                return None
+        return Proposal(config.method, config.rung, config.data.train, hyper, teacher)

@@ -109,7 +109,7 @@ def test_patience_stops_and_restores_the_best_weights(world, monkeypatch):
 
 def test_patience_restores_the_best_weights_where_the_end_lies_within_an_epoch(world, monkeypatch):
     # 2 steps an epoch, 5 steps in all: the last look comes in the middle of the third epoch
-    run = fine(world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.2, schedule="constant")
+    run = fine(world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.8, schedule="constant")
     seen = watched(run, monkeypatch)
     assert [step for step, _, _ in seen] == [2, 4, 5]
     losses = [loss for _, loss, _ in seen]
