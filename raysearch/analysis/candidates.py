@@ -13,9 +13,9 @@ FIRST = ("score", "infer_flops")
 
 
 def to_confirm(table: pd.DataFrame, objectives: Sequence[str] = FIRST) -> tuple[str, ...]:
-    """List the ids of the trials to confirm: frontier members and each method's best per budget.
+    """List the ids of the trials to confirm: frontier members and each procedure's best per budget.
 
-    In this order, each by validation score: the best of each method; the frontier of score against
+    In this order, each by validation score: the best of each procedure; the frontier of score against
     inference FLOPs; each method's best of each label budget; the frontier over all objectives.
     A budget that ends early so confirms what a choice hangs on. Test scores are not looked at.
 
@@ -25,9 +25,9 @@ def to_confirm(table: pd.DataFrame, objectives: Sequence[str] = FIRST) -> tuple[
     """
     won = _ranked(winners(table))
     order = [
-        won.drop_duplicates("method"),
+        won.drop_duplicates("procedure"),
         _ranked(selected(table, FIRST)),
-        won.drop_duplicates(["method", "labels_train"]),
+        won.drop_duplicates(["procedure", "labels_train"]),
     ]
     if len(objectives) > 1:
         order.append(_ranked(selected(table, objectives)))

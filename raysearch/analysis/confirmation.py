@@ -1,8 +1,8 @@
 """What the confirming draws say: an estimate with its interval for each choice and each pair.
 
-Nothing of the search's own trial enters an estimate: it was chosen for being lucky. The choices
-are the search's operating points; their draws are found by their recipe, the configuration with
-every seed at 0.
+Nothing of the search's own trial enters an estimate: it was chosen for being lucky. (In a grid
+study nothing is chosen; its first draw counts.) The choices are the search's operating points;
+their draws are found by their recipe, the configuration with every seed at 0.
 """
 
 from __future__ import annotations
@@ -139,8 +139,12 @@ Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
 def fresh_draws(run: Run) -> dict[str, Fresh]:
     """Find the confirming draws that have a point like a point of the search, by point id."""
     by_recipe: dict[str, dict[int, TrialRecord]] = {}
+    # Of a crossing nothing was chosen, so that its first draw is as fresh as the others; where the
+    # task is cross-fitted it was judged on other rows.
+    folds = any(r.config.data.folds for r in run.records)
+    every = bool(run.study.get("procedures")) and not folds
     for record in run.records:
-        if record.phase == "confirm" and record.status == "DONE":
+        if (every or record.phase == "confirm") and record.status == "DONE":
             by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
     # A recipe is a hash: reckoned for those alone that share a cell with a draw.
     cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}

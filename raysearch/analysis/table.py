@@ -36,6 +36,8 @@ TEXTS = (
     "device",
     "score_name",
     "inherited",
+    "procedure",
+    "teacher",
 )
 COUNTS = (
     "labels_train",
@@ -94,6 +96,8 @@ def columns() -> list[str]:
         "labels_validation",
         "seconds",
         "inherited",
+        "procedure",
+        "teacher",
     ]
 
 
@@ -109,7 +113,8 @@ def to_table(
     raysearch.objectives) and is NaN where it was not measured. Beyond the objectives:
     `score_name` is the task's main score, `labels_validation` the validation budget [rows],
     `seconds` the trial's own wall-clock time [s], and `inherited` a JSON text
-    {payer: {method, flops, seconds, train, validation, seed}} of the bills taken over.
+    {payer: {method, flops, seconds, train, validation, seed}} of the bills taken over; `procedure`
+    is the method with its teacher's (`distill from prompt`), `teacher` the teacher's model.
 
     Args:
         records: trial records; not changed.
@@ -217,9 +222,12 @@ def read_parquet(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise RecordError(f"{path}: cannot be read as a parquet table: {reason}") from e
-    missing = [c for c in columns() if c not in table.columns and c not in OBJECTIVES]
+    later = (*OBJECTIVES, "procedure", "teacher")
+    missing = [c for c in columns() if c not in table.columns and c not in later]
     if missing:
         raise RecordError(f"{path}: not a table of points: no column '{missing[0]}'")
+    if "procedure" not in table.columns:  # before there were teachers
+        table["procedure"] = table["method"]
     return _typed(table.reindex(columns=columns()))
 
 
@@ -276,6 +284,8 @@ def _of_trial(record: TrialRecord) -> dict[str, Any]:
         "labels_validation": config.data.validation,
         "seconds": sum(c.seconds for c in record.bill if c.payer == OWN),
         "inherited": canonical(_inherited(record)),
+        "procedure": config.procedure,
+        "teacher": config.teachers[0].rung if config.teachers else None,
     }
 
 

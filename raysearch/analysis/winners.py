@@ -8,13 +8,13 @@ import pandas as pd
 
 from raysearch.analysis.frontier import candidates, frontier
 
-CELL = ("method", "model", "labels_train")
+CELL = ("procedure", "model", "labels_train")
 SEARCHED = ("score", "train_flops_full", "infer_flops")
 """The objectives a study searches by default."""
 
 
 def winners(table: pd.DataFrame) -> pd.DataFrame:
-    """Pick the best point on validation of each (method, model, labels_train) cell.
+    """Pick the best point on validation of each (procedure, model, labels_train) cell.
 
     Points without a validation score (zero-shot) are never picked. Ties go to fewer infer_flops,
     then fewer train_flops_full (an absent cost last), then the smaller trial id, then point id.

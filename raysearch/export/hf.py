@@ -1,10 +1,9 @@
-"""A folder that stock transformers opens: AutoModelForSequenceClassification and AutoTokenizer."""
+"""A folder that stock transformers opens: a sequence classifier, or a masked LM (hf_cloze)."""
 
 from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from raysearch.engine.checkpoints import quiet_libraries
-from raysearch.engine.graph import EncoderGraph
+from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Encoded, Tokeniser
 from raysearch.errors import InputError
-from raysearch.export import surgery
+from raysearch.export import hf_cloze, surgery
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor, broken, part, probabilities, whole
@@ -59,7 +58,7 @@ ROLES["roberta"] = ROLES["bert"]
 
 def _refuses(graph: Graph) -> str:
     if not isinstance(graph, EncoderGraph):
-        return "no class of transformers computes it"
+        return ""  # a masked LM comes out as what it was
     body: Any = graph.encoder.body
     config = body.config
     if config.model_type not in ROLES:
@@ -77,6 +76,8 @@ def _refuses(graph: Graph) -> str:
 def _write(model: Model, folder: Path) -> None:
     """Config, weights, tokeniser, and the head once more for our own loader."""
     graph, manifest = model.graph, model.manifest
+    if isinstance(graph, ClozeGraph):
+        return hf_cloze.write(model, folder)
     assert isinstance(graph, EncoderGraph)
     with quiet_libraries():
         stock = _stock_model(graph, manifest)
@@ -105,7 +106,7 @@ def _stock_model(graph: EncoderGraph, manifest: Manifest) -> Any:
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     base: Any = getattr(model, model.base_model_prefix)
     missing, extra = base.load_state_dict(body.state_dict(), strict=False)
-    layers = _layers(base, kind)
+    layers = base.transformer.layer if kind == "distilbert" else base.encoder.layer
     added = {id(p) for p in layers[-1].parameters()} if mean else set()
     named = dict(base.named_parameters())
     if extra or any(id(named[n]) not in added and "pooler" not in n for n in missing):
@@ -131,10 +132,6 @@ def _stock_model(graph: EncoderGraph, manifest: Manifest) -> Any:
         _set(plain, dense, torch.zeros(len(dense)))
         _set(model.classifier if kind == "bert" else model.classifier.out_proj, weight, bias)
     return model.eval()
-
-
-def _layers(base: Any, kind: str) -> Any:
-    return base.transformer.layer if kind == "distilbert" else base.encoder.layer
 
 
 def _set(linear: Any, weight: Tensor, bias: Tensor) -> None:
@@ -186,6 +183,8 @@ def _stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
     """Probabilities through the classes of transformers alone."""
+    if manifest.template:
+        return hf_cloze.stock(folder, manifest, texts, pairs)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     with quiet_libraries():
@@ -203,6 +202,8 @@ def _stock(
 
 
 def _use(manifest: Manifest) -> str:
+    if manifest.template:
+        return hf_cloze.use(manifest)
     second = ', "a second text"' if manifest.pair else ""
     answer = "" if manifest.regression else ".softmax(-1)"
     lines = [
@@ -229,14 +230,18 @@ def _use(manifest: Manifest) -> str:
     return "\n".join(lines)
 
 
-OPEN: Callable[[Path, Manifest], Predictor] = EncoderPredictor
+def _open(folder: Path, manifest: Manifest) -> Predictor:
+    if manifest.template:
+        return hf_cloze.ClozePredictor(folder, manifest)
+    return EncoderPredictor(folder, manifest)
+
 
 FORMAT = Format(
     name="hf",
     tldr="a checkpoint for stock transformers",
-    kinds=("encoder",),
+    kinds=("encoder", "cloze"),
     write=_write,
-    open=OPEN,
+    open=_open,
     stock=_stock,
     use=_use,
     refuses=_refuses,

@@ -54,7 +54,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     scored = done & (table["score_validation"].notna() & shown_on_test).to_numpy()
     order = ["infer_flops", "train_flops_full", "point_id"]
     shown = table[scored].sort_values(order, na_position="last", kind="stable")
-    methods = _names(table["method"])
+    methods = _names(table["procedure"])
     models = _names(table["model"])
     fresh = _Fresh(shown, made)
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
@@ -73,7 +73,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         digits=3 if len(rows) and float(np.nanmin(rows)) >= 2000 else 2,
         methods=methods,
         models=models,
-        method=_codes(shown["method"], methods),
+        method=_codes(shown["procedure"], methods),
         model=_codes(shown["model"], models),
         budget=_floats(shown["labels_train"]),
         labels=_floats(shown["labels"]),
@@ -259,7 +259,7 @@ def _steps(labels: pd.Series) -> tuple[int, ...]:
 
 def _fates(run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_]) -> dict[str, Fate]:
     out: dict[str, Fate] = {}
-    for axis in ("method", "model"):
+    for axis in ("procedure", "model"):
         for name, at in sorted(table.groupby(axis).indices.items()):
             points = int(done[at].sum())
             if axis == "model" and (points or str(name) in out):

@@ -105,6 +105,11 @@ class TrialConfig:
         return tuple(c for c in found if isinstance(c, TrialConfig))
 
     @property
+    def procedure(self) -> str:
+        """The method, and its teacher's: `distill from prompt`."""
+        return " from ".join([self.method, *(c.procedure for c in self.teachers)])
+
+    @property
     def recipe(self) -> str:
         """What the draws of one configuration share: the id with every seed at 0 (16 digits)."""
         return self.drawn(0).id

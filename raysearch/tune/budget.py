@@ -105,13 +105,17 @@ class Budget:
         """
         if spent.trials >= self.trials:
             return f"all {self.trials} trials have run"
-        limits = (
-            (self.hours, hours, "hours"),
-            (self.gpu_hours, spent.gpu_hours, "GPU hours"),
-            (self.flops, spent.flops, "FLOPs"),
-            (self.dollars, spent.dollars(self.prices), "dollars"),
-        )
-        for limit, used, unit in limits:
-            if limit is not None and used >= limit:
+        for unit, (used, limit) in self.used(spent, hours).items():
+            if used >= limit:
                 return f"the budget of {limit:g} {unit} is spent"
         return None
+
+    def used(self, spent: Spent, hours: float) -> dict[str, tuple[float, float]]:
+        """What is used of each limit that was set, and the limit, by unit."""
+        limits = {
+            "hours": (hours, self.hours),
+            "GPU hours": (spent.gpu_hours, self.gpu_hours),
+            "FLOPs": (spent.flops, self.flops),
+            "dollars": (spent.dollars(self.prices), self.dollars),
+        }
+        return {k: (used, limit) for k, (used, limit) in limits.items() if limit is not None}

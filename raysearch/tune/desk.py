@@ -5,6 +5,7 @@ Pure bookkeeping without Ray: which trials run, what was spent, who is best, whe
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raysearch.errors import RecordError
+from raysearch.errors import Infeasible, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
 from raysearch.record import RecordWriter, TrialRecord
@@ -23,8 +24,12 @@ from raysearch.tune.budget import Budget, spent_by
 from raysearch.tune.draws import CONFIRM, Draws
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, Suggestion, append_suggestion, read_suggestions
-from raysearch.tune.proposer import Offer, Proposer
-from raysearch.tune.standing import Standing, best_score
+from raysearch.tune.lines import ended, named, teacher_failed
+from raysearch.tune.offer import Offer, lineage, unmet
+from raysearch.tune.parking import Parking
+from raysearch.tune.proposer import Proposer
+from raysearch.tune.standing import Standing
+from raysearch.tune.weights import Weights
 from raysearch.tune.world import Kit, World
 
 STRIKES = 2
@@ -58,23 +63,29 @@ class Desk:
             Proposer(study, world, budget.trials) if draws is None else Draws(draws)
         )
         self.records: dict[str, TrialRecord] = {}
+        self.parked = Parking()
         self.running: dict[str, Offer] = {}
         self.actors: dict[str, str] = {}
         self.stopped_by = ""
+        self.waits = False
+        """Whether `draw` gave nothing because all there is waits for teachers at work."""
         self.stop_now = False
         self.fault: RecordError | None = None
         self.fresh = 0
         self._strikes: Counter[str] = Counter()
         self._standing = Standing(study)
+        self._weights = Weights()
         mine = [r for r in past.trials if r.phase == phase]
         self.spent = spent_by(mine, gpus)
+        self._numbers: dict[str, int] = {}
+        self._before = len(mine)
+        self._blind = 0
+        """Students the sampler proposed, and are parked, since a trial last started or ended."""
         if draws is not None:  # draws of former candidates are no part of this plan
-            wanted = {d.id for d in draws} | {r.id for r in mine}
-            self.budget = replace(budget, trials=len(wanted))
+            wanted = {d.id for draw in draws for d in (*lineage(draw), draw)}
+            self.budget = replace(budget, trials=len(wanted | {r.id for r in mine}))
         for record in past.trials:
-            self.records[record.id] = record
-            if record.phase == "search":  # confirming draws teach the search nothing
-                self._standing.learn(record)
+            self._file(record)
         for line in past.skipped:
             self.log(line)
 
@@ -82,8 +93,13 @@ class Desk:
         """Teach the proposer what earlier runs left; returns how many records of it there are."""
         past = read_suggestions(self.folder)
         suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
+        for id_, proposal in suggested:
+            if proposal.teacher is not None and id_ not in self.records:
+                with contextlib.suppress(Infeasible, KeyError):
+                    self._weights.used_by(self.world.configure(proposal))
         if self.mine or suggested:
             self.proposer.resume(self.mine, suggested)
+        self.proposer.kept(self._kept())
         return len(self.mine)
 
     @property
@@ -92,29 +108,81 @@ class Desk:
         return [r for r in self.records.values() if r.phase == self.phase]
 
     def draw(self) -> Offer | None:
-        """The next trial to run; None when the search is over (`stopped_by` says why)."""
+        """The next trial to run; None when nothing can start now.
+
+        Then either all there is waits for a teacher at work (`waits`), or the search is over
+        (`stopped_by` says why).
+        """
+        self.waits = False
         while not (self.fault or self.stop_now):
-            reached = self.budget.reached(self.spent, self.hours)
-            if reached or self.spent.trials + len(self.running) >= self.budget.trials:
-                self.stopped_by = reached or f"all {self.budget.trials} trials have run"
+            if reached := self.budget.reached(self.spent, self.hours):
+                self.stopped_by = reached
                 return None
-            offer = self.proposer.offer()
-            if offer is None:
-                self.stopped_by = self.proposer.exhausted
-                return None
-            try:
-                append_suggestion(
-                    self.folder,
-                    Suggestion(offer.number, offer.config.id, offer.proposal, offer.source),
-                )
-            except RecordError as e:
-                self.fault = e
-                return None
-            if offer.infeasible is None:
-                self.running[offer.config.id] = offer
-                return offer
-            self.take(self.failed(offer, "INFEASIBLE", offer.infeasible))
+            if (ready := self.parked.next()) is not None:
+                self.running[ready.config.id] = ready
+                self._blind = 0
+                return ready
+            asks = self._room > 0 and not self._blindly
+            if asks and (offer := self.proposer.offer()) is not None:
+                self._enter(offer)
+                continue
+            self.waits = bool(self.parked and self.running)
+            if not self.waits:
+                full = f"all {self.budget.trials} trials have run"
+                self.stopped_by = self.proposer.exhausted if self._room else full
+            return None
         return None
+
+    @property
+    def _room(self) -> int:
+        """How many more trials may be suggested."""
+        taken = self.spent.trials + len(self.running) + len(self.parked)
+        return max(0, self.budget.trials - taken)
+
+    @property
+    def _blindly(self) -> bool:
+        """Whether what the sampler proposes now has learned nothing from what is at work.
+
+        So it is after as many parked students as there are methods times label budgets.
+        """
+        space = self.world.space
+        return bool(self.running) and self._blind >= len(space.methods) * len(space.labels)
+
+    def _enter(self, offer: Offer) -> None:
+        """Take up an offer, its teachers first; who there is no room for gets no suggestion."""
+        due = [] if offer.infeasible else unmet(offer.config, offer.proposal, self._knows)
+        room = self._room
+        for config, proposal in due[:room]:
+            self._admit(self.proposer.adopt(config, proposal))
+        if len(due) < room:
+            self._admit(offer)
+
+    def _knows(self, id_: str) -> bool:
+        return id_ in self.records or id_ in self.running or id_ in self.parked
+
+    def _admit(self, offer: Offer) -> None:
+        """Suggest a trial, then park it; at once a record where it can never run."""
+        id_ = offer.config.id
+        number = self._numbers.setdefault(id_, self._before + len(self._numbers))
+        try:
+            append_suggestion(self.folder, Suggestion(number, id_, offer.proposal, offer.source))
+        except RecordError as e:
+            self.fault = e
+            return
+        if offer.infeasible is not None:
+            self.take(self.failed(offer, "INFEASIBLE", offer.infeasible))
+            return
+        self._weights.used_by(offer.config)
+        teachers = [t.id for t in offer.config.teachers]
+        known = [self.records[t] for t in teachers if t in self.records]
+        if bad := next((r for r in known if r.status != "DONE"), None):
+            self.take(self.failed(offer, "FAILED", teacher_failed(bad)))
+            return
+        waits_for = [t for t in teachers if t not in self.records]
+        self.parked.add(offer, waits_for)
+        if waits_for:
+            self.log(f"{id_} {named(offer.config)}: waits for its teacher {', '.join(waits_for)}")
+            self._blind += offer.source in ("sampler", "chance")
 
     def take(self, record: TrialRecord) -> None:
         """Write a record, then act on it: exactly one per trial; a repeated one is dropped."""
@@ -127,29 +195,46 @@ class Desk:
             return
         self.running.pop(record.id, None)
         self.actors.pop(record.id, None)
-        self.records[record.id] = record
+        self._file(record)
         self.fresh += 1
+        self._blind = 0
         self.spent = self.spent.plus(record, self.gpus)
         self.proposer.tell(record)
-        if record.phase == "search":
-            self._standing.learn(record)
         shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
+        kept = self._kept()
+        self.world.keep(kept)
+        self.proposer.kept(kept)
+        self.emit("record", ended(record), record.id)
+        if record.status == "DONE":
+            self.parked.done(record.id)
+            return
+        for student in self.parked.lost(record.id):
+            self.take(self.failed(student, "FAILED", teacher_failed(record)))
+
+    def _file(self, record: TrialRecord) -> None:
+        self.records[record.id] = record
+        self._weights.learn(record)
+        if record.phase == "search":  # confirming draws teach the search nothing
+            self._standing.learn(record)
+
+    def _kept(self) -> set[str]:
+        """Whose weights may still be needed."""
         # A trial at work may have kept its weights before its record has come.
-        self.world.keep(self._standing.candidates() | set(self.running))
-        self.emit("record", _line(record), record.id)
+        at_work = set(self.running)
+        return self._standing.candidates() | at_work | self._weights.used | self.proposer.needs()
 
     def started(self, id_: str) -> None:
         """A process has begun with a trial."""
         offer = self.running.get(id_)
         if offer is not None:
-            self.emit("start", _name(offer.config), id_)
+            self.emit("start", named(offer.config), id_)
 
     def progressed(self, id_: str, result: Mapping[str, Any]) -> None:
         """A trial has done a slice of its work."""
         numbers = {k: float(result[k]) for k in ("step", "score") if k in result}
         offer = self.running.get(id_)
         if offer is not None and self._on_event is not None:
-            self.emit("progress", _name(offer.config), id_, **numbers)
+            self.emit("progress", named(offer.config), id_, **numbers)
 
     def take_json(self, text: str) -> None:
         """Take a record as a worker sent it."""
@@ -173,6 +258,7 @@ class Desk:
         Where nobody is known to be guilty each trial at work gets a strike; at two it fails, so
         that one trial that always breaks the run is not retried for ever.
         """
+        self._blind = 0
         for id_, offer in list(self.running.items()):
             if not guilty:
                 self._strikes[id_] += 1
@@ -207,46 +293,25 @@ class Desk:
         """How far the study is now."""
         seconds = time.monotonic() - self.begun
         left = max(self.budget.trials - self.spent.trials, 0)
-        limits = {
-            "hours": (self.hours, self.budget.hours),
-            "GPU hours": (self.spent.gpu_hours, self.budget.gpu_hours),
-            "FLOPs": (self.spent.flops, self.budget.flops),
-            "dollars": (self.spent.dollars(self.budget.prices), self.budget.dollars),
-        }
         return Snapshot(
             name=self.study.name,
             wanted=self.budget.trials,
             by_status=Counter(r.status for r in self.mine),
             running=len(self.running),
+            parked=len(self.parked),
             best=self._standing.by_method(),
             frontier=self._standing.frontier,
             flops=self.spent.flops,
             train_seconds=self.spent.train_seconds,
             seconds=seconds,
             eta=seconds / self.fresh * left if self.fresh else None,
-            used={k: (used, limit) for k, (used, limit) in limits.items() if limit is not None},
+            used=self.budget.used(self.spent, self.hours),
         )
 
     def close(self) -> None:
         """Close the records and drop the folder of checkpoints when nothing is left in it."""
         self.writer.close()
         _prune(self.folder.checkpoints)
-
-
-def _name(config: TrialConfig) -> str:
-    return f"{config.method} {config.rung} {config.data.train} labels"
-
-
-def _line(record: TrialRecord) -> str:
-    """One line about a record."""
-    head = _name(record.config)
-    if record.status != "DONE":
-        return f"{head}: {record.status} {record.error or ''}".rstrip()
-    score = best_score(record)
-    shown = "no validation score" if score is None else f"{record.score} {score:.4f}"
-    flops = sum(c.flops for c in record.bill)
-    seconds = sum(c.seconds for c in record.bill)
-    return f"{head}: {shown}, {flops:.3g} FLOPs, {seconds:.1f} s"
 
 
 def _prune(checkpoints: Path) -> None:

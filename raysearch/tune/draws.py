@@ -5,7 +5,7 @@ Estimates and verdicts come from these draws alone, so nothing here looks at a t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
@@ -97,15 +97,15 @@ def plan_draws(
     left: list[str] = []
     seconds = flops = work = 0.0
     due = 0
-    for id_ in (
-        [r.id for r in search if r.status == "DONE"] if everything else _by_worth(search, study)
-    ):
+    many = [r.id for r in search if r.status == "DONE"] if everything else _telling(search, study)
+    for id_ in many:
         fresh = _draws(by_id[id_].config, rounds, folds)
-        again = [origin for i, (_, origin) in fresh.items() if i not in planned and i not in by_id]
-        own = [c for origin in again for c in bills.get(origin, ())]
-        inside = sum(c.seconds for c in own)
-        more = (inside + len(again) * START_SECONDS) / concurrency
-        spent = float(sum(c.flops for c in own))
+        new = {i: drawn for i, drawn in fresh.items() if i not in planned}
+        again = Counter(origin for i, (_, origin) in new.items() if i not in by_id)
+        own = [(n, c) for origin, n in again.items() for c in bills.get(origin, ())]
+        inside = sum(n * c.seconds for n, c in own)
+        more = (inside + again.total() * START_SECONDS) / concurrency
+        spent = float(sum(n * c.flops for n, c in own))
         wanted = (
             (room.hours, (seconds + more) / 3600),
             (room.flops, flops + spent),
@@ -115,14 +115,14 @@ def plan_draws(
             left.append(id_)
             continue
         chosen.append(id_)
-        planned |= {i: config for i, (config, _) in fresh.items() if i not in planned}
-        due, seconds, flops = due + len(again), seconds + more, flops + spent
+        planned |= {i: config for i, (config, _) in new.items()}
+        due, seconds, flops = due + again.total(), seconds + more, flops + spent
         work += inside
     laid = tuple(planned.values())
     return Plan(laid, tuple(chosen), tuple(left), rounds, folds, due, seconds, flops)
 
 
-def _by_worth(search: Sequence[TrialRecord], study: Study) -> Sequence[str]:
+def _telling(search: Sequence[TrialRecord], study: Study) -> Sequence[str]:
     prices = study.prices.model_dump(exclude_none=True)
     table = to_table(search, shared_by=study.shared_by, prices=prices)
     return to_confirm(table, study.objectives)

@@ -28,6 +28,8 @@ class Snapshot:
     """Seconds until the trials have run at the pace so far; None before the first record [s]."""
     used: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By budget: (used, limit), in the budget's own unit."""
+    parked: int = 0
+    """Students that wait for their teachers, outside any slot."""
 
     @property
     def done(self) -> int:

@@ -108,7 +108,8 @@ class Suggestion:
     id: str
     proposal: Proposal
     source: str
-    """`first`: a method's first knob set; `sampler`; `queue`: unfinished, taken up again."""
+    """`first`: a method's first knob set; `sampler`; `chance`; `teacher` of a student that stands
+    below it; `queue`: unfinished, taken up again."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -101,7 +101,8 @@ def _bar(shot: Snapshot) -> Table:
 def _numbers(shot: Snapshot) -> Table:
     table = Table.grid(padding=(0, 2))
     status = ", ".join(f"{n} {s}" for s, n in sorted(shot.by_status.items())) or "none yet"
-    table.add_row("trials", f"{status}; {shot.running} at work")
+    parked = f", {shot.parked} wait for their teachers" if shot.parked else ""
+    table.add_row("trials", f"{status}; {shot.running} at work{parked}")
     budget = [f"{used:.3g} of {limit:g} {unit}" for unit, (used, limit) in shot.used.items()]
     table.add_row("spent", "; ".join([f"{shot.flops:.3g} FLOPs", *budget]))
     best = sorted(shot.best.items(), key=lambda item: -item[1])

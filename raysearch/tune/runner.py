@@ -194,7 +194,7 @@ class _Run:
         tuner = tune.Tuner(
             bound(desk.kit, desk.place, desk.phase, desk.folder.checkpoints, self._save_every),
             tune_config=TuneConfig(
-                search_alg=StudySearcher(self._draw),
+                search_alg=StudySearcher(self._draw, lambda: desk.waits),
                 num_samples=-1,
                 max_concurrent_trials=share.concurrency,
                 reuse_actors=True,

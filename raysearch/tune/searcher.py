@@ -11,17 +11,25 @@ from ray.tune.search.searcher import Searcher
 class StudySearcher(Searcher):
     """Hands Tune the next trial; learns nothing here: records teach the proposer, not Tune.
 
+    Where all that is left waits for trials at work it hands out nothing: Tune then asks again with
+    each event, or ten times a second.
+
     Tune wants to pickle its searcher into snapshots that nobody reads: it gets an empty shell.
     """
 
-    def __init__(self, draw: Callable[[str], dict[str, Any] | None]) -> None:
+    def __init__(
+        self, draw: Callable[[str], dict[str, Any] | None], waits: Callable[[], bool]
+    ) -> None:
         super().__init__()
         self._draw = draw
+        self._waits = waits
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration for Tune, or FINISHED."""
+        """The next trial's configuration for Tune, None for the moment, or FINISHED."""
         drawn = self._draw(trial_id)
-        return Searcher.FINISHED if drawn is None else drawn
+        if drawn is None and not self._waits():
+            return Searcher.FINISHED
+        return drawn
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -68,6 +68,37 @@ def space(labels: tuple[int, ...] = (32, 100), **methods: Mapping[str, Domain]) 
     )
 
 
+def taught_space(
+    labels: tuple[int, ...] = (32,),
+    *,
+    wish: tuple[str, ...] = ("fine",),
+    teachers: tuple[str, ...] = ("finetune",),
+    rungs: tuple[str, ...] = tuple(SIZES),
+    outside: bool = True,
+) -> SearchSpace:
+    """A cheap method, and `kd`, a student of others; these are in the study too unless `outside`.
+
+    `assist` may be among its teachers: it has a teacher itself, of method `finetune`.
+    """
+    student = {"alpha": Domain("uniform", low=0, high=1)}
+    knobs = {"learning_rate": Domain("loguniform", low=1e-5, high=1e-2)}
+    wishes = {"wish": Domain("choice", options=wish)}
+    first = {"learning_rate": 1e-3, "wish": wish[0]}
+    others = {
+        "finetune": MethodSpace("finetune", {**knobs, **wishes}, first),
+        "tapt": MethodSpace("tapt", knobs, {"learning_rate": 1e-3}),
+        "assist": MethodSpace("assist", student, {"alpha": 0.25}, ("finetune",)),
+    }
+    kd = MethodSpace("kd", student, {"alpha": 0.5}, teachers)
+    cheap = MethodSpace("lookup", {"k": Domain("randint", low=1, high=500)}, {"k": 5})
+    inside = {} if outside else {m: others[m] for m in teachers}
+    methods = {"lookup": cheap, "kd": kd, **inside}
+    may = {m: others[m] for m in dict.fromkeys((*teachers, "finetune"))}
+    return SearchSpace(
+        methods, dict.fromkeys(methods, rungs), labels, may, dict.fromkeys(may, rungs)
+    )
+
+
 def _low(domain: Domain) -> Any:
     return domain.options[0] if domain.kind == "choice" else domain.low
 
@@ -77,10 +108,14 @@ class FakeWorld:
     space: SearchSpace
     place: FakePlace = field(default_factory=FakePlace)
     kept: list[set[str]] = field(default_factory=list)
+    crossed: tuple[Proposal, ...] = ()
 
     def configure(self, proposal: Proposal) -> TrialConfig:
         if proposal.hyper.get("wish") == "unfit":
             raise Infeasible("does not fit")
+        of = self.space.methods.get(proposal.method) or self.space.teachers[proposal.method]
+        assert bool(of.teachers) == (proposal.teacher is not None), proposal
+        teacher = proposal.teacher
         return TrialConfig(
             "fake",
             "digest",
@@ -88,10 +123,14 @@ class FakeWorld:
             proposal.rung,
             DataBudget(proposal.labels, proposal.labels),
             hyper=proposal.hyper,
+            inputs={} if teacher is None else {"teacher": self.configure(teacher)},
         )
 
     def price(self, config: TrialConfig) -> FakePrice:
         return FakePrice(cost(config), config.data.train, 1.0)
+
+    def crossing(self) -> tuple[Proposal, ...]:
+        return self.crossed
 
     def keep(self, ids: Set[str]) -> None:
         self.kept.append(set(ids))

@@ -1,0 +1,91 @@
+"""What a prompted model's folder needs to lay texts out: prompt.json and layout.py."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raysearch.engine.cloze import Pattern, word_ids
+from raysearch.engine.protocol import Rows
+from raysearch.export import layout
+from raysearch.export.manifest import Manifest
+from raysearch.trial import TrialRun, prompt_of
+
+CODE = "layout.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a cloze graph does not say of its question."""
+
+    words: Mapping[str, Sequence[str]]
+    """Label words by class, in the order of the classes."""
+    ids: Sequence[Sequence[int]]
+    """Their token ids, likewise."""
+    checkpoint: Path
+    """Folder of the masked LM that was trained."""
+
+    def sentence(self) -> str:
+        """The words for a person.
+
+        >>> Question({"neg": ["bad", "sad"], "pos": ["good"]}, (), Path()).sentence()
+        'neg: bad, sad; pos: good'
+        """
+        return "; ".join(f"{name}: {', '.join(words)}" for name, words in self.words.items())
+
+
+def question(run: TrialRun) -> Question:
+    """The label words of a prompted trial's task, and the checkpoint it asks."""
+    prompt, tokeniser = prompt_of(run.data.task), run.tokeniser()
+    assert prompt is not None and tokeniser is not None and run.folder is not None
+    ids = word_ids(tokeniser.fast, prompt.words, run.config.rung)
+    return Question(prompt.words, ids, run.folder)
+
+
+def write_prompt(folder: Path, tokeniser: Any, manifest: Manifest, asked: Question) -> None:
+    """Write prompt.json, layout.py and tokenizer.json, which neither cuts nor pads."""
+    template, limit = manifest.template, manifest.max_length
+    facts = {
+        "template": template,
+        "words": {name: list(words) for name, words in asked.words.items()},
+        "word_ids": [list(ids) for ids in asked.ids],
+        "mask_id": int(tokeniser.mask_token_id),
+        "pad_id": int(tokeniser.pad_token_id or 0),
+        "max_length": limit,
+        "pieces": pieces(tokeniser, template, limit),
+    }
+    text = json.dumps(facts, indent=1, ensure_ascii=True)
+    (folder / layout.FILE).write_text(text + "\n", encoding="utf-8")
+    source = Path(layout.__file__).read_text(encoding="utf-8")
+    (folder / CODE).write_text(source, encoding="utf-8")
+    backend = copy.deepcopy(tokeniser).backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.save(str(folder / "tokenizer.json"))
+
+
+def pieces(tokeniser: Any, template: str, limit: int) -> list[Any]:
+    """Token ids that stand fixed, and {field, space} where a text goes, in their order.
+
+    As Pattern.encode has them; every export compares the two on real texts.
+    """
+    mask = int(tokeniser.mask_token_id)
+    empty = Rows("", np.zeros(1, np.int64), [""])
+    bare = Pattern("{mask}").encode(tokeniser, empty, limit)[0].tolist()
+    out: list[Any] = [bare[: bare.index(mask)]]
+    for literal, name in Pattern(template).fields():
+        fixed = literal.rstrip() if name else literal
+        if fixed:
+            out[-1] += tokeniser(fixed, add_special_tokens=False)["input_ids"]
+        if name == "mask":
+            out[-1].append(mask)
+        elif name:
+            out += [{"field": name, "space": literal[-1:].isspace()}, []]
+    out[-1] += bare[bare.index(mask) + 1 :]
+    return [p for p in out if p]
