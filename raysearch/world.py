@@ -175,7 +175,14 @@ class World:
         out: list[Proposal] = []
         for labels in self.space.labels:
             for line in self.study.procedures:
-                teacher = None if line.teacher is None else self._line(line.teacher, labels)
+                above = line.teacher
+                if line.method not in self.space.methods or (
+                    above is not None and above.method not in self.space.teachers
+                ):
+                    continue  # `left_out` says why
+                if not find_method(line.method).labelled and labels != self.space.labels[0]:
+                    continue  # run once: no budget is its own
+                teacher = None if above is None else self._line(above, labels)
                 names = self.space.rungs.get(line.method, ())
                 if teacher is not None:
                     sizes = list(self.space.teacher_rungs.get(teacher.method, ()))
@@ -208,6 +215,10 @@ class World:
     def _methods(self) -> dict[str, MethodSpace]:
         spaces = method_spaces()
         wanted = self.study.methods or tuple(n for n in spaces if n in method_names())
+        if self.study.procedures:
+            wanted = tuple(
+                dict.fromkeys(p.method for p in self.study.procedures if p.method in wanted)
+            )
         out = {}
         for name in wanted:
             if name not in spaces or name not in method_names():
@@ -377,9 +388,10 @@ class World:
             lengths = padded_lengths(self._shape(teacher).lengths, rows)
             labelling = rows * float(encoder_forward(above, lengths).mean())
             seconds += self._seconds(above, {"validate": labelling}, shape)
+            own += labelling
             full += labelling + self.price(teacher).flops
         labels = config.data.train + config.data.validation
-        return Price(full, labels, seconds)
+        return Price(full, labels, seconds, own)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Predicted seconds to score a trial's point on the whole test split [s]."""

@@ -27,7 +27,7 @@ def search_budget(study: Study) -> Budget:
     whole = Budget.of(study)
     if not study.draws:
         return whole
-    return _scaled(whole, SEARCH_SHARE)
+    return _scaled(whole, 1 / study.draws if study.procedures else SEARCH_SHARE)
 
 
 def _scaled(budget: Budget, share: float) -> Budget:
@@ -87,8 +87,18 @@ def confirm_run(
     records = _records(prepared.out)
     folds = folds_of(world.data)
     limits, budget = _room(study, records, hours)
+    crossing = bool(study.procedures)
+    if crossing and not folds:
+        draws = max(0, draws - 1)  # nothing was chosen: the first draw counts
     plan = plan_draws(
-        records, study, draws, folds=folds, concurrency=world.place.concurrency, limits=limits
+        # what uses no labels has nothing to draw
+        [r for r in records if r.labels_used or r.status != "DONE"],
+        study,
+        draws,
+        folds=folds,
+        concurrency=world.place.concurrency,
+        limits=limits,
+        everything=crossing,
     )
     many = len(plan.chosen) + len(plan.left_out)
     if not many:
@@ -96,7 +106,8 @@ def confirm_run(
     how = f"; {folds}-fold cross-fitting judges every row {plan.rounds // folds}x" if folds else ""
     room = f", {len(plan.left_out)} candidates do not fit the limits" if plan.left_out else ""
     say(
-        f"confirming {len(plan.chosen)} of {many} candidates on {plan.rounds} fresh draws each{how}"
+        f"{'repeating' if crossing else 'confirming'} {len(plan.chosen)} of {many} "
+        f"{'cells' if crossing else 'candidates'} on {plan.rounds} fresh draws each{how}"
         f"{room}: {plan.due} trials, {plan.flops:.2g} FLOPs, about {span(plan.seconds)}"
     )
     done = Confirmed(None, len(plan.chosen), len(plan.left_out), plan.rounds, folds)

@@ -130,6 +130,8 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
     world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir)
     space = world.space
     study = study.model_copy(update={"labels": space.labels})
+    if study.procedures:  # a crossing is as large as it is
+        study = study.model_copy(update={"trials": len(world.crossing())})
     run = AsRun(
         study,
         task,
@@ -220,10 +222,13 @@ def quote(prepared: Prepared, done: int = 0, *, confirm: bool = True) -> Quote:
 
     study, world = prepared.run.study, prepared.world
     left = max(0, study.trials - done)
+    searches = 1 if study.procedures else DRAWS
     with quiet():
-        draws = [_draw(study.model_copy(update={"seed": s}), world, left) for s in range(DRAWS)]
+        draws = [_draw(study.model_copy(update={"seed": s}), world, left) for s in range(searches)]
     flops, seconds, labels = zip(*draws, strict=True)
     again = (1 + CONFIRMED * study.draws) if confirm else 1.0
+    if study.procedures and confirm:
+        again = float(max(1, study.draws))  # every cell on every draw
     hours = (START_SECONDS + again * mean(seconds) / world.place.concurrency) / 3600
     times = study.draws if confirm else 0
     limit = study.hours or hours
@@ -234,8 +239,10 @@ def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
     """(FLOPs, seconds of work, labels) of one search at random, test scores included."""
     from raysearch.tune.proposer import Proposer
 
-    proposer = Proposer(study.model_copy(update={"searcher": "random"}), world, study.trials)
+    searcher = study.searcher if study.procedures else "random"
+    proposer = Proposer(study.model_copy(update={"searcher": searcher}), world, study.trials)
     flops = seconds = 0.0
+    met: set[str] = set()
     labels = 0
     cells = set()
     for _ in range(left):
@@ -244,9 +251,12 @@ def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
             break
         if offer.infeasible:
             continue
-        price = world.price(offer.config)
-        flops, seconds = flops + price.flops, seconds + price.seconds
-        labels = max(labels, price.labels)
+        for config in (offer.config, *offer.config.teachers):
+            if config.id not in met:
+                met.add(config.id)
+                price = world.price(config)
+                flops, seconds = flops + price.own, seconds + price.seconds
+                labels = max(labels, price.labels)
         cell = (offer.config.method, offer.config.rung, offer.config.data.train)
         if cell not in cells:
             cells.add(cell)

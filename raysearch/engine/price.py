@@ -53,10 +53,12 @@ class Price:
     """What a trial is predicted to cost."""
 
     flops: float
-    """Training FLOPs, in-trial validation included [FLOP]."""
+    """Training FLOPs, in-trial validation included, teachers in full [FLOP]."""
     labels: int
     seconds: float
-    """Wall-clock time on this machine with its share of threads [s]."""
+    """Wall-clock time of the trial itself on this machine with its share of threads [s]."""
+    own: float = 0.0
+    """The part of the FLOPs that the trial executes itself [FLOP]."""
 
 
 def measure(rung: Rung, length: int, precision: str, device: torch.device, threads: int) -> Rates:
