@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,81 +16,25 @@ import numpy as np
 import torch
 
 from raysearch import __version__
-from raysearch.engine.checkpoints import weights_digest, weights_folder
+from raysearch.engine.checkpoints import weights_digest
 from raysearch.engine.cloze import open_head
-from raysearch.engine.corpora import Corpus, open_corpus
 from raysearch.engine.crossfit import crossfit
-from raysearch.engine.data import TaskData, load_task
+from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import scores
 from raysearch.engine.graph import Graph
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Context, Learner, Logits, Method, Prompt, Rows
+from raysearch.engine.protocol import Context, Learner, Logits, Rows
 from raysearch.engine.store import Store, load_state, save_state
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
-from raysearch.plan.catalog import find_rung, task_from_json
+from raysearch.place import Place, knobs_of, lengths_sample, prompt_of
+from raysearch.plan.catalog import find_rung
 from raysearch.plan.config import ArtifactConfig, TrialConfig
-from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
 from raysearch.teaching import Taught
-
-LENGTHS = 512
-"""Texts whose lengths stand for the evaluation's when inference FLOPs are reckoned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a trial runs; nothing of it enters an id."""
-
-    store: str
-    """Folder of the Store."""
-    task: Mapping[str, Any]
-    """The task as JSON."""
-    data_dir: str | None = None
-    models_dir: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    """CPU threads a trial may use."""
-    concurrency: int = 1
-    """Trials at once on the machine."""
-    pool: str | None = None
-    """A corpus for transfer instead of the task's own texts: a file, or a name under data_dir."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Place:
-        """Read what `to_json` wrote."""
-        return cls(**value)
-
-    def open_task(self) -> TaskData:
-        """The task's data; loaded once a process."""
-        data_dir = None if self.data_dir is None else Path(self.data_dir)
-        return load_task(task_from_json(self.task), data_dir=data_dir)
-
-    def corpus(self, data: TaskData) -> Corpus | None:
-        """The corpus for transfer, without the task's own texts; None where none is named."""
-        if self.pool is None:
-            return None
-        return open_corpus(self.pool, data, None if self.data_dir is None else Path(self.data_dir))
-
-    def folder(self, rung: Rung) -> Path | None:
-        """The rung's checkpoint, None for rungs that have none."""
-        if rung.family == "ngram":
-            return None
-        return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
-
-
-def prompt_of(task: Task) -> Prompt | None:
-    """The task's templates and label words, the words in the order of its classes."""
-    if not task.templates or not task.words:
-        return None
-    return Prompt(task.templates, {name: task.words[name] for name in task.label_names})
 
 
 def _same_task(config: TrialConfig, role: str, given: TrialConfig) -> None:
@@ -103,28 +47,6 @@ def _same_task(config: TrialConfig, role: str, given: TrialConfig) -> None:
     folds = (config.data.folds, config.data.folds and config.data.seed)
     if (given.data.folds, given.data.folds and given.data.seed) != folds:
         raise InputError(f"{role} {given.id}: was trained on rows that its student is tested on")
-
-
-def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
-    """The method's knobs with these values, the others at their default.
-
-    A number takes the type of its knob's default, so that 10 and 10.0 are one configuration.
-    """
-    defaults = {f.name: f.default for f in fields(method.knobs)}
-    return method.knobs(**{k: _like(defaults.get(k), v) for k, v in hyper.items()})
-
-
-def _like(default: Any, value: Any) -> Any:
-    kinds = {type(default), type(value)}
-    return type(default)(value) if kinds == {int, float} and float(value).is_integer() else value
-
-
-def lengths_sample(data: TaskData) -> Rows:
-    """Up to 512 texts, labels hidden, whose lengths stand for the evaluation's."""
-    rows = data.splits["validation"] if len(data.splits["validation"]) else data.splits["train"]
-    index = np.linspace(0, len(rows) - 1, min(LENGTHS, len(rows))).astype(np.int64)
-    sample = rows.take(index)
-    return Rows(sample.split, sample.ids, sample.text, sample.pair)
 
 
 class TrialRun:

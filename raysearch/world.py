@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Set
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,27 +12,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch.engine.batches import ENOUGH, padded_lengths
 from raysearch.engine.checkpoints import NotHere, weights_digest
 from raysearch.engine.cloze import Pattern, lacks, word_ids
 from raysearch.engine.corpora import Corpus
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import majority
-from raysearch.engine.flops import encoder_forward
 from raysearch.engine.precision import resolve
-from raysearch.engine.price import HASH_RATE, LINEAR_RATE, Price, Rates, measure, seconds
-from raysearch.engine.protocol import Method, Rows, Shape
+from raysearch.engine.price import Price
+from raysearch.engine.protocol import Method, Rows
 from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser, fast_tokeniser
+from raysearch.engine.tokens import fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
 from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
+from raysearch.place import Place, knobs_of, prompt_of
 from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_json
-from raysearch.plan.config import ArtifactConfig, DataBudget, Scalar, TrialConfig, canonical
+from raysearch.plan.config import ArtifactConfig, DataBudget, TrialConfig, canonical
 from raysearch.plan.ladder import Rung
-from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
+from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
 from raysearch.plan.study import Procedure, Study
-from raysearch.trial import Place, knobs_of, lengths_sample, prompt_of
+from raysearch.pricing import Pricing, size_of
 
 
 class World:
@@ -64,8 +62,7 @@ class World:
             pool=study.pool,
         )
         self._store = Store(out / "store")
-        self._rates: dict[tuple[int, int], Rates] = {}
-        self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+        self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts)
         self.left_out: dict[str, str] = {}
         """Why a method, model or budget does not take part, one sentence each, by name."""
 
@@ -112,7 +109,9 @@ class World:
             return ()
         limit = self.study.trial_minutes
         if method.teacher and limit is not None and self.study.models is None:
-            longest = {r.name: self._first_seconds(name, r) for r in kin}
+            longest = {
+                r.name: self.pricing.first_seconds(name, r, max(self._labels())) for r in kin
+            }
             fit = [r for r in kin if longest[r.name] <= 60 * limit]
             if kin and not fit:
                 self.left_out[name] = self._too_long(min(longest.values()))
@@ -240,7 +239,7 @@ class World:
                 r.family == "ngram" for r in chosen
             ):
                 chosen = [r for r in known.values() if _small_ngram(r)] + chosen
-            return sorted(chosen, key=_size)
+            return sorted(chosen, key=size_of)
         out = []
         for rung in known.values():
             if self.data.task.ladder not in rung.ladders:
@@ -258,7 +257,7 @@ class World:
                 f"task '{self.data.task.name}': no model of its ladder can be used "
                 f"({'; '.join(reasons[:3])}); give --models-dir DIR"
             )
-        return self._fitting(sorted(out, key=_size))
+        return self._fitting(sorted(out, key=size_of))
 
     def _fitting(self, rungs: list[Rung]) -> list[Rung]:
         """Leave out models whose dearest first trial would take longer than the study allows."""
@@ -269,24 +268,15 @@ class World:
         for rung in rungs:
             # students are cheap or dear by their texts: they are looked at one by one
             plain = [n for n in self._methods() if not find_method(n).teacher]
-            worst = max((self._first_seconds(n, rung) for n in plain), default=0.0)
+            worst = max(
+                (self.pricing.first_seconds(n, rung, max(self._labels())) for n in plain),
+                default=0.0,
+            )
             if worst > 60 * limit:
                 self.left_out[rung.name] = self._too_long(worst)
             else:
                 kept.append(rung)
         return kept
-
-    def _first_seconds(self, name: str, rung: Rung) -> float:
-        """Predicted seconds of a method's first knobs on the largest label budget; 0: no such."""
-        method = find_method(name)
-        if rung.family not in method.families:
-            return 0.0
-        most = max(self._labels())
-        knobs = knobs_of(method, method_spaces()[name].first)
-        shape = self._largest(name, rung, most, min(most, self._validation))
-        texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
-        shape = replace(shape, n_unlabelled=texts)
-        return self._seconds(rung, method.price(knobs, shape), shape)
 
     def _too_long(self, seconds: float) -> str:
         return (
@@ -376,98 +366,15 @@ class World:
 
     def price(self, config: TrialConfig) -> Price:
         """The predicted cost of a configuration on this machine, its teacher's in full."""
-        method, rung = find_method(config.method), find_rung(config.rung)
-        shape = self._shape(config)
-        parts = method.price(knobs_of(method, config.hyper), shape)
-        own = sum(parts.values())
-        seconds = self._seconds(rung, parts, shape)
-        full = own
-        for teacher in config.teachers:
-            rows = config.data.train + config.data.unlabelled
-            above = find_rung(teacher.rung)
-            lengths = padded_lengths(self._shape(teacher).lengths, rows)
-            labelling = rows * float(encoder_forward(above, lengths).mean())
-            seconds += self._seconds(above, {"validate": labelling}, shape)
-            own += labelling
-            full += labelling + self.price(teacher).flops
-        labels = config.data.train + config.data.validation
-        return Price(full, labels, seconds, own)
+        return self.pricing.price(config)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Predicted seconds to score a trial's point on the whole test split [s]."""
-        method, rung = find_method(config.method), find_rung(config.rung)
-        shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
-        parts = method.price(knobs_of(method, config.hyper), shape)
-        return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
-
-    def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
-        if rung.family == "ngram":
-            tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
-            return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
-        width = (rung.hidden, rung.intermediate)
-        if width not in self._rates:
-            length = max(4, round(float(shape.lengths.mean())))
-            self._rates[width] = measure(
-                rung, length, self.precision, torch.device(self.place.device), self.place.threads
-            )
-        return seconds(parts, self._rates[width], rung)
-
-    def _shape(self, config: TrialConfig) -> Shape:
-        method, rung = find_method(config.method), find_rung(config.rung)
-        knobs = knobs_of(method, config.hyper)
-        return Shape(
-            rung,
-            self.data.task,
-            config.data.train,
-            config.data.validation,
-            self._text_lengths(rung, self._pattern(method, knobs)),
-            config.data.unlabelled,
-        )
-
-    def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
-        """What a method's price at this size is predicted from."""
-        method = find_method(name)
-        knobs = knobs_of(method, method_spaces()[name].first)
-        lengths = self._text_lengths(rung, self._pattern(method, knobs))
-        return Shape(rung, self.data.task, n_train, n_validation, lengths)
-
-    def _pattern(self, method: Method, knobs: Any) -> Pattern | None:
-        templates = self.data.task.templates
-        if not method.prompts(knobs) or not templates:
-            return None
-        return Pattern(templates[getattr(knobs, "template", 0) % len(templates)])
-
-    def _text_lengths(
-        self, rung: Rung, pattern: Pattern | None = None
-    ) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Tokens of a sample of texts under the rung's tokeniser; words for n-gram rungs."""
-        folder = self.place.folder(rung)
-        key = "words" if folder is None else f"{folder}{pattern and pattern.key}"
-        if key not in self._lengths:
-            sample = lengths_sample(self.data)
-            if folder is None:
-                pairs = sample.pair or [""] * len(sample)
-                words = [len(f"{a} {b}".split()) for a, b in zip(sample.text, pairs, strict=True)]
-                self._lengths[key] = np.array(words, np.int64)
-            else:
-                limit = min(self.data.task.max_length, rung.positions)
-                # A split name of its own: the sample alone is tokenised, the splits when needed.
-                loose = replace(sample, split="sample")
-                tokeniser = Tokeniser(folder, self._store, {}, self.data.digest, limit)
-                self._lengths[key] = tokeniser.encode(loose, pattern).lengths
-        return self._lengths[key]
+        return self.pricing.test_seconds(config)
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
         self._store.keep_only("weights", ids)
-
-    def _most_texts(self, name: str, labels: int) -> int:
-        """Texts without a label that a method's knobs ask for at most, as far as they are there."""
-        method, space = find_method(name), method_spaces()[name]
-        asked = [method.unlabelled(knobs_of(method, space.first))]
-        for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            asked.append(method.unlabelled(knobs_of(method, {**space.first, knob: value})))
-        return max(0, min(max(asked), self._texts(labels)))
 
     def baselines(self) -> dict[str, float]:
         """The main score on test of always answering the commonest training class."""
@@ -482,29 +389,7 @@ class World:
         Predicted before the first trial: each knob is set in turn to the end or option that makes
         the method's price largest.
         """
-        most = {"train_flops_full": 0.0, "infer_flops": 0.0}
-        n = max(self.space.labels)
-        spaces = {**self.space.teachers, **self.space.methods}
-        rungs = {**self.space.teacher_rungs, **self.space.rungs}
-        dearest: dict[str, float] = {}
-        for name in sorted(rungs, key=lambda n: find_method(n).teacher):  # teachers first
-            for rung in (find_rung(r) for r in rungs[name]):
-                shape = self._largest(name, rung, n, min(n, self._validation))
-                shape = replace(shape, n_unlabelled=self._most_texts(name, n))
-                spent = sum(_dearest(name, spaces[name], shape).values())
-                if find_method(name).teacher:
-                    spent += max(dearest[t] for t in spaces[name].teachers if t in dearest)
-                    above = max((find_rung(r) for t in rungs for r in rungs[t]), key=_size)
-                    long = int(shape.lengths.max(initial=1))
-                    spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
-                dearest[name] = max(dearest.get(name, 0.0), spent)
-                # Of many texts next to nothing is padding, as in the objective's own lengths.
-                many = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
-                if name in self.space.methods:
-                    most["infer_flops"] = max(
-                        most["infer_flops"], many.get("validate", 0.0) / ENOUGH
-                    )
-        most["train_flops_full"] = max(dearest[name] for name in self.space.methods)
+        most = self.pricing.dearest(self.space)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}
 
@@ -513,34 +398,8 @@ def _small_ngram(rung: Rung) -> bool:
     return rung.family == "ngram" and rung.buckets <= 2**16
 
 
-def _size(rung: Rung) -> tuple[int, int]:
-    """Cheap to dear: n-gram tables first, then encoders by what a token costs."""
-    return (rung.family != "ngram", rung.layers * rung.hidden**2 or rung.buckets)
-
-
 def _concurrency(device: str) -> int:
     """Trials at once: one a core up to 8 on a CPU, one a GPU."""
     if device == "cuda":
         return torch.cuda.device_count()
     return max(1, min(8, os.cpu_count() or 1))
-
-
-def _ends(domain: Domain) -> Iterable[Scalar]:
-    if domain.kind == "choice":
-        return domain.options
-    whole = domain.kind.endswith("randint")
-    return (int(domain.low), int(domain.high) - 1) if whole else (domain.low, domain.high)
-
-
-def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
-    """FLOPs by phase of the knob set that coordinate-wise costs most."""
-    method = find_method(name)
-    best = dict(space.first)
-    parts = method.price(knobs_of(method, best), shape)
-    for knob, value in itertools.chain.from_iterable(
-        [(k, v) for v in _ends(d)] for k, d in space.knobs.items()
-    ):
-        tried = method.price(knobs_of(method, {**best, knob: value}), shape)
-        if sum(tried.values()) > sum(parts.values()):
-            best, parts = {**best, knob: value}, tried
-    return parts

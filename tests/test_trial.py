@@ -19,9 +19,10 @@ from raysearch.engine.evaluate import scores
 from raysearch.engine.store import Store
 from raysearch.errors import InputError
 from raysearch.ledger import TRAINING
+from raysearch.place import Place
 from raysearch.plan.catalog import find_task
 from raysearch.record import RecordWriter, TrialRecord, read_records
-from raysearch.trial import Place, TrialRun, failed_record, score_point
+from raysearch.trial import TrialRun, failed_record, score_point
 from tests import tiny
 
 RUNGS = {

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from raysearch import methods
+from raysearch import pricing as pricing_module
 from raysearch import world as world_module
 from raysearch.engine import precision
 from raysearch.engine.checkpoints import weights_folder
@@ -32,7 +33,7 @@ FAST = Rates(train=1e9, infer=2e9)
 def rates(monkeypatch):
     """The machine's rates are not measured but said; a test may change them."""
     said = {"rates": FAST}
-    monkeypatch.setattr(world_module, "measure", lambda *_: said["rates"])
+    monkeypatch.setattr(pricing_module, "measure", lambda *_: said["rates"])
     return said
 
 

@@ -45,8 +45,11 @@ class Bias:
 
 
 def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
-    """Hold the search's frontier against the confirming draws; None where none has its draws."""
-    if not made.estimates:
+    """Hold the search's frontier against the confirming draws.
+
+    None where none has its draws, and in a grid study, which chose nothing.
+    """
+    if not made.estimates or made.crossed:
         return None
     rows = table.drop_duplicates("point_id").set_index("point_id")
     members = [str(p) for p in selected(table, FIRST)["point_id"]]

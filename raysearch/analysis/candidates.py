@@ -13,11 +13,12 @@ FIRST = ("score", "infer_flops")
 
 
 def to_confirm(table: pd.DataFrame, objectives: Sequence[str] = FIRST) -> tuple[str, ...]:
-    """List the ids of the trials to confirm: frontier members and each procedure's best per budget.
+    """List the ids of the trials to confirm: frontier members, each procedure's best per budget.
 
-    In this order, each by validation score: the best of each procedure; the frontier of score against
-    inference FLOPs; each method's best of each label budget; the frontier over all objectives.
-    A budget that ends early so confirms what a choice hangs on. Test scores are not looked at.
+    In this order, each by validation score: the best of each procedure; the frontier of score
+    against inference FLOPs; each procedure's best of each label budget; the frontier over all
+    objectives. A budget that ends early so confirms what a choice hangs on. Test scores are not
+    looked at.
 
     Args:
         table: as `to_table` makes it; not changed.

@@ -66,6 +66,8 @@ class Confirmation:
     """Why there is no interval although draws have run; empty otherwise."""
     drawn: tuple[int, ...] = ()
     """The draws that every estimate stands on."""
+    crossed: bool = False
+    """A grid study: nothing was chosen, and the search's own draw is one of them."""
 
     def at(self, point_id: str) -> int | None:
         """Where the point stands among the estimates."""
@@ -129,7 +131,10 @@ def _confirmation(run: Run) -> Confirmation:
             value = float(made.estimate[i] - made.estimate[j])
             difference[i, j] = value, low, high
             difference[j, i] = -value, -high, -low
-    return Confirmation(estimates, folds, difference, made.resampled, begun, lost, drawn=drawn)
+    crossed = _crossed(run)
+    return Confirmation(
+        estimates, folds, difference, made.resampled, begun, lost, drawn=drawn, crossed=crossed
+    )
 
 
 Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
@@ -139,12 +144,10 @@ Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
 def fresh_draws(run: Run) -> dict[str, Fresh]:
     """Find the confirming draws that have a point like a point of the search, by point id."""
     by_recipe: dict[str, dict[int, TrialRecord]] = {}
-    # Of a crossing nothing was chosen, so that its first draw is as fresh as the others; where the
-    # task is cross-fitted it was judged on other rows.
-    folds = any(r.config.data.folds for r in run.records)
-    every = bool(run.study.get("procedures")) and not folds
+    every = _crossed(run)
     for record in run.records:
-        if (every or record.phase == "confirm") and record.status == "DONE":
+        # What used no labels has nothing to draw again: it is shown, and never confirmed.
+        if (every or record.phase == "confirm") and record.status == "DONE" and record.labels_used:
             by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
     # A recipe is a hash: reckoned for those alone that share a cell with a draw.
     cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}
@@ -158,6 +161,14 @@ def fresh_draws(run: Run) -> dict[str, Fresh]:
             if fresh:
                 found.setdefault(point.point_id, (record, point, fresh))
     return found
+
+
+def _crossed(run: Run) -> bool:
+    """Of a crossing nothing was chosen, so that its first draw is as fresh as the others.
+
+    Where the task is cross-fitted that draw was judged on other rows, and does not count.
+    """
+    return bool(run.study.get("procedures")) and not any(r.config.data.folds for r in run.records)
 
 
 def _cell(record: TrialRecord) -> tuple[str, str, int, str]:

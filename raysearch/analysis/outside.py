@@ -1,14 +1,14 @@
-"""A system from outside, held against the confirmed points row by row.
+"""A system that was not chosen, held against the confirmed points row by row.
 
-It has one set of predictions and no draws: what varies beside the rows are the draws of the
-confirmed points alone.
+It comes from outside, or it is a zero-shot model of the run itself. It has one set of predictions
+and no draws: what varies beside the rows are the draws of the confirmed points alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,17 @@ from raysearch.analysis.confirmation import (
     stored_logits,
     twin,
 )
+from raysearch.analysis.intervals import interval
 from raysearch.analysis.table import Run
-from raysearch.record import Outside
+from raysearch.analysis.zero_shot import name_of, zero_shots
+from raysearch.record import OperatingPoint, Outside, TrialRecord
 
 KIND = "outside"
 """Of its entries in the Store."""
+SHARES = ("accuracy", "macro_f1")
+"""Scores whose interval has a formula where predictions are gone."""
+GONE = (OSError, ValueError, EOFError)
+"""What reading predictions raises where they are not there or not whole; numpy has the last."""
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64] | Floats
@@ -35,21 +41,57 @@ Labels = npt.NDArray[np.int64] | Floats
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """An outside system minus one confirmed point, on the same rows."""
+    """A system minus one confirmed point, on the same rows."""
 
     outside: Outside
     point_id: str
     """The confirmed point's id in the search."""
     difference: float
-    """Score of the outside system minus the point's, in the score's unit."""
+    """Score of the system minus the point's, in the score's unit."""
     low: float
     high: float
     """The paired 95 % interval."""
 
     @property
     def verdict(self) -> str:
-        """better, worse or indistinguishable: the outside system, seen from the point."""
+        """better, worse or indistinguishable: the system, seen from the point."""
         return verdict(self.low, self.high)
+
+
+_latest: list[tuple[Run, tuple[Outside, ...]]] = []
+_held: list[tuple[Run, Confirmation, list[Against]]] = []
+"""What was asked about last: a page asks once for each of its pictures."""
+
+
+def systems(run: Run) -> tuple[Outside, ...]:
+    """List what stands beside a run's choice: systems from outside, then zero-shot points.
+
+    The latter as far as they are scored on test, each with the interval over the rows alone.
+    """
+    for known, found in _latest:
+        if known is run:
+            return found
+    shots = [(r, p) for r, p in zero_shots(run.records) if r.score in p.scores.get("test", {})]
+    found = (*run.outside, *(_system(run, r, p) for r, p in shots))
+    _latest[:] = [(run, found)]
+    return found
+
+
+def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
+    rows, score = point.rows.get("test", 0), record.score
+    out = Outside(name_of(record, point), "", point.scores, rows, score, point=point.point_id)
+    try:
+        logits, _, labels = stored_logits(run.folder, point.point_id, "test")
+        ends = rows_interval(_answers(logits), labels, score, logits.shape[1])
+    except GONE:  # a folder of records without its Store
+        ends = interval(out.value, rows, score) if score in SHARES and rows else None
+    return replace(out, interval=ends)
+
+
+def _answers(logits: Any) -> Labels:
+    """Class ids (n,) that logits (n, C) say; of (n, 1) the numbers themselves."""
+    said: Labels = logits[:, 0].astype(np.float64) if logits.shape[1] == 1 else logits.argmax(1)
+    return said
 
 
 def verdict(low: float, high: float) -> str:
@@ -64,20 +106,30 @@ def verdict(low: float, high: float) -> str:
 def against(
     run: Run, made: Confirmation, *, outside: Sequence[Outside] | None = None
 ) -> list[Against]:
-    """Hold each outside system against each confirmed point, paired over rows.
+    """Hold each system against each confirmed point, paired over rows.
 
     Args:
         run: a run; not changed.
         made: its confirmation.
-        outside: the systems that are meant; None for all of the run's.
+        outside: the systems that are meant; None for all that `systems` lists.
 
     Returns:
-        Outside systems in the run's order, then points in that of the estimates. Nothing where
-        nothing is confirmed; a system that lacks a row of the draws, or whose predictions are
-        gone, is left out (`uncovered` says so).
+        Systems in their order, then points in that of the estimates. Nothing where nothing is
+        confirmed; a system that lacks a row of the draws, or whose predictions are gone, is left
+        out (`uncovered` says so).
     """
-    systems = run.outside if outside is None else tuple(outside)
-    if not made.estimates or not systems:
+    if outside is not None:
+        return _against(run, made, tuple(outside))
+    for known, its, found in _held:
+        if known is run and its is made:
+            return list(found)
+    found = _against(run, made, systems(run))
+    _held[:] = [(run, made, found)]
+    return list(found)
+
+
+def _against(run: Run, made: Confirmation, held_up: Sequence[Outside]) -> list[Against]:
+    if not made.estimates or not held_up:
         return []
     found = fresh_draws(run)
     score = run.records[0].score if run.records else ""
@@ -88,8 +140,8 @@ def against(
         choices.append([judged_draw(run.folder, fresh[d], point, d, score) for d in made.drawn])
     truth = _truth(run, made)
     alone = made.folds == 0
-    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in systems]
-    held = [(s, draws) for s, draws in zip(systems, theirs, strict=True) if draws is not None]
+    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in held_up]
+    held = [(s, draws) for s, draws in zip(held_up, theirs, strict=True) if draws is not None]
     if not held:
         return []
     replicated = replicates([*choices, *(d for _, d in held)], score, pooled=made.folds > 0)
@@ -108,7 +160,7 @@ def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
         return made.why or "no point is confirmed yet"
     try:
         ids, _ = predictions(run.folder, system)
-    except (OSError, ValueError):
+    except GONE:
         return "its predictions are not in the run's Store"
     wanted = set(_truth(run, made))
     lacking = len(wanted - set(ids.tolist()))
@@ -127,6 +179,10 @@ def predictions(folder: Path, system: Outside) -> tuple[npt.NDArray[np.int64], L
         OSError: they were not kept.
         ValueError: they are not whole, or a key that leaves the Store.
     """
+    if system.point:
+        logits, numbers, _ = stored_logits(folder, system.point, "test")
+        first = np.argsort(numbers, kind="stable")
+        return numbers[first], _answers(logits)[first]
     if not system.key.replace("-", "").isalnum():
         raise ValueError(f"'{system.key}' cannot name an entry of the Store")
     entry = folder / "store" / KIND / system.key
@@ -190,7 +246,7 @@ def _as_draws(
     """The system as if it had the draws of the others: the same predictions in each."""
     try:
         ids, values = predictions(folder, system)
-    except (OSError, ValueError):
+    except GONE:
         return None
     if not set(truth) <= set(ids.tolist()):
         return None

@@ -11,6 +11,8 @@ from raysearch.analysis.calibrated import Spread
 from raysearch.analysis.intervals import interval
 from raysearch.analysis.report import Report
 
+NO_LABELS = "used no labels: nothing was chosen or drawn"
+
 
 @dataclass(frozen=True, slots=True)
 class RowName:
@@ -25,7 +27,8 @@ def title(report: Report) -> str:
     """Name the point: method, model, labels, and its own knobs."""
     config = report.about.record.config
     knobs = "".join(f", {k} {v}" for k, v in sorted(report.about.point.knobs.items()))
-    return f"{config.method}, {config.rung}, {config.data.train:,} labels{knobs}"
+    labels = f"{config.data.train:,} labels" if config.data.train else "no labels"
+    return f"{config.method}, {config.rung}, {labels}{knobs}"
 
 
 def summary(report: Report) -> list[str]:
@@ -48,9 +51,10 @@ def summary(report: Report) -> list[str]:
         if value is not None:
             low, high = interval(value.mean, report.rows, name)
             shown = f" {value.mean:.3f} [{low:.3f}, {high:.3f}]"
+        what = "one draw: not confirmed" if report.about.record.labels_used else NO_LABELS
         first = (
-            f"{name}{shown} on test ({report.rows:,} rows), one draw: not confirmed; 95 % interval "
-            "over the rows alone."
+            f"{name}{shown} on test ({report.rows:,} rows), {what}; 95 % interval over the rows "
+            "alone."
         )
     lines = [first]
     if report.about.folds:

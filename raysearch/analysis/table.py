@@ -57,7 +57,8 @@ class Run:
     folder: Path
     """Where it was read from; the first folder of several."""
     study: dict[str, Any]
-    """What study.yaml says; empty where there is none. The first folder's of several."""
+    """What study.yaml says; empty where there is none. The first folder's of several. With the
+    `shared_by` that the table was made with."""
     records: tuple[TrialRecord, ...]
     """In the order they were written."""
     table: pd.DataFrame
@@ -140,8 +141,12 @@ def to_table(
     return _typed(pd.DataFrame.from_records(rows, columns=columns()))
 
 
-def read_run(folder: Path | str) -> Run:
+def read_run(folder: Path | str, *, shared_by: int | None = None) -> Run:
     """Read one run: records.jsonl, and study.yaml where there is one.
+
+    Args:
+        folder: the run's.
+        shared_by: how many students share an inherited bill; None: what the study says.
 
     Raises:
         InputError: no such folder, no records in it, or a study.yaml that is no mapping.
@@ -153,22 +158,24 @@ def read_run(folder: Path | str) -> Run:
     if not (folder / RECORDS).is_file():
         raise InputError(f"{folder}: no {RECORDS} in it; expected a folder that a run has written")
     study = _study(folder / STUDY)
+    if shared_by is not None:
+        study = {**study, "shared_by": shared_by}
     read = read_records(folder / RECORDS)
     table = _table_of(read.trials, study)
     return Run(folder, study, read.trials, table, read.skipped, read.outside)
 
 
-def read_runs(folders: Sequence[Path | str]) -> Run:
+def read_runs(folders: Sequence[Path | str], *, shared_by: int | None = None) -> Run:
     """Read several runs of one task as one; of an id in two of them the DONE record counts.
 
-    `study` and with it prices and reference are the first folder's.
+    `study` and with it prices, reference and (unless given) `shared_by` are the first folder's.
 
     Raises:
         InputError: no folder given, or folders of different tasks or main scores.
     """
     if not folders:
         raise InputError("no folder given; expected at least one run's folder")
-    runs = [read_run(f) for f in folders]
+    runs = [read_run(f, shared_by=shared_by) for f in folders]
     if len(runs) == 1:
         return runs[0]
     for kind, of in (("task", _task), ("score", _score)):

@@ -30,9 +30,10 @@ from raysearch.engine.store import Store
 from raysearch.engine.timing import Model, peak_memory, timed
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import RaysearchError
+from raysearch.place import lengths_sample
 from raysearch.plan.catalog import find_rung
 from raysearch.record import OperatingPoint
-from raysearch.trial import TrialRun, lengths_sample
+from raysearch.trial import TrialRun
 
 GRAPH, WEIGHTS, TEXTS = "graph.json", "graph.safetensors", "texts.json"
 

@@ -16,8 +16,9 @@ from raysearch.engine import flops
 from raysearch.engine.graph import logits as graph_logits
 from raysearch.engine.linear import LinearModel
 from raysearch.ledger import TRAINING
+from raysearch.place import Place, knobs_of, lengths_sample
 from raysearch.plan.catalog import find_rung, method_spaces
-from raysearch.trial import Place, TrialRun, knobs_of, lengths_sample, score_point
+from raysearch.trial import TrialRun, score_point
 from tests import tiny
 
 RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",)}

@@ -1,0 +1,28 @@
+"""Points that used no labels: scored on test once and shown, never chosen (zero-shot prompting)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from raysearch.record import OperatingPoint, TrialRecord
+
+
+def used_none(record: TrialRecord) -> bool:
+    """Whether a finished trial of the search used no label: nothing is left to choose it by."""
+    return record.status == "DONE" and record.phase != "confirm" and not record.labels_used
+
+
+def zero_shots(records: Iterable[TrialRecord]) -> list[tuple[TrialRecord, OperatingPoint]]:
+    """List the points that used no labels, cheap inference first; scored on test or not."""
+    found = [(r, p) for r in records if used_none(r) for p in r.points]
+    return sorted(found, key=lambda of: (_flops(of[1]), of[1].point_id))
+
+
+def _flops(point: OperatingPoint) -> float:
+    return float("inf") if point.infer_flops is None else point.infer_flops
+
+
+def name_of(record: TrialRecord, point: OperatingPoint) -> str:
+    """Name a zero-shot point: method, model, and its own knobs."""
+    knobs = "".join(f", {k} {v}" for k, v in sorted(point.knobs.items()))
+    return f"{record.config.procedure} {record.config.rung}{knobs}"
