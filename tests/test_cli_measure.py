@@ -216,14 +216,16 @@ def test_a_machine_that_stays_busy_is_waited_for_once(
 def test_true_graphs_are_measured_in_fresh_processes(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The toy task's n-grams and its tiny encoder, searched, confirmed and timed."""
+    """The toy task's n-grams and its tiny encoder, prompted too: searched, confirmed and timed."""
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     out = tmp_path / "run"
     w = tiny.world(find_task("toy"), out, labels=(32,))
     write_asrun(out, AsRun(w.study, find_task("toy"), w.data.digest))
     writer = RecordWriter(out / "records.jsonl")
-    for method, rung in (("ngram_linear", "hash-16"), ("embed_linear", "toy-tiny")):
-        config = tiny.configure(w, method, rung, 32)
+    short = {"prompt": {"min_steps": 12, "epochs": 1}}
+    methods = (("ngram_linear", "hash-16"), ("embed_linear", "toy-tiny"), ("prompt", "toy-tiny"))
+    for method, rung in methods:
+        config = tiny.configure(w, method, rung, 32, **short.get(method, {}))
         run = tiny.finish(TrialRun(config, w.place))
         writer.append(run.record().to_json())
         writer.append(run.score(run.record().points[0], "test"))
@@ -233,9 +235,9 @@ def test_true_graphs_are_measured_in_fresh_processes(
     writer.close()
     code, js, err = say("measure", out, "--json")
     value = json.loads(js)
-    assert code == 0 and (value["measured"], value["graphs"], value["failed"]) == (2, 2, 0), err
+    assert code == 0 and (value["measured"], value["graphs"], value["failed"]) == (3, 3, 0), err
     found = measured(out)
-    assert len(found) == 2
+    assert len(found) == 3
     for numbers in found.values():
         assert 0 < numbers["latency_ms"] <= numbers["latency_p95_ms"]
         assert numbers["tokenise_ms"] > 0 and numbers["throughput"] > 0

@@ -153,7 +153,7 @@ def _scores(facts: Facts) -> str:
     if "test" in facts.scores:
         said = "Chosen on validation, shown on test."
         if "validation" not in facts.scores:
-            said = "Shown on test; not chosen by a score."
+            said = "Not chosen by a score, shown on test."
     said += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
     return _table(("split", "score", "value", "rows"), rows) + "\n\n" + said
 

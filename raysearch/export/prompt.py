@@ -15,7 +15,8 @@ from raysearch.engine.cloze import Pattern, word_ids
 from raysearch.engine.protocol import Rows
 from raysearch.export import layout
 from raysearch.export.manifest import Manifest
-from raysearch.trial import TrialRun, prompt_of
+from raysearch.place import prompt_of
+from raysearch.trial import TrialRun
 
 CODE = "layout.py"
 

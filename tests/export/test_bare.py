@@ -56,16 +56,42 @@ for found in ask(json.load(sys.stdin), truncation=True):
     out.append([by[model.config.id2label[i]] for i in range(len(by))])
 print(json.dumps(out))
 """,
+    "onnx prompted": """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np, onnxruntime
+from layout import Layout
+session = onnxruntime.InferenceSession(sys.argv[1] + "/model.onnx")
+ids = {k: np.array(v) for k, v in Layout(sys.argv[1])(json.load(sys.stdin)).items()}
+z = session.run(None, ids)[0]
+print(json.dumps((np.exp(z) / np.exp(z).sum(1, keepdims=True)).tolist()))
+""",
+    "hf prompted": """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from transformers import AutoModelForMaskedLM
+from layout import Layout
+model = AutoModelForMaskedLM.from_pretrained(sys.argv[1]).eval()
+layout = Layout(sys.argv[1])
+batch = {k: torch.tensor(v) for k, v in layout(json.load(sys.stdin)).items()}
+words = model(**batch).logits[batch["input_ids"] == layout.mask]
+p = torch.stack([words[:, w].mean(1) for w in layout.words], 1).softmax(-1)
+print(json.dumps(p.tolist()))
+""",
 }
 NEEDS = {
     "native": ["numpy", "safetensors"],
     "onnx": ["numpy", "onnxruntime", "tokenizers"],
     "hf": ["torch", "transformers"],
 }
+NEEDS |= {f"{name} prompted": NEEDS[name] for name in ("onnx", "hf")}
 TRIALS = {
     "native": ("ngram_linear", "hash-16", {}),
     "onnx": ("embed_linear", "random-2", {}),
     "hf": ("finetune", "random-2", {}),
+    "onnx prompted": ("prompt", "random-2", {"epochs": 1, "min_steps": 12}),
+    "hf prompted": ("prompt", "random-2", {"epochs": 1, "min_steps": 12}),
 }
 
 
@@ -80,7 +106,7 @@ def exported(made, name, target):
 @pytest.mark.parametrize("name", sorted(NEEDS))
 def test_a_bare_environment_gets_the_same_probabilities(make_run, tmp_path, name):
     made = make_run("five", TRIALS[name])
-    run = exported(made, name, tmp_path / "m")
+    run = exported(made, name.split()[0], tmp_path / "m")
     texts = list(run.data.splits["test"].text)
     expected = open_model(tmp_path / "m").probabilities(texts)
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
@@ -111,8 +137,15 @@ def test_a_bare_environment_gets_the_same_probabilities(make_run, tmp_path, name
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_a_real_checkpoint_on_real_sentences(tmp_path, pooling):
+@pytest.mark.parametrize(
+    ("method", "model", "hyper"),
+    [
+        ("finetune", "minilm-6", {"pooling": "mean"}),
+        ("finetune", "minilm-6", {"pooling": "cls"}),
+        ("prompt", "anydepth-3", {"template": 1}),
+    ],
+)
+def test_a_real_checkpoint_on_real_sentences(tmp_path, method, model, hyper):
     from raysearch.engine.data import load_task
     from raysearch.plan.catalog import find_task
     from raysearch.plan.space import Proposal
@@ -125,8 +158,8 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path, pooling):
     data = load_task(find_task("sst2_sent"), data_dir=data_dir)
     study = Study(name="real", precision="fp32", labels=(64,))
     world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
-    hyper = {"epochs": 1, "min_steps": 8, "pooling": pooling}
-    run = TrialRun(world.configure(Proposal("finetune", "minilm-6", 64, hyper)), world.place)
+    hyper = {"epochs": 1, "min_steps": 8, **hyper}
+    run = TrialRun(world.configure(Proposal(method, model, 64, hyper)), world.place)
     while run.step(60.0):
         pass
     record = run.record()

@@ -192,7 +192,7 @@ def test_the_masked_lm_is_whole(askable, tmp_path, kind):
     assert torch.equal(after[moved], before[moved]) and before[moved].std() > 0.01
     assert not torch.isclose(after[~moved], before[~moved]).any(), "label words were trained"
     (first, second) = ids[0]
-    apart = [float(b[first] - b[second]) for b in (before, after)]
+    apart = [(b[first] - b[second]).item() for b in (before, after)]
     assert apart[1] == pytest.approx(apart[0], abs=1e-6), "what was not trained stays"
 
 
