@@ -36,6 +36,21 @@ BIASES["distilbert"] = "vocab_projector.bias"
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a text goes in a pattern."""
+
+    field: str
+    """`text` or `pair`."""
+    space: bool
+    """Whether a space stands before it."""
+
+    def prepared(self, text: str) -> str:
+        """The text as it is encoded; nothing stays nothing."""
+        text = text.strip()
+        return f" {text}" if self.space and text else text
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A template with one {mask} and {text} (and {pair}), as token ids around a text."""
 
@@ -56,6 +71,24 @@ class Pattern:
         out = [(literal, name or "") for literal, name, _, _ in parsed]
         return out if not out[-1][1] else [*out, ("", "")]
 
+    def pieces(self, fast: Any) -> list[list[int] | Slot]:
+        """Token ids that stand fixed, special tokens among them, and where texts go; in order.
+
+        Byte-level vocabularies tell a word after a space from one without: the space before a text
+        goes to the text, the one before the mask is taken up by the mask.
+        """
+        opening, closing = _special(fast)
+        fixed, out = list(opening), list[list[int] | Slot]()
+        for literal, name in self.fields():
+            shown = literal.rstrip() if name else literal
+            fixed += _ids(fast, [shown])[0] if shown else []
+            if name == "mask":
+                fixed.append(int(fast.mask_token_id))
+            elif name:
+                out += [fixed, Slot(name, literal[-1:].isspace())]
+                fixed = []
+        return [p for p in (*out, [*fixed, *closing]) if p]
+
     def encode(
         self, fast: Any, rows: Rows, limit: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -69,22 +102,8 @@ class Pattern:
             InputError: the pattern alone is longer than `limit`.
         """
         mask = int(fast.mask_token_id)
-        opening, closing = _special(fast)
-        # Byte-level vocabularies tell a word after a space from one without: the space before a
-        # text goes to the text, the one before the mask is taken up by the mask.
-        pieces: list[list[int] | str] = [opening]
-        spaced: dict[str, bool] = {}
-        for literal, name in self.fields():
-            fixed = literal.rstrip() if name else literal
-            if fixed:
-                pieces.append(_ids(fast, [fixed])[0])
-            if name == "mask":
-                pieces.append([mask])
-            elif name:
-                spaced[name] = literal[-1:].isspace()
-                pieces.append(name)
-        pieces.append(closing)
-        room = limit - sum(len(p) for p in pieces if not isinstance(p, str))
+        pieces = self.pieces(fast)
+        room = limit - sum(len(p) for p in pieces if isinstance(p, list))
         if room < 1:
             raise InputError(
                 f"template '{self.template}': fills {limit - room} tokens without any text, "
@@ -92,19 +111,21 @@ class Pattern:
             )
         texts: dict[str, Sequence[str]] = {"text": rows.text, "pair": rows.pair or ()}
         found = {
-            name: [
+            p.field: [
                 [t for t in ids if t != mask]
-                for ids in _ids(fast, [" " * space + t.strip() for t in texts[name]])
+                for ids in _ids(fast, [p.prepared(text) for text in texts[p.field]])
             ]
-            for name, space in spaced.items()
+            for p in pieces
+            if isinstance(p, Slot)
         }
         lists = []
         for i in range(len(rows)):
-            parts = {name: found[name][i] for name in spaced}
+            parts = {name: ids[i] for name, ids in found.items()}
             kept = dict(zip(parts, shortened([len(p) for p in parts.values()], room), strict=True))
-            lists.append(
-                [t for p in pieces for t in (parts[p][: kept[p]] if isinstance(p, str) else p)]
-            )
+            row: list[int] = []
+            for p in pieces:
+                row += parts[p.field][: kept[p.field]] if isinstance(p, Slot) else p
+            lists.append(row)
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(x) for x in lists], out=offsets[1:])
         return np.fromiter((t for x in lists for t in x), np.int32, int(offsets[-1])), offsets

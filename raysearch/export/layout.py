@@ -66,7 +66,8 @@ class Layout:
 
     def _ids(self, texts: list[str], piece: dict[str, Any]) -> list[list[int]]:
         """A text after a space is encoded with it: byte-level vocabularies tell the two apart."""
-        spaced = [" " * bool(piece["space"]) + t.strip() for t in texts]
+        bare = [t.strip() for t in texts]
+        spaced = [f" {t}" if piece["space"] and t else t for t in bare]
         found = self.tokenizer.encode_batch(spaced, add_special_tokens=False)
         return [[t for t in e.ids if t != self.mask] for e in found]
 

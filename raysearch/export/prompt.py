@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from raysearch.engine.cloze import Pattern, word_ids
-from raysearch.engine.protocol import Rows
+from raysearch.engine.cloze import Pattern, Slot, word_ids
 from raysearch.export import layout
 from raysearch.export.manifest import Manifest
 from raysearch.place import prompt_of
@@ -59,7 +56,10 @@ def write_prompt(folder: Path, tokeniser: Any, manifest: Manifest, asked: Questi
         "mask_id": int(tokeniser.mask_token_id),
         "pad_id": int(tokeniser.pad_token_id or 0),
         "max_length": limit,
-        "pieces": pieces(tokeniser, template, limit),
+        "pieces": [
+            {"field": p.field, "space": p.space} if isinstance(p, Slot) else p
+            for p in Pattern(template).pieces(tokeniser)
+        ],
     }
     text = json.dumps(facts, indent=1, ensure_ascii=True)
     (folder / layout.FILE).write_text(text + "\n", encoding="utf-8")
@@ -69,24 +69,3 @@ def write_prompt(folder: Path, tokeniser: Any, manifest: Manifest, asked: Questi
     backend.no_truncation()
     backend.no_padding()
     backend.save(str(folder / "tokenizer.json"))
-
-
-def pieces(tokeniser: Any, template: str, limit: int) -> list[Any]:
-    """Token ids that stand fixed, and {field, space} where a text goes, in their order.
-
-    As Pattern.encode has them; every export compares the two on real texts.
-    """
-    mask = int(tokeniser.mask_token_id)
-    empty = Rows("", np.zeros(1, np.int64), [""])
-    bare = Pattern("{mask}").encode(tokeniser, empty, limit)[0].tolist()
-    out: list[Any] = [bare[: bare.index(mask)]]
-    for literal, name in Pattern(template).fields():
-        fixed = literal.rstrip() if name else literal
-        if fixed:
-            out[-1] += tokeniser(fixed, add_special_tokens=False)["input_ids"]
-        if name == "mask":
-            out[-1].append(mask)
-        elif name:
-            out += [{"field": name, "space": literal[-1:].isspace()}, []]
-    out[-1] += bare[bare.index(mask) + 1 :]
-    return [p for p in out if p]
