@@ -34,6 +34,10 @@ from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
 
 
+TRAINED_BYTES = 16
+"""A trained parameter's: weight, gradient and two moments in float32."""
+
+
 class World:
     """What the runner asks: the space, a proposal's configuration and price, and the place."""
 
@@ -234,6 +238,9 @@ class World:
         if self.study.models is not None:
             chosen = [find_rung(name) for name in self.study.models]
             for rung in chosen:
+                reason = _too_large(rung, self.place.device)
+                if reason is not None:
+                    raise InputError(f"model '{rung.name}': {reason}")
                 self.place.folder(rung)
             if any(r.family == "encoder" for r in chosen) and not any(
                 r.family == "ngram" for r in chosen
@@ -243,6 +250,10 @@ class World:
         out = []
         for rung in known.values():
             if self.data.task.ladder not in rung.ladders:
+                continue
+            reason = _too_large(rung, self.place.device)
+            if reason is not None:
+                self.left_out[rung.name] = reason
                 continue
             try:
                 self.place.folder(rung)
@@ -396,6 +407,18 @@ class World:
 
 def _small_ngram(rung: Rung) -> bool:
     return rung.family == "ngram" and rung.buckets <= 2**16
+
+
+def _too_large(rung: Rung, device: str) -> str | None:
+    """Why an encoder cannot be trained in this machine's memory; None when it can."""
+    needed = TRAINED_BYTES * rung.params
+    if device.startswith("cuda"):
+        there = torch.cuda.get_device_properties(0).total_memory
+    else:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed <= there:
+        return None
+    return f"training takes at least {needed / 2**30:.1f} GiB, here are {there / 2**30:.1f}"
 
 
 def _concurrency(device: str) -> int:

@@ -68,6 +68,25 @@ def one_line(error, *parts):
 # What takes part
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_model_larger_than_memory_is_said_in_a_line(two, tmp_path, monkeypatch, named):
+    """Before its weights are looked for; named by hand it is an error, else it is left out."""
+    from raysearch.plan import catalog
+
+    known = catalog.ladder()
+    giant = dataclasses.replace(known["roberta-large"], name="giant", params=10**12)
+    giant = dataclasses.replace(giant, ladders=(two.ladder,))
+    monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "giant": giant})
+    w = tiny.world(two, tmp_path, models=("giant",) if named else None)
+    if named:
+        with pytest.raises(InputError) as e:
+            _ = w.space
+        one_line(e, "model 'giant': training takes at least 14901.2 GiB, here are ")
+    else:
+        assert "giant" not in {r for names in w.space.rungs.values() for r in names}
+        assert w.left_out["giant"].startswith("training takes at least 14901.2 GiB, here are ")
+
+
 def test_the_toy_task_has_every_method_and_every_rung_of_its_ladder(over):
     w = over(labels=(100, 1000))
     encoders = ("toy-tiny", "toy-mini", "toy-small")
