@@ -1,8 +1,8 @@
 """What the search cost, and what it had found by then: so that "A beats B" reads at equal tuning.
 
 One rule everywhere: a trial's own training FLOPs count once, whatever its status; a bill taken
-over from a teacher counts once under the teacher, not once per student. Confirming draws are no
-search and are left aside.
+over from a teacher counts once under the teacher, not once per student, and so do its answers to one
+set of texts. Confirming draws are no search and are left aside.
 """
 
 from __future__ import annotations
@@ -147,6 +147,8 @@ def search_flops(table: pd.DataFrame) -> dict[str, float]:
         out[trial.method] = out.get(trial.method, 0.0) + trial.flops
     for giver in inherited_once(table).values():
         out[giver["method"]] = out.get(giver["method"], 0.0) + float(giver["flops"])
+    for giver in answered_once(table).values():
+        out[giver["method"]] = out.get(giver["method"], 0.0) + float(giver["labelling"])
     return dict(sorted(out.items()))
 
 
@@ -166,6 +168,21 @@ def inherited_once(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
         for payer, giver in trial.inherited.items():
             if payer not in known:
                 out.setdefault(payer, giver)
+    return out
+
+
+def answered_once(table: pd.DataFrame) -> dict[tuple[str, float], dict[str, Any]]:
+    """Return what teachers that are trials of the table have answered, each set of texts once.
+
+    Sets are told apart by what answering them has cost; a student's trial does it.
+    """
+    trials = _trials(table)
+    known = {t.id for t in trials}
+    out: dict[tuple[str, float], dict[str, Any]] = {}
+    for trial in trials:
+        for payer, giver in trial.inherited.items():
+            if payer in known and giver.get("labelling"):
+                out.setdefault((payer, float(giver["labelling"])), giver)
     return out
 
 
@@ -209,14 +226,19 @@ def _spends(trials: list[Trial]) -> list[float]:
     A teacher inside the curve pays for itself, wherever it stands.
     """
     paid = {t.id for t in trials}
+    answered: set[tuple[str, float]] = set()
     total = 0.0
     out = []
     for trial in trials:
         total += trial.flops
         for payer, giver in trial.inherited.items():
+            answers = (payer, float(giver.get("labelling", 0.0)))
             if payer not in paid:
                 paid.add(payer)
                 total += float(giver["flops"])
+            elif answers not in answered:
+                total += answers[1]
+            answered.add(answers)
         out.append(total)
     return out
 

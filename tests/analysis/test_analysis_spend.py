@@ -58,6 +58,30 @@ def test_a_teacher_that_is_a_trial_pays_for_itself() -> None:
         assert last == pytest.approx(own() + TEACHER_FLOPS)
 
 
+def test_answers_to_one_set_of_texts_are_paid_once_and_another_set_again() -> None:
+    """Labelling happens in a student's trial, and the teacher's own bill does not hold it."""
+    teacher = replace(
+        MADE[0], id=TEACHER.id, config=TEACHER, status="DONE", points=(), bill=TEACHER_BILL
+    )
+    student = next(r for r in MADE if r.config.method == "distill" and r.status == "DONE")
+    own_ = [c for c in student.bill if c.payer == "own"]
+
+    def taught(name: str, labelling: int):
+        label = Charge("label", TEACHER.id, labelling)
+        given = [replace(c, payer=TEACHER.id) for c in TEACHER_BILL if c.phase != "label"]
+        return replace(student, id=name, bill=(*own_, *given, label))
+
+    alone = search_flops(to_table([teacher, replace(student, bill=tuple(own_))]))
+    one = float(sum(alone.values()))
+    twice = float(alone["distill"])
+    for sets, labelling in (((7, 7), 7), ((7, 9), 16)):
+        made = to_table([teacher, *(taught(f"s{i}", n) for i, n in enumerate(sets))])
+        assert sum(search_flops(made).values()) == pytest.approx(one + twice + labelling, abs=0.5)
+        curve = best_over_spend(made)
+        last = curve[curve["method"] == "all"]["spend"].iloc[-1]
+        assert last == pytest.approx(one + twice + labelling, abs=0.5)
+
+
 def test_test_scoring_and_confirming_are_no_search() -> None:
     assert "test" not in TRAINING
     more = to_table(records(120, methods=METHODS, confirm=2))
