@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raysearch.errors import Infeasible, RecordError
+from raysearch.errors import RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
 from raysearch.record import RecordWriter, TrialRecord
@@ -95,7 +95,7 @@ class Desk:
         suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
         for id_, proposal in suggested:
             if proposal.teacher is not None and id_ not in self.records:
-                with contextlib.suppress(Infeasible, KeyError):
+                with contextlib.suppress(RaysearchError, KeyError):
                     self._weights.used_by(self.world.configure(proposal))
         if self.mine or suggested:
             self.proposer.resume(self.mine, suggested)
@@ -258,7 +258,6 @@ class Desk:
         Where nobody is known to be guilty each trial at work gets a strike; at two it fails, so
         that one trial that always breaks the run is not retried for ever.
         """
-        self._blind = 0
         for id_, offer in list(self.running.items()):
             if not guilty:
                 self._strikes[id_] += 1

@@ -1,4 +1,7 @@
-"""After the search: winners and frontier, both chosen on validation, are scored on test."""
+"""After the search: winners and frontier, both chosen on validation, are scored on test.
+
+So is what used no labels (zero-shot): it is shown, never chosen.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import ray
 
 from raysearch.analysis.table import to_table
 from raysearch.analysis.winners import selected, winners
+from raysearch.analysis.zero_shot import used_none
 from raysearch.errors import RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import OperatingPoint
@@ -21,7 +25,7 @@ WAIT = 0.5
 
 
 def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
-    """Score each (method, model, labels) winner and the frontier on test; returns how many.
+    """Score winners, the frontier and zero-shot points on test; returns how many.
 
     A point that has its test score already is left alone, one that cannot be scored is noted.
     """
@@ -62,7 +66,7 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
 
 
 def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
-    """The winners and the members of the frontier that lack a score on test."""
+    """The winners, the members of the frontier and what used no labels, without a test score."""
     if not desk.records:
         return
     study = desk.study
@@ -73,7 +77,8 @@ def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
         chosen |= set(selected(table, study.objectives)["point_id"])
     for record in desk.records.values():
         for point in record.points:
-            if point.point_id in chosen and "test" not in point.scores:
+            due = point.point_id in chosen or used_none(record)
+            if due and "test" not in point.scores:
                 yield record.config, point
 
 

@@ -184,8 +184,6 @@ class Proposer:
         told = {} if teacher is None else domains.teacher_params(str(method), teacher)
         for _ in range(SAMPLED_TRIES):
             proposal, trial = self._optuna.ask({"labels": labels, **fixed, **told})
-            if teacher is not None:
-                proposal = replace(proposal, teacher=teacher)  # to the letter: 1 is not 1.0 in ids
             if found := self._check(proposal, "sampler"):
                 self._optuna.take(found.config.id, trial)
                 return found

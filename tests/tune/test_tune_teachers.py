@@ -1,13 +1,13 @@
-"""Who teaches whom: the proposer's rules for teachers, and teachers as Optuna's parameters."""
+"""Who teaches whom: the proposer's rules for teachers."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 
@@ -16,7 +16,7 @@ from raysearch.plan.study import Study
 from raysearch.record import TrialRecord
 from raysearch.tune import domains
 from raysearch.tune.offer import Offer, lineage
-from raysearch.tune.proposer import Proposer
+from raysearch.tune.proposer import RANDOM_TRIES, Proposer
 from raysearch.tune.standing import best_score
 from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, failed, taught_space
 
@@ -58,7 +58,9 @@ def run(
                 bad = failed(teacher, world.place, "search", status, "no", new.proposal.hyper)
                 proposer.tell(done(new, world) if status == "DONE" else bad)
         offers.append(offer)
-        proposer.tell(done(offer, world))
+        lost = status != "DONE" and offer.config.teachers
+        bad = failed(offer.config, world.place, "search", "FAILED", "its teacher failed", {})
+        proposer.tell(bad if lost else done(offer, world))
     return offers, list(adopted.values())
 
 
@@ -198,7 +200,8 @@ def test_a_failed_teacher_is_told_as_a_violated_constraint() -> None:
     proposer = Proposer(study(labels=(32,)), world, 24)
     run(proposer, world, 3, status="INFEASIBLE")
     pruned = [t for t in proposer._optuna.trials if t.state.name == "PRUNED"]
-    assert len(pruned) == 1 and pruned[0].constraints
+    assert [t.params["method"] for t in pruned] == ["kd", "finetune"], "and its student"
+    assert all(t.constraints for t in pruned)
 
 
 def test_a_teacher_is_never_offered_twice() -> None:
@@ -236,11 +239,34 @@ def test_a_teacher_whose_weights_are_gone_is_not_proposed_again() -> None:
         assert bool(taught & gone) is kept
 
 
-def teacher_with(space: SearchSpace, knobs: dict[str, Domain]) -> SearchSpace:
+def teacher_with(
+    space: SearchSpace, knobs: dict[str, Domain], first: dict[str, Any] | None = None
+) -> SearchSpace:
     """The space with other knobs for its teacher."""
-    first = {k: d.options[0] for k, d in knobs.items()}
+    first = first or {k: d.options[0] for k, d in knobs.items()}
     teacher = replace(space.teachers["finetune"], knobs=knobs, first=first)
     return replace(space, teachers={"finetune": teacher})
+
+
+def test_a_fixed_teacher_stays_as_it_is_to_the_letter() -> None:
+    """A whole number among real ones: as 1.0 it would be another configuration's id."""
+    rates = {"rate": Domain("uniform", low=0, high=2)}
+    world = FakeWorld(teacher_with(taught_space((32,)), rates, {"rate": 1}))
+    proposer = Proposer(study(labels=(32,)), world, 60)
+    offers = [o for o in (proposer.offer() for _ in range(40)) if o is not None]
+    sampled = [o for o in offers if o.source == "sampler" and o.proposal.method == "kd"]
+    firsts = [o for o in offers if o.source == "first" and o.proposal.method == "kd"]
+    usual = lineage(firsts[0].config)[0].id
+    assert sum(lineage(o.config)[0].id == usual for o in sampled) >= len(sampled) // 2 > 3
+
+
+def test_chance_tries_the_fixed_teacher_before_any_other() -> None:
+    world = FakeWorld(taught_space((32,)))
+    proposer = Proposer(study(labels=(32,)), world, 60)
+    teacher = proposer._teachers.of("kd", 32)
+    drawn = list(itertools.islice(proposer._chances(32, "kd", teacher), 2 * RANDOM_TRIES))
+    assert {repr(p.teacher) for p in drawn[:RANDOM_TRIES]} == {repr(teacher)}
+    assert len({repr(p.teacher) for p in drawn[RANDOM_TRIES:]}) == RANDOM_TRIES
 
 
 def test_an_infeasible_teacher_is_what_fails_not_its_student() -> None:
@@ -293,6 +319,7 @@ def test_a_student_whose_teachers_record_is_lost_cannot_be_read_back() -> None:
     again = Proposer(study(labels=(32,)), world, 24)
     again.resume(taught, [])
     assert again._optuna.trials == []
+    assert [again._read_back(r, {}) for r in taught] == [None] * len(taught)
     later = [again.offer() for _ in range(12)]
     assert not {r.id for r in taught} & {o.config.id for o in later if o is not None}
 
@@ -328,96 +355,3 @@ def test_a_grid_of_cells_gives_every_student_the_usual_teacher() -> None:
     offers = list(iter(Proposer(study(searcher="grid"), world, 99).offer, None))
     assert len(offers) == 2 * 3 * 2
     assert {teacher_of(p).rung for p in students(offers)} == {"base"}
-
-
-# Domains
-
-DEEP = taught_space((32, 100), teachers=("assist", "finetune"))
-
-
-def drawn(space: SearchSpace, n: int = 200) -> list[Proposal]:
-    rng = np.random.default_rng(0)
-    return [domains.sample(rng, space, 32) for _ in range(n)]
-
-
-def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
-    found = drawn(DEEP)
-    assert {p.teacher.method for p in found if p.teacher} == {"assist", "finetune"}
-    made = optuna.create_study()
-    for proposal in found:
-        assert domains.holds(DEEP, proposal)
-        told = domains.params(proposal)
-        assert set(told) == set(domains.distributions(DEEP, proposal))
-        made.enqueue_trial(dict(told))
-        trial = made.ask()
-        assert domains.suggest(trial, DEEP) == proposal
-        assert trial.params == told and trial.distributions == domains.distributions(DEEP, proposal)
-    deep = next(p for p in found if p.teacher and p.teacher.method == "assist")
-    assert {k for k in domains.params(deep) if k.startswith("kd.teacher")} == {
-        "kd.teacher",
-        "kd.teacher.assist.model",
-        "kd.teacher.assist.alpha",
-        "kd.teacher.assist.teacher",
-        "kd.teacher.assist.teacher.finetune.model",
-        "kd.teacher.assist.teacher.finetune.learning_rate",
-        "kd.teacher.assist.teacher.finetune.wish",
-    }
-    assert Proposal.from_json(deep.to_json()) == deep
-
-
-CHANGES: dict[str, Any] = {
-    "no teacher": lambda p: replace(p, teacher=None),
-    "other labels": lambda p: replace(p, teacher=replace(p.teacher, labels=100)),
-    "unknown rung": lambda p: replace(p, teacher=replace(p.teacher, rung="huge")),
-    "unknown method": lambda p: replace(p, teacher=replace(p.teacher, method="tapt")),
-    "knob outside": lambda p: replace(
-        p, teacher=replace(p.teacher, hyper={"learning_rate": 9.0, "wish": "fine"})
-    ),
-    "knob missing": lambda p: replace(p, teacher=replace(p.teacher, hyper={"wish": "fine"})),
-    "knob too many": lambda p: replace(
-        p, teacher=replace(p.teacher, hyper={**p.teacher.hyper, "x": 1})
-    ),
-    "teacher's teacher": lambda p: replace(p, teacher=replace(p.teacher, teacher=p.teacher)),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_holds_asks_the_teacher_too(change: str) -> None:
-    good = next(p for p in drawn(DEEP) if p.teacher and p.teacher.method == "finetune")
-    assert domains.holds(DEEP, good) and not domains.holds(DEEP, CHANGES[change](good))
-    plain = next(p for p in drawn(DEEP) if p.method == "lookup")
-    assert not domains.holds(DEEP, replace(plain, teacher=good.teacher)), "none may stand here"
-
-
-def test_who_may_teach_is_told_from_who_is_in_the_study() -> None:
-    teacher = Proposal("finetune", "base", 32, {"learning_rate": 1e-3, "wish": "fine"})
-    assert domains.teaches(DEEP, teacher) and not domains.holds(DEEP, teacher)
-    assert not domains.teaches(DEEP, replace(teacher, labels=7))
-    assert not domains.teaches(DEEP, Proposal("lookup", "tiny", 32, {"k": 5}))
-    inside = taught_space((32,), outside=False)
-    assert domains.holds(inside, teacher) and domains.teaches(inside, teacher)
-
-
-def test_nobody_teaches_himself_in_a_line_of_teachers() -> None:
-    space = taught_space((32,))
-    kd = replace(space.methods["kd"], teachers=("kd", "finetune"))
-    born = replace(space, methods={"kd": kd}, rungs={"kd": ("tiny",)})
-    born = replace(born, teachers={**space.teachers, "kd": kd})
-    born = replace(born, teacher_rungs={**space.teacher_rungs, "kd": ("tiny",)})
-    assert domains.teacher_methods(born, ("kd",)) == ("finetune",)
-    lonely = replace(born, teachers={"kd": kd})
-    assert domains.teacher_methods(lonely, ("kd",)) == (), "a teacher without a teacher is none"
-
-
-def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
-    knobs = {"temperature": Domain("choice", options=(1, 2))}
-    space = taught_space((32,), teachers=("finetune", "assist"))
-    kd = replace(space.methods["kd"], knobs=knobs, first={"temperature": 1})
-    listed = list(domains.every(domains.only(replace(space, methods={"kd": kd}), "kd"), 32))
-    assert len(listed) == 3 * 2 * 2 == len({repr(p) for p in listed})
-    teachers = [teacher_of(p) for p in listed]
-    assert {(t.method, t.rung) for t in teachers} == {("finetune", "base"), ("assist", "base")}
-    small = replace(space, methods={"kd": kd}, rungs={"kd": tuple(SIZES)})
-    assert all(domains.holds(small, p) for p in listed)
-    deep = [t for t in teachers if t.method == "assist"]
-    assert all(teacher_of(t).hyper == space.teachers["finetune"].first for t in deep)
