@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from raysearch.ledger import TRAINING
 from raysearch.record import TrialRecord, read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -68,7 +69,7 @@ def whole(out: Path, result: dict[str, Any], task: str) -> pd.DataFrame:
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """One small study of the toy task."""
     home = tmp_path_factory.mktemp("toy")
-    args = ("frontier", "--trials", "9", "--labels", "32,100,320", "--out", "run", "--json")
+    args = ("frontier", "--trials", "15", "--labels", "32,100,320", "--out", "run", "--json")
     done = raysearch(*args, cwd=home)
     result: dict[str, Any] = json.loads(done.stdout)
     return home / "run", {**result, "page": home / result["page"]}
@@ -78,9 +79,14 @@ def test_toy_from_space_to_page(toy: tuple[Path, dict[str, Any]]) -> None:
     out, result = toy
     every = whole(out, result, "toy")
     table = every[every["phase"].eq("search")]
-    assert set(table["method"]) == {"ngram_linear", "embed_linear", "finetune"}
-    assert table["labels_train"].value_counts().to_dict() == {32: 3, 100: 3, 320: 3}  # stratified
-    assert result["trials"] == {"DONE": 9}
+    methods = {"ngram_linear", "embed_linear", "finetune", "prompt", "distill", "zero_shot"}
+    assert set(table["method"]) == methods
+    shares = table[table["labels_train"].gt(0)]["labels_train"].value_counts().to_dict()
+    assert set(shares) == {32, 100, 320} and min(shares.values()) >= 3  # stratified
+    assert result["trials"] == {"DONE": 15}
+    free = table[table["method"].eq("zero_shot")]
+    assert free["labels"].eq(0).all() and free["score_test"].gt(0).all()
+    assert free["score_validation"].isna().all()
     # the second phase: every candidate on three fresh draws; the third: each of them timed
     fresh = every[every["phase"].eq("confirm")]
     assert len(result["confirmed"]) >= 3 and len(fresh) == 3 * len(result["confirmed"])
@@ -102,13 +108,45 @@ def test_a_run_is_extended_and_runs_nothing_twice(toy: tuple[Path, dict[str, Any
     before = {r.id for r in searched(out)}
     done = raysearch("run", "--trials", "+3", "--out", out, "--json", cwd=out.parent)
     after = [r.id for r in searched(out)]
-    assert len(after) == 12 and before < set(after)
+    assert len(after) == 18 and before < set(after)
     assert json.loads(done.stdout)["page"] is None
     lines = (out / "records.jsonl").read_text().splitlines()
     ended = [json.loads(x)["id"] for x in lines if json.loads(x)["event"] == "trial"]
-    assert len(ended) == len(set(ended)) > 12
+    assert len(ended) == len(set(ended)) > 18
     said = raysearch("status", out, "--json", cwd=out.parent)
-    assert json.loads(said.stdout)["trials"] == 12
+    assert json.loads(said.stdout)["trials"] == 18
+
+
+def test_a_crossing_runs_each_teacher_once_a_draw_and_bills_its_students(tmp_path: Path) -> None:
+    """Four procedures of two sizes at one label budget, on three draws; and its page."""
+    args = ("frontier", "--study", "performance_efficiency", "--labels", "32", "--out", "run")
+    args += ("--models", "toy-tiny,toy-mini", "--share-teacher", "4")
+    raysearch(*args, cwd=tmp_path)
+    found = read_records(tmp_path / "run" / "records.jsonl").trials
+    table = pd.read_parquet(tmp_path / "run" / "records.parquet")
+    assert {r.status for r in found} == {"DONE"}
+    by_id = {r.id: r for r in found}
+    students = [r for r in found if r.config.teachers]
+    assert {r.config.procedure for r in students} == {
+        "distill from finetune",
+        "distill from prompt",
+    }
+    assert len(students) == 6 and {r.config.data.seed for r in students} == {0, 1, 2}
+    for student in students:
+        (teacher,) = student.config.teachers
+        assert teacher.rung == "toy-mini" and student.config.rung == "toy-tiny"
+        given = by_id[teacher.id]  # a trial of its own, on the student's draw
+        assert given.config.data.seed == student.config.data.seed
+        trained = sum(c.flops for c in given.bill if c.phase in TRAINING)
+        answers = sum(c.flops for c in student.bill if c.phase == "label")
+        row = table[table["id"].eq(student.id)].iloc[0]
+        assert row["train_flops_full"] - row["train_flops"] == trained + answers > trained > 0
+        shared = row["train_flops"] + (trained + answers) / 4
+        assert row["train_flops_shared"] == pytest.approx(shared)
+        assert row["labels"] == given.labels_used == student.labels_used
+    assert len(found) == 2 + 3 * (2 + 2 + 2)
+    page = (tmp_path / "run" / "dashboard" / "performance_efficiency.html").read_text()
+    assert "distill from prompt" in page
 
 
 def test_ctrl_c_leaves_a_study_that_resume_ends(tmp_path: Path) -> None:

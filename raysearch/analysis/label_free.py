@@ -20,7 +20,8 @@ from raysearch.analysis.confirmation import (
     stored_logits,
 )
 from raysearch.analysis.table import Run
-from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.analysis.zero_shot import zero_shots
+from raysearch.record import OperatingPoint
 
 
 def with_label_free(run: Run, made: Confirmation) -> Confirmation:
@@ -34,7 +35,7 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
         run: a run; not changed.
         made: its confirmation; not changed.
     """
-    free = _free(run, {e.point_id for e in made.estimates})
+    free = [(r, p) for r, p in zero_shots(run.records) if r.score in p.scores.get("test", {})]
     if not made.estimates or made.folds or not free:
         return made
     score = free[0][0].score
@@ -79,14 +80,3 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
         difference=difference,
         resampled=both.resampled,
     )
-
-
-def _free(run: Run, known: set[str]) -> list[tuple[TrialRecord, OperatingPoint]]:
-    """Points of the search that use no labels, are scored on test and not confirmed themselves."""
-    return [
-        (record, point)
-        for record in run.records
-        if record.status == "DONE" and record.phase != "confirm" and not record.labels_used
-        for point in record.points
-        if point.point_id not in known and record.score in point.scores.get("test", {})
-    ]

@@ -87,6 +87,7 @@ def _frontier(run: Run, out: str) -> list[str]:
         for option, key in (("text", "text"), ("label", "label"), ("group", "group")):
             if task.get(key):
                 words += [f"--{option}", str(task[key])]
+        words += _question(task)
     else:
         words += ["--task", str(study.get("task", ""))]
     name = str(study.get("name", ""))
@@ -105,10 +106,21 @@ def _frontier(run: Run, out: str) -> list[str]:
     for option in ("trials", "draws", "searcher", "seed", "precision", *LIMITS):
         if study.get(option) is not None:
             words += [f"--{option.replace('_', '-')}", str(study[option])]
+    if study.get("shared_by") and run.table["teacher"].notna().any():
+        words += ["--share-teacher", str(study["shared_by"])]
+    if study.get("pool"):
+        words += ["--pool", Path(str(study["pool"])).name]
     for kind in ("data", "models"):
         if kind in (study.get("folders") or {}):
             words += [f"--{kind}-dir", kind]
     return [*before, shlex.join([*words, "--out", out])]
+
+
+def _question(task: Mapping[str, Any]) -> list[str]:
+    """The options that say an own task's cloze question."""
+    words = [f"{label}={','.join(several)}" for label, several in (task.get("words") or {}).items()]
+    asked = [w for t in task.get("templates") or () for w in ("--template", str(t))]
+    return [*asked, "--words", ";".join(words)] if words else asked
 
 
 def _sha256(path: Path) -> str | None:

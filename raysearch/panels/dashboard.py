@@ -14,8 +14,10 @@ from raysearch.errors import InputError, unknown
 from raysearch.panels.catalog import check_options, picture
 
 LAYOUTS = ("answer", "panels")
-PAGE_KEYS = ("title", "layout", "table", "panels")
+PAGE_KEYS = ("title", "layout", "table", "needs", "panels")
 PANEL_KEYS = ("panel", "title", "note")
+NEEDS = ("procedures",)
+"""What of a study a page may need, by its key in study.yaml: `procedures` are a crossing's."""
 FIRST = "frontier"
 """The page that is written as index.html."""
 
@@ -41,6 +43,12 @@ class Dashboard:
     panels: tuple[Panel, ...]
     table: bool = False
     """Whether the table of all points stands at its end."""
+    needs: str = ""
+    """What a study must have for the page to be written; empty: every run has it."""
+
+    def meant_for(self, study: Mapping[str, Any]) -> bool:
+        """Whether the page is written for a run of that study."""
+        return not self.needs or bool(study.get(self.needs))
 
     @property
     def file(self) -> str:
@@ -94,8 +102,13 @@ def read_dashboard(path: Path) -> Dashboard:
     table = page.get("table", False)
     if not isinstance(table, bool):
         raise InputError(f"{path}: table is {table!r}; true or false is expected")
+    needs = _text(page.get("needs", ""), f"{path}: needs")
+    if "needs" in page and needs not in NEEDS:
+        raise unknown(f"{path}: needs", "key of study.yaml", needs, NEEDS)
     panels = tuple(_panel(e, f"{path}: panels[{i}]") for i, e in enumerate(entries))
     if layout == "answer":
+        if needs:
+            raise InputError(f"{path}: needs is '{needs}'; the first page is written for every run")
         names = [p.name for p in panels]
         if names not in (["frontier"], ["frontier", "label_curves"]):
             raise InputError(
@@ -103,7 +116,7 @@ def read_dashboard(path: Path) -> Dashboard:
                 "frontier, and label_curves or nothing after it, are expected"
             )
     title = _text(page.get("title", path.stem), f"{path}: title")
-    return Dashboard(path.stem, title, layout, panels, table)
+    return Dashboard(path.stem, title, layout, panels, table, needs)
 
 
 def _panel(value: object, where: str) -> Panel:

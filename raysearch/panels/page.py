@@ -45,6 +45,8 @@ WHOLE = "plotly.min.js"
 def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
     """Write index.html and the other pages of a folder of dashboards; each whole or not at all.
 
+    A page that needs what the run's study does not have is not written, and linked nowhere.
+
     Args:
         run: a run as `raysearch.analysis.read_run` reads it; not changed.
         out: the folder to write to; made when it is not there.
@@ -57,7 +59,7 @@ def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
         InputError: a page that is not whole or names what does not exist.
         RecordError: the folder or the disk refuses.
     """
-    pages = read_dashboards(dashboards)
+    pages = [page for page in read_dashboards(dashboards) if page.meant_for(run.study)]
     out = Path(out)
     points = collect(run)
     made = {page.file: _page(page, pages, run, points) for page in pages}
@@ -121,7 +123,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "figure": figure,
         "curves": {"layout": figure_json(drawn)["layout"]} if curves else None,
     }
-    scripts = ("answer.js", "sentences.js", "draw.js", "plot.js", "index.js")
+    scripts = ("answer.js", "sentences.js", "rivals.js", "draw.js", "plot.js", "index.js")
     return controls.controls(points, given) | {
         "headline": "".join(f"<p>{_html(s)}</p>" for s in headline(points, given)),
         "details": "".join(f"<p>{_html(s)}</p>" for s in details(points, given)),

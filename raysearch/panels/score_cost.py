@@ -64,7 +64,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
         found.append(
             Mark(
                 str(row["point_id"]),
-                str(row["method"]),
+                str(row["procedure"]),
                 str(row["model"]),
                 float(row["labels"]),
                 float(row[cost]),

@@ -1,4 +1,7 @@
-"""A browser for the tests that need one; absent, they skip, but never where CI is set."""
+"""A browser for the tests that need one; absent, they skip, but never where CI is set.
+
+And two runs that many tests read and none changes: a crossing and a search.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from raysearch.analysis import Run, read_run
+from tests.crossed import crossed
 from tests.panels.visit import ARGS, CHROMIUM
+from tests.synthetic import records, write_run
 
 
 def _missing() -> str:
@@ -31,3 +37,13 @@ def browser() -> Iterator[Any]:
         started = play.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def crossed_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return crossed(tmp_path_factory.mktemp("crossed") / "run")
+
+
+@pytest.fixture(scope="session")
+def search_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return read_run(write_run(tmp_path_factory.mktemp("search") / "run", records(80)))

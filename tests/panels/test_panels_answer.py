@@ -11,6 +11,7 @@ from raysearch.analysis.intervals import interval
 from raysearch.errors import InputError
 from raysearch.panels.answer import answer
 from raysearch.panels.collect import collect
+from raysearch.panels.controls import controls
 from raysearch.panels.margins import apart, band_of
 from raysearch.panels.points import Points
 from raysearch.panels.sentences import footer, headline, why
@@ -192,11 +193,11 @@ def test_every_method_has_one_reason(tmp_path: Path) -> None:
     points = collect(run)
     given = answer(points)
     reasons = dict(why(points, given))
-    assert set(reasons) == {*ALL, "prompt"}
+    assert set(reasons) == {*ALL, "prompt", "distill from finetune"} - {"distill"}
     assert reasons["prompt"] == "not run: no label words for 'billing dispute'"
     assert sum(r.startswith("the choice") for r in reasons.values()) == 1
     off = dict(why(points, answer(points, methods=["finetune"])))
-    assert off["distill"].startswith("switched off")
+    assert off["distill from finetune"].startswith("switched off")
 
 
 def test_nothing_to_recommend_is_said_with_its_reason(tmp_path: Path) -> None:
@@ -232,6 +233,25 @@ def test_teacher_accounting_moves_the_training_axis(tmp_path: Path) -> None:
     full, shared, free = (points.cost("train", t) for t in ("full", "shared", "free"))
     assert points.teachers and (full >= shared).all() and (shared >= free).all()
     assert (full > free).any()
+
+
+def test_who_pays_the_teacher_moves_the_frontier(tmp_path: Path) -> None:
+    made = write_run(tmp_path / "r", records(150, methods=("finetune", "distill")), shared_by=8)
+    points = collect(read_run(made))
+    lines = {t: answer(points, cost="train", teacher=t).frontier for t in points.teachers}
+    assert len(set(lines.values())) == len(lines) == 3
+    students = {
+        t: sum(points.methods[points.method[i]] != "finetune" for i in lines[t]) for t in lines
+    }
+    assert students["full"] < students["shared"] < students["free"]
+    assert answer(points, teacher="free").frontier == answer(points).frontier, "infer_flops is free"
+    other = collect(read_run(made, shared_by=1))
+    assert (points.shared_by, other.shared_by) == (8, 1)
+    assert (
+        answer(other, cost="train", teacher="shared").frontier == lines["full"] != lines["shared"]
+    )
+    words = controls(points, answer(points))["teacher"]
+    assert ">shared by 8<" in words and ">shared by 1<" in controls(other, answer(other))["teacher"]
 
 
 def test_numbers_round_halves_away_from_zero() -> None:

@@ -164,7 +164,13 @@ def test_a_further_page_is_one_more_file(tmp_path: Path) -> None:
 
 
 def test_the_shipped_pages_are_whole() -> None:
-    assert [p.file for p in read_dashboards()] == ["index.html", "research.html"]
+    pages = read_dashboards()
+    assert [p.file for p in pages] == [
+        "index.html",
+        "performance_efficiency.html",
+        "research.html",
+    ]
+    assert [p.file for p in pages if p.meant_for({})] == ["index.html", "research.html"]
 
 
 def test_the_first_pages_bundle_is_plotlys_own(tmp_path: Path) -> None:
