@@ -162,6 +162,9 @@ class Outside:
     """Time per text [ms], as its user says."""
     dollars_per_1k: float | None = None
     """Price of 1,000 texts [dollars], as its user says."""
+    point: str = ""
+    """Of a zero-shot model of the run itself, which stands beside the choice like these: its point,
+    whose logits are its predictions. Never in an event."""
 
     @property
     def value(self) -> float:

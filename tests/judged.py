@@ -29,6 +29,7 @@ class Recipe:
     method: str = "ngram_linear"
     rung: str = "hash-16"
     labels: int = 32
+    """0: a zero-shot model, without validation rows or draws."""
     right: float = 0.8
     """Chance of a right answer; for regression 1 - the noise."""
     flops: float = 100.0
@@ -73,7 +74,7 @@ def write_run(
         )
         records.append(_record(folder, data, config, recipe, "search", rng))
         for d in range(1, max(draws, folds if draws else 0) + 1):
-            if recipe.tested:
+            if recipe.tested and recipe.labels:
                 here = crossfit(data, folds, d) if folds else data
                 drawn = config.drawn(d, folds)
                 records.append(_record(folder, here, drawn, recipe, "confirm", rng))
@@ -93,7 +94,7 @@ def _record(
     name = point_id([config.id], 1, {})
     point = OperatingPoint(name, 1, infer_flops=recipe.flops, params=10, bytes=40)
     judged: dict[str, dict[str, float]] = {}
-    rows = {"validation": data.splits["validation"]}
+    rows = {"validation": data.splits["validation"]} if recipe.labels else {}
     if recipe.tested:
         rows["test"] = data.splits["test"]
     for split, part in rows.items():

@@ -6,10 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.synthetic import records, write_run
+from raysearch.analysis import to_table
+from raysearch.cli.prepare import prepare
+from raysearch.cli.studies import drawable
+from raysearch.plan.asrun import AsRun, read_asrun, write_asrun
+from tests.synthetic import records, write_run, zero_shots
 from tests.verbs import Say, refused
 
 
@@ -76,6 +81,13 @@ def test_help_has_an_example(say: Say, verb: str) -> None:
         (["frontier", "--hours", "-1"], ["hours"]),
         (["frontier", "--dollars", "5"], ["price"]),
         (["frontier", "--text", "body"], ["--text", "own data"]),
+        (["frontier", "--template", "{text} {mask}"], ["--template", "own data", "'toy'"]),
+        (["frontier", "--task", "sst2", "--words", "a=b"], ["--words", "own data", "'sst2'"]),
+        (["frontier", "--share-teacher", "0"], ["--share-teacher", "above 0"]),
+        (["run", "--share-teacher", "1.5"], ["--share-teacher", "'1.5'", "whole number"]),
+        (["frontier", "--pool", "more.csv"], ["more.csv", "no such file"]),
+        (["frontier", "--pool", "wikipedia"], ["'wikipedia'", "--data-dir"]),
+        (["frontier", "--pool", " "], ["--pool", "blank"]),
         (["frontier", "--data-dir", "nowhere"], ["--data-dir", "nowhere"]),
         (["frontier", "--task", "missing.csv"], ["missing.csv"]),
         (["frontier", "--tusk", "toy"], ["--tusk"]),
@@ -124,6 +136,27 @@ def test_bad_own_data_is_one_line(say: Say, tmp_path: Path, body: str, parts: li
     refused(say("frontier", "--task", path), "mine.csv", *parts)
 
 
+ASKS = ("--template", "{text} it was {mask}.", "--words", "p=good;n=bad")
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        (ASKS[:2], ["--template", "--words"]),
+        (ASKS[2:], ["--words", "--template"]),
+        (("--template", "{text}", *ASKS[2:]), ["{mask} not at all", "once"]),
+        ((*ASKS, "--template", "{mask} {text} {mask}"), ["{mask} twice", "once"]),
+        (("--template", "{txt} {mask}", *ASKS[2:]), ["'txt'", "Did you mean 'text'"]),
+        ((*ASKS[:3], "p=good"), ["--words", "no word for n"]),
+        ((*ASKS[:3], "p=good;q=bad;n=bad"), ["--words", "no label 'q'", "Known: n, p"]),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_one_line(
+    say: Say, tmp_path: Path, args: tuple[str, ...], parts: list[str]
+) -> None:
+    refused(say("frontier", "--task", table(tmp_path / "mine.csv"), *args), *parts)
+
+
 def test_own_data_that_is_not_utf8_is_one_line(say: Say, tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(b"text,label\ncaf\xe9 is nice,p\nno,n\n")
@@ -167,6 +200,59 @@ def test_a_run_folder_of_another_task_is_refused(say: Say, tmp_path: Path) -> No
     refused(say("frontier", "--study", "default", "--out", out), "quick")
 
 
+def prepared(*args: str | Path, monkeypatch: pytest.MonkeyPatch) -> AsRun:
+    """The study that these words would start."""
+    from raysearch.cli import main, studies
+
+    found: list[AsRun] = []
+
+    def study(given: dict[str, Any], *, whole: bool) -> int:
+        found.append(prepare(given).run)
+        write_asrun(prepare(given).out, found[0])
+        return 0
+
+    monkeypatch.setattr(studies, "_study", study)
+    with pytest.raises(SystemExit, match="0"):
+        main([str(a) for a in args])
+    return found[0]
+
+
+def test_own_data_is_asked_by_its_template_and_words(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path / "mine.csv")
+    more = tmp_path / "more.csv"
+    more.write_text("text\nanother thing\nand another\nnumber 3 bad poor dull thing\n")
+    words = ("frontier", "--task", path, "--models", "toy-tiny,toy-mini", "--labels", "8")
+    bare = prepared(*words, "--out", "bare", monkeypatch=monkeypatch)
+    assert bare.left_out["zero_shot"].endswith("own data: give --template and --words")
+    two = ("--template", "all in all {mask} : {text}")
+    whole = (*words, *ASKS, *two, "--out", "run")
+    run = prepared(*whole, "--share-teacher", "3", "--pool", "more.csv", monkeypatch=monkeypatch)
+    assert run.task.templates == (ASKS[1], two[1])
+    assert dict(run.task.words) == {"n": ("bad",), "p": ("good",)}
+    assert not {"zero_shot", "prompt"} & set(run.left_out)
+    assert run.study.shared_by == 3 and run.study.pool == str(more)
+    assert any("2 texts; 1 dropped" in note for note in run.notes)
+    again = read_asrun(Path("run"))
+    assert again.task == run.task and again.study == run.study
+
+    # A run keeps its question; one that had none may get its first.
+    for kept in (
+        prepared("run", "--out", "run", monkeypatch=monkeypatch),
+        prepared(*words, "--out", "run", monkeypatch=monkeypatch),
+    ):
+        assert kept.task.templates == run.task.templates and kept.study.shared_by == 3
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    other = ("--template", "{mask}: {text}", *ASKS[2:])
+    refused(say(*words, *other, "--out", "run"), "other templates", "--out")
+    refused(say("run", *other, "--out", "run"), "other templates", "--out")
+    refused(say("run", *ASKS[2:], "--out", "bare"), "--words", "--template")
+    late = prepared("run", *ASKS, "--out", "bare", monkeypatch=monkeypatch)
+    assert late.task.templates == (ASKS[1],) and "zero_shot" not in late.left_out
+
+
 def test_page_and_status_read_records_without_torch_or_ray(tmp_path: Path) -> None:
     write_run(tmp_path / "run", records(12, seed=3))
     code = (
@@ -183,6 +269,13 @@ def test_page_and_status_read_records_without_torch_or_ray(tmp_path: Path) -> No
     assert made.returncode == 0, made.stderr
     assert Path(made.stdout.strip().splitlines()[-1]).is_file()
     assert (tmp_path / "run" / "records.parquet").is_file()
+
+
+def test_only_what_used_labels_is_drawn_again() -> None:
+    shots = zero_shots({"bert_tiny": 0.6})
+    failed = [r for r in records(60) if r.status == "FAILED"]
+    assert failed and not drawable(to_table([*shots, *failed]))
+    assert drawable(to_table([*shots, *records(6)]))
 
 
 def test_a_torn_last_line_is_said_and_an_unknown_schema_refused(say: Say, tmp_path: Path) -> None:

@@ -85,6 +85,10 @@ def whole(tmp_path: Path, tiny_ladder: None) -> Path:
         (["--methods", ","], ["','", "a,b"]),
         (["--cost", "infer_flop"], ["--cost", "Did you mean 'infer_flops'"]),
         (["--teacher", "fre"], ["--teacher", "Did you mean 'free'"]),
+        (["--share-teacher", "0"], ["--share-teacher", "above 0"]),
+        (["--share-teacher", "-2"], ["--share-teacher", "above 0"]),
+        (["--share-teacher", "2.5"], ["--share-teacher", "'2.5'", "whole number"]),
+        (["--share-teacher", "many"], ["--share-teacher", "not a number"]),
         (["--label", "5"], ["--label"]),
         (["--labels"], ["--labels"]),
         (["more"], ["more"]),
@@ -258,6 +262,36 @@ def test_prices_of_the_study_hold_and_options_come_first(say: Say, tmp_path: Pat
 def test_dollars_as_the_cost_without_prices_say_what_is_missing(say: Say, run: Path) -> None:
     code, out, err = say("recommend", run, "--cost", "own", "--volume", "1000")
     assert "price of a label is not given" in out + err
+
+
+def test_a_teacher_may_be_shared_by_more_than_the_study_says(say: Say, tmp_path: Path) -> None:
+    made = records(60, methods=("distill",))
+    write_synthetic(tmp_path / "run", made, shared_by=4)
+
+    def costs(*args: str) -> dict[str, float]:
+        code, js, err = say("recommend", "run", "--cost", "train", "--json", *args)
+        assert code == 0, err
+        found: dict[str, float] = json.loads(js)["choice"]["costs"]
+        return found
+
+    said = costs()
+    own, taught = said["train_flops"], said["train_flops_full"] - said["train_flops"]
+    assert taught > 0 and said["train_flops_shared"] == pytest.approx(own + taught / 4)
+    more = costs("--share-teacher", "1k")
+    assert more == {**said, "train_flops_shared": pytest.approx(own + taught / 1000)}
+    assert costs("--share-teacher", "1")["train_flops_shared"] == said["train_flops_full"]
+    assert costs() == said, "the study is as it was"
+
+
+def test_the_page_says_by_how_many_a_teacher_is_shared(say: Say, tmp_path: Path) -> None:
+    run = write_synthetic(tmp_path / "run", records(60, methods=("distill",)), shared_by=4)
+    assert say("page", run)[0] == 0
+    table = (run / "records.parquet").read_bytes()
+    assert ">shared by 4<" in (run / "dashboard" / "index.html").read_text()
+    assert say("page", run, "--share-teacher", "12")[0] == 0
+    assert ">shared by 12<" in (run / "dashboard" / "index.html").read_text()
+    assert (run / "records.parquet").read_bytes() == table
+    refused(say("page", run, "--share-teacher", "0"), "--share-teacher")
 
 
 def test_numbers_may_be_short(say: Say, run: Path) -> None:

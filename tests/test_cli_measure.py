@@ -98,6 +98,26 @@ def test_each_graph_is_measured_once_and_told_of_all_its_points(
     assert recommended["choice"]["costs"]["ms"] == 2.25
 
 
+def test_a_zero_shot_model_is_measured_beside_the_confirmed(
+    say: Say, tmp_path: Path, tiny_ladder: None, timed: list[tuple[TrialRecord, OperatingPoint]]
+) -> None:
+    shots = [
+        Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=1e6),
+        Recipe("zero_shot", "random-2", labels=0, flops=2e6, tested=False),  # not shown anywhere
+    ]
+    task = tiny.write_task(tmp_path / "two", "two")
+    write_run(tmp_path / "run", task, recipes=[*RECIPES, *shots])
+    code, said, err = say("measure", "run")
+    assert code == 0, err
+    assert "measuring 3 graphs of 3 confirmed and 1 zero-shot points, one after the other" in said
+    assert [r.config.method for r, _ in timed] == ["ngram_linear", "embed_linear", "zero_shot"]
+    assert measured(Path("run"))["zero_shot", "random-1", 0]["latency_ms"] == 2.0
+    _, out, _ = say("recommend", "run", "--cost", "ms")
+    (sentence,) = [x for x in out.splitlines() if x.startswith("Without labels, zero_shot")]
+    assert sentence.endswith("; 2.3 ms a text.") and "not drawn" not in out
+    assert "measured already" in say("measure", "run")[1]
+
+
 def test_nothing_confirmed_is_refused(say: Say, tmp_path: Path, tiny_ladder: None) -> None:
     for draws in (0, 2):
         name = f"run{draws}"

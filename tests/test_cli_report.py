@@ -75,6 +75,23 @@ def test_a_named_point_and_another_file(say: Say, run: Path, tmp_path: Path) -> 
     assert value["calibration"]["fitted"] == 3 and len(value["confusion"]) == 2
 
 
+def test_a_zero_shot_model_is_reported_as_what_it_is(say: Say, tmp_path: Path) -> None:
+    asked = Recipe("zero_shot", "random-1", labels=0, right=0.2)
+    write_run(tmp_path / "run", tiny.write_task(tmp_path / "two", "two"), recipes=[*RECIPES, asked])
+    table = read_run(tmp_path / "run").table
+    point = str(table[table["method"].eq("zero_shot")]["point_id"].iloc[0])
+    code, out, err = say("report", "run", point[:8], "--share-teacher", "3")
+    assert code == 0, err
+    assert "zero_shot, random-1, no labels" in out and "used no labels" in out
+    assert "one draw: not confirmed" not in out
+    page = (tmp_path / "run" / "dashboard" / "report.html").read_text()
+    assert "Not chosen, shown on test." in page and "Chosen on validation" not in page
+    value = json.loads(say("report", "run", point[:8], "--json")[1], parse_constant=pytest.fail)
+    assert value["labels"] == 0 and value["learning_curve"] == [] and not value["confirmed"]
+    code, out, _ = say("report", "run")  # the recommended one is another
+    assert code == 0 and "zero_shot" not in out
+
+
 def test_without_its_data_a_run_is_reported_by_row_number(
     say: Say, run: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +126,8 @@ def test_regression_and_many_classes_are_shown(say: Say, tmp_path: Path) -> None
         (["run", "zzzz"], ["no trial or point of the search"]),
         (["run", "ab"], ["at least 4 digits"]),
         (["run", "--data-dir", "nowhere", "--with-texts"], ["--data-dir"]),
+        (["run", "--share-teacher", "0"], ["--share-teacher", "above 0"]),
+        (["run", "--share-teacher", "1.5"], ["--share-teacher", "whole number"]),
     ],
 )
 def test_bad_words_are_one_line(say: Say, run: Path, args: list[str], parts: list[str]) -> None:

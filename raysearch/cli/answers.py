@@ -44,6 +44,7 @@ limits: Callable[[Any], Any] = options.group(
 @click.option("--cost", metavar="AXIS", default="", help="Cost that breaks ties, as infer_flops.")
 @click.option("--methods", metavar="A,B", help="Only these methods.")
 @click.option("--teacher", metavar="full|shared|free", default="full", help="Who pays a teacher.")
+@options.share
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def recommend(run: Path, as_json: bool, **given: Any) -> int:
     r"""Say what to train within limits, what else ties, and why not the others.
@@ -59,7 +60,7 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     from raysearch.panels.points import OWN
     from raysearch.panels.worth import unpriced
 
-    points = collect(read_run(run))
+    points = collect(read_run(run, shared_by=options.share_of(given)))
     setting = asked(points, given)
     found = answer(points, **setting)
     if setting["cost"] == OWN and not np.isfinite(found.own).any():

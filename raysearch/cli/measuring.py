@@ -56,13 +56,16 @@ def measure_run(
     models_dir: Path | None = None,
     again: bool = False,
 ) -> dict[str, Any]:
-    """Measure each graph of the confirmed candidates once; writes `measure` events.
+    """Measure each graph of the confirmed candidates once, and of zero-shot points scored on test.
+
+    Writes `measure` events.
 
     Raises:
         InputError: trials are running, or nothing is confirmed.
     """
     from raysearch.analysis import read_run
     from raysearch.analysis.confirmation import confirmation
+    from raysearch.analysis.zero_shot import zero_shots
     from raysearch.engine.timing import busy_cores
     from raysearch.record import RecordWriter, measure_event
     from raysearch.tune.folder import Folder, held
@@ -78,12 +81,16 @@ def measure_run(
                 f"{out}: nothing is confirmed yet{why}; first: raysearch confirm {out}"
             )
         wanted = {e.point_id for e in made.estimates}
-        groups = _graphs(found.records, wanted, again=again)
+        shots = {p.point_id for _, p in zero_shots(found.records) if "test" in p.scores}
+        groups = _graphs(found.records, wanted | shots, again=again)
         if not groups:
             say("measured already")
             return {"measured": 0, "graphs": 0}
-        points = sum(len(g) for g in groups)
-        say(f"measuring {len(groups)} graphs of {points} confirmed points, one after the other")
+        asked = sum(p.point_id in shots for g in groups for _, p in g)
+        points = sum(len(g) for g in groups) - asked
+        more = f" and {asked} zero-shot" if asked else ""
+        graphs = f"{len(groups)} graphs of {points} confirmed{more} points"
+        say(f"measuring {graphs}, one after the other")
         writer = RecordWriter(folder.records)
         failed = measured = 0
         patience = PATIENCE

@@ -56,6 +56,18 @@ data: Callable[[Any], Any] = group(
     click.option("--group", metavar="COLUMN", help="Own data: equal values stay on one side."),
     click.option("--unlabelled", type=FOLDER, metavar="FILE", help="Own data: more texts."),
     click.option("--score", metavar="NAME", help="Own data: accuracy, macro_f1, mcc or pearson."),
+    click.option(
+        "--template",
+        multiple=True,
+        metavar="TEXT",
+        help="Own data, for prompting: as '{text} It was {mask}.'; may be given several times.",
+    ),
+    click.option(
+        "--words", metavar="L=W,W;L=W", help="Own data, for prompting: words for each label."
+    ),
+    click.option(
+        "--pool", metavar="NAME|FILE", help="Texts for students; else the task's own unlabelled."
+    ),
 )
 
 prices: Callable[[Any], Any] = group(
@@ -64,8 +76,13 @@ prices: Callable[[Any], Any] = group(
     click.option("--price-per-label", metavar="X", help="Dollars of one label."),
 )
 
+share: Callable[[Any], Any] = click.option(
+    "--share-teacher", metavar="K", help="Students that share a teacher's bill.  [the study's: 8]"
+)
+
 search: Callable[[Any], Any] = group(
     prices,
+    share,
     click.option(
         "--study", metavar="NAME|FILE", help="What to search (ls studies).  [default: quick]"
     ),
@@ -171,6 +188,17 @@ def numbers(text: str, option: str) -> tuple[int, ...]:
             raise InputError(f"{option}: '{part}' is not a whole number above 0, as 32,100,1000")
         out.append(int(value))
     return tuple(out)
+
+
+def share_of(given: Mapping[str, Any]) -> int | None:
+    """Read --share-teacher; None stays None, InputError for what is no whole number above 0."""
+    text = given.get("share_teacher")
+    if text is None:
+        return None
+    value = positive(text, "--share-teacher")
+    if value is None or not value.is_integer():
+        raise InputError(f"--share-teacher: '{text}' is not a whole number above 0, as 8")
+    return int(value)
 
 
 def trials(text: str, before: int) -> int:

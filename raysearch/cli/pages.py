@@ -15,6 +15,7 @@ from raysearch.cli import options
 @click.option("--out", type=options.FOLDER, metavar="DIR", help="[default: RUN/dashboard]")
 @click.option("--dashboards", type=options.FOLDER, metavar="DIR", help="Own pages as YAML.")
 @options.prices
+@options.share
 def page(
     runs: tuple[Path, ...], out: Path | None, dashboards: Path | None, **given: str | None
 ) -> int:
@@ -23,16 +24,17 @@ def page(
     \b
     raysearch page runs/sst2-quick runs/sst2-thorough --out both
     """
-    from raysearch.analysis import read_run, read_runs, write_parquet
+    from raysearch.analysis import read_runs, write_parquet
     from raysearch.panels.page import write_pages
 
-    found = read_run(runs[0]) if len(runs) == 1 else read_runs(list(runs))
+    share = options.share_of(given)
+    found = read_runs(list(runs), shared_by=share)
     if prices := options.prices_of(given):
         held = {**(found.study.get("prices") or {}), **prices}
         found = replace(found, study={**found.study, "prices": held})
     target = out or runs[0] / "dashboard"
     made = write_pages(found, target, dashboards)
-    if len(runs) == 1:
+    if len(runs) == 1 and share is None:  # the file keeps the study's own account
         write_parquet(found.table, runs[0] / "records.parquet")
     for line in found.skipped:
         print(line)

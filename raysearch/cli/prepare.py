@@ -10,10 +10,11 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from raysearch.cli import options
+from raysearch.cli.task import task_of
 from raysearch.errors import InputError
 from raysearch.objectives import get as find_objective
 from raysearch.plan.asrun import FILE, AsRun, read_asrun
-from raysearch.plan.catalog import find_study, find_task, method_spaces, tasks
+from raysearch.plan.catalog import find_study, method_spaces
 from raysearch.plan.strict import parse
 from raysearch.plan.study import Study
 from raysearch.plan.task import Task
@@ -96,13 +97,13 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
     """
     out: Path | None = given["out"]
     old = read_asrun(out) if out is not None and (out / FILE).exists() else None
-    task = _task(given, old)
+    task = task_of(given, old)
     if old is None:
         study = find_study(given["study"] or "quick")
         out = out or Path("runs") / f"{task.name}-{study.name}"
         if (out / FILE).exists():
             old = read_asrun(out)
-            task = _task(given, old)
+            task = task_of(given, old)
     assert out is not None
     if old is not None:
         study = old.study
@@ -128,6 +129,7 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
         )
     _check_labels(given, len(data.splits["train"]), task.name)
     world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir)
+    notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
     space = world.space
     study = study.model_copy(update={"labels": space.labels})
     if study.procedures:  # a crossing is as large as it is
@@ -140,7 +142,7 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
         dict(world.left_out),
         world.baselines(),
         old.reference if old is not None else world.reference(),
-        data.notes,
+        notes,
         {k: str(v) for k, v in (("data", data_dir), ("models", models_dir)) if v is not None},
     )
     return Prepared(run, world, out, old is not None)
@@ -148,31 +150,6 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
 
 def _folder(old: AsRun | None, kind: str) -> Path | None:
     return Path(old.folders[kind]) if old is not None and kind in old.folders else None
-
-
-def _task(given: Mapping[str, Any], old: AsRun | None) -> Task:
-    """The task that is meant; the run's own when none is named."""
-    name: str | None = given["task"]
-    own = {k: given[k] for k in ("text", "label", "group", "unlabelled", "score")}
-    if name is None and old is not None:
-        return old.task
-    if name is None or name in tasks():
-        extra = [k for k, v in own.items() if v is not None]
-        if extra:
-            raise InputError(f"--{extra[0]}: is for own data; task '{name or 'toy'}' has its own")
-        task = find_task(name or "toy")
-    elif name.startswith("hf:") or Path(name).exists() or "." in name or "/" in name:
-        from raysearch.engine.data import own_task
-
-        task = own_task(name, **own, seed=given["seed"] or 0)
-    else:
-        task = find_task(name)  # raises with the nearest name
-    if old is not None and task.name != old.task.name:
-        raise InputError(
-            f"{given['out']}: holds a run of task '{old.task.name}', not '{task.name}'; "
-            "give another --out"
-        )
-    return task
 
 
 def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
@@ -190,6 +167,10 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
         "draws",
     )
     change |= {k: given[k] for k in plain if given.get(k) is not None}
+    if (share := options.share_of(given)) is not None:
+        change["shared_by"] = share
+    if given.get("pool") is not None:
+        change["pool"] = _pool(given["pool"])
     if named := options.prices_of(given):
         change["prices"] = {**study.prices.model_dump(exclude_none=True), **named}
     if given["methods"]:
@@ -201,6 +182,16 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
     if given["trials"]:
         change["trials"] = options.trials(given["trials"], study.trials)
     return parse(Study, {**study.model_dump(exclude_none=True), **change}, "options")
+
+
+def _pool(name: str) -> str:
+    """A corpus's name, or a file's whole path: trials run elsewhere."""
+    from raysearch.engine.sources import KINDS
+
+    if not name.strip():
+        raise InputError("--pool: is blank; name a corpus or a file")
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.suffix in KINDS else name
 
 
 def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:

@@ -33,6 +33,7 @@ CLASSES = 12
 @click.option(
     "--out", type=options.FOLDER, metavar="FILE", help="[default: RUN/dashboard/report.html]"
 )
+@options.share
 @data_dir_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
@@ -50,7 +51,7 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     from raysearch.analysis.report_text import to_json
     from raysearch.panels.report_page import FILE, write_report
 
-    found = read_run(run)
+    found = read_run(run, shared_by=options.share_of(given))
     name = find(found, point)[1].point_id if point else recommended(found)
     made = look_at(found, name)
     rows, missing = _row_names(run, made, given["data_dir"], given["with_texts"])

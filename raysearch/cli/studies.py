@@ -144,7 +144,7 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
             )
         say(outcome.stopped_by)
         table = _table(out)
-        if not outcome.interrupted and draws and (table["status"] == "DONE").any():
+        if not outcome.interrupted and draws and drawable(table):
             left = None if study.hours is None else _left(study.hours, begun)
             outcome = confirm_run(prepared, draws, say, hours=left).outcome or outcome
             table = _table(out)
@@ -158,6 +158,11 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
     page = write_page(out) if whole else None
     _show(prepared, out, page, given)
     return 0
+
+
+def drawable(table: Any) -> bool:
+    """Whether a finished trial used labels: without, nothing is chosen nor drawn again."""
+    return bool(((table["status"] == "DONE") & (table["labels"] > 0)).any())
 
 
 def _measure(out: Path, given: dict[str, Any], say: Callable[[str], None]) -> None:
@@ -263,7 +268,8 @@ def show(result: Run, page: Path, table: Path) -> None:
 
     points = collect(result)
     found = answer(points)
-    _print_frontier(points, found)
+    if found.frontier:
+        _print_frontier(points, found)
     for line in lines(points, found):
         print(line)
     fallen = winners_bias(result.table, confirmation(result))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ def own_task(
     group: str | None = None,
     unlabelled: Path | None = None,
     score: str | None = None,
+    templates: Sequence[str] = (),
+    words: str | None = None,
     seed: int = 0,
 ) -> Task:
     """Describe a file, a folder or a hub data set as a task; what is not named is guessed.
@@ -40,6 +44,8 @@ def own_task(
         group: Column whose equal values must stay on one side of every split.
         unlabelled: A file of more texts, with the same text column.
         score: Main score. Chosen by `columns.choose_score` when None.
+        templates: Cloze patterns as `{text} It was {mask}.`, for prompting.
+        words: Label words as `negative=terrible,bad;positive=great`, for prompting.
         seed: Seed of the carved splits.
 
     Raises:
@@ -76,7 +82,7 @@ def own_task(
         score, _ = columns.choose_score(spelled)
     if score != "pearson":
         _plausible(classes, len(spelled), label, where)
-    return Task(
+    task = Task(
         name=draft.name,
         source=draft.source,
         text=text,
@@ -89,6 +95,72 @@ def own_task(
         max_length=_length(frame[text].astype(str).iloc[:5000].tolist(), pair is not None),
         seed=seed,
     )
+    return with_question(task, templates, words)
+
+
+def with_question(task: Task, templates: Sequence[str], words: str | None) -> Task:
+    """Give a task its cloze question: patterns and label words, both or neither.
+
+    Raises:
+        InputError: one line that names the option, what stands there and what may stand there.
+    """
+    if not templates and words is None:
+        return task
+    if not templates or words is None:
+        here, there = ("--template", "--words") if templates else ("--words", "--template")
+        raise InputError(f"{here}: prompting needs {there} too")
+    if task.regression:
+        raise InputError(f"--template: task '{task.name}' asks for a number, prompting for classes")
+    for template in templates:
+        _check_template(template, task.text_pair is not None)
+    return replace(task, templates=tuple(templates), words=_label_words(words, task.label_names))
+
+
+def _check_template(template: str, pair: bool) -> None:
+    where = f"--template '{template}'"
+    wanted = ("text", "pair", "mask") if pair else ("text", "mask")
+    try:
+        fields = [f for f in string.Formatter().parse(template) if f[1] is not None]
+    except ValueError as e:
+        raise InputError(f"{where}: {e}; fields are written as {{text}}") from e
+    names = [str(name) for _, name, _, _ in fields]
+    for _, name, spec, conversion in fields:
+        if name not in wanted:
+            raise unknown(where, "field", str(name), wanted)
+        if spec or conversion:
+            raise InputError(f"{where}: field {{{name}}} must stand alone in its braces")
+    for name in wanted:
+        if names.count(name) != 1:
+            often = {0: "not at all", 2: "twice"}.get(n := names.count(name), f"{n} times")
+            why = "; the task has pairs" if name == "pair" else ""
+            raise InputError(f"{where}: holds {{{name}}} {often}, must hold it once{why}")
+
+
+def _label_words(text: str, labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Read `negative=terrible,bad;positive=great`, in the order of the labels."""
+    where, out, whose = "--words", dict[str, tuple[str, ...]](), dict[str, str]()
+    for part in filter(str.strip, text.split(";")):
+        # a label may hold the sign, a word does not
+        label, sign, several = (p.strip() for p in part.rpartition("="))
+        if not sign:
+            raise InputError(f"{where}: '{several}' must be a label and its words, as LABEL=a,b")
+        if label not in labels:
+            raise unknown(where, "label", label, labels)
+        if label in out:
+            raise InputError(f"{where}: label '{label}' stands twice")
+        out[label] = tuple(w.strip() for w in several.split(",") if w.strip())
+        if not out[label]:
+            raise InputError(f"{where}: label '{label}' has no word, must have one")
+        for word in out[label]:
+            if word in whose:
+                raise InputError(
+                    f"{where}: word '{word}' of label '{label}' stands for '{whose[word]}' already"
+                )
+            whose[word] = label
+    missing = [name for name in labels if name not in out]
+    if missing:
+        raise InputError(f"{where}: no word for {columns.listed(missing)}; every label needs one")
+    return {name: out[name] for name in labels}
 
 
 def said(task: Task, source: sources.Source) -> list[str]:

@@ -14,7 +14,6 @@ import pandas as pd
 from raysearch.analysis import Run, search_flops, unbilled
 from raysearch.analysis.bias import on_frontier
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.outside import against
 from raysearch.objectives import OBJECTIVES
 from raysearch.panels.points import (
     MS,
@@ -27,8 +26,8 @@ from raysearch.panels.points import (
     Fate,
     Floats,
     Points,
-    Rival,
 )
+from raysearch.panels.rivals import rivals, used_none
 
 CORRELATIONS = ("pearson", "spearman", "matthews", "corr")
 """Parts of such scores' names, as raysearch.analysis.intervals has them."""
@@ -49,13 +48,14 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     confirm = table["phase"].eq("confirm").to_numpy(dtype=np.bool_, na_value=False)
     done = table["status"].eq("DONE").to_numpy(dtype=np.bool_, na_value=False)
     done &= table["point_id"].notna().to_numpy() & ~confirm
+    zero = done & used_none(table)
     fresh_ids = {e.point_id for e in made.estimates}
     shown_on_test = table["score_test"].notna() | table["point_id"].isin(list(fresh_ids))
-    scored = done & (table["score_validation"].notna() & shown_on_test).to_numpy()
+    scored = done & ~zero & (table["score_validation"].notna() & shown_on_test).to_numpy()
     order = ["infer_flops", "train_flops_full", "point_id"]
     shown = table[scored].sort_values(order, na_position="last", kind="stable")
-    methods = _names(table["procedure"])
-    models = _names(table["model"])
+    methods = _names(table["procedure"][~zero])
+    models = _names(table["model"][~zero])
     fresh = _Fresh(shown, made)
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
     costs = _costs(shown)
@@ -94,12 +94,13 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         costs=costs,
         axes=_axes(costs, len(shown), bool(study.get("prices"))),
         teachers=tuple(TEACHERS) if inherited else (),
+        shared_by=int(study.get("shared_by") or 1),
         budgets=_steps(shown["labels"]),
-        fates=_fates(run, table[~confirm], done[~confirm]),
+        fates=_fates(run, table[~confirm], done[~confirm], zero[~confirm]),
         majority=float(majority)
         if kind == "binomial" and isinstance(majority, int | float)
         else None,
-        unscored=int((done & ~scored).sum()),
+        unscored=int((done & ~scored & ~zero).sum()),
         begun=len(made.begun),
         lost=made.lost,
         broken=made.why,
@@ -110,34 +111,8 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         search_flops=float(sum(search_flops(table).values())) if spend else 0.0,
         rows=tuple(int(i) for i in np.flatnonzero(scored)[_rank(table[scored], order)]),
         ids=tuple(str(p) for p in shown["point_id"]),
-        rivals=_rivals(run, made),
+        rivals=rivals(run, made),
     )
-
-
-def _rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
-    """The outside systems, and how each differs from the confirmed points."""
-    place = {e.point_id: k for k, e in enumerate(made.estimates)}
-    ends: dict[str, Floats] = {}
-    for found in against(run, made):
-        empty = np.full((len(place), 2), np.nan)
-        ends.setdefault(found.outside.name, empty)[place[found.point_id]] = found.low, found.high
-    out = []
-    for system in run.outside:
-        low, high = system.interval or (np.nan, np.nan)
-        thousand = system.dollars_per_1k
-        out.append(
-            Rival(
-                system.name,
-                system.value,
-                low,
-                high,
-                np.nan if system.labels is None else float(system.labels),
-                np.nan if system.ms is None else float(system.ms),
-                np.nan if thousand is None else thousand / 1000,
-                ends.get(system.name, np.full((len(place), 2), np.nan)),
-            )
-        )
-    return tuple(out)
 
 
 class _Fresh:
@@ -257,7 +232,9 @@ def _steps(labels: pd.Series) -> tuple[int, ...]:
     return tuple(steps[round(i * (len(steps) - 1) / 11)] for i in range(12))
 
 
-def _fates(run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_]) -> dict[str, Fate]:
+def _fates(
+    run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_], zero: npt.NDArray[np.bool_]
+) -> dict[str, Fate]:
     out: dict[str, Fate] = {}
     for axis in ("procedure", "model"):
         for name, at in sorted(table.groupby(axis).indices.items()):
@@ -267,7 +244,8 @@ def _fates(run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_]) -> dict[s
             part = table.iloc[at]
             failed = part[part["status"].isin(["FAILED", "INFEASIBLE"])]
             error = _first(failed["error"])
-            out[str(name)] = Fate(part["id"].nunique(), points, failed["id"].nunique(), error)
+            lost, shots = failed["id"].nunique(), int(zero[at].sum())
+            out[str(name)] = Fate(part["id"].nunique(), points, lost, error, zero=shots)
     left: Any = run.study.get("left_out") or {}
     for name, reason in left.items() if isinstance(left, Mapping) else ():
         out.setdefault(str(name), Fate(left_out=str(reason)))

@@ -8,7 +8,7 @@ from raysearch.panels.embed import escape
 from raysearch.panels.points import MS, Points
 from raysearch.panels.words import count
 
-TEACHER = {"full": "paid in full", "shared": "shared", "free": "free"}
+TEACHER = {"full": "paid in full", "shared": "shared by {k}", "free": "free"}
 
 
 def controls(points: Points, given: Answer) -> dict[str, str]:
@@ -55,7 +55,8 @@ def _volume(points: Points, given: Answer) -> str:
 def _teacher(points: Points, given: Answer) -> str:
     if not points.teachers:
         return ""
-    options = [_option(t, TEACHER[t], t == given.setting.teacher) for t in points.teachers]
+    said = {t: TEACHER[t].format(k=count(points.shared_by)) for t in points.teachers}
+    options = [_option(t, said[t], t == given.setting.teacher) for t in points.teachers]
     return (
         '<label class="field">Teacher’s compute '
         f'<select id="teacher">{"".join(options)}</select></label>'

@@ -125,12 +125,13 @@ def points_json(points: Points) -> dict[str, Any]:
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
-    costs = {k: number(getattr(rival, k)) for k in ("test", "low", "high", "labels", "ms")}
     return {
         "name": rival.name,
-        **costs,
-        "dollars": number(rival.dollars),
+        **{k: number(getattr(rival, k)) for k in ("test", "low", "high")},
+        "costs": {k: number(v) for k, v in rival.costs.items()},
         "apart": [[number(v) for v in row] for row in rival.apart],
+        "zero": rival.zero,
+        "gpu": rival.gpu,
     }
 
 

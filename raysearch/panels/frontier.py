@@ -38,7 +38,7 @@ class Info:
     """The 95 % interval of the confirmed ones; None: not confirmed."""
     front_names: tuple[str, ...]
     rivals: tuple[tuple[float, float, str], ...]
-    """(cost, score, name) of the outside systems that have the cost."""
+    """(cost, score, name) of the outside systems and zero-shot models that have the cost."""
     ring: tuple[float, float] | None
     """The recommendation."""
     band: tuple[float, float] | None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from raysearch.panels.points import MS, OWN, Floats, Points, Rival
+from raysearch.panels.points import OWN, Floats, Points, Rival
 from raysearch.panels.setting import Setting
 
 MONTHS = 12
@@ -50,15 +50,16 @@ def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
 
 
 def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
-    """What an outside system costs on the setting's axis; NaN where that is not known.
+    """What an outside system or a zero-shot model costs on the axis; NaN where it is not known.
 
-    Dollars to own are a year's texts at its price, and its labels where it has used any.
+    Dollars to own are a year's texts, at its price or at that of its device's time, and its labels
+    where it has used any.
     """
-    if setting.cost == MS:
-        return rival.ms
-    if setting.cost == "labels":
-        return rival.labels
+    nan, costs = float("nan"), rival.costs
     if setting.cost != OWN:
-        return float("nan")
-    bought = rival.labels * prices.get("label", np.nan) if rival.labels > 0 else 0.0
-    return MONTHS * (setting.volume or 0.0) * rival.dollars + bought
+        return costs.get(setting.cost, nan)  # of training, whoever pays, there was none
+    hour = prices.get("gpu_hour" if rival.gpu else "cpu_hour", nan)
+    each = costs.get("dollars_text", costs.get("seconds_text", nan) / 3600 * hour)
+    labels = costs.get("labels", 0.0)
+    bought = labels * prices.get("label", nan) if labels > 0 else 0.0
+    return MONTHS * (setting.volume or 0.0) * each + bought

@@ -44,21 +44,26 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A system from outside, on the same test rows."""
+    """What is shown beside the choice and never chosen: a system from outside, a zero-shot model.
+
+    Judged on the same test rows.
+    """
 
     name: str
     test: float
     low: float
     """Ends of the 95 % interval over the rows; NaN where there is none."""
     high: float
-    labels: float
-    """NaN where nobody said; so for the next two."""
-    ms: float
-    dollars: float
-    """Of one text."""
+    costs: Mapping[str, float]
+    """By column as far as they are known; `seconds_text` and `dollars_text` are those of one text
+    [s, dollars]."""
     apart: Floats
     """(m, 2): ends of the paired interval of its score minus each confirmed point's; NaN where it
     is held against none."""
+    zero: bool = False
+    """A model of the run that used no labels; else it is from outside."""
+    gpu: bool = False
+    """Whether it runs on a GPU of the run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Fate:
     """The first of their reasons."""
     left_out: str = ""
     """Why the study did not run it at all."""
+    zero: int = 0
+    """Of the points, those that used no labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +134,15 @@ class Points:
     """The costs worth an axis, the default one first."""
     teachers: tuple[str, ...]
     """Ways to account for an inherited bill; empty where nothing was inherited."""
+    shared_by: int
+    """Students that share an inherited bill in the account `shared`."""
     budgets: tuple[int, ...]
     """Steps of the control "labels I have"."""
     fates: Mapping[str, Fate]
     """By method, then by model where every trial of that model failed or none was run."""
     majority: float | None
     unscored: int
-    """DONE points without a validation or test score."""
+    """DONE points without a validation or test score; zero-shot ones have none to lack."""
     begun: int
     """Points whose draws are too few for an interval."""
     lost: int
@@ -153,7 +162,7 @@ class Points:
     ids: tuple[str, ...]
     """Point ids."""
     rivals: tuple[Rival, ...]
-    """Systems from outside."""
+    """Systems from outside, then zero-shot models, cheap inference first."""
 
     def __len__(self) -> int:
         """How many points there are."""

@@ -105,7 +105,8 @@ def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
             "panels": "\n".join(sections),
             "footer": escape(
                 f"Point {report.about.point.point_id} of trial {report.about.record.id}. "
-                "Chosen on validation, shown on test."
+                + ("Chosen on validation" if report.about.record.labels_used else "Not chosen")
+                + ", shown on test."
             ),
             "data": inline_json({"figures": [figure_json(f) for _, _, f in drawn], "table": None}),
             "script": "\n".join(asset(name) for name in SCRIPTS),

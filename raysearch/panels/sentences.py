@@ -20,10 +20,11 @@ from raysearch.panels.naming import (
     training,
     verdict,
 )
-from raysearch.panels.own import cost_of, prices_of, rival_cost
-from raysearch.panels.points import Points, Rival
+from raysearch.panels.own import cost_of
+from raysearch.panels.points import Points
 from raysearch.panels.relaxing import relaxing
-from raysearch.panels.words import Sentence, brief, count, factor, fixed, money, phrase, say
+from raysearch.panels.rivals import rival_sentence, rivals_left
+from raysearch.panels.words import Sentence, brief, count, factor, fixed, phrase, say
 from raysearch.panels.worth import dollars, labels_worth, last_step, next_labels
 
 
@@ -78,9 +79,13 @@ def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
 
 
 def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
-    """What stands below the headline: the runner-up, the last step of labels, dollars to own."""
+    """What stands below the headline: the runner-up, the last step of labels, dollars to own.
+
+    And what stands beside the choice: systems from outside, zero-shot models.
+    """
+    beside = tuple(rival_sentence(points, rival, given.choice) for rival in points.rivals)
     if given.choice is None or given.best is None:
-        return ()
+        return beside
     choice, digits, test = given.choice, points.digits, points.test
     out = []
     if given.runner is not None:
@@ -96,36 +101,7 @@ def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
         out += last_step(points, given)
     if given.setting.volume is not None:
         out.append(dollars(points, given))
-    out += [_rival(points, rival, choice) for rival in points.rivals]
-    return tuple(out)
-
-
-def _rival(points: Points, rival: Rival, choice: int) -> Sentence:
-    """An outside system against the choice, paired over rows where the choice is confirmed."""
-    digits = points.digits
-    value = fixed(rival.test, digits)
-    of = {"name": rival.name, "shown": phrase("score_bare", score=points.score, value=value)}
-    if np.isfinite(rival.low):
-        low, high = fixed(rival.low, digits), fixed(rival.high, digits)
-        of["shown"] = phrase("score", score=points.score, value=value, low=low, high=high)
-    cost = ""
-    if np.isfinite(rival.ms):
-        cost += phrase("rival_ms", value=brief(rival.ms))
-    if np.isfinite(rival.dollars):
-        cost += phrase("rival_dollars", dollars=money(1000 * rival.dollars))
-    k = points.place[choice]
-    if k < 0 or not np.isfinite(rival.apart[k, 0]):
-        return say("rival_alone", cost=cost, **of)
-    low_, high_ = (float(v) for v in rival.apart[k])
-    word = "better" if low_ > 0 else "worse" if high_ < 0 else "alike"
-    return say(
-        "rival",
-        change=change(rival.test - points.test[choice], digits),
-        ends=phrase("ends", low=fixed(low_, digits), high=fixed(high_, digits)),
-        verdict=phrase(word),
-        cost=cost,
-        **of,
-    )
+    return (*out, *beside)
 
 
 def why(points: Points, given: Answer) -> tuple[tuple[str, str], ...]:
@@ -145,6 +121,8 @@ def why(points: Points, given: Answer) -> tuple[tuple[str, str], ...]:
             said = phrase("why_off")
         elif who in scored:
             said = phrase("why_limits")
+        elif fate.zero:
+            said = phrase("why_zero")
         elif fate.points or not fate.failed:
             said = phrase("why_unscored")
         else:
@@ -165,11 +143,7 @@ def footer(points: Points, given: Answer) -> str:
     if given.no_cost:
         noun = noun_of(points, given.setting.cost)
         left += phrase("left_cost", count=_counted(given.no_cost), noun=noun)
-    costs = [rival_cost(r, given.setting, prices_of(points, given.setting)) for r in points.rivals]
-    lost = sum(not (np.isfinite(c) and c > 0) for c in costs)
-    if lost:
-        noun = noun_of(points, given.setting.cost)
-        left += phrase("left_rivals", count=count(lost), noun=noun)
+    left += rivals_left(points, given.setting)
     if points.begun:
         left += phrase("left_begun", count=_counted(points.begun))
     if points.lost:
@@ -216,6 +190,8 @@ def _nothing(points: Points) -> Sentence:
     if points.unscored:
         return say("unscored", count=count(points.unscored))
     errors = [f.error for f in points.fates.values() if f.error]
+    if not errors and any(f.zero for f in points.fates.values()):
+        return say("only_zero")
     error = errors[0] if errors else phrase("none")
     return say("all_failed", count=count(points.trials), error=error)
 

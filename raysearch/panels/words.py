@@ -47,7 +47,13 @@ WORDS: dict[str, str] = {
     "alike": "not distinguishable",
     "rival": "Outside, **{name}**: {shown}; against the choice {change}{ends}, {verdict}{cost}.",
     "rival_alone": "Outside, **{name}**: {shown}; not compared row by row{cost}.",
+    "zero": "Without labels, **{name}**: {shown}; against the choice {change}{ends}, "
+    "{verdict}{cost}.",
+    "zero_alone": "Without labels, **{name}**: {shown}; not compared row by row{cost}.",
+    "mark_rival": "{name}, outside: {shown}",
+    "mark_zero": "{name}, no labels: {shown}",
     "rival_ms": "; {value} ms a text",
+    "rival_flops": "; {value} FLOPs a text",
     "rival_dollars": "; {dollars} for 1,000 texts",
     "own_noun": "dollars to own",
     "own": "To own **{name}** for a year at {volume} texts a month: {total} (labels {labels}, "
@@ -79,6 +85,8 @@ WORDS: dict[str, str] = {
     "First reason: {error}",
     "unscored": "Nothing to recommend yet: {count} points were trained, none of them scored on "
     "both validation and test.",
+    "only_zero": "Nothing to recommend: what ran used no labels, and nothing chooses among "
+    "zero-shot models.",
     "no_fit": "No scored point is within these limits.",
     "higher": "{value} higher",
     "lower": "{value} lower",
@@ -103,6 +111,8 @@ WORDS: dict[str, str] = {
     "why_off": "switched off above.",
     "why_limits": "no scored point within these limits.",
     "why_unscored": "trained, but no point was scored on both validation and test.",
+    "why_zero": "used no labels: never chosen by a score, shown beside the choice once scored on "
+    "test.",
     "why_failed": "{failed} of {trials} trials failed or could not run; first: {error}",
     "why_left_out": "not run: {error}",
     "above": "higher",
@@ -116,6 +126,7 @@ WORDS: dict[str, str] = {
     "left_scored": "{count} without a test score left out; ",
     "left_cost": "{count} without {noun} left out; ",
     "left_rivals": "outside systems not drawn for lack of {noun}: {count}; ",
+    "left_zero": "zero-shot models not drawn for lack of {noun}: {count}; ",
     "left_bill": "bills of {count} killed trials unknown; ",
     "left_begun": "{count} with too few draws not confirmed; ",
     "left_lost": "{count} confirming draws failed; ",
@@ -124,7 +135,8 @@ WORDS: dict[str, str] = {
     "draws_folds": "{count} draws, {folds}-fold cross-fitting",
     "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
     "Filled: confirmed on fresh draws, with a 95 % bar. Hollow: not confirmed. Grey: off the line, "
-    "a cheaper point is as good on validation. Diamond: an outside system.",
+    "a cheaper point is as good on validation. Uncoloured diamond: an outside system, or a model "
+    "without labels; neither was chosen.",
     "point": "1 point",
     "points": "{count} points",
     "none": "none",

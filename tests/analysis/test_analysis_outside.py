@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,20 @@ import pytest
 
 from raysearch.analysis import Run, read_run, read_runs
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.outside import KIND, against, rows_interval, uncovered, verdict
+from raysearch.analysis.outside import (
+    KIND,
+    against,
+    predictions,
+    rows_interval,
+    systems,
+    uncovered,
+    verdict,
+)
+from raysearch.engine.own import own_task
 from raysearch.errors import RecordError
 from raysearch.record import Outside, RecordWriter, read_records
 from tests import tiny
-from tests.judged import write_run
+from tests.judged import RECIPES, Recipe, own_csv, write_run
 
 
 def add(folder: Path, ids: np.ndarray, values: np.ndarray, name: str = "gpt-x") -> Outside:
@@ -105,6 +115,81 @@ def test_an_event_reads_back_and_the_last_of_a_name_counts(run: Run) -> None:
     read = read_records(run.folder / "records.jsonl").outside
     assert [o.name for o in read] == ["all-right", "all-wrong"] and read[0] == again
     assert len(read_runs([run.folder, run.folder]).outside) == 2
+
+
+ASKED = Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=1e6)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Run:
+    """A run with a zero-shot model of each size, the second not yet scored on test."""
+    task = tiny.write_task(tmp_path / "two", "two", test=300)
+    more = Recipe("zero_shot", "random-2", labels=0, flops=2e6, tested=False)
+    write_run(tmp_path / "run", task, recipes=[*RECIPES, more, ASKED])
+    return read_run(tmp_path / "run")
+
+
+def test_a_zero_shot_model_stands_beside_the_choice_like_a_system_from_outside(asked: Run) -> None:
+    made = confirmation(asked)
+    (system,) = systems(asked)
+    assert system.name == "zero_shot random-1" and asked.outside == ()
+    (record,) = [r for r in asked.records if r.points[0].point_id == system.point]
+    assert record.config.method == "zero_shot" and system.rows == 300
+    assert system.value == record.points[0].scores["test"]["accuracy"]
+    ids, said = predictions(asked.folder, system)
+    logits = np.load(asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy")
+    assert sorted(ids.tolist()) == ids.tolist() and said.tolist() == logits.argmax(axis=1).tolist()
+
+    low, high = system.interval or (0.0, 0.0)
+    half = 1.96 * (system.value * (1 - system.value) / 300) ** 0.5
+    assert low == pytest.approx(system.value - half, abs=0.01)
+    assert high == pytest.approx(system.value + half, abs=0.01)
+
+    found = against(asked, made)
+    assert [a.point_id for a in found] == [e.point_id for e in made.estimates]
+    for a, e in zip(found, made.estimates, strict=True):
+        assert a.outside.point == system.point
+        assert a.difference == pytest.approx(system.value - e.score) and a.low < a.difference
+    assert found[0].verdict == "worse"
+    # The same answers, brought from outside, stand alike.
+    add(asked.folder, ids, said, "copy")
+    again = read_run(asked.folder)
+    both = against(again, confirmation(again))
+    copied = [(a.difference, a.low, a.high) for a in both if a.outside.name == "copy"]
+    assert copied == [(a.difference, a.low, a.high) for a in both if a.outside.point] != []
+    assert [s.name for s in systems(again)] == ["copy", "zero_shot random-1"]
+
+
+def test_what_used_no_labels_is_never_confirmed_nor_begun(asked: Run) -> None:
+    (system,) = systems(asked)
+    crossed = replace(asked, study={"procedures": [{"method": "zero_shot"}]})
+    for run in (asked, crossed):
+        made = confirmation(run)
+        assert len(made.estimates) == 3 and system.point not in made.begun
+        assert made.at(system.point) is None
+
+
+def test_without_the_store_a_zero_shot_model_keeps_an_interval_and_no_verdict(asked: Run) -> None:
+    (system,) = systems(asked)
+    (asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy").write_bytes(b"")
+    bare = read_run(asked.folder)
+    (again,) = systems(bare)
+    assert again.interval is not None and system.interval is not None
+    assert again.interval == pytest.approx(system.interval, abs=0.02)
+    assert again.interval != system.interval, "by a formula instead"
+    assert against(bare, confirmation(bare)) == []
+    assert "not in the run's Store" in uncovered(bare, confirmation(bare), again)
+
+
+def test_on_a_crossfitted_task_it_is_not_compared_row_by_row(tmp_path: Path) -> None:
+    task = own_task(str(own_csv(tmp_path / "own.csv")))
+    data = write_run(tmp_path / "run", task, recipes=[*RECIPES, ASKED])
+    run = read_run(tmp_path / "run")
+    made = confirmation(run)
+    (system,) = systems(run)
+    assert made.folds > 0 and system.rows == len(data.splits["test"]) < 122
+    assert against(run, made) == []
+    assert f"of the {122} rows" in uncovered(run, made, system)
 
 
 @pytest.mark.parametrize(

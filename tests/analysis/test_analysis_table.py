@@ -124,6 +124,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
 
 
+def test_a_run_may_be_read_with_another_share_of_its_teachers(tmp_path: Path) -> None:
+    made = write_run(tmp_path / "run", records(60, methods=METHODS), shared_by=4)
+    four, one = read_run(made), read_run(made, shared_by=1)
+    assert (four.study["shared_by"], one.study["shared_by"]) == (4, 1)
+    kept = [c for c in four.table if c != "train_flops_shared"]
+    pd.testing.assert_frame_equal(four.table[kept], one.table[kept])
+    assert (one.table["train_flops_shared"] == one.table["train_flops_full"]).all()
+    assert (four.table["train_flops_shared"] < four.table["train_flops_full"]).any()
+    pd.testing.assert_frame_equal(read_runs([made, made], shared_by=1).table, one.table)
+
+
 def test_a_run_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     made = records(60, methods=METHODS)
     run = read_run(write_run(tmp_path / "run", made, shared_by=4))

@@ -151,6 +151,79 @@ def test_what_cannot_be_used_is_one_line(tmp_path):
     wrong(tmp_path, None, "holds no train file", name="empty")
 
 
+ASKED = ("{text} it is about {mask}.", "{mask}: {text}")
+WORDS = " login = key, door ;bill=money; "
+
+
+def test_a_question_comes_with_its_words(tmp_path):
+    path = tmp_path / "t.csv"
+    tickets(40).to_csv(path, index=False)
+    task = own_task(str(path), templates=ASKED, words=WORDS)
+    assert task.templates == ASKED
+    assert list(task.words.items()) == [("bill", ("money",)), ("login", ("key", "door"))]
+    again = task_from_json(json.loads(json.dumps(task_to_json(task))))
+    assert again == task and load_task(again).digest == load_task(own_task(str(path))).digest
+    assert own_task(str(path)).templates == () and own_task(str(path)).words == {}
+    tickets(40).assign(queue=["a=b" if i % 3 else "c d" for i in range(40)]).to_csv(path)
+    odd = own_task(str(path), label="queue", text="message", templates=ASKED, words="a=b=x;c d=y")
+    assert odd.words == {"a=b": ("x",), "c d": ("y",)}
+
+
+def test_a_pair_is_asked_about_as_a_pair(tmp_path):
+    path = tmp_path / "t.csv"
+    tickets(40).rename(columns={"message": "premise"}).assign(
+        hypothesis=[f"it is number {i}" for i in range(40)]
+    ).to_csv(path, index=False)
+    task = own_task(str(path), templates=["{text}? {mask}, {pair}"], words="bill=no;login=yes")
+    assert task.text_pair == "hypothesis" and task.templates == ("{text}? {mask}, {pair}",)
+    with pytest.raises(
+        InputError, match="{pair} not at all, must hold it once; the task has pairs"
+    ):
+        own_task(str(path), templates=["{text} {mask}"], words="bill=no;login=yes")
+
+
+@pytest.mark.parametrize(
+    ("templates", "words", "match"),
+    [
+        (ASKED, None, "^--template: prompting needs --words too$"),
+        ((), WORDS, "^--words: prompting needs --template too$"),
+        (["{text} is"], WORDS, "'{text} is': holds {mask} not at all, must hold it once$"),
+        (["{mask} {text} {mask}"], WORDS, "holds {mask} twice, must hold it once$"),
+        ([*ASKED, "{mask} is"], WORDS, "'{mask} is': holds {text} not at all"),
+        (["{text} {text} {mask} {text}"], WORDS, "holds {text} 3 times"),
+        (["{txt} {mask}"], WORDS, "no field 'txt'. Did you mean 'text'. Known: mask, text"),
+        (["{text} {mask} {pair}"], WORDS, "no field 'pair'. Known: mask, text"),
+        (["{} {mask} {text}"], WORDS, "no field ''"),
+        (["{text {mask}"], WORDS, "fields are written as {text}"),
+        (["{text} {mask"], WORDS, "fields are written as {text}"),
+        (["{text!r} {mask}"], WORDS, "{text} must stand alone in its braces"),
+        (["{text:>9} {mask}"], WORDS, "{text} must stand alone in its braces"),
+        ([""], WORDS, "holds {text} not at all"),
+        (ASKED, "login=key", "--words: no word for bill; every label needs one"),
+        (ASKED, "", "--words: no word for bill, login"),
+        (ASKED, "login=key;bil=money", "no label 'bil'. Did you mean 'bill'. Known: bill, login"),
+        (ASKED, "login=key;bill=", "label 'bill' has no word"),
+        (ASKED, "login=key;bill= , ", "label 'bill' has no word"),
+        (ASKED, "login=key;bill", "'bill' must be a label and its words"),
+        (ASKED, "login=key;bill=key", "word 'key' of label 'bill' stands for 'login' already"),
+        (ASKED, "login=key;login=door;bill=money", "label 'login' stands twice"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_one_line(tmp_path, templates, words, match):
+    path = tmp_path / "t.csv"
+    tickets(40).to_csv(path, index=False)
+    with pytest.raises(InputError, match=match) as caught:
+        own_task(str(path), templates=templates, words=words)
+    assert "\n" not in str(caught.value) and "trouble" not in str(caught.value)
+
+
+def test_a_number_is_not_asked_for(tmp_path):
+    path = tmp_path / "t.csv"
+    tickets(60).assign(queue=[i / 7 for i in range(60)]).to_csv(path, index=False)
+    with pytest.raises(InputError, match="'t' asks for a number, prompting for classes"):
+        own_task(str(path), templates=ASKED, words=WORDS)
+
+
 def test_a_pool_must_hold_the_text_column(tmp_path):
     path, pool = tmp_path / "t.csv", tmp_path / "more.csv"
     tickets(40).to_csv(path, index=False)

@@ -18,7 +18,7 @@ from raysearch.panels.sentences import headline
 from raysearch.panels.words import text
 from raysearch.plan.config import TrialConfig
 from tests.panels.visit import Visit, draw_all, drawn, same
-from tests.synthetic import add_outside, records, write_run
+from tests.synthetic import add_outside, records, write_run, zero_shots
 
 ALL = ("ngram_linear", "embed_linear", "finetune", "distill", "early_exit")
 pytestmark = pytest.mark.browser
@@ -78,13 +78,20 @@ def test_the_page_answers_as_python_does(browser: Any, site: tuple[Run, Path]) -
 @pytest.fixture(scope="module")
 def confirmed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
     folder = tmp_path_factory.mktemp("confirmed")
+    speed = {"latency_ms": 2.0, "tokenise_ms": 0.5, "throughput": 400.0}
+    shots = [*zero_shots({"bert_small": 0.66}), *zero_shots({"bert_tiny": 0.55}, **speed)]
     made = write_run(
-        folder / "a run", records(120, confirm=4), prices={"cpu_hour": 0.05, "label": 0.2}
+        folder / "a run",
+        [*records(120, confirm=4), *shots],
+        prices={"cpu_hour": 0.05, "label": 0.2},
     )
     add_outside(made, "gpt <b>x</b>", 0.95, labels=0, ms=700.0, dollars_per_1k=0.4)
     add_outside(made, "older", 0.6, interval=(0.57, 0.63))
     run = read_run(made)
     return run, write_pages(run, folder / "out")
+
+
+NAMES = "document.getElementById('plot').layout.annotations.map((a) => a.text)"
 
 
 def test_outside_systems_are_diamonds_where_they_have_the_cost(
@@ -94,17 +101,29 @@ def test_outside_systems_are_diamonds_where_they_have_the_cost(
     visit = Visit(browser, index)
     marks = "document.getElementById('plot').data.find((t) => t.meta.role === 'rival')"
     found = collect(run).rivals
-    assert [r.name for r in found] == ["gpt <b>x</b>", "older"] and (found[0].apart[:, 0] > 0).any()
+    assert [r.name for r in found][:2] == ["gpt <b>x</b>", "older"]
+    assert (found[0].apart[:, 0] > 0).any()
     visit.page.select_option("#cost", "ms")
-    assert visit.page.evaluate(f"[{marks}.x, {marks}.marker.symbol]") == [[700], "diamond"]
-    assert "outside systems not drawn for lack of time per text: 1" in visit.page.inner_text(
+    assert visit.page.evaluate(f"[{marks}.x, {marks}.marker.symbol]") == [[700, 2.5], "diamond"]
+    assert "gpt &lt;b&gt;x&lt;/b&gt;" in visit.page.evaluate(NAMES)
+    foot = visit.page.inner_text("#footer")
+    assert "outside systems not drawn for lack of time per text: 1" in foot
+    assert "zero-shot models not drawn for lack of time per text: 1" in foot
+    visit.page.select_option("#cost", "infer_flops")
+    assert {"zero_shot bert_tiny", "zero_shot bert_small"} & set(visit.page.evaluate(NAMES))
+    assert visit.page.evaluate(f"{marks}.x") == [r.costs["infer_flops"] for r in found[2:]]
+    (hovered, _) = visit.page.evaluate(f"{marks}.hovertext")
+    assert hovered.startswith("zero_shot bert_tiny, no labels: accuracy 0.55 [")
+    visit.page.select_option("#cost", "train")
+    assert visit.page.evaluate(f"{marks}.x") == []
+    assert "zero-shot models not drawn for lack of training compute: 2" in visit.page.inner_text(
         "#footer"
     )
-    visit.page.select_option("#cost", "infer_flops")
-    assert visit.page.evaluate(f"{marks}.x") == []
     visit.page.click("#why")
     said = visit.page.inner_text("#details")
     assert "Outside, gpt <b>x</b>: accuracy" in said and "better" in said and "worse" in said
+    assert "Without labels, zero_shot bert_tiny: accuracy 0.55" in said
+    assert "zero_shot" not in visit.page.inner_text("#methods"), "there is nothing to switch off"
     visit.close()
 
 
@@ -146,6 +165,37 @@ def test_confirmed_members_are_filled_and_barred(browser: Any, confirmed: tuple[
     assert "dollars to own" in visit.page.evaluate(
         "document.getElementById('plot').layout.xaxis.title.text"
     )
+    visit.close()
+
+
+def test_who_pays_the_teacher_moves_the_line(browser: Any, tmp_path: Path) -> None:
+    made = write_run(tmp_path / "r", records(150, methods=("finetune", "distill")), shared_by=8)
+    run = read_run(made)
+    points = collect(run)
+    visit = Visit(browser, write_pages(run, tmp_path / "out"))
+    page = visit.page
+    words = page.locator("#teacher option").all_inner_texts()
+    assert words == ["paid in full", "shared by 8", "free"]
+    page.select_option("#cost", "train")
+    line = "document.getElementById('plot').data.find((t) => t.meta.role === 'line').x"
+    seen = []
+    for teacher in ("full", "shared", "free"):
+        page.select_option("#teacher", teacher)
+        given = answer(points, cost="train", teacher=teacher)
+        x = points.cost("train", teacher)
+        assert page.evaluate(line)[:-1] == [x[i] for i in given.frontier]  # then to the edge
+        same(points, page, cost="train", teacher=teacher)
+        seen.append(given.frontier)
+    assert len(set(seen)) == 3
+    visit.close()
+
+
+def test_a_page_of_zero_shot_models_alone_says_so(browser: Any, tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "r", zero_shots({"bert_tiny": 0.6})))
+    visit = Visit(browser, write_pages(run, tmp_path / "out"))
+    same(collect(run), visit.page)
+    assert "never chosen by a score" in visit.page.inner_html("#reasons")
+    assert "Without labels, " in visit.page.inner_html("#details")
     visit.close()
 
 

@@ -125,13 +125,15 @@ function eligible(P, fits) {
   return confirmed.length ? confirmed : fits;
 }
 
-// What an outside system costs on the axis; NaN where that is not known.
+// What an outside system or a zero-shot model costs on the axis; NaN where that is not known.
 function rivalCost(rival, setting, prices) {
-  if (setting.cost === "ms") return rival.ms;
-  if (setting.cost === "labels") return rival.labels;
-  if (setting.cost !== "own") return NaN;
-  const bought = rival.labels > 0 ? rival.labels * ("label" in prices ? prices.label : NaN) : 0.0;
-  return MONTHS * (setting.volume || 0.0) * rival.dollars + bought;
+  const its = (name, other) => (name in rival.costs ? rival.costs[name] : other);
+  const price = (name) => (name in prices ? prices[name] : NaN);
+  if (setting.cost !== "own") return its(setting.cost, NaN); // of training, whoever pays, there was none
+  const hour = price(rival.gpu ? "gpu_hour" : "cpu_hour");
+  const each = its("dollars_text", (its("seconds_text", NaN) / 3600) * hour);
+  const labels = its("labels", 0.0);
+  return MONTHS * (setting.volume || 0.0) * each + (labels > 0 ? labels * price("label") : 0.0);
 }
 
 function needs(P, setting) {

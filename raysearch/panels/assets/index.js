@@ -12,7 +12,7 @@ for (const name of Object.keys(P.costs)) {
   P.costs[name] = Float64Array.from(unpack(P.costs[name]), (v) => (v === null ? NaN : v));
 }
 for (const rival of P.rivals) {
-  for (const name of ["low", "high", "labels", "ms", "dollars"]) if (rival[name] === null) rival[name] = NaN;
+  for (const name of ["low", "high"]) if (rival[name] === null) rival[name] = NaN;
   rival.apart = rival.apart.map((ends) => ends.map((v) => (v === null ? NaN : v)));
 }
 const CLOUD_ABOVE = 2000;

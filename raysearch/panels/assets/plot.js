@@ -23,9 +23,9 @@ function hover(i, x) {
     `${axis.noun} ${brief(x[i])} ${axis.unit}`].map(escaped).join("<br>");
 }
 
-// Names stand up and left of their marks, where no better point can be; the choice and the tie
-// are placed first and may stand elsewhere, any other that would touch a name is left out.
-function placeNames(x, range, yrange, width, height, notes) {
+// Names stand up and left of their marks, where no better point can be; the choice, the tie and
+// what is from outside may stand elsewhere, any name that would touch another is left out.
+function placeNames(x, range, yrange, width, height, notes, rivals) {
   const taken = notes.map(({ text, x: side, y, yanchor }) => {
     const long = 6 * text.length + 8;
     const foot = height - ((y - yrange[0]) / (yrange[1] - yrange[0])) * height + (yanchor === "top" ? 15 : 0);
@@ -33,25 +33,29 @@ function placeNames(x, range, yrange, width, height, notes) {
   });
   const out = [];
   const first = [given.choice, given.tie].filter((i) => i !== null);
-  const all = [...new Set([...first, ...[...given.frontier].reverse()])];
-  const px = (i) => ((Math.log10(x[i]) - range[0]) / (range[1] - range[0])) * width;
-  const py = (i) => height - ((P.test[i] - yrange[0]) / (yrange[1] - yrange[0])) * height;
-  for (const i of all) {
-    const text = shortName(i);
+  const ofPoint = (i) => ({ x: Math.log10(x[i]), y: P.test[i], text: shortName(i), bold: i === given.choice, important: first.includes(i) });
+  const ofRival = (r) => ({ x: Math.log10(r.x), y: r.test, text: r.name, bold: false, important: !r.zero });
+  const members = [...given.frontier].reverse().filter((i) => !first.includes(i));
+  const all = [
+    ...first.map(ofPoint), ...rivals.filter((r) => !r.zero).map(ofRival),
+    ...members.map(ofPoint), ...rivals.filter((r) => r.zero).map(ofRival),
+  ];
+  for (const { x: at, y, text, bold, important } of all) {
+    const px = ((at - range[0]) / (range[1] - range[0])) * width;
+    const py = height - ((y - yrange[0]) / (yrange[1] - yrange[0])) * height;
     const long = 6.6 * text.length + 4;
-    const gap = i === given.choice ? 13 : 9;
-    const important = first.includes(i);
+    const gap = bold ? 13 : 9;
     if (width < 420 && !important) continue;
     const spots = important ? [[-1, -1], [1, 1], [1, -1], [-1, 1]] : [[-1, -1], [1, -1]];
     for (const [across, down] of spots) {
-      const x0 = across < 0 ? px(i) - gap - long : px(i) + gap;
-      const y0 = down < 0 ? py(i) - gap - 15 : py(i) + gap;
+      const x0 = across < 0 ? px - gap - long : px + gap;
+      const y0 = down < 0 ? py - gap - 15 : py + gap;
       const box = { x0, x1: x0 + long, y0, y1: y0 + 15 };
       if (box.x0 < -30 || box.x1 > width + 16) continue;
       if (taken.some((t) => box.x0 < t.x1 && t.x0 < box.x1 && box.y0 < t.y1 && t.y0 < box.y1)) continue;
       taken.push(box);
       out.push({
-        x: Math.log10(x[i]), y: P.test[i], text: i === given.choice ? `<b>${escaped(text)}</b>` : escaped(text),
+        x: at, y, text: bold ? `<b>${escaped(text)}</b>` : escaped(text),
         xanchor: across < 0 ? "right" : "left", yanchor: down < 0 ? "bottom" : "top", showarrow: false,
         xshift: across * gap, yshift: -down * (gap - 3), name: "mark",
         font: { size: 11.5, color: ink(important ? "--ink" : "--soft") },
@@ -141,7 +145,7 @@ function drawPlot(zoom) {
   lists.ring = given.choice === null ? [] : [given.choice];
   const traces = DATA.figure.data.map((trace) => {
     const { role, method } = trace.meta;
-    if (role === "rival") return { ...trace, ...rivalMarks(rivals) };
+    if (role === "rival") return { ...trace, ...rivalMarks(P, rivals) };
     let list = lists[role];
     if (role === "member") list = list.filter((i) => P.methods[P.method[i]] === method);
     const made = { ...trace, x: list.map((i) => x[i]), y: list.map((i) => P.test[i]), showlegend: false };
@@ -171,7 +175,7 @@ function drawPlot(zoom) {
     ...base, shapes, images, margin: { ...MARGIN }, height: plot.clientHeight,
     xaxis: { ...base.xaxis, ...decades, range, automargin: false, title: { ...base.xaxis.title, text: axisTitle(cost) } },
     yaxis: { ...base.yaxis, range: yrange, automargin: false, tickformat: yrange[1] - yrange[0] < 0.04 ? ".3f" : ".2f" },
-    annotations: [...base.annotations, ...notes, ...(open.length ? placeNames(x, range, yrange, width, height, notes) : [])],
+    annotations: [...base.annotations, ...notes, ...(open.length ? placeNames(x, range, yrange, width, height, notes, rivals) : [])],
   });
   const first = !plot.data;
   Plotly.react(plot, traces, layout, CONFIG);
@@ -204,17 +208,6 @@ const barred = (list) => list.filter((i) => P.place[i] >= 0).flatMap((i) => [P.l
 function bars(list) {
   const of = (end) => list.map((i) => (P.place[i] >= 0 ? Math.abs(end[i] - P.test[i]) : 0));
   return { type: "data", symmetric: false, array: of(P.high), arrayminus: of(P.low), thickness: 1.4, width: 3 };
-}
-
-function rivalMarks(rivals) {
-  const part = (end) => rivals.map((r) => (Number.isFinite(r[end]) ? Math.abs(r[end] - r.test) : 0));
-  return {
-    x: rivals.map((r) => r.x), y: rivals.map((r) => r.test), text: rivals.map((r) => escaped(r.name)),
-    textfont: { size: 11.5, color: ink("--soft") }, hoverinfo: "text", showlegend: false,
-    hovertext: rivals.map((r) => escaped(`${r.name}, outside: ${rivalShown(P, r)}`)),
-    marker: { symbol: "diamond", size: 11, color: ink("--ink") },
-    error_y: { type: "data", symmetric: false, array: part("high"), arrayminus: part("low"), thickness: 1.4, width: 3, color: ink("--soft") },
-  };
 }
 
 function axisTitle(cost) {

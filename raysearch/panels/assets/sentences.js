@@ -117,6 +117,7 @@ function nothing(P) {
   if (!P.trials) return said("no_records", {});
   if (P.unscored) return said("unscored", { count: count(P.unscored) });
   const first = P.fates.find(([, fate]) => fate.error);
+  if (!first && P.fates.some(([, fate]) => fate.zero)) return said("only_zero", {});
   return said("all_failed", { count: count(P.trials), error: first ? first[1].error : phrase("none") });
 }
 
@@ -166,8 +167,9 @@ function headline(P, given) {
 }
 
 function details(P, given) {
-  if (given.choice === null) return [];
   const { choice, runner } = given;
+  const beside = P.rivals.map((rival) => rivalSentence(P, rival, choice));
+  if (choice === null) return beside;
   const out = [];
   if (runner !== null) {
     out.push(said("runner", {
@@ -177,28 +179,7 @@ function details(P, given) {
   }
   if (nextStep(P, given) !== null) out.push(...step(P, given));
   if (given.setting.volume !== null) out.push(ownSentence(P, given));
-  out.push(...P.rivals.map((rival) => rivalSentence(P, rival, choice)));
-  return out;
-}
-
-function rivalShown(P, rival) {
-  const value = fixed(rival.test, P.digits);
-  if (!Number.isFinite(rival.low)) return phrase("score_bare", { score: P.score, value });
-  return phrase("score", { score: P.score, value, low: fixed(rival.low, P.digits), high: fixed(rival.high, P.digits) });
-}
-
-function rivalSentence(P, rival, choice) {
-  const of = { name: rival.name, shown: rivalShown(P, rival), cost: "" };
-  if (Number.isFinite(rival.ms)) of.cost += phrase("rival_ms", { value: brief(rival.ms) });
-  if (Number.isFinite(rival.dollars)) of.cost += phrase("rival_dollars", { dollars: money(1000 * rival.dollars) });
-  const k = P.place[choice];
-  if (k < 0 || !Number.isFinite(rival.apart[k][0])) return said("rival_alone", of);
-  const [low, high] = rival.apart[k];
-  return said("rival", {
-    ...of, change: change(rival.test - P.test[choice], P.digits),
-    ends: phrase("ends", { low: fixed(low, P.digits), high: fixed(high, P.digits) }),
-    verdict: phrase(low > 0 ? "better" : high < 0 ? "worse" : "alike"),
-  });
+  return [...out, ...beside];
 }
 
 function verdict(P, i, j) {
@@ -319,6 +300,7 @@ function why(P, given) {
     else if (lead !== undefined) text = against(P, given, lead);
     else if (P.methods.includes(who) && off !== null && !off.includes(who)) text = phrase("why_off");
     else if (scored.has(who)) text = phrase("why_limits");
+    else if (fate.zero) text = phrase("why_zero");
     else if (fate.points || !fate.failed) text = phrase("why_unscored");
     else return [who, phrase("why_failed", { error: fate.error, ...trials })];
     return [who, fate.failed ? text + phrase("some_failed", trials) : text];
@@ -333,9 +315,7 @@ function footer(P, given) {
   if (given.noCost) {
     left += phrase("left_cost", { count: counted(given.noCost), noun: nounOf(P, given.setting.cost) });
   }
-  const costs = P.rivals.map((r) => rivalCost(r, given.setting, pricesOf(P, given.setting)));
-  const lost = costs.filter((c) => !(c > 0 && Number.isFinite(c))).length;
-  if (lost) left += phrase("left_rivals", { count: count(lost), noun: nounOf(P, given.setting.cost) });
+  left += rivalsLeft(P, given.setting);
   if (P.begun) left += phrase("left_begun", { count: counted(P.begun) });
   if (P.lost) left += phrase("left_lost", { count: count(P.lost) });
   if (P.unbilled) left += phrase("left_bill", { count: count(P.unbilled) });

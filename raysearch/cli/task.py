@@ -1,0 +1,63 @@
+"""Which task the options mean: one of the catalog, a person's own data, or the run's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from raysearch.errors import InputError
+from raysearch.plan.asrun import AsRun
+from raysearch.plan.catalog import find_task, tasks
+from raysearch.plan.task import Task
+
+
+def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
+    """The task that is meant; the run's own when none is named."""
+    name: str | None = given["task"]
+    own = {k: given[k] for k in ("text", "label", "group", "unlabelled", "score")}
+    own |= {"template": given.get("template") or None, "words": given.get("words")}
+    if name is None and old is not None:
+        return _asked(old.task, old, given)
+    if name is None or name in tasks():
+        extra = [k for k, v in own.items() if v is not None]
+        if extra:
+            raise InputError(f"--{extra[0]}: is for own data; task '{name or 'toy'}' has its own")
+        task = find_task(name or "toy")
+    elif name.startswith("hf:") or Path(name).exists() or "." in name or "/" in name:
+        from raysearch.engine.data import own_task
+
+        templates = tuple(own.pop("template") or ())
+        task = own_task(name, **own, templates=templates, seed=given["seed"] or 0)
+    else:
+        task = find_task(name)  # raises with the nearest name
+    if old is not None and task.name != old.task.name:
+        raise InputError(
+            f"{given['out']}: holds a run of task '{old.task.name}', not '{task.name}'; "
+            "give another --out"
+        )
+    return task if old is None else _asked(task, old, given)
+
+
+def _asked(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
+    """The task with its cloze question: a run keeps the one it began with, or gets its first.
+
+    Ids of trials do not hold it, so that another question is another run.
+    """
+    templates, words = tuple(given.get("template") or ()), given.get("words")
+    if task is old.task and (templates or words is not None):
+        from raysearch.engine.own import with_question
+
+        if task.name in tasks() and tasks()[task.name].source == task.source:
+            option = "--template" if templates else "--words"
+            raise InputError(f"{option}: is for own data; task '{task.name}' has its own")
+        task = with_question(task, templates, words)
+    if not task.templates:
+        return replace(task, templates=old.task.templates, words=old.task.words)
+    asked = [(t.templates, dict(t.words)) for t in (task, old.task)]
+    if old.task.templates and asked[0] != asked[1]:
+        raise InputError(
+            f"task '{task.name}': its run has other templates or label words; give another --out"
+        )
+    return task
