@@ -14,6 +14,7 @@ from raysearch.engine.corpora import Corpus, open_corpus
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.protocol import Method, Prompt, Rows
 from raysearch.plan.catalog import task_from_json
+from raysearch.plan.config import ArtifactConfig, digest
 from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 
@@ -71,6 +72,17 @@ def prompt_of(task: Task) -> Prompt | None:
     if not task.templates or not task.words:
         return None
     return Prompt(task.templates, {name: task.words[name] for name in task.label_names})
+
+
+def question_of(task: Task, template: int) -> ArtifactConfig:
+    """One of the task's templates with its label words, as an input of a trial that prompts."""
+    prompt = prompt_of(task)
+    assert prompt is not None
+    asked = {
+        "template": prompt.templates[template],
+        "words": list(map(list, prompt.words.values())),
+    }
+    return ArtifactConfig("question", digest(asked))
 
 
 def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:

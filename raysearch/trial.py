@@ -29,7 +29,7 @@ from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
-from raysearch.place import Place, knobs_of, lengths_sample, prompt_of
+from raysearch.place import Place, knobs_of, lengths_sample, prompt_of, question_of
 from raysearch.plan.catalog import find_rung
 from raysearch.plan.config import ArtifactConfig, TrialConfig
 from raysearch.plan.task import Task
@@ -76,6 +76,12 @@ class TrialRun:
         }
         for role, taught in self._teachers.items():
             _same_task(config, role, taught.config)
+        asked = config.inputs.get("question")
+        if asked is not None and asked != self._question():
+            raise InputError(
+                f"task '{config.task}': its template or label words have changed since the trial "
+                "was planned"
+            )
         self._device = torch.device(place.device)
         self._folder = place.folder(self._rung)
         if self._folder is not None and weights_digest(self._folder) != config.weights:
@@ -124,6 +130,13 @@ class TrialRun:
                     self.ledger.inherit([taught.labelling(rows)], taught.config.id)
             taught.close()
         self._learner = self._build()
+
+    def _question(self) -> ArtifactConfig | None:
+        """What the trial asks here: one of the task's templates, and its label words."""
+        if prompt_of(self._data.task) is None:
+            return None
+        knobs = knobs_of(self.method, self.config.hyper)
+        return question_of(self._data.task, getattr(knobs, "template", 0))
 
     def _rows(self) -> tuple[Rows, Rows, Rows]:
         """Training, validation and unlabelled rows of the budget."""

@@ -25,14 +25,13 @@ from raysearch.engine.tokens import fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
 from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
-from raysearch.place import Place, knobs_of, prompt_of
+from raysearch.place import Place, knobs_of, prompt_of, question_of
 from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_json
 from raysearch.plan.config import ArtifactConfig, DataBudget, TrialConfig, canonical
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
 from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
-
 
 TRAINED_BYTES = 16
 """A trained parameter's: weight, gradient and two moments in float32."""
@@ -347,7 +346,7 @@ class World:
             precision="fp32" if rung.family == "ngram" else self.precision,
             horizon=method.horizon(knobs, budget.train + budget.unlabelled),
             behaviour=method.behaviour,
-            inputs=self._inputs(method, proposal, texts, data_seed, init_seed),
+            inputs=self._inputs(method, proposal, knobs, data_seed, init_seed),
         )
 
     def _budget(self, method: Method, labels: int, texts: int, seed: int) -> DataBudget:
@@ -358,11 +357,17 @@ class World:
         return replace(budget, unlabelled=texts)
 
     def _inputs(
-        self, method: Method, proposal: Proposal, texts: int, data_seed: int, init_seed: int
+        self, method: Method, proposal: Proposal, knobs: Any, data_seed: int, init_seed: int
     ) -> dict[str, TrialConfig | ArtifactConfig]:
-        """The teacher's whole configuration and the corpus, as far as the method has them."""
+        """The teacher's whole configuration, corpus and question, as far as the method has them."""
         out: dict[str, TrialConfig | ArtifactConfig] = {}
-        if texts and self.corpus is not None:
+        if method.prompts(knobs):
+            if prompt_of(self.data.task) is None:
+                raise Infeasible(
+                    f"method '{method.name}': the task has no template and label words"
+                )
+            out["question"] = question_of(self.data.task, getattr(knobs, "template", 0))
+        if method.unlabelled(knobs) and self.corpus is not None:
             out["pool"] = ArtifactConfig(self.corpus.name, self.corpus.digest)
         if method.teacher:
             teacher = proposal.teacher or self.first_teacher(method.name, proposal.labels)

@@ -1,8 +1,8 @@
 """What the search cost, and what it had found by then: so that "A beats B" reads at equal tuning.
 
 One rule everywhere: a trial's own training FLOPs count once, whatever its status; a bill taken
-over from a teacher counts once under the teacher, not once per student, and so do its answers to one
-set of texts. Confirming draws are no search and are left aside.
+over from a teacher counts once under the teacher, not once per student, and so do its answers to
+one set of texts. Confirming draws are no search and are left aside.
 """
 
 from __future__ import annotations

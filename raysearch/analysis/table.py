@@ -114,8 +114,9 @@ def to_table(
     raysearch.objectives) and is NaN where it was not measured. Beyond the objectives:
     `score_name` is the task's main score, `labels_validation` the validation budget [rows],
     `seconds` the trial's own wall-clock time [s], and `inherited` a JSON text
-    {payer: {method, flops, labelling, seconds, train, validation, seed}} of the bills taken over, of
-    whose flops `labelling` went into answers; `procedure` is the method with its teacher's (`distill from prompt`), `teacher` the teacher's model.
+    {payer: {method, flops, labelling, seconds, train, validation, seed}} of the bills taken over,
+    of whose flops `labelling` went into answers; `procedure` is the method with its teacher's
+    (`distill from prompt`), `teacher` the teacher's model.
 
     Args:
         records: trial records; not changed.

@@ -88,7 +88,8 @@ def _read(path: Path, name: str, data: TaskData) -> Corpus:
             f"those of task '{data.task.name}' are dropped"
         )
     book = hashlib.sha256("\x1e".join(kept).encode("utf-8", "surrogatepass"))
-    return Corpus(name, book.hexdigest()[:ID_LENGTH], kept, len(frame) - len(kept))
+    shown = Path(name).stem if Path(name).suffix in KINDS else name  # no path enters an id
+    return Corpus(shown, book.hexdigest()[:ID_LENGTH], kept, len(frame) - len(kept))
 
 
 def _find(name: str, data_dir: Path | None) -> Path:

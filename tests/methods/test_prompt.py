@@ -75,6 +75,30 @@ def test_a_class_by_any_name_keeps_its_place(tmp_path):
     assert np.array_equal(*logits)
 
 
+def test_the_question_is_part_of_the_id_and_checked_when_the_trial_opens(tmp_path):
+    """The other templates and the order of the entry are not: they change nothing."""
+    task = tiny.write_task(tmp_path / "two", "two")
+    first, *others = task.templates
+    ids = {}
+    for name, change in {
+        "same": {},
+        "fewer": {"templates": (first,)},
+        "turned": {"words": dict(reversed(task.words.items()))},
+        "template": {"templates": ("{text} so {mask} .", *others)},
+        "words": {"words": {**task.words, "class 0": ("odd",)}},
+    }.items():
+        w = tiny.world(dataclasses.replace(task, **change), tmp_path / name)
+        ids[name] = tiny.configure(w, "prompt", "random-1").id
+        plain = tiny.configure(w, "finetune", "random-1")
+        assert "inputs" not in plain.to_json()
+        if name == "words":
+            config = tiny.configure(tiny.world(task, tmp_path), "prompt", "random-1")
+            with pytest.raises(InputError, match="its template or label words have changed"):
+                TrialRun(config, w.place)
+    assert ids["same"] == ids["fewer"] == ids["turned"]
+    assert len({ids["same"], ids["template"], ids["words"]}) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
