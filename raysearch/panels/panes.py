@@ -68,6 +68,7 @@ def panes(
             **{k: v for k, v in log.items() if k != "title"},
             "title": {**base_x["title"], "text": log["title"]["text"] if last else ""},
             **matched,
+            "nticks": 4,
             "domain": [left, left + wide],
             "anchor": up,
         }

@@ -99,9 +99,11 @@ def figure(**layout: Any) -> go.Figure:
 
 
 def log_axis(title: str) -> dict[str, Any]:
-    """A log axis: powers of ten written as such."""
+    """A log axis: powers of ten written as such; within a decade few ticks, level."""
     return {
         "type": "log",
+        "nticks": 6,
+        "tickangle": 0,
         "title": {"text": inert(title)},
         "exponentformat": "power",
         "minor": {"ticks": ""},
