@@ -58,6 +58,8 @@ class Quote:
     hours: float
     draws: int = 0
     """Fresh draws of the candidates after the search; in `flops` and `hours`."""
+    crossing: bool = False
+    """A grid study: every cell on so many draws, nothing chosen."""
 
     def to_json(self) -> dict[str, float]:
         """Plain JSON."""
@@ -72,6 +74,8 @@ class Quote:
     def sentence(self) -> str:
         """For a person."""
         again = f" and {self.draws} fresh draws of the best" if self.draws else ""
+        if self.crossing and self.draws:
+            again = f" on {self.draws} draws each"
         return (
             f"{self.trials} trials{again}, {self.flops:.2g} FLOPs, {self.labels:,} labels, "
             f"about {span(self.hours * 3600)} on this machine"
@@ -223,7 +227,8 @@ def quote(prepared: Prepared, done: int = 0, *, confirm: bool = True) -> Quote:
     hours = (START_SECONDS + again * mean(seconds) / world.place.concurrency) / 3600
     times = study.draws if confirm else 0
     limit = study.hours or hours
-    return Quote(left, again * mean(flops), max(labels), min(hours, limit), times)
+    crossing = bool(study.procedures)
+    return Quote(left, again * mean(flops), max(labels), min(hours, limit), times, crossing)
 
 
 def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
