@@ -24,6 +24,9 @@ PHASES = (
 TRAINING = ("adapt", "generate", "teacher", "label", "train", "calibrate", "validate")
 """The phases that `train_flops` counts: in-trial validation is in, test and measuring are not."""
 
+ANSWERS = ("teacher", "label")
+"""What a teacher answers for its students: labelled rows, and texts without a label."""
+
 OWN = "own"
 """The payer of what a trial does itself; an inherited bill keeps its teacher's id."""
 

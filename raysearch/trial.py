@@ -125,9 +125,11 @@ class TrialRun:
         self.ledger.charge("validate", labels=len(self._validation))
         for taught in self._teachers.values():
             self.ledger.inherit(taught.bill(), taught.config.id)
-            for rows in (self._train, self._unlabelled):
+            # apart: the answers to the same labelled rows serve every size of a pool
+            for phase, rows in (("teacher", self._train), ("label", self._unlabelled)):
                 if len(rows):
-                    self.ledger.inherit([taught.labelling(rows)], taught.config.id)
+                    charge = replace(taught.labelling(rows), phase=phase)
+                    self.ledger.inherit([charge], taught.config.id)
             taught.close()
         self._learner = self._build()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from raysearch.engine.checkpoints import NotHere, weights_digest
 from raysearch.engine.cloze import Pattern, lacks, word_ids
@@ -81,7 +82,8 @@ class World:
         joined = {name: self._usable(name, rungs) for name in methods}
         spaces = method_spaces()
         asked = {t for name in methods for t in spaces[name].teachers}
-        asked = (asked & set(methods)) or asked  # teachers of the study's own methods come first
+        named = {p.teacher.method for p in self.study.procedures if p.teacher is not None}
+        asked = named or (asked & set(methods)) or asked  # the study's own methods come first
         teachers = {t: self._usable(t, rungs) for t in asked if t in spaces}
         teachers = {t: names for t, names in teachers.items() if names}
         for name in list(methods):
@@ -107,7 +109,7 @@ class World:
         method = find_method(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = knobs_of(method, method_spaces()[name].first)
-        if kin and method.unlabelled(knobs) and not self._texts(0):
+        if kin and method.unlabelled(knobs) and self._texts(min(self._labels())) <= 0:
             self.left_out[name] = "there is no text without a label to transfer by"
             return ()
         limit = self.study.trial_minutes
@@ -135,7 +137,10 @@ class World:
                 "own data: give --template and --words"
             )
         assert folder is not None
-        reason = lacks(folder)
+        try:
+            reason = lacks(folder)
+        except (OSError, ValueError, SafetensorError) as e:
+            return f"model '{rung.name}': its checkpoint does not load: {str(e).splitlines()[0]}"
         if reason is not None:
             return f"model '{rung.name}': {reason}"
         try:
@@ -178,13 +183,20 @@ class World:
         for labels in self.space.labels:
             for line in self.study.procedures:
                 above = line.teacher
-                if line.method not in self.space.methods or (
-                    above is not None and above.method not in self.space.teachers
-                ):
+                for name in (line.method, *([above.method] if above else [])):
+                    if name not in method_spaces():
+                        raise unknown("procedures", "method", name, method_spaces())
+                if line.method not in self.space.methods:
                     continue  # `left_out` says why
+                if above is not None and above.method not in self.space.teachers:
+                    left = f"{line.method} from {above.method}"
+                    self.left_out.setdefault(left, "its teacher's method takes no part here")
+                    continue
                 if not find_method(line.method).labelled and labels != self.space.labels[0]:
                     continue  # run once: no budget is its own
                 teacher = None if above is None else self._line(above, labels)
+                if above is None and find_method(line.method).teacher:
+                    teacher = self.first_teacher(line.method, labels)
                 names = self.space.rungs.get(line.method, ())
                 if teacher is not None:
                     sizes = list(self.space.teacher_rungs.get(teacher.method, ()))
@@ -324,6 +336,8 @@ class World:
             knobs = knobs_of(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
+        if method.prompts(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
+            raise Infeasible("start: scratch leaves no masked-LM head to answer with: head cloze")
         wanted, there = method.unlabelled(knobs), self._texts(proposal.labels)
         if wanted and there <= 0:
             raise Infeasible(
@@ -368,7 +382,7 @@ class World:
                 )
             out["question"] = question_of(self.data.task, getattr(knobs, "template", 0))
         if method.unlabelled(knobs) and self.corpus is not None:
-            out["pool"] = ArtifactConfig(self.corpus.name, self.corpus.digest)
+            out["pool"] = ArtifactConfig("corpus", self.corpus.digest)  # whatever it is called
         if method.teacher:
             teacher = proposal.teacher or self.first_teacher(method.name, proposal.labels)
             if teacher is None:

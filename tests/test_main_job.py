@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from raysearch.ledger import TRAINING
+from raysearch.ledger import ANSWERS, TRAINING
 from raysearch.record import TrialRecord, read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -138,7 +138,7 @@ def test_a_crossing_runs_each_teacher_once_a_draw_and_bills_its_students(tmp_pat
         given = by_id[teacher.id]  # a trial of its own, on the student's draw
         assert given.config.data.seed == student.config.data.seed
         trained = sum(c.flops for c in given.bill if c.phase in TRAINING)
-        answers = sum(c.flops for c in student.bill if c.phase == "label")
+        answers = sum(c.flops for c in student.bill if c.phase in ANSWERS)
         row = table[table["id"].eq(student.id)].iloc[0]
         assert row["train_flops_full"] - row["train_flops"] == trained + answers > trained > 0
         shared = row["train_flops"] + (trained + answers) / 4

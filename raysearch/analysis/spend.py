@@ -147,8 +147,8 @@ def search_flops(table: pd.DataFrame) -> dict[str, float]:
         out[trial.method] = out.get(trial.method, 0.0) + trial.flops
     for giver in inherited_once(table).values():
         out[giver["method"]] = out.get(giver["method"], 0.0) + float(giver["flops"])
-    for giver in answered_once(table).values():
-        out[giver["method"]] = out.get(giver["method"], 0.0) + float(giver["labelling"])
+    for (_, _, flops), method in answered_once(table).items():
+        out[method] = out.get(method, 0.0) + flops
     return dict(sorted(out.items()))
 
 
@@ -171,19 +171,27 @@ def inherited_once(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return out
 
 
-def answered_once(table: pd.DataFrame) -> dict[tuple[str, float], dict[str, Any]]:
+Answers = tuple[str, str, float]
+"""A teacher's answers to one set of texts: payer, phase and FLOPs, which tell sets apart."""
+
+
+def answered_once(table: pd.DataFrame) -> dict[Answers, str]:
     """Return what teachers that are trials of the table have answered, each set of texts once.
 
-    Sets are told apart by what answering them has cost; a student's trial does it.
+    With each the method of the first student: its trial did the work.
     """
     trials = _trials(table)
     known = {t.id for t in trials}
-    out: dict[tuple[str, float], dict[str, Any]] = {}
+    out: dict[Answers, str] = {}
     for trial in trials:
         for payer, giver in trial.inherited.items():
-            if payer in known and giver.get("labelling"):
-                out.setdefault((payer, float(giver["labelling"])), giver)
+            for answers in _answers(payer, giver) if payer in known else ():
+                out.setdefault(answers, trial.method)
     return out
+
+
+def _answers(payer: str, giver: Mapping[str, Any]) -> list[Answers]:
+    return [(payer, phase, float(flops)) for phase, flops in giver.get("answers", {}).items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,19 +234,19 @@ def _spends(trials: list[Trial]) -> list[float]:
     A teacher inside the curve pays for itself, wherever it stands.
     """
     paid = {t.id for t in trials}
-    answered: set[tuple[str, float]] = set()
+    answered: set[Answers] = set()
     total = 0.0
     out = []
     for trial in trials:
         total += trial.flops
         for payer, giver in trial.inherited.items():
-            answers = (payer, float(giver.get("labelling", 0.0)))
+            given = set(_answers(payer, giver))
             if payer not in paid:
                 paid.add(payer)
                 total += float(giver["flops"])
-            elif answers not in answered:
-                total += answers[1]
-            answered.add(answers)
+            else:
+                total += sum(flops for _, _, flops in given - answered)
+            answered |= given
         out.append(total)
     return out
 

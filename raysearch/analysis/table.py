@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 
 from raysearch.errors import InputError, RecordError
-from raysearch.ledger import OWN, TRAINING
+from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
 from raysearch.plan.config import TrialConfig, canonical
 from raysearch.record import OperatingPoint, Outside, TrialRecord, read_records
@@ -114,9 +114,9 @@ def to_table(
     raysearch.objectives) and is NaN where it was not measured. Beyond the objectives:
     `score_name` is the task's main score, `labels_validation` the validation budget [rows],
     `seconds` the trial's own wall-clock time [s], and `inherited` a JSON text
-    {payer: {method, flops, labelling, seconds, train, validation, seed}} of the bills taken over,
-    of whose flops `labelling` went into answers; `procedure` is the method with its teacher's
-    (`distill from prompt`), `teacher` the teacher's model.
+    {payer: {method, flops, answers, seconds, train, validation, seed}} of the bills taken over, of
+    whose flops `answers` has, by phase, what answering a set of texts took; `procedure` is the
+    method with its teacher's (`distill from prompt`), `teacher` the teacher's model.
 
     Args:
         records: trial records; not changed.
@@ -325,7 +325,7 @@ def _inherited(record: TrialRecord) -> dict[str, dict[str, Any]]:
         if charge.payer == OWN:
             continue
         if charge.payer not in out:
-            out[charge.payer] = {"method": "inherited", "flops": 0, "labelling": 0, "seconds": 0.0}
+            out[charge.payer] = {"method": "inherited", "flops": 0, "answers": {}, "seconds": 0.0}
             if charge.payer in givers:
                 giver = givers[charge.payer]
                 data = giver.data
@@ -334,8 +334,8 @@ def _inherited(record: TrialRecord) -> dict[str, dict[str, Any]]:
         out[charge.payer]["seconds"] += charge.seconds
         if charge.phase in TRAINING:
             out[charge.payer]["flops"] += charge.flops
-        if charge.phase == "label":
-            out[charge.payer]["labelling"] += charge.flops
+        if charge.phase in ANSWERS:
+            out[charge.payer]["answers"][charge.phase] = charge.flops
     return out
 
 

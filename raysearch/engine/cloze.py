@@ -87,7 +87,13 @@ class Pattern:
             elif name:
                 out += [fixed, Slot(name, literal[-1:].isspace())]
                 fixed = []
-        return [p for p in (*out, [*fixed, *closing]) if p]
+        pieces = [p for p in (*out, [*fixed, *closing]) if p]
+        masks = sum(p.count(int(fast.mask_token_id)) for p in pieces if isinstance(p, list))
+        if masks != 1:
+            raise InputError(
+                f"template '{self.template}': holds the mask token itself; write {{mask}} once"
+            )
+        return pieces
 
     def encode(
         self, fast: Any, rows: Rows, limit: int
@@ -258,7 +264,9 @@ class ClozeClassifier(nn.Module):
         """Logits (B, classes), float32."""
         hidden = at_mask(self.encoder(batch), batch.ids, self.mask)
         vector = self.head(hidden.to(self.head.dense.weight.dtype))
-        return F.linear(vector.float(), self.weight(), self.head.bias).float()
+        # Logits of words share a large offset: in bfloat16 close ones would become ties.
+        with torch.autocast(vector.device.type, enabled=False):
+            return F.linear(vector.float(), self.weight(), self.head.bias)
 
 
 def at_mask(hidden: Tensor, ids: Tensor, mask: int) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raysearch.engine import columns
 from raysearch.engine.data import TaskData
 from raysearch.engine.protocol import Rows
 from raysearch.engine.sources import KINDS, read_frame
@@ -34,6 +35,9 @@ class Corpus:
     dropped: int
     """Texts that were empty, stood twice, or stand in a split of the task."""
 
+    column: str = "text"
+    """Where they stood."""
+
     def __len__(self) -> int:
         return len(self.text)
 
@@ -46,13 +50,13 @@ class Corpus:
     def sentence(self) -> str:
         """What a run says about it."""
         return (
-            f"pool {self.name}: {len(self):,} texts; {self.dropped:,} dropped that are empty, "
-            "stand twice or stand in the task"
+            f"pool {self.name}: {len(self):,} texts of column '{self.column}'; {self.dropped:,} "
+            "dropped that are empty, stand twice or stand in the task"
         )
 
 
 def open_corpus(name: str, data: TaskData, data_dir: Path | None) -> Corpus:
-    """Read a corpus: a file or a folder of that name under `data_dir`; column text, or the first.
+    """Read a corpus: a file or a folder of that name under `data_dir`; its text column.
 
     Texts equal to one of any split of the task (case and white space aside) are dropped, labelled
     or not.
@@ -73,7 +77,9 @@ def _read(path: Path, name: str, data: TaskData) -> Corpus:
     if data.task.text_pair is not None:
         raise InputError(f"pool '{name}': holds single texts, task '{data.task.name}' has pairs")
     frame = read_frame(path)
-    column = "text" if "text" in frame.columns else str(frame.columns[0])
+    column = "text"
+    if column not in frame.columns:
+        column = columns.guess_texts(frame, set(), f"pool '{name}'")[0]
     texts = [str(t) for t in frame[column] if isinstance(t, str)]
     seen = {normalise(t) for rows in data.splits.values() for t in rows.text}
     kept = []
@@ -88,8 +94,9 @@ def _read(path: Path, name: str, data: TaskData) -> Corpus:
             f"those of task '{data.task.name}' are dropped"
         )
     book = hashlib.sha256("\x1e".join(kept).encode("utf-8", "surrogatepass"))
-    shown = Path(name).stem if Path(name).suffix in KINDS else name  # no path enters an id
-    return Corpus(shown, book.hexdigest()[:ID_LENGTH], kept, len(frame) - len(kept))
+    shown = Path(name).stem if Path(name).suffix in KINDS else name
+    dropped = len(frame) - len(kept)
+    return Corpus(shown, book.hexdigest()[:ID_LENGTH], kept, dropped, column)
 
 
 def _find(name: str, data_dir: Path | None) -> Path:

@@ -97,12 +97,14 @@ def blanks_apart(parts: Mapping[str, Part]) -> tuple[dict[str, Part], dict[str, 
             continue
         blank = parts[name].take(np.flatnonzero(~has).astype(np.int64))
         ids, text, pair, more = blank.ids, blank.text, blank.pair, parts.get("unlabelled")
+        group = blank.group
         if more is not None:
             # Numbered on from the rows of train, so that an id still names one row.
             ids = np.concatenate([ids, more.ids + 1 + parts[name].ids.max()])
             text = text + more.text
             pair = None if pair is None or more.pair is None else pair + more.pair
-        out["unlabelled"] = Part(ids, text, pair)
+            group = None if group is None else group + (more.group or [""] * len(more))
+        out["unlabelled"] = Part(ids, text, pair, group=group)
     return out, counts
 
 

@@ -212,9 +212,12 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
 
 def _fields(template: str) -> list[str]:
     try:
-        return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        parsed = [p for p in string.Formatter().parse(template) if p[1] is not None]
     except ValueError:
         return []
+    return (
+        [] if any(spec or turned for _, _, spec, turned in parsed) else [str(p[1]) for p in parsed]
+    )
 
 
 def _plain(value: Any) -> Any:

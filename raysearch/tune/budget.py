@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from raysearch.errors import InputError
-from raysearch.ledger import OWN
+from raysearch.ledger import ANSWERS, OWN
 from raysearch.plan.study import Prices, Study
 from raysearch.record import TrialRecord
 
@@ -27,10 +27,16 @@ class Spent:
     """Hours of trials on a GPU times the share of it they held [h]."""
     labels: int = 0
     """Labels a person must have: budgets are nested, so the largest holds the others."""
+    answered: frozenset[tuple[str, str, int]] = frozenset()
+    """What teachers have answered, each set of texts once: payer, phase and FLOPs."""
 
     def plus(self, record: TrialRecord, gpus: float = 1.0) -> Spent:
         """What is spent after one more record of a trial that held `gpus` GPUs."""
         own = [c for c in record.bill if c.payer == OWN]
+        # a student's trial does the work of its teacher's answers, once for each set of texts
+        answers = [c for c in record.bill if c.payer != OWN and c.phase in ANSWERS]
+        new = {(c.payer, c.phase, c.flops): c for c in answers}
+        own += [c for key, c in new.items() if key not in self.answered]
         seconds = sum(c.seconds for c in own)
         on_gpu = str(record.made_by.get("device", "cpu")).startswith("cuda")
         return Spent(
@@ -40,6 +46,7 @@ class Spent:
             cpu_hours=self.cpu_hours + (0.0 if on_gpu else seconds / 3600),
             gpu_hours=self.gpu_hours + (seconds / 3600 * gpus if on_gpu else 0.0),
             labels=max(self.labels, record.labels_used),
+            answered=self.answered | new.keys(),
         )
 
     def dollars(self, prices: Prices) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from raysearch.analysis.candidates import to_confirm
 from raysearch.analysis.table import to_table
-from raysearch.ledger import OWN
+from raysearch.ledger import ANSWERS, OWN
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.space import Proposal
 from raysearch.plan.study import Study
@@ -89,7 +89,7 @@ def plan_draws(
     """
     by_id = {r.id: r for r in records}
     search = [r for r in by_id.values() if r.phase != CONFIRM]
-    bills = {r.id: [c for c in r.bill if c.payer == OWN] for r in search}
+    bills = {r.id: [c for c in r.bill if c.payer == OWN or c.phase in ANSWERS] for r in search}
     rounds = -(-draws // folds) * folds if folds else draws
     room = limits or Limits()
     planned: dict[str, TrialConfig] = {}

@@ -78,6 +78,8 @@ def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
     for record in desk.records.values():
         for point in record.points:
             due = point.point_id in chosen or used_none(record)
+            if study.procedures:  # nothing is chosen: every cell is judged on every draw
+                due = record.status == "DONE" and record.phase == "search"
             if due and "test" not in point.scores:
                 yield record.config, point
 

@@ -25,7 +25,7 @@ class Standing:
             return
         score = best_score(record)
         if score is not None:
-            cell = (record.config.method, record.config.rung, record.config.data.train)
+            cell = (record.config.procedure, record.config.rung, record.config.data.train)
             best, ids = self._best.get(cell, (-math.inf, []))
             if score >= best:
                 self._best[cell] = (score, [*ids, record.id] if score == best else [record.id])
@@ -43,7 +43,7 @@ class Standing:
         return leaders | {id_ for _, id_ in self._front}
 
     def by_method(self) -> dict[str, float]:
-        """Best validation score of each method."""
+        """Best validation score of each procedure."""
         best: dict[str, float] = {}
         for (method, _, _), (score, _) in self._best.items():
             best[method] = max(score, best.get(method, -math.inf))

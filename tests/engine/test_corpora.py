@@ -32,7 +32,7 @@ def test_no_text_of_the_task_is_in_it_and_each_stands_once(data, tmp_path):
     assert corpus.dropped == len(texts) - 2
     held = {normalise(t) for rows in data.splits.values() for t in rows.text}
     assert not held & {normalise(t) for t in corpus.text}
-    assert corpus.sentence().startswith(f"pool c: 2 texts; {len(texts) - 2} ")
+    assert corpus.sentence().startswith(f"pool c: 2 texts of column 'text'; {len(texts) - 2} ")
 
 
 def test_smaller_pools_are_prefixes_and_seeds_differ(data, tmp_path):
