@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.engine import batches, flops
-from raysearch.engine.classifier import Classifier, predict, task_loss
+from raysearch.engine.classifier import Classifier, task_loss
 from raysearch.engine.cloze import ClozeClassifier
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
-from raysearch.engine.heads import Head
+from raysearch.engine.heads import Head, answered, text_flops
 from raysearch.engine.models import Encoder
 from raysearch.engine.protocol import Context, Logits, Rows, Shape, State
 from raysearch.engine.tokens import joined
@@ -156,23 +156,11 @@ class Fitting:
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Logits (n, classes), charged to `phase`."""
-        return predict(
-            self._module,
-            self._head.encode(rows),
-            self._ctx.classes,
-            rung=self._ctx.rung,
-            head_flops=self._head.flops,
-            ledger=self._ctx.ledger,
-            phase=phase,
-            device=self._ctx.device,
-            autocast=self._ctx.precision == "bf16" and self._ctx.device.type == "cuda",
-        )
+        return answered(self._ctx, self._module, self._head, rows, phase)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """The layers at each text's own length, and the head."""
-        lengths = self._head.encode(rows).lengths
-        body = flops.encoder_forward(self._ctx.rung, lengths)
-        return np.asarray(body + self._head.flops, np.float64)
+        return text_flops(self._ctx, self._head, rows)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
         """All parameters are trained and deployed; stored as float32."""

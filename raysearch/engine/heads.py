@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.engine import flops
-from raysearch.engine.classifier import Classifier
+from raysearch.engine.classifier import Classifier, predict
 from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.models import Encoder
-from raysearch.engine.protocol import Context, Rows
+from raysearch.engine.protocol import Context, Logits, Rows
 from raysearch.engine.tokens import Batch, Encoded
 
 
@@ -125,3 +127,26 @@ def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: in
     if kind != "linear":
         raise ValueError(f"head: no '{kind}'. Known: linear, cloze")
     return LinearHead(ctx, pooling, dropout)
+
+
+def answered(
+    ctx: Context, module: Classifier | ClozeClassifier, head: Head, rows: Rows, phase: str
+) -> Logits:
+    """Logits (n, classes) of a module on this head's layout of the rows, charged to `phase`."""
+    return predict(
+        module,
+        head.encode(rows),
+        ctx.classes,
+        rung=ctx.rung,
+        head_flops=head.flops,
+        ledger=ctx.ledger,
+        phase=phase,
+        device=ctx.device,
+        autocast=ctx.precision == "bf16" and ctx.device.type == "cuda",
+    )
+
+
+def text_flops(ctx: Context, head: Head, rows: Rows) -> NDArray[np.float64]:
+    """FLOPs to label each row on its own (n,): the layers at its own length, and the head."""
+    body = flops.encoder_forward(ctx.rung, head.encode(rows).lengths)
+    return np.asarray(body + head.flops, np.float64)

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from raysearch.engine import flops
-from raysearch.engine.classifier import predict
 from raysearch.engine.graph import ClozeGraph
-from raysearch.engine.heads import ClozeHead
+from raysearch.engine.heads import ClozeHead, answered, text_flops
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
 
 
@@ -42,23 +41,11 @@ class ZeroShot:
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Logits (n, classes), charged to `phase`."""
-        return predict(
-            self._module,
-            self._head.encode(rows),
-            self._ctx.classes,
-            rung=self._ctx.rung,
-            head_flops=self._head.flops,
-            ledger=self._ctx.ledger,
-            phase=phase,
-            device=self._ctx.device,
-            autocast=self._ctx.precision == "bf16" and self._ctx.device.type == "cuda",
-        )
+        return answered(self._ctx, self._module, self._head, rows, phase)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """The layers at each text's own length inside the pattern, and the head."""
-        lengths = self._head.encode(rows).lengths
-        body = flops.encoder_forward(self._ctx.rung, lengths)
-        return np.asarray(body + self._head.flops, np.float64)
+        return text_flops(self._ctx, self._head, rows)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
         """Everything is deployed, nothing trained; stored as float32."""
