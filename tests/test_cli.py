@@ -233,7 +233,7 @@ def test_own_data_is_asked_by_its_template_and_words(
     assert dict(run.task.words) == {"n": ("bad",), "p": ("good",)}
     assert not {"zero_shot", "prompt"} & set(run.left_out)
     assert run.study.shared_by == 3 and run.study.pool == str(more)
-    assert any("2 texts; 1 dropped" in note for note in run.notes)
+    assert any("2 texts of column 'text'; 1 dropped" in note for note in run.notes)
     again = read_asrun(Path("run"))
     assert again.task == run.task and again.study == run.study
 

@@ -82,7 +82,8 @@ def test_a_draw_from_its_first_step_to_its_record(
     test = data.splits["test"]
     assert set(point.scores) == {"validation", "test"}
     assert point.rows == {"validation": 30, "test": len(test)}
-    assert not list((tmp_path / "store").glob("weights/*")), "nobody exports a draw"
+    kept = [p.name for p in (tmp_path / "store" / "weights").iterdir()]
+    assert kept == [record.id], "a student may learn from it; the desk drops it when none will"
     assert sorted(p.name for p in (tmp_path / "store" / "logits").iterdir()) == [
         f"{point.point_id}-test",
         f"{point.point_id}-validation",

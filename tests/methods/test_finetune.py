@@ -109,7 +109,11 @@ def test_patience_stops_and_restores_the_best_weights(world, monkeypatch):
 
 def test_patience_restores_the_best_weights_where_the_end_lies_within_an_epoch(world, monkeypatch):
     # 2 steps an epoch, 5 steps in all: the last look comes in the middle of the third epoch
-    run = fine(world, 32, epochs=1, min_steps=5, patience=9, learning_rate=0.8, schedule="constant")
+    hyper = {"epochs": 1, "min_steps": 5, "patience": 9, "learning_rate": 0.06}
+    config = tiny.configure(
+        world, "finetune", "random-2", init_seed=2, schedule="constant", **hyper
+    )
+    run = TrialRun(config, world.place)
     seen = watched(run, monkeypatch)
     assert [step for step, _, _ in seen] == [2, 4, 5]
     losses = [loss for _, loss, _ in seen]
