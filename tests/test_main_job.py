@@ -119,9 +119,11 @@ def test_a_run_is_extended_and_runs_nothing_twice(toy: tuple[Path, dict[str, Any
 
 def test_a_crossing_runs_each_teacher_once_a_draw_and_bills_its_students(tmp_path: Path) -> None:
     """Four procedures of two sizes at one label budget, on three draws; and its page."""
-    args = ("frontier", "--study", "performance_efficiency", "--labels", "32", "--out", "run")
+    args = ("run", "--study", "performance_efficiency", "--labels", "32", "--out", "run")
     args += ("--models", "toy-tiny,toy-mini", "--share-teacher", "4")
     raysearch(*args, cwd=tmp_path)
+    raysearch("confirm", "run", cwd=tmp_path)
+    raysearch("page", "run", cwd=tmp_path)
     found = read_records(tmp_path / "run" / "records.jsonl").trials
     table = pd.read_parquet(tmp_path / "run" / "records.parquet")
     assert {r.status for r in found} == {"DONE"}
