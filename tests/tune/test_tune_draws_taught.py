@@ -28,7 +28,7 @@ def student(alpha: float, teacher: Proposal = TEACHER) -> Proposal:
 def record(proposal: Proposal, seconds: float = 1.0, flops: int = 100) -> TrialRecord:
     made = FakeTrial(WORLD.configure(proposal), FakePlace(), "search").record()
     own = Charge("train", "own", flops=flops, seconds=seconds)
-    inherited = [Charge("teacher", t.id, flops=10**9, seconds=1e4) for t in made.config.teachers]
+    inherited = [Charge("train", t.id, flops=10**9, seconds=1e4) for t in made.config.teachers]
     return dataclasses.replace(made, bill=(own, *inherited))
 
 

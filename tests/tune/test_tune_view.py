@@ -78,7 +78,7 @@ def test_the_first_limit_reached_stops_the_search(
 
 def test_dollars_and_gpu_hours_are_counted_by_device() -> None:
     config = FakeTrial(_config(), FakePlace(), "search").config
-    bill = (Charge("train", "own", 10, 3600.0), Charge("teacher", "t", 90, 7200.0))
+    bill = (Charge("train", "own", 10, 3600.0), Charge("train", "t", 90, 7200.0))
     gpu = TrialRecord("a", config, "DONE", bill=bill, labels_used=50, made_by={"device": "cuda:0"})
     cpu = TrialRecord("b", config, "FAILED", bill=bill[:1], labels_used=20)
     spent = Spent().plus(gpu, 0.5).plus(cpu)
@@ -90,6 +90,19 @@ def test_dollars_and_gpu_hours_are_counted_by_device() -> None:
     assert Budget.of(study).reached(spent, 0.0) == "the budget of 3 dollars is spent"
     with pytest.raises(InputError, match="needs a price"):
         Budget.of(Study(name="x", dollars=3.0))
+
+
+def test_a_teacher_s_answers_are_spent_once_for_each_set_of_texts() -> None:
+    """The student does that work, in the teacher's name; training is on the teacher's record."""
+    config = FakeTrial(_config(), FakePlace(), "search").config
+    trained, rows = Charge("train", "t", 90, 7200.0), Charge("teacher", "t", 4, 360.0)
+    total = Spent()
+    for name, texts in (("a", 7), ("b", 7), ("c", 9)):
+        own = Charge("train", "own", 10, 3600.0)
+        bill = (own, trained, rows, Charge("label", "t", texts, 720.0))
+        total = total.plus(TrialRecord(name, config, "DONE", bill=bill))
+    assert total.flops == 3 * 10 + 4 + 7 + 9
+    assert total.cpu_hours == pytest.approx(3 * 1.0 + 0.1 + 0.2 + 0.2)
 
 
 def _config() -> object:
