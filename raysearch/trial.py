@@ -150,7 +150,8 @@ class TrialRun:
         corpus = self.place.corpus(self._data)
         if corpus is None or corpus.digest != pool.digest:
             raise InputError(
-                f"pool '{pool.name}': has changed since the trial was planned, or is not named"
+                f"pool '{self.place.pool or ''}': has changed since the trial was planned, "
+                "or is not named"
             )
         return train, validation, corpus.take(budget.unlabelled, budget.seed)
 

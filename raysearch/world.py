@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from raysearch.crossing import Crossing
 from raysearch.engine.checkpoints import NotHere, weights_digest
 from raysearch.engine.cloze import Pattern, lacks, word_ids
 from raysearch.engine.corpora import Corpus
@@ -28,10 +29,10 @@ from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
 from raysearch.place import Place, knobs_of, prompt_of, question_of
 from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_json
-from raysearch.plan.config import ArtifactConfig, DataBudget, TrialConfig, canonical
+from raysearch.plan.config import ArtifactConfig, DataBudget, TrialConfig
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
-from raysearch.plan.study import Procedure, Study
+from raysearch.plan.study import Study
 from raysearch.pricing import Pricing, size_of
 
 TRAINED_BYTES = 16
@@ -175,56 +176,9 @@ class World:
         return Proposal(known[0], self.space.teacher_rungs[known[0]][-1], labels, first)
 
     def crossing(self) -> list[Proposal]:
-        """Every proposal of a grid study, each teacher before its students; cheap before dear.
-
-        Students are smaller than their teacher where any model is.
-        """
-        out: list[Proposal] = []
-        for labels in self.space.labels:
-            for line in self.study.procedures:
-                above = line.teacher
-                for name in (line.method, *([above.method] if above else [])):
-                    if name not in method_spaces():
-                        raise unknown("procedures", "method", name, method_spaces())
-                if line.method not in self.space.methods:
-                    continue  # `left_out` says why
-                if above is not None and above.method not in self.space.teachers:
-                    left = f"{line.method} from {above.method}"
-                    self.left_out.setdefault(left, "its teacher's method takes no part here")
-                    continue
-                if not find_method(line.method).labelled and labels != self.space.labels[0]:
-                    continue  # run once: no budget is its own
-                teacher = None if above is None else self._line(above, labels)
-                if above is None and find_method(line.method).teacher:
-                    teacher = self.first_teacher(line.method, labels)
-                names = self.space.rungs.get(line.method, ())
-                if teacher is not None:
-                    sizes = list(self.space.teacher_rungs.get(teacher.method, ()))
-                    smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
-                    names = tuple(n for n in names if n in smaller) or names
-                    out.append(teacher)
-                out += [self._line(line, labels, name, teacher) for name in names]
-        return list({canonical(p.to_json()): p for p in out}.values())
-
-    def _line(
-        self,
-        line: Procedure,
-        labels: int,
-        model: str | None = None,
-        teacher: Proposal | None = None,
-    ) -> Proposal:
-        method, spaces = line.method, method_spaces()
-        if method not in spaces:
-            raise unknown("procedures", "method", method, spaces)
-        if teacher is None and line.teacher is not None:
-            teacher = self._line(line.teacher, labels)
-        if model is None:
-            sizes = self.space.teacher_rungs.get(method) or self.space.rungs.get(method)
-            if not sizes:
-                raise InputError(f"procedures: no model is left for '{method}'")
-            model = line.model or sizes[-1]
-        hyper = {**spaces[method].first, **line.hyper}
-        return Proposal(method, model, labels, hyper, teacher)
+        """Every proposal of a grid study, each teacher before its students; empty for a search."""
+        made = Crossing(self.space, self.first_teacher, self.left_out)
+        return made.proposals(self.study.procedures)
 
     def _methods(self) -> dict[str, MethodSpace]:
         spaces = method_spaces()

@@ -43,7 +43,7 @@ def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
 def _asked(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
     """The task with its cloze question: a run keeps the one it began with, or gets its first.
 
-    Ids of trials do not hold it, so that another question is another run.
+    A run is of one question, as of one task: points that asked different ones are not compared.
     """
     templates, words = tuple(given.get("template") or ()), given.get("words")
     if task is old.task and (templates or words is not None):

@@ -7,24 +7,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from raysearch.engine import flops
 from raysearch.engine.classifier import Classifier, predict
 from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
-from raysearch.engine.models import Encoder
 from raysearch.engine.protocol import Context, Logits, Rows
-from raysearch.engine.tokens import Batch, Encoded
-
-
-class Module(Protocol):
-    """A `torch.nn.Module` from a batch to logits (B, classes)."""
-
-    encoder: Encoder
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """Logits (B, classes), float32."""
+from raysearch.engine.tokens import Encoded
 
 
 class Head(Protocol):

@@ -42,9 +42,8 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
     """The points that can be compared, and a sentence on those left out, empty where none was.
 
     Validation chooses within a procedure: the mean over fresh draws, `careful` where rows are few.
-    A procedure none of whose
-    points has a validation score needs no labels: the model that is dearest to run, its largest,
-    stands for it, chosen by no score at all.
+    A procedure none of whose points has a validation score needs no labels: the model that is
+    dearest to run, its largest, stands for it, chosen by no score at all.
     """
     rows = run.table.drop_duplicates("point_id").set_index("point_id").to_dict("index")
     about = [(e, rows[e.point_id]) for e in held.made.estimates]

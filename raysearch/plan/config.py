@@ -47,10 +47,10 @@ class DataBudget:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactConfig:
-    """An input that no trial makes: a corpus of texts."""
+    """An input that no trial makes: a corpus of texts, a cloze question."""
 
     name: str
-    """For people; what is hashed of it is the digest."""
+    """What kind of thing it is, as `corpus` or `question`: never a path or a user's name for it."""
     digest: str
     """16 hex digits over what it holds."""
 

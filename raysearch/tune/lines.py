@@ -9,7 +9,7 @@ from raysearch.tune.standing import best_score
 
 def named(config: TrialConfig) -> str:
     """What a person calls a trial."""
-    return f"{config.method} {config.rung} {config.data.train} labels"
+    return f"{config.procedure} {config.rung} {config.data.train} labels"
 
 
 def ended(record: TrialRecord) -> str:

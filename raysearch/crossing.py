@@ -1,0 +1,88 @@
+"""A grid study's crossing: every procedure with every model and label budget, as proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+
+from raysearch.errors import InputError, unknown
+from raysearch.methods import get as find_method
+from raysearch.plan.catalog import method_spaces
+from raysearch.plan.config import canonical
+from raysearch.plan.space import Proposal, SearchSpace
+from raysearch.plan.study import Procedure
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """What a grid study crosses."""
+
+    space: SearchSpace
+    first_teacher: Callable[[str, int], Proposal | None]
+    """(method, labels) -> who teaches where a procedure names no teacher."""
+    left_out: MutableMapping[str, str]
+    """Takes why a procedure does not take part, by its name."""
+
+    def proposals(self, procedures: tuple[Procedure, ...]) -> list[Proposal]:
+        """Each teacher before its students, few labels before many, cheap models before dear.
+
+        Students are smaller than their teacher where any model is.
+
+        Raises:
+            InputError: a procedure names a method or model that is not there.
+        """
+        for line in procedures:
+            _known(line)
+        found = (
+            p
+            for labels in self.space.labels
+            for line in procedures
+            for p in self._cells(line, labels)
+        )
+        return list({canonical(p.to_json()): p for p in found}.values())
+
+    def _cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
+        """A procedure's proposals at one label budget, its teacher first."""
+        if line.method not in self.space.methods:
+            return  # `left_out` says why
+        above = line.teacher
+        if above is not None and above.method not in self.space.teachers:
+            name = f"{line.method} from {above.method}"
+            self.left_out.setdefault(name, "its teacher's method takes no part here")
+            return
+        method = find_method(line.method)
+        if not method.labelled and labels != self.space.labels[0]:
+            return  # run once: no budget is its own
+        teacher = self._teacher(above, labels)
+        if teacher is None and method.teacher:
+            teacher = self.first_teacher(line.method, labels)
+        names = self.space.rungs[line.method]
+        if teacher is not None:
+            sizes = list(self.space.teacher_rungs[teacher.method])
+            smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
+            names = tuple(n for n in names if n in smaller) or names
+            yield teacher
+        for name in names:
+            yield _proposal(line, labels, name, teacher)
+
+    def _teacher(self, line: Procedure | None, labels: int) -> Proposal | None:
+        """A named teacher, with teachers of its own, on its model or the largest."""
+        if line is None:
+            return None
+        sizes = self.space.teacher_rungs.get(line.method)
+        if not sizes:
+            raise InputError(f"procedures: no model is left for '{line.method}'")
+        above = self._teacher(line.teacher, labels)
+        return _proposal(line, labels, line.model or sizes[-1], above)
+
+
+def _known(line: Procedure) -> None:
+    if line.method not in method_spaces():
+        raise unknown("procedures", "method", line.method, method_spaces())
+    if line.teacher is not None:
+        _known(line.teacher)
+
+
+def _proposal(line: Procedure, labels: int, model: str, teacher: Proposal | None) -> Proposal:
+    hyper = {**method_spaces()[line.method].first, **line.hyper}
+    return Proposal(line.method, model, labels, hyper, teacher)

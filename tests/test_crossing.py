@@ -1,0 +1,107 @@
+"""A grid study's proposals: what is crossed, in which order, and what is said of the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from raysearch.errors import InputError
+from tests import tiny
+
+pytestmark = pytest.mark.usefixtures("tiny_ladder")
+FINE, ASKED = {"method": "finetune"}, {"method": "prompt"}
+BOTH = ("random-1", "random-2")
+
+
+@pytest.fixture
+def crossed(tmp_path):
+    """A world over the task `two` whose study crosses these procedures."""
+
+    def build(*procedures, change=None, **study):
+        task = tiny.write_task(tmp_path / "two", "two")
+        task = dataclasses.replace(task, **(change or {}))
+        study = {"labels": (8, 16), "models": BOTH, **study}
+        return tiny.world(task, tmp_path, searcher="grid", procedures=procedures, **study)
+
+    return build
+
+
+def told(proposals):
+    """Proposals in short, a teacher in brackets."""
+    return [
+        f"{p.method} {p.rung} {p.labels}"
+        + (f" ({p.teacher.method} {p.teacher.rung} {p.teacher.labels})" if p.teacher else "")
+        for p in proposals
+    ]
+
+
+def test_teachers_come_first_once_and_students_are_smaller(crossed):
+    w = crossed({"method": "distill", "teacher": FINE}, FINE, {"method": "zero_shot"})
+    assert told(w.crossing()) == [
+        "finetune random-2 8",
+        "distill random-1 8 (finetune random-2 8)",
+        "finetune random-1 8",
+        "zero_shot random-1 8",  # once: no label budget is its own
+        "zero_shot random-2 8",
+        "finetune random-2 16",
+        "distill random-1 16 (finetune random-2 16)",
+        "finetune random-1 16",
+    ]
+    ids = [w.configure(p).id for p in w.crossing()]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_teacher_s_method_needs_no_line_of_its_own(crossed):
+    w = crossed(FINE, {"method": "distill", "teacher": ASKED}, labels=(8,))
+    assert "distill random-1 8 (prompt random-2 8)" in told(w.crossing())
+    assert "prompt random-1 8" not in told(w.crossing()) and not w.left_out
+    named = crossed(
+        FINE, ASKED, {"method": "distill", "teacher": ASKED}, methods=("finetune", "distill")
+    )
+    assert {p.split()[0] for p in told(named.crossing())} == {"finetune", "distill", "prompt"}
+
+
+def test_where_no_teacher_is_named_the_usual_one_is_taken_and_listed(crossed):
+    w = crossed({"method": "distill"}, labels=(8,))
+    assert told(w.crossing()) == [
+        "finetune random-2 8",
+        "distill random-1 8 (finetune random-2 8)",
+    ]
+
+
+def test_of_one_model_alone_it_teaches_itself(crossed):
+    w = crossed({"method": "distill", "teacher": FINE}, labels=(8,), models=("random-1",))
+    assert told(w.crossing())[-1] == "distill random-1 8 (finetune random-1 8)"
+
+
+def test_a_named_model_and_knobs_are_the_teacher_s(crossed):
+    above = {**FINE, "model": "random-1", "hyper": {"epochs": 7}}
+    w = crossed({"method": "distill", "teacher": above, "hyper": {"alpha": 0.25}}, labels=(8,))
+    *_, student = w.crossing()
+    assert (student.hyper["alpha"], student.teacher.hyper["epochs"]) == (0.25, 7)
+    assert student.teacher.rung == "random-1"
+
+
+def test_a_procedure_that_cannot_run_is_said(crossed):
+    w = crossed(
+        FINE,
+        {"method": "distill", "teacher": FINE},
+        {"method": "distill", "teacher": ASKED},
+        labels=(8,),
+        change={"templates": (), "words": {}},
+    )
+    assert not [p for p in told(w.crossing()) if "prompt" in p]
+    assert "distill random-1 8 (finetune random-2 8)" in told(w.crossing())
+    assert w.left_out["distill from prompt"] == "its teacher's method takes no part here"
+
+
+@pytest.mark.parametrize(
+    "line", [{"method": "finetun"}, {"method": "distill", "teacher": {"method": "finetun"}}]
+)
+def test_a_method_that_is_none_is_an_error_with_the_nearest_name(crossed, line):
+    w = crossed(FINE, line)
+    with pytest.raises(
+        InputError, match="procedures: no method 'finetun'. Did you mean 'finetune'"
+    ):
+        w.crossing()
