@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -46,6 +46,8 @@ class OperatingPoint:
     """By split, then by score name: {"validation": {"accuracy": 0.8}}."""
     rows: Mapping[str, int] = field(default_factory=dict)
     """By split: how many rows the scores stand on."""
+    exits: Sequence[float] = ()
+    """Share of the validation rows that leave at each exit; empty for a model without exits."""
     infer_flops: float | None = None
     """Expected FLOPs per text at the evaluation lengths [FLOP]."""
     params: int | None = None
@@ -61,6 +63,8 @@ class OperatingPoint:
         for name in ("knobs", "scores", "rows", "measured"):
             if getattr(self, name):
                 out[name] = dict(getattr(self, name))
+        if self.exits:
+            out["exits"] = list(self.exits)
         for name in ("infer_flops", "params", "params_trained", "bytes"):
             if getattr(self, name) is not None:
                 out[name] = getattr(self, name)

@@ -16,17 +16,20 @@ import numpy as np
 import torch
 
 from raysearch import __version__
+from raysearch.engine import leaving
 from raysearch.engine.checkpoints import weights_digest
 from raysearch.engine.cloze import open_head
 from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import scores
 from raysearch.engine.graph import Graph
+from raysearch.engine.leaving import Exits
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Context, Learner, Logits, Rows
+from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows
+from raysearch.engine.splits import held_back
 from raysearch.engine.store import Store, load_state, save_state
 from raysearch.engine.tokens import Tokeniser
-from raysearch.errors import InputError
+from raysearch.errors import Infeasible, InputError
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
 from raysearch.place import Place, knobs_of, lengths_sample, prompt_of, question_of
@@ -66,7 +69,9 @@ class TrialRun:
             )
         if config.data.folds:
             self._data = crossfit(self._data, config.data.folds, config.data.seed)
-        self._train, self._validation, self._unlabelled = self._rows()
+        self._labelled_rows, self._validation, self._unlabelled = self._rows()
+        self._knobs = knobs_of(self.method, config.hyper)
+        self._train, self._calibration = self._held()
         self._rung = find_rung(config.rung)
         self._store = Store(Path(place.store))
         self._teachers = {
@@ -88,11 +93,11 @@ class TrialRun:
             raise InputError(
                 f"model '{config.rung}': its weights have changed since the trial was planned"
             )
-        self._knobs = knobs_of(self.method, config.hyper)
         self._learner: Learner | None = None
         self._steps = 0
         self._done = False
         self._points: tuple[OperatingPoint, ...] = ()
+        self._exits: dict[str, Exits] = {}
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def step(self, seconds: float = 1.0) -> bool:
@@ -122,6 +127,8 @@ class TrialRun:
         Opening a model is not timed: a process pays for its imports once, not every trial.
         """
         self.ledger.charge("train", labels=len(self._train))
+        if len(self._calibration):
+            self.ledger.charge("calibrate", labels=len(self._calibration))
         self.ledger.charge("validate", labels=len(self._validation))
         for taught in self._teachers.values():
             self.ledger.inherit(taught.bill(), taught.config.id)
@@ -155,6 +162,29 @@ class TrialRun:
             )
         return train, validation, corpus.take(budget.unlabelled, budget.seed)
 
+    def _held(self) -> tuple[Rows, Rows]:
+        """The labelled rows that are trained on, and those that calibrate, in like shares.
+
+        Raises:
+            Infeasible: the latter lack a class.
+        """
+        rows = self._labelled_rows
+        held = self.method.calibration(self._knobs, len(rows))
+        if not held:
+            return rows, rows.take(np.empty(0, np.int64))
+        assert rows.label is not None
+        back = held_back(rows.label, held)
+        train, kept = rows.take(np.flatnonzero(~back)), rows.take(np.flatnonzero(back))
+        if kept.label is not None:
+            names = self._data.task.label_names
+            lack = [n for k, n in enumerate(names) if k not in set(kept.label.tolist())]
+            if lack:
+                raise Infeasible(
+                    f"calibration: {held} of {len(rows)} labelled rows are held back, "
+                    f"none of class '{lack[0]}'"
+                )
+        return train, kept
+
     def _build(self) -> Learner:
         """The learner, over a context that shows it neither paths nor the test split."""
         task: Task = self._data.task
@@ -177,6 +207,7 @@ class TrialRun:
             device=self._device,
             prompt=prompt_of(task),
             pools={"unlabelled": self._unlabelled},
+            calibration=self._calibration if len(self._calibration) else None,
             teacher=self._teachers.get("teacher"),
             open_encoder=None
             if folder is None
@@ -191,19 +222,27 @@ class TrialRun:
     def _finish(self, learner: Learner) -> None:
         """Score every operating point on validation, reckon its costs, keep weights and logits.
 
-        A confirming draw is scored on test at once. The bill is kept for students.
+        A confirming draw is scored on test at once, in every point that the search may have kept.
+        The bill is kept for students.
         """
-        points = []
         confirms = self.phase == "confirm"
+        rows = {"validation": self._validation} if len(self._validation) else {}
+        if confirms:
+            rows["test"] = self._data.splits["test"]
         sample = lengths_sample(self._data)
-        for knobs in learner.points():
+        tried = list(learner.points())
+        costs = [float(learner.infer_flops(sample, knobs).mean()) for knobs in tried]
+        if isinstance(learner, Exiting) and not confirms:
+            criteria = [str(k["criterion"]) for k in tried]
+            kept = leaving.thinned(costs, criteria, costs[0])
+            tried, costs = [tried[i] for i in kept], [costs[i] for i in kept]
+        points = []
+        for knobs, cost in zip(tried, costs, strict=True):
             name = point_id([self.config.id], self._steps, knobs)
-            judged: dict[str, dict[str, float]] = {}
-            rows = {"validation": self._validation} if len(self._validation) else {}
-            if confirms:
-                rows["test"] = self._data.splits["test"]
-            for split, judges in rows.items():
-                judged[split] = self._judge(learner, name, knobs, split, judges)
+            judged = {
+                split: self._judge(learner, name, knobs, split, judges)
+                for split, judges in rows.items()
+            }
             params, trained, stored = learner.size(knobs)
             points.append(
                 OperatingPoint(
@@ -212,7 +251,8 @@ class TrialRun:
                     dict(knobs),
                     scores=judged,
                     rows={split: len(judges) for split, judges in rows.items()},
-                    infer_flops=float(learner.infer_flops(sample, knobs).mean()),
+                    exits=self._exits_at(knobs, "validation" if rows else ""),
+                    infer_flops=cost,
                     params=params,
                     params_trained=trained,
                     bytes=stored,
@@ -235,16 +275,58 @@ class TrialRun:
         """Scores of a point on these rows, predicted and paid for."""
         phase = "validate" if split == "validation" else "test"
         with self.ledger.timed(phase):
+            if isinstance(learner, Exiting):
+                exits = self._exits_of(learner, split, rows, phase)
+                return self._kept(point, split, rows, leaving.answers(exits, knobs), knobs)
             logits = learner.predict(rows, knobs, phase=phase)
         return self._kept(point, split, rows, logits)
 
-    def _kept(self, point: str, split: str, rows: Rows, logits: Logits) -> dict[str, float]:
-        """Scores of logits (n, C); they are kept, with the labels they stand for."""
+    def _exits_of(self, learner: Exiting, split: str, rows: Rows, phase: str) -> Exits:
+        """What every exit says about a split: one pass for all points, kept in the Store."""
+        if split not in self._exits:
+            exits = learner.exits(rows, phase=phase)
+            if not np.isfinite(exits.logits).all():
+                raise FloatingPointError("a prediction is not a finite number")
+            label = rows.label
+            assert label is not None
+
+            def fill(folder: Path) -> dict[str, Any]:
+                leaving.write_exits(folder, exits)
+                np.save(folder / "ids.npy", rows.ids)
+                np.save(folder / "labels.npy", label)
+                return {"split": split, "splits": self._data.digest}
+
+            self._store.build("exits", f"{self.config.id}-{split}", fill)
+            self._exits[split] = exits
+        return self._exits[split]
+
+    def _exits_at(self, knobs: Mapping[str, Any], split: str) -> list[float]:
+        """The share of a split's rows that leave at each exit; empty without exits or rows."""
+        exits = self._exits.get(split)
+        if exits is None:
+            return []
+        (at,) = leaving.left_at(exits, [knobs])
+        return leaving.shares(at, exits.logits.shape[1])
+
+    def _kept(
+        self,
+        point: str,
+        split: str,
+        rows: Rows,
+        logits: Logits,
+        knobs: Mapping[str, Any] | None = None,
+    ) -> dict[str, float]:
+        """Scores of logits (n, C); they are kept, with the labels they stand for.
+
+        Of a model with exits the knobs are kept: the logits follow from what every exit says.
+        """
         label = rows.label
         assert label is not None
         out = scores(logits, label)
 
         def fill(folder: Path) -> dict[str, Any]:
+            if knobs is not None:
+                return {"exits": f"{self.config.id}-{split}", "knobs": dict(knobs)}
             for name, array in (("logits", logits), ("ids", rows.ids), ("labels", label)):
                 np.save(folder / f"{name}.npy", array)
             return {"split": split, "splits": self._data.digest}
@@ -372,7 +454,7 @@ class TrialRun:
         entry = self._store.entry("logits", f"{point}-validation")
         if entry is None:
             return None
-        logits, ids = np.load(entry / "logits.npy"), np.load(entry / "ids.npy")
+        logits, ids, _ = leaving.read_logits(entry)
         same = np.array_equal(ids, self._validation.ids)
         return np.asarray(logits, np.float32) if same else None
 

@@ -110,6 +110,10 @@ class World:
         method = find_method(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = knobs_of(method, method_spaces()[name].first)
+        refused = {r.name: method.refuses(knobs, r) for r in kin}
+        if kin and all(refused.values()):
+            self.left_out[name] = next(iter(refused.values()))
+        kin = [r for r in kin if not refused[r.name]]
         if kin and method.unlabelled(knobs) and self._texts(min(self._labels())) <= 0:
             self.left_out[name] = "there is no text without a label to transfer by"
             return ()
@@ -290,6 +294,9 @@ class World:
             knobs = knobs_of(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
+        refused = method.refuses(knobs, rung)
+        if refused:
+            raise Infeasible(f"model '{rung.name}': {refused}")
         if method.prompts(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
             raise Infeasible("start: scratch leaves no masked-LM head to answer with: head cloze")
         wanted, there = method.unlabelled(knobs), self._texts(proposal.labels)

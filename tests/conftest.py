@@ -20,7 +20,7 @@ TINY = ("random-1", "random-2")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`--dist loadgroup`: what starts Ray or a browser runs one at a time, the rest file by file."""
+    """`--dist loadgroup`: what starts Ray or a browser one at a time, the rest file by file."""
     for item in items:
         alone = any(item.get_closest_marker(name) for name in ("ray", "browser"))
         group = "ray and browser" if alone else item.nodeid.partition("::")[0]

@@ -7,7 +7,6 @@ their draws are found by their recipe, the configuration with every seed at 0.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
 from raysearch.analysis.table import Run
+from raysearch.engine.leaving import read_logits
 from raysearch.plan.config import canonical
 from raysearch.record import OperatingPoint, TrialRecord
 
@@ -224,10 +224,7 @@ def stored_logits(folder: Path, point_id: str, split: str) -> tuple[Any, Any, An
     if not name.replace("-", "").isalnum():
         raise ValueError(f"'{name}' cannot name an entry of the Store")
     entry = folder / "store" / "logits" / name
-    json.loads((entry / "manifest.json").read_text(encoding="utf-8"))  # absent: not committed
-    out = tuple(
-        np.load(entry / f"{n}.npy", allow_pickle=False) for n in ("logits", "ids", "labels")
-    )
+    out = read_logits(entry)
     if len({len(a) for a in out}) != 1:
         raise ValueError(f"logits of point {point_id} are not whole")
     return out

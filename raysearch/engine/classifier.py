@@ -58,7 +58,7 @@ def task_loss(logits: Tensor, label: Tensor) -> Tensor:
 def predict(
     module: nn.Module,
     encoded: Encoded,
-    classes: int,
+    classes: int | tuple[int, ...],
     *,
     rung: Rung,
     head_flops: int,
@@ -67,9 +67,13 @@ def predict(
     device: torch.device,
     autocast: bool,
 ) -> Logits:
-    """Logits (n, classes) in the order of the rows; executed FLOPs and tokens are charged."""
+    """Logits (n, classes) in the order of the rows; executed FLOPs and tokens are charged.
+
+    `classes` may be the shape of a row's logits, as (exits, classes).
+    """
     module.eval()
-    out = np.empty((len(encoded.rows), classes), np.float32)
+    shape = (classes,) if isinstance(classes, int) else classes
+    out = np.empty((len(encoded.rows), *shape), np.float32)
     spent = tokens = 0
     for index in batches.evaluation_batches(encoded.lengths):
         batch = encoded.batch(index, device)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.engine import batches, flops
-from raysearch.engine.classifier import Classifier, task_loss
-from raysearch.engine.cloze import ClozeClassifier
+from raysearch.engine.classifier import task_loss
+from raysearch.engine.exits import ExitGraph
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
-from raysearch.engine.heads import Head, answered, text_flops
+from raysearch.engine.heads import Head, Module, answered, text_flops
 from raysearch.engine.models import Encoder
 from raysearch.engine.protocol import Context, Logits, Rows, Shape, State
 from raysearch.engine.tokens import joined
@@ -98,9 +98,7 @@ class Fitting:
         self._best: State = {}
         self._best_loss, self._waited, self._stopped = float("inf"), 0, False
 
-    def _fresh(
-        self, precision: str, generator: torch.Generator
-    ) -> tuple[Classifier | ClozeClassifier, Loop]:
+    def _fresh(self, precision: str, generator: torch.Generator) -> tuple[Module, Loop]:
         """The module as it stands before the first step, and the loop that moves it."""
         knobs = self._knobs
         module = self._head.fresh(generator)
@@ -150,6 +148,11 @@ class Fitting:
         if self._best and (self._stopped or self._loop.finished):
             self._loop.load_weights(self._best)
 
+    @property
+    def module(self) -> Module:
+        """What is trained."""
+        return self._module
+
     def points(self) -> Sequence[Mapping[str, Any]]:
         """One: the trained model."""
         return [{}]
@@ -167,7 +170,7 @@ class Fitting:
         params = sum(p.numel() for p in self._module.parameters())
         return params, params, 4 * params
 
-    def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph | ClozeGraph:
+    def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph | ClozeGraph | ExitGraph:
         """The float32 weights in a module of their own, whatever training ran in."""
         again = torch.Generator()
         again.set_state(self._drawn)  # what training has not touched is as it was drawn
@@ -206,19 +209,20 @@ def horizon(knobs: Schedule, rows: int) -> int:
     return max(knobs.epochs * batches.steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
-def price(knobs: Schedule, shape: Shape, head_flops: int = 0) -> Mapping[str, float]:
-    """Predicted FLOPs by phase, padding included."""
+def price(knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0) -> Mapping[str, float]:
+    """Predicted FLOPs by phase, padding included; `held` training rows calibrate instead."""
 
     def per_text(n: int, batch_size: int | None = None) -> float:
         lengths = batches.padded_lengths(shape.lengths, n, batch_size)
         return float(flops.encoder_forward(shape.rung, lengths).mean()) + head_flops
 
-    rows = shape.n_train + shape.n_unlabelled
+    rows = shape.n_train - held + shape.n_unlabelled
     epochs = horizon(knobs, rows) / batches.steps_per_epoch(rows, knobs.batch_size)
     seen = epochs * rows
     looks = knobs.epochs if knobs.patience else 0
     validate = per_text(shape.n_validation) if shape.n_validation else 0.0
     return {
         "train": flops.TRAIN_FACTOR * seen * per_text(rows, knobs.batch_size),
+        **({"calibrate": held * per_text(held)} if held else {}),
         "validate": shape.n_validation * validate * (1 + looks),
     }

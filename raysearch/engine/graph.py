@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from raysearch.engine import ngrams
 from raysearch.engine.batches import evaluation_batches
 from raysearch.engine.cloze import MaskedHead, Pattern, at_mask
+from raysearch.engine.exits import ExitGraph
 from raysearch.engine.models import Encoder, pool
 from raysearch.engine.protocol import Logits, Rows
 from raysearch.engine.tokens import Batch, Encoded, Tokeniser
@@ -148,7 +149,7 @@ class NgramGraph:
         return replace(self, weight=self.weight / cold, bias=self.bias / cold)
 
 
-Graph: TypeAlias = EncoderGraph | ClozeGraph | NgramGraph
+Graph: TypeAlias = EncoderGraph | ClozeGraph | ExitGraph | NgramGraph
 
 
 def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:

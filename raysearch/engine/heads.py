@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from raysearch.engine import flops
 from raysearch.engine.classifier import Classifier, predict
 from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
+from raysearch.engine.exits import ExitClassifier, ExitGraph
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.protocol import Context, Logits, Rows
 from raysearch.engine.tokens import Encoded
+
+Module: TypeAlias = Classifier | ClozeClassifier | ExitClassifier
 
 
 class Head(Protocol):
@@ -25,10 +28,10 @@ class Head(Protocol):
     def encode(self, rows: Rows) -> Encoded:
         """Token ids of the rows."""
 
-    def fresh(self, generator: torch.Generator) -> Classifier | ClozeClassifier:
+    def fresh(self, generator: torch.Generator) -> Module:
         """The module before the first step; new weights are drawn from `generator`."""
 
-    def graph(self, module: Classifier | ClozeClassifier) -> EncoderGraph | ClozeGraph:
+    def graph(self, module: Module) -> EncoderGraph | ClozeGraph | ExitGraph:
         """What a trained module in float32 computes."""
 
 
@@ -54,7 +57,7 @@ class LinearHead:
             generator=generator,
         ).to(self._ctx.device)
 
-    def graph(self, module: Classifier | ClozeClassifier) -> EncoderGraph:
+    def graph(self, module: Module) -> EncoderGraph:
         """Encoder, pooling and the linear layer."""
         assert isinstance(module, Classifier)
         head = module.head
@@ -96,7 +99,7 @@ class ClozeHead:
         module = ClozeClassifier(self._ctx.encoder(), head, self._words, self._mask)
         return module.to(self._ctx.device)
 
-    def graph(self, module: Classifier | ClozeClassifier) -> ClozeGraph:
+    def graph(self, module: Module) -> ClozeGraph:
         """Encoder, masked-LM head and the label words' embeddings."""
         assert isinstance(module, ClozeClassifier)
         return ClozeGraph(
@@ -118,9 +121,7 @@ def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: in
     return LinearHead(ctx, pooling, dropout)
 
 
-def answered(
-    ctx: Context, module: Classifier | ClozeClassifier, head: Head, rows: Rows, phase: str
-) -> Logits:
+def answered(ctx: Context, module: Module, head: Head, rows: Rows, phase: str) -> Logits:
     """Logits (n, classes) of a module on this head's layout of the rows, charged to `phase`."""
     return predict(
         module,

@@ -61,12 +61,47 @@ class Encoder(nn.Module):
         ).last_hidden_state
         return out
 
+    def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (B, S, H) below the first layer, and the mask that `layer` takes.
+
+        The mask is additive, (B, 1, 1, S): 0 at real tokens, very negative at padding; None where
+        no row is padded.
+        """
+        body: Any = self.body
+        types = batch.types_argument() if self._segments else {}
+        hidden: Tensor = body.embeddings(input_ids=batch.ids, **types)
+        if batch.full:
+            return hidden, None
+        return hidden, attention_mask(batch, hidden.dtype)
+
+    def layer(self, i: int, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        """Hidden states (B, S, H) after layer i, from 0."""
+        out = self._layers[i](hidden, mask)
+        after: Tensor = out[0] if isinstance(out, tuple) else out
+        return after
+
+    @property
+    def _layers(self) -> Any:
+        body: Any = self.body
+        return body.transformer.layer if hasattr(body, "transformer") else body.encoder.layer
+
+    @property
+    def _segments(self) -> bool:
+        """DistilBERT's embeddings know no segments."""
+        return not hasattr(self.body, "transformer")
+
     def run_in(self, dtype: torch.dtype) -> None:
         """Hold the layers' weights in `dtype`; the word table stays float32."""
         for name, p in self.named_parameters():
             if not name.endswith("words.weight") and p is not self.words.weight:
                 p.data = p.data.to(dtype)
         self.words.dtype = dtype
+
+
+def attention_mask(batch: Batch, dtype: torch.dtype) -> Tensor:
+    """The additive attention mask (B, 1, 1, S): 0 at real tokens, very negative at padding."""
+    low = torch.finfo(dtype).min / 2
+    return torch.where(batch.mask, 0.0, low).to(dtype)[:, None, None, :]
 
 
 @torch.no_grad()

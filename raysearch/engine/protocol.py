@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from raysearch.plan.task import Task
 if TYPE_CHECKING:
     from raysearch.engine.cloze import MaskedHead
     from raysearch.engine.graph import Graph
+    from raysearch.engine.leaving import Exits
     from raysearch.engine.models import Encoder
     from raysearch.engine.tokens import Tokeniser
 
@@ -88,6 +89,8 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     prompt: Prompt | None = None
     pools: Mapping[str, Rows] = field(default_factory=dict)
+    calibration: Rows | None = None
+    """Labelled rows that are not in `train`, as many as the method's `calibration` asks for."""
     teacher: Teacher | None = None
     open_encoder: Callable[[], Encoder] | None = None
     """Builds the rung's encoder with its weights (float32, eval mode, on `device`)."""
@@ -106,6 +109,14 @@ class Context:
         if self.open_tokeniser is None:
             raise TypeError(f"rung {self.rung.name} has no tokeniser")
         return self.open_tokeniser()
+
+
+@runtime_checkable
+class Exiting(Protocol):
+    """A learner whose points all follow from what every exit says about a text."""
+
+    def exits(self, rows: Rows, *, phase: str) -> Exits:
+        """Logits of every exit in the order of the rows, charged to `phase`."""
 
 
 class Learner(Protocol):
@@ -177,5 +188,9 @@ class Method:
     """Whether these knobs ask a masked LM by cloze: that takes a verbaliser and a head for it."""
     unlabelled: Callable[[Any], int] = lambda knobs: 0
     """Texts without a label that these knobs ask for."""
+    calibration: Callable[[Any, int], int] = lambda knobs, rows: 0
+    """(knobs, labelled rows) -> how many of them are held back for calibrating."""
+    refuses: Callable[[Any, Rung], str] = lambda knobs, rung: ""
+    """Why these knobs cannot train a model of its families; empty where they can."""
     fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
     """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""

@@ -185,6 +185,36 @@ def spread(label: Labels | None, n: int, seed: Sequence[int], *, head: bool) -> 
     return shuffled[np.argsort(key, kind="stable")]
 
 
+def held_back(label: Labels, count: int) -> NDArray[np.bool_]:
+    """Mark `count` rows (n,), in shares like those of the classes, the last rows of each class.
+
+    A class that has two rows or more gives at least one, as far as `count` reaches; ties of
+    remainders go to the lower class.
+
+    >>> held_back(np.array([0, 0, 0, 1, 1, 0]), 2).tolist()
+    [False, False, False, False, True, True]
+    """
+    out = np.zeros(len(label), np.bool_)
+    classes, sizes = np.unique(label, return_counts=True)
+    least = np.minimum(sizes > 1, 1)
+    if least.sum() > count:
+        least[np.cumsum(least) > count] = 0
+    ideal = count * sizes / max(1, len(label))
+    quota = np.clip(np.floor(ideal).astype(np.int64), least, sizes)
+    while quota.sum() != count:
+        more = quota.sum() < count
+        short = ideal - quota
+        can = quota < sizes if more else quota > least
+        if not can.any():
+            break
+        place = np.where(can, short if more else -short, -np.inf).argmax()
+        quota[place] += 1 if more else -1
+    for k, many in zip(classes, quota, strict=True):
+        rows = np.flatnonzero(label == k)
+        out[rows[len(rows) - many :]] = True
+    return out
+
+
 def units(part: Part) -> Index:
     """Number the sets of rows (n,) that must stay together: same text, or same group, or linked."""
     parent = list(range(len(part)))

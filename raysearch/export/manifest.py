@@ -49,6 +49,10 @@ class Manifest:
     """Pooled vectors are scaled to length sqrt(H) before the head."""
     template: str = ""
     """Pattern around the text of a prompted model, as tokens in prompt.json; else empty."""
+    criterion: str = ""
+    """By what a text leaves a model with exits early: confidence, entropy or patience."""
+    threshold: str = ""
+    """Reached by what leaves; `never` sends every text through all layers."""
     layers: int = 0
     """Layers of the trained encoder; a file may hold one more, which only averages."""
     ngrams: int = 0

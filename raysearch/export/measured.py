@@ -23,6 +23,7 @@ from torch import Tensor
 
 from raysearch.engine import ngrams
 from raysearch.engine.cloze import Pattern, open_head
+from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
 from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph, NgramGraph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Rows
@@ -98,10 +99,16 @@ def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
         if isinstance(graph, ClozeGraph):
             facts |= {"template": graph.template, "mask": graph.mask}
             parts["transform"] = graph.transform
+        elif isinstance(graph, ExitGraph):
+            facts |= {"pooling": graph.pooling, "layers": graph.exits.layers}
+            facts |= {"classes": graph.classes, "temperature": graph.rule.temperature.tolist()}
+            facts |= {"criterion": graph.rule.criterion, "threshold": graph.rule.threshold}
+            parts["exits"] = graph.exits
         else:
             facts |= {"pooling": graph.pooling, "normalise": graph.normalise}
         tensors = {f"{n}.{k}": v.cpu() for n, m in parts.items() for k, v in m.state_dict().items()}
-        tensors |= {"weight": graph.weight, "bias": graph.bias}
+        if not isinstance(graph, ExitGraph):
+            tensors |= {"weight": graph.weight, "bias": graph.bias}
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, folder / WEIGHTS)
     (folder / GRAPH).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -143,7 +150,7 @@ def _read(folder: Path) -> Model:
 
 def _graph(
     facts: Mapping[str, Any], tensors: Mapping[str, Tensor], place: Path, device: torch.device
-) -> EncoderGraph | ClozeGraph:
+) -> EncoderGraph | ClozeGraph | ExitGraph:
     """An encoder's graph: the checkpoint's modules with the trained weights."""
 
     def part(name: str) -> dict[str, Tensor]:
@@ -151,6 +158,18 @@ def _graph(
 
     encoder = open_encoder(find_rung(facts["rung"]), place, device)
     encoder.load_state_dict(part("encoder."))
+    if facts["kind"] == ExitGraph.kind:
+        exits = ExitHeads(
+            facts["layers"],
+            encoder.hidden,
+            facts["classes"],
+            dropout=0.0,
+            generator=torch.Generator(),
+        )
+        exits.load_state_dict(part("exits."))
+        rule = Rule(facts["criterion"], facts["threshold"], np.array(facts["temperature"]))
+        rung = find_rung(facts["rung"])
+        return ExitGraph(encoder, exits.to(device).eval(), facts["pooling"], rule, rung)
     weight, bias = tensors["weight"], tensors["bias"]
     if facts["kind"] == EncoderGraph.kind:
         return EncoderGraph(encoder, facts["pooling"], facts["normalise"], weight, bias)

@@ -68,10 +68,11 @@ def _export(model: Model, path: Path) -> None:
     import torch
     from torch import nn
 
+    from raysearch.engine.exits import ExitGraph
     from raysearch.engine.graph import NgramGraph
 
     graph = model.graph
-    assert not isinstance(graph, NgramGraph)
+    assert not isinstance(graph, NgramGraph | ExitGraph)
     head = _head(graph)
     body: Any = copy.deepcopy(graph.encoder.body).cpu().eval()
     body.set_attn_implementation("eager")

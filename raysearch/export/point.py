@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from raysearch.engine.calibration import ece, softmax, temperature
+from raysearch.engine.exits import ExitGraph
 from raysearch.engine.graph import ClozeGraph, Graph, NgramGraph, logits
 from raysearch.engine.protocol import Logits
 from raysearch.engine.tokens import Tokeniser
@@ -181,6 +182,10 @@ def _manifest(
     plain = replace(plain, max_length=tokeniser.limit, layers=find_rung(run.config.rung).layers)
     if isinstance(graph, ClozeGraph):
         return replace(plain, template=graph.template)
+    if isinstance(graph, ExitGraph):
+        rule = graph.rule
+        threshold = "never" if rule.threshold == "never" else f"{rule.threshold:g}"
+        return replace(plain, pooling=graph.pooling, criterion=rule.criterion, threshold=threshold)
     return replace(plain, pooling=graph.pooling, normalise=graph.normalise)
 
 

@@ -1,0 +1,261 @@
+"""Early exit: classifiers after several layers, trained at once; sure texts leave early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysearch.engine import exits, fitting, leaving
+from raysearch.engine.calibration import temperature
+from raysearch.engine.classifier import predict
+from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Left, Rule
+from raysearch.engine.fitting import Fitting, labels_of
+from raysearch.engine.leaving import Exits
+from raysearch.engine.losses import exit_loss
+from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+from raysearch.engine.tokens import Encoded
+from raysearch.errors import InputError
+from raysearch.plan.ladder import Rung
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What can be chosen about training; criterion and threshold belong to the points."""
+
+    learning_rate: float = 1e-4
+    epochs: int = 3
+    min_steps: int = 50
+    """Optimiser steps at least: a handful of epochs over 32 rows would barely move."""
+    batch_size: int = 16
+    schedule: str = "linear"
+    warmup: float = 0.06
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    """Before each linear layer."""
+    pooling: str = "mean"
+    """Of each layer: `mean` over tokens or the `cls` state; no pooler layer in between."""
+    exits: str = "all"
+    """After which layers: `all`, `half` or such as `2,4`; the last layer always is one."""
+    weighting: str = "uniform"
+    """Of the exits' losses: `uniform`, or `depth`: in proportion to the layers below."""
+    self_distil: bool = False
+    """Earlier exits also learn the last one's probabilities."""
+    calibration: float = 0.2
+    """Share of the labelled rows that fit the exits' temperatures and train nothing."""
+
+    @property
+    def patience(self) -> int:
+        """Trained to the end."""
+        return 0
+
+
+class Head:
+    """Exits on the rung's encoder, as raysearch.engine.heads.Head has it."""
+
+    def __init__(self, ctx: Context, knobs: Knobs) -> None:
+        self._ctx, self._knobs = ctx, knobs
+        self._tokens = ctx.tokeniser()
+        self.layers = leaving.exits_of(knobs.exits, ctx.rung.layers)
+        self.flops = head_flops(ctx.rung, self.layers, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included."""
+        return self._tokens.encode(rows)
+
+    def fresh(self, generator: torch.Generator) -> ExitClassifier:
+        """The pretrained encoder and new exits."""
+        ctx, knobs = self._ctx, self._knobs
+        heads = ExitHeads(
+            self.layers, ctx.rung.hidden, ctx.classes, dropout=knobs.dropout, generator=generator
+        )
+        return ExitClassifier(ctx.encoder(), heads, knobs.pooling).to(ctx.device)
+
+    def graph(self, module: Any) -> ExitGraph:
+        """The model whole: nothing leaves early, no temperature."""
+        assert isinstance(module, ExitClassifier)
+        rule = Rule("confidence", leaving.NEVER, np.ones(len(self.layers)))
+        module.eval()
+        return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)
+
+
+class EarlyExit:
+    """A learner: fitted like any encoder, then each exit's temperature on rows of its own."""
+
+    def __init__(self, ctx: Context, knobs: Knobs) -> None:
+        if knobs.weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting: no '{knobs.weighting}'. Known: {', '.join(WEIGHTINGS)}")
+        self._ctx = ctx
+        self._head = Head(ctx, knobs)
+        label = labels_of(ctx.train, ctx.device)
+        weight = torch.tensor(WEIGHTINGS[knobs.weighting](self._head.layers), device=ctx.device)
+
+        def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
+            at = torch.from_numpy(index).to(ctx.device)
+            return exit_loss(logits, label[at], weight, follow=knobs.self_distil)
+
+        self._fit = Fitting(ctx, knobs, self._head, [ctx.train], loss)
+        self._temperature = np.ones(len(self._head.layers))
+        self._sample: tuple[bytes, Exits] | None = None
+
+    def step(self) -> bool:
+        """One update; after the last the temperatures are fitted."""
+        more = self._fit.step()
+        if not more:
+            self._calibrate()
+        return more
+
+    def _calibrate(self) -> None:
+        """Each exit by the NLL of the calibration rows; arXiv:1706.04599 section 4.2."""
+        rows = self._ctx.calibration
+        if rows is None or not len(rows):
+            return
+        assert rows.label is not None
+        found = self.exits(rows, phase="calibrate").logits
+        label = rows.label.astype(np.int64)
+        self._temperature = np.array(
+            [temperature(found[:, k], label) for k in range(found.shape[1])]
+        )
+
+    def points(self) -> Sequence[Mapping[str, Any]]:
+        """Criteria and thresholds, the whole model first."""
+        return leaving.grid(self._ctx.classes, len(self._head.layers))
+
+    def exits(self, rows: Rows, *, phase: str) -> Exits:
+        """What every exit says, in one pass that runs all layers, charged to `phase`."""
+        ctx = self._ctx
+        found = predict(
+            self._fit.module,
+            self._head.encode(rows),
+            (len(self._head.layers), ctx.classes),
+            rung=ctx.rung,
+            head_flops=self._head.flops,
+            ledger=ctx.ledger,
+            phase=phase,
+            device=ctx.device,
+            autocast=self._autocast,
+        )
+        return Exits(found, self._temperature)
+
+    @property
+    def _autocast(self) -> bool:
+        return self._ctx.precision == "bf16" and self._ctx.device.type == "cuda"
+
+    def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
+        """Calibrated logits (n, classes) by the real pass, in which texts leave."""
+        left = self._left(rows, knobs)
+        self._ctx.ledger.charge(phase, flops=left.flops, tokens=left.tokens, texts=len(rows))
+        return left.logits
+
+    def _left(self, rows: Rows, knobs: Mapping[str, Any]) -> Left:
+        module = self._fit.module
+        assert isinstance(module, ExitClassifier)
+        module.eval()
+        encoded = self._head.encode(rows)
+        rule = Rule(knobs["criterion"], knobs["threshold"], self._temperature)
+
+        def work(index: NDArray[np.int64]) -> Left:
+            batch = encoded.batch(index, self._ctx.device)
+            with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
+                return exits.run(
+                    module.encoder, module.exits, module.pooling, rule, batch, self._ctx.rung
+                )
+
+        return exits.over_batches(encoded, self._ctx.classes, work)
+
+    def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The layers that each text passes at its own length, and the exits on its way.
+
+        Where a text leaves is found once for a set of rows and charged to `measure`.
+        """
+        key = rows.split.encode() + rows.ids.tobytes()
+        if self._sample is None or self._sample[0] != key:
+            self._sample = (key, self.exits(rows, phase="measure"))
+        (at,) = leaving.left_at(self._sample[1], [knobs])
+        lengths = self._head.encode(rows).lengths
+        every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
+        return np.asarray(every[np.arange(len(at)), at])
+
+    def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """All layers and exits, whatever the threshold."""
+        return self._fit.size(knobs)
+
+    def graph(self, knobs: Mapping[str, Any]) -> ExitGraph:
+        """The float32 weights in a module of their own, whatever training ran in."""
+        made = self._fit.graph({})
+        assert isinstance(made, ExitGraph)
+        rule = Rule(knobs["criterion"], knobs["threshold"], self._temperature)
+        return ExitGraph(made.encoder, made.exits, made.pooling, rule, made.rung)
+
+    def state(self) -> State:
+        """The fit's, and the temperatures."""
+        return {**self._fit.state(), "temperature": torch.from_numpy(self._temperature.copy())}
+
+    def restore(self, state: State) -> None:
+        """Go on as if nothing had happened."""
+        self._temperature = state["temperature"].numpy().copy()
+        self._fit.restore({k: v for k, v in state.items() if k != "temperature"})
+
+
+WEIGHTINGS: Mapping[str, Callable[[Sequence[int]], list[float]]] = {
+    "uniform": lambda layers: [1.0] * len(layers),
+    "depth": lambda layers: [len(layers) * n / sum(layers) for n in layers],
+}
+"""Weights of the exits' losses, which sum to the number of exits; `depth`: arXiv:2006.04152."""
+
+
+def head_flops(rung: Rung, layers: Sequence[int], classes: int) -> int:
+    """FLOPs of all exits for one text."""
+    return sum(exits.exit_flops(layers, k, rung.hidden, classes) for k in range(len(layers)))
+
+
+def calibration(knobs: Knobs, rows: int) -> int:
+    """Labelled rows that fit the temperatures."""
+    return round(knobs.calibration * rows)
+
+
+def horizon(knobs: Knobs, rows: int) -> int:
+    """Optimiser steps over the rows that are trained on."""
+    return fitting.horizon(knobs, rows - calibration(knobs, rows))
+
+
+def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
+    """Predicted FLOPs by phase."""
+    layers = leaving.exits_of(knobs.exits, shape.rung.layers)
+    return fitting.price(
+        knobs,
+        shape,
+        head_flops(shape.rung, layers, shape.task.classes),
+        held=calibration(knobs, shape.n_train),
+    )
+
+
+def refuses(knobs: Knobs, rung: Rung) -> str:
+    """Why a model cannot have these exits; empty where it can."""
+    if not 0 <= knobs.calibration < 1:
+        return f"calibration: {knobs.calibration:g} is no share from 0 to below 1"
+    try:
+        leaving.exits_of(knobs.exits, rung.layers)
+    except InputError as e:
+        return str(e)
+    return ""
+
+
+METHOD = Method(
+    name="early_exit",
+    tldr="classifiers after several layers of one encoder, so that sure texts leave early",
+    source="arXiv:2004.07453 section 3; patience arXiv:2006.04152, entropy arXiv:2004.12993",
+    families=("encoder",),
+    knobs=Knobs,
+    learner=EarlyExit,
+    horizon=horizon,
+    price=price,
+    regression=False,
+    calibration=calibration,
+    refuses=refuses,
+)
