@@ -48,9 +48,11 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrialRecord, OperatingP
     """Measures without a model on a quiet machine; the list is what was measured."""
     asked: list[tuple[TrialRecord, OperatingPoint]] = []
 
-    def measured(record: TrialRecord, point: OperatingPoint, *more: Any) -> dict[str, float]:
-        asked.append((record, point))
-        return dict(NUMBERS)
+    def measured(
+        record: TrialRecord, points: list[OperatingPoint], *more: Any
+    ) -> list[dict[str, float]]:
+        asked.extend((record, point) for point in points)
+        return [dict(NUMBERS) for _ in points]
 
     monkeypatch.setattr(measuring, "_measured", measured)
     monkeypatch.setattr("raysearch.engine.timing.busy_cores", lambda: 0.0)
@@ -156,12 +158,12 @@ def test_no_run_can_start_while_it_measures(
 
     tried: list[str] = []
 
-    def look(*args: Any) -> dict[str, float]:
+    def look(*args: Any) -> list[dict[str, float]]:
         with pytest.raises(InputError, match="another run of this study") as e:
             with held(Folder(out.resolve())):
                 pass
         tried.append(str(e.value))
-        return dict(NUMBERS)
+        return [dict(NUMBERS)]
 
     monkeypatch.setattr(measuring, "_measured", look)
     assert say("measure", out)[0] == 0 and len(tried) == 2
@@ -170,10 +172,10 @@ def test_no_run_can_start_while_it_measures(
 def test_a_graph_that_breaks_costs_the_others_nothing(
     say: Say, out: Path, monkeypatch: pytest.MonkeyPatch, timed: list[Any]
 ) -> None:
-    def broken(record: TrialRecord, *more: Any) -> dict[str, float]:
+    def broken(record: TrialRecord, *more: Any) -> list[dict[str, float]]:
         if record.config.method == "ngram_linear":
             raise RaysearchError("point x: cannot be measured: killed")
-        return dict(NUMBERS)
+        return [dict(NUMBERS)]
 
     monkeypatch.setattr(measuring, "_measured", broken)
     code, out_, err = say("measure", out, "--json")
@@ -236,14 +238,19 @@ def test_a_machine_that_stays_busy_is_waited_for_once(
 def test_true_graphs_are_measured_in_fresh_processes(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The toy task's n-grams and its tiny encoder, prompted too: searched, confirmed and timed."""
+    """The toy task's n-grams and its tiny encoders, prompted too, and one with exits: all timed."""
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     out = tmp_path / "run"
     w = tiny.world(find_task("toy"), out, labels=(32,))
     write_asrun(out, AsRun(w.study, find_task("toy"), w.data.digest))
     writer = RecordWriter(out / "records.jsonl")
-    short = {"prompt": {"min_steps": 12, "epochs": 1}}
-    methods = (("ngram_linear", "hash-16"), ("embed_linear", "toy-tiny"), ("prompt", "toy-tiny"))
+    short = {name: {"min_steps": 12, "epochs": 1} for name in ("prompt", "early_exit")}
+    methods = (
+        ("ngram_linear", "hash-16"),
+        ("embed_linear", "toy-tiny"),
+        ("prompt", "toy-tiny"),
+        ("early_exit", "toy-mini"),
+    )
     for method, rung in methods:
         config = tiny.configure(w, method, rung, 32, **short.get(method, {}))
         run = tiny.finish(TrialRun(config, w.place))
@@ -255,9 +262,19 @@ def test_true_graphs_are_measured_in_fresh_processes(
     writer.close()
     code, js, err = say("measure", out, "--json")
     value = json.loads(js)
-    assert code == 0 and (value["measured"], value["graphs"], value["failed"]) == (3, 3, 0), err
+    assert code == 0 and value["failed"] == 0, err
+    (record,) = (
+        r
+        for r in read_records(out / "records.jsonl").trials
+        if r.config.method == "early_exit" and r.phase == "search"
+    )
+    timed = [p for p in record.points if p.measured]
+    assert 2 <= len(timed) <= 10, "some points of the curve, both ends among them"
+    costs = [p.infer_flops for p in record.points]
+    assert {min(costs), max(costs)} <= {p.infer_flops for p in timed}
+    assert value["measured"] == 3 + len(timed)
     found = measured(out)
-    assert len(found) == 3
+    assert len(found) == 4
     for numbers in found.values():
         assert 0 < numbers["latency_ms"] <= numbers["latency_p95_ms"]
         assert numbers["tokenise_ms"] > 0 and numbers["throughput"] > 0

@@ -38,7 +38,7 @@ def raysearch(*args: str | Path, cwd: Path, code: int = 0) -> subprocess.Complet
         capture_output=True,
         text=True,
         check=False,
-        timeout=560,
+        timeout=1500,
     )
     assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

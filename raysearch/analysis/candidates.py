@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import pandas as pd
 
@@ -33,6 +33,27 @@ def to_confirm(table: pd.DataFrame, objectives: Sequence[str] = FIRST) -> tuple[
     if len(objectives) > 1:
         order.append(_ranked(selected(table, objectives)))
     return tuple(dict.fromkeys(str(i) for part in order for i in part["id"]))
+
+
+def to_measure(table: pd.DataFrame, confirmed: Set[str], most: int = 8) -> set[str]:
+    """Choose the points to time: all that are confirmed, of long curves some.
+
+    A trial of more than `most` confirmed points has `most` of them, evenly along its inference
+    FLOPs with both ends, and those that are the best of their cell or on the frontier.
+
+    Args:
+        table: as `to_table` makes it; not changed.
+        confirmed: ids of points of the search.
+        most: of one trial, beside those that something hangs on.
+    """
+    rows = table[table["point_id"].isin(list(confirmed))].sort_values(["infer_flops", "point_id"])
+    telling = {*winners(table)["point_id"], *selected(table, FIRST)["point_id"]}
+    out = {p for p in confirmed if p in telling}
+    for _, mine in rows.groupby("id"):
+        ids = [str(i) for i in mine["point_id"]]
+        step = max(1.0, (len(ids) - 1) / max(1, most - 1))
+        out |= {ids[min(round(k * step), len(ids) - 1)] for k in range(min(most, len(ids)))}
+    return out
 
 
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:

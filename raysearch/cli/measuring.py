@@ -58,12 +58,14 @@ def measure_run(
 ) -> dict[str, Any]:
     """Measure each graph of the confirmed candidates once, and of zero-shot points scored on test.
 
-    Writes `measure` events.
+    Of a model with exits some points along its curve are timed, with those that a cell or the
+    frontier hangs on. Writes `measure` events.
 
     Raises:
         InputError: trials are running, or nothing is confirmed.
     """
     from raysearch.analysis import read_run
+    from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
     from raysearch.analysis.zero_shot import zero_shots
     from raysearch.engine.timing import busy_cores
@@ -80,7 +82,7 @@ def measure_run(
             raise InputError(
                 f"{out}: nothing is confirmed yet{why}; first: raysearch confirm {out}"
             )
-        wanted = {e.point_id for e in made.estimates}
+        wanted = to_measure(found.table, {e.point_id for e in made.estimates})
         shots = {p.point_id for _, p in zero_shots(found.records) if "test" in p.scores}
         groups = _graphs(found.records, wanted | shots, again=again)
         if not groups:
@@ -95,23 +97,28 @@ def measure_run(
         failed = measured = 0
         patience = PATIENCE
         try:
-            for group in groups:
-                record, point = group[0]
+            for job in _together(groups):
+                record = job[0][0][0]
                 name = f"{record.config.method} {record.config.rung}"
                 begun = time.monotonic()
                 busy = _wait_for_quiet(busy_cores, say, patience)
                 patience = max(0.0, patience - (time.monotonic() - begun))
                 try:
-                    numbers = _measured(record, point, out, data_dir, models_dir)
+                    asked_for = [group[0][1] for group in job]
+                    every = _measured(record, asked_for, out, data_dir, models_dir)
                 except RaysearchError as e:
-                    failed += 1
+                    failed += len(job)
                     say(f"{name}: {e}")
                     continue
-                numbers["busy_cores"] = round(busy, 2)
-                for record, point in group:
-                    writer.append(measure_event(record.id, point.point_id, numbers))
-                measured += len(group)
-                say(_line(name, numbers))
+                for group, numbers in zip(job, every, strict=True):
+                    numbers["busy_cores"] = round(busy, 2)
+                    for record, point in group:
+                        writer.append(measure_event(record.id, point.point_id, numbers))
+                    measured += len(group)
+                    knobs = group[0][1].knobs
+                    exits = "criterion" in knobs
+                    leaves = f" {knobs['criterion']} {knobs['threshold']}" if exits else ""
+                    say(_line(f"{name}{leaves}", numbers))
         finally:
             writer.close()
     return {"measured": measured, "graphs": len(groups) - failed, "failed": failed}
@@ -133,6 +140,17 @@ def _graphs(
     return list(groups.values())
 
 
+def _together(
+    groups: list[list[tuple[TrialRecord, OperatingPoint]]],
+) -> list[list[list[tuple[TrialRecord, OperatingPoint]]]]:
+    """Graphs that one process times one after the other: those of one model with exits."""
+    jobs: dict[str, list[list[tuple[TrialRecord, OperatingPoint]]]] = {}
+    for group in groups:
+        record, point = group[0]
+        jobs.setdefault(record.id if point.exits else point.point_id, []).append(group)
+    return list(jobs.values())
+
+
 def _wait_for_quiet(
     busy_cores: Callable[[], float], say: Callable[[str], None], patience: float
 ) -> float:
@@ -149,17 +167,17 @@ def _wait_for_quiet(
 
 def _measured(
     record: TrialRecord,
-    point: OperatingPoint,
+    points: list[OperatingPoint],
     out: Path,
     data_dir: Path | None,
     models_dir: Path | None,
-) -> dict[str, float]:
+) -> list[dict[str, float]]:
     from raysearch.cli.models import opened
-    from raysearch.export.measured import measure_point
+    from raysearch.export.measured import measure_points
 
     run, _ = opened(out, record, data_dir, models_dir)
     try:
-        return measure_point(run, point, os.cpu_count() or 1)
+        return measure_points(run, points, os.cpu_count() or 1)
     finally:
         run.close()
 

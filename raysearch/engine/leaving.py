@@ -132,9 +132,9 @@ def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
     logarithmic distance to it beyond: calibrated or not, some of them fall where texts differ.
 
     >>> [k["threshold"] for k in grid(2, 3) if k["criterion"] == "patience"]
-    [2, 1]
+    [1]
     >>> len(grid(2, 6))
-    45
+    39
     """
     near = [1 - 10 ** (-j / 4) for j in range(5, 17)]
     scale = [k / 12 for k in range(1, 11)] + near
@@ -143,11 +143,8 @@ def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
     out: list[dict[str, float | str]] = [{"criterion": "confidence", "threshold": NEVER}]
     out += [{"criterion": "confidence", "threshold": round(s, 5)} for s in reversed(sure)]
     out += [{"criterion": "confidence", "threshold": 0.0}]
-    out += [
-        {"criterion": "entropy", "threshold": round(s, 5)}
-        for s in reversed(scale[1::2] + near[::2])
-    ]
-    out += [{"criterion": "patience", "threshold": k} for k in range(exits - 1, 0, -1)]
+    out += [{"criterion": "entropy", "threshold": round(s, 5)} for s in reversed(scale[::2])]
+    out += [{"criterion": "patience", "threshold": k} for k in range(exits - 2, 0, -1)]
     return out
 
 

@@ -39,16 +39,19 @@ from raysearch.trial import TrialRun
 GRAPH, WEIGHTS, TEXTS = "graph.json", "graph.safetensors", "texts.json"
 
 
-def measure_point(run: TrialRun, point: OperatingPoint, threads: int) -> dict[str, float]:
-    """Time a point's graph on a sample of the evaluation's texts, in a fresh process.
+def measure_points(
+    run: TrialRun, points: Sequence[OperatingPoint], threads: int
+) -> list[dict[str, float]]:
+    """Time points of one trial on a sample of the evaluation's texts, in one fresh process.
 
     Args:
-        run: its trial; restored, or trained again where its weights were not kept.
-        point: which point.
+        run: their trial; restored, or trained again where its weights were not kept.
+        points: which points: one, or several of a model with exits, one after the other.
         threads: CPU threads the process may use.
 
     Returns:
-        What `timed` gives, with threads and peak_memory [bytes]; on a GPU peak_gpu_memory too.
+        For each point what `timed` gives, with threads and peak_memory [bytes]; on a GPU
+        peak_gpu_memory too.
 
     Raises:
         RaysearchError: the process broke; its last line says why.
@@ -56,7 +59,7 @@ def measure_point(run: TrialRun, point: OperatingPoint, threads: int) -> dict[st
     sample = lengths_sample(run.data)
     with tempfile.TemporaryDirectory(prefix="rs-") as name:
         folder = Path(name)
-        _write(run, run.graph(point), folder, threads)
+        _write(run, [run.graph(point) for point in points], folder, threads)
         texts = {
             "text": list(sample.text),
             "pair": None if sample.pair is None else list(sample.pair),
@@ -71,13 +74,17 @@ def measure_point(run: TrialRun, point: OperatingPoint, threads: int) -> dict[st
         )
     if done.returncode:
         last = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
-        raise RaysearchError(f"point {point.point_id}: cannot be measured: {last}")
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        raise RaysearchError(f"point {points[0].point_id}: cannot be measured: {last}")
+    found: list[dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
-def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
-    """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint."""
+def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -> None:
+    """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint.
+
+    Several are one model with exits, under several rules.
+    """
+    graph = graphs[0]
     facts: dict[str, Any] = {"kind": graph.kind, "threads": threads, "device": run.place.device}
     tensors: dict[str, Tensor] = {}
     if isinstance(graph, NgramGraph):
@@ -102,7 +109,8 @@ def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
         elif isinstance(graph, ExitGraph):
             facts |= {"pooling": graph.pooling, "layers": graph.exits.layers}
             facts |= {"classes": graph.classes, "temperature": graph.rule.temperature.tolist()}
-            facts |= {"criterion": graph.rule.criterion, "threshold": graph.rule.threshold}
+            rules = [g.rule for g in graphs if isinstance(g, ExitGraph)]
+            facts["rules"] = [[r.criterion, r.threshold] for r in rules]
             parts["exits"] = graph.exits
         else:
             facts |= {"pooling": graph.pooling, "normalise": graph.normalise}
@@ -113,8 +121,8 @@ def _write(run: TrialRun, graph: Graph, folder: Path, threads: int) -> None:
     (folder / GRAPH).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _read(folder: Path) -> Model:
-    """The model of a folder that `_write` wrote."""
+def _read(folder: Path) -> list[Model]:
+    """The models of a folder that `_write` wrote: one, or one a rule."""
     facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
     torch.set_num_threads(int(facts["threads"]))
     tensors = load_file(folder / WEIGHTS)
@@ -133,7 +141,7 @@ def _read(folder: Path) -> Model:
         def count(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
             return ngrams.weighted(hashing.transform(ngrams.joined(_rows(texts, pairs))), plain.idf)
 
-        return Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))
+        return [Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))]
     device = torch.device(facts["device"])
     place = Path(facts["folder"])
     graph = _graph(facts, tensors, place, device)
@@ -141,11 +149,20 @@ def _read(folder: Path) -> Model:
     tokeniser = Tokeniser(place, Store(folder / "store"), {}, "", int(facts["limit"]))
     cast = device.type == "cuda" and bool(facts["bf16"])
 
-    def infer(encoded: Any) -> Any:
-        with torch.autocast("cuda", torch.bfloat16, enabled=cast):
-            return graph.logits(encoded)  # copied to the CPU: the GPU has been waited for
+    def prepare(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+        return tokeniser.encode(_rows(texts, pairs), pattern)
 
-    return Model(lambda texts, pairs: tokeniser.encode(_rows(texts, pairs), pattern), infer)
+    def model(graph: EncoderGraph | ClozeGraph | ExitGraph) -> Model:
+        def infer(encoded: Any) -> Any:
+            with torch.autocast("cuda", torch.bfloat16, enabled=cast):
+                return graph.logits(encoded)  # copied to the CPU: the GPU has been waited for
+
+        return Model(prepare, infer)
+
+    if not isinstance(graph, ExitGraph):
+        return [model(graph)]
+    names = ("criterion", "threshold")
+    return [model(graph.ruled(dict(zip(names, rule, strict=True)))) for rule in facts["rules"]]
 
 
 def _graph(
@@ -167,7 +184,8 @@ def _graph(
             generator=torch.Generator(),
         )
         exits.load_state_dict(part("exits."))
-        rule = Rule(facts["criterion"], facts["threshold"], np.array(facts["temperature"]))
+        criterion, threshold = facts["rules"][0]
+        rule = Rule(criterion, threshold, np.array(facts["temperature"]))
         rung = find_rung(facts["rung"])
         return ExitGraph(encoder, exits.to(device).eval(), facts["pooling"], rule, rung)
     weight, bias = tensors["weight"], tensors["bias"]
@@ -184,14 +202,15 @@ def _rows(texts: Sequence[str], pairs: Sequence[str] | None) -> Rows:
 
 def main(folder: Path) -> None:
     """The fresh process: read, time, print."""
-    model = _read(folder)
+    models = _read(folder)
+    kind = json.loads((folder / GRAPH).read_text(encoding="utf-8"))["kind"]
     texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
-    found = timed(model, texts["text"], texts["pair"])
-    found |= {"threads": float(torch.get_num_threads()), "peak_memory": peak_memory()}
+    out = [timed(m, texts["text"], texts["pair"], uneven=kind == ExitGraph.kind) for m in models]
+    whole = {"threads": float(torch.get_num_threads()), "peak_memory": peak_memory()}
     with contextlib.suppress(RuntimeError):
         if torch.cuda.is_available() and torch.cuda.max_memory_reserved():
-            found["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
-    sys.stdout.write(json.dumps(found) + "\n")
+            whole["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
+    sys.stdout.write(json.dumps([found | whole for found in out]) + "\n")
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def spans(notes: Path) -> dict[str, tuple[float, float]]:
 
 def test_sixteen_students_build_one_teacher_and_no_slot_waits(tmp_path: Path) -> None:
     out, notes = tmp_path / "out", tmp_path / "diary"
-    given = world(notes, [*students(16), *others(12)], seconds=0.8)
+    given = world(notes, [*students(16), *others(12)], seconds=1.5)
     events: list[Event] = []
     outcome = go(out, given, on_event=events.append)
     assert outcome.by_status == {"DONE": 16 + 1 + 12} and "exhausted" in outcome.stopped_by

@@ -1,0 +1,158 @@
+"""When texts leave: the rule, the grid of thresholds, and what may be asked for."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from raysearch.engine import leaving
+from raysearch.engine.leaving import Exits
+from raysearch.errors import InputError
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(0, 2, (200, 5, 3)).astype(np.float32)
+
+
+def thresholds(criterion: str) -> list[float]:
+    known = {k["threshold"] for k in leaving.grid(3, 5) if k["criterion"] == criterion}
+    return sorted(float(t) for t in known - {leaving.NEVER}) + [math.inf]
+
+
+@pytest.mark.parametrize("criterion", leaving.CRITERIA)
+def test_a_higher_threshold_never_lets_a_text_leave_earlier(criterion):
+    found = [leaving.leaves(Z, criterion, t) for t in thresholds(criterion)]
+    for low, high in zip(found, found[1:], strict=False):
+        assert (high >= low).all()
+    assert len({tuple(f) for f in found}) > 2
+
+
+@pytest.mark.parametrize("criterion", leaving.CRITERIA)
+def test_the_ends_are_the_first_and_the_last_exit(criterion):
+    assert (leaving.leaves(Z, criterion, 0.0) == 0).all()
+    for never in (leaving.NEVER, math.inf):
+        assert (leaving.leaves(Z, criterion, never) == 4).all()
+
+
+def test_a_guess_is_enough_at_one_over_the_classes():
+    tied = np.zeros((7, 4, 3), np.float32)  # float32: 3 * (1 / 3) may fall short of 1
+    assert (leaving.leaves(tied, "confidence", 1 / 3) == 0).all()
+    assert (leaving.leaves(tied, "confidence", 0.34) == 3).all()
+
+
+def test_a_certain_softmax_is_not_never():
+    """A gap of 40 is a probability of exactly 1.0: a threshold of 1 leaves, `never` does not."""
+    sure = np.zeros((3, 2, 2), np.float32)
+    sure[:, :, 0] = 40
+    assert (leaving.leaves(sure, "confidence", 1.0) == 0).all()
+    assert (leaving.leaves(sure, "confidence", "never") == 1).all()
+
+
+def test_patience_counts_agreements_in_a_row():
+    answers = [0, 1, 1, 1, 0]
+    z = np.eye(2, dtype=np.float32)[answers][None] * 3
+    assert leaving.signal(z, "patience").tolist() == [[0, 0, 1, 2, 0]]
+    assert leaving.leaves(z, "patience", 1).tolist() == [2]
+    assert leaving.leaves(z, "patience", 2).tolist() == [3]
+    assert leaving.leaves(z, "patience", 3).tolist() == [4]
+
+
+def test_entropy_and_confidence_agree_in_order_for_two_classes():
+    two = Z[:, :, :2]
+    confidence, entropy = (leaving.signal(two, c) for c in ("confidence", "entropy"))
+    order = np.argsort(confidence, axis=None)
+    assert (np.diff(entropy.ravel()[order]) >= -1e-12).all()
+
+
+def test_a_temperature_keeps_every_exits_answer():
+    cold = Exits(Z, np.array([0.3, 1.0, 2.0, 5.0, 0.7]))
+    assert (cold.calibrated.argmax(axis=2) == Z.argmax(axis=2)).all()
+
+
+def test_answers_are_those_of_the_exit_and_shares_sum_to_one():
+    exits = Exits(Z, np.linspace(0.5, 2, 5))
+    for knobs in leaving.grid(3, 5):
+        (at,) = leaving.left_at(exits, [knobs])
+        found = leaving.answers(exits, knobs)
+        for i in (0, 17, 199):
+            assert np.array_equal(found[i], exits.calibrated[i, at[i]])
+        assert sum(leaving.shares(at, 5)) == pytest.approx(1)
+
+
+def test_the_grid_begins_with_the_whole_model_and_names_no_threshold_twice():
+    for classes, exits in ((2, 2), (3, 6), (14, 24)):
+        found = leaving.grid(classes, exits)
+        assert found[0] == {"criterion": "confidence", "threshold": "never"}
+        texts = [json.dumps(k, sort_keys=True) for k in found]
+        assert len(texts) == len(set(texts))
+        for knobs in found:
+            criterion = str(knobs["criterion"])
+            assert leaving.threshold_of(knobs["threshold"], criterion) == knobs["threshold"]
+
+
+def test_points_of_one_cost_are_one_point():
+    costs = [100.0, 99.5, 90.0, 89.5, 50.0, 89.9, 50.2]
+    criteria = ["confidence"] * 5 + ["entropy"] * 2
+    assert leaving.thinned(costs, criteria, 100.0) == [0, 2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "criterion", "said"),
+    [
+        ("1.2", "confidence", "from 0 to 1"),
+        ("-0.1", "entropy", "from 0 to 1"),
+        ("nan", "confidence", "from 0 to 1"),
+        ("high", "confidence", "threshold 'high'"),
+        ("1.5", "patience", "whole number"),
+        ("-1", "patience", "whole number"),
+        ("0.5", "confidense", "Did you mean 'confidence'"),
+    ],
+)
+def test_a_threshold_that_is_none_is_one_line(text, criterion, said):
+    with pytest.raises(InputError, match=said) as e:
+        leaving.threshold_of(text, criterion)
+    assert "\n" not in str(e.value)
+
+
+def test_thresholds_as_people_write_them():
+    assert leaving.threshold_of("inf") == leaving.threshold_of(" Never ") == "never"
+    assert leaving.threshold_of("0.9") == 0.9 and leaving.threshold_of("2", "patience") == 2
+
+
+@pytest.mark.parametrize(
+    ("exits", "said"),
+    [
+        ("2,9", "layer 9 is not one of the model's 6"),
+        ("0,2", "layer 0 is not"),
+        ("6", "one exit, two are the fewest"),
+        ("some", "must be all, half, or layers"),
+        ("1.5", "must be all, half"),
+    ],
+)
+def test_exits_that_cannot_be_are_one_line(exits, said):
+    with pytest.raises(InputError, match=said) as e:
+        leaving.exits_of(exits, 6)
+    assert "\n" not in str(e.value)
+    with pytest.raises(InputError, match="one exit"):
+        leaving.exits_of("all", 1)
+
+
+def test_logits_of_a_point_are_read_off_what_every_exit_says(tmp_path):
+    exits = Exits(Z, np.linspace(0.5, 2, 5))
+    knobs = {"criterion": "entropy", "threshold": 0.4}
+    home, entry = tmp_path / "exits" / "ab-test", tmp_path / "logits" / "cd-test"
+    for folder in (home, entry):
+        folder.mkdir(parents=True)
+    leaving.write_exits(home, exits)
+    np.save(home / "ids.npy", np.arange(200))
+    np.save(home / "labels.npy", np.zeros(200, np.int64))
+    (home / "manifest.json").write_text("{}")
+    (entry / "manifest.json").write_text(json.dumps({"exits": "ab-test", "knobs": knobs}))
+    logits, ids, labels = leaving.read_logits(entry)
+    assert np.array_equal(logits, leaving.answers(exits, knobs))
+    assert len(ids) == len(labels) == 200
+    (entry / "manifest.json").write_text(json.dumps({"exits": "../../x", "knobs": knobs}))
+    with pytest.raises(ValueError, match="cannot name an entry"):
+        leaving.read_logits(entry)
