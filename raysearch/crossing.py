@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from raysearch.errors import InputError, unknown
 from raysearch.methods import get as find_method
-from raysearch.plan.catalog import method_spaces
-from raysearch.plan.config import canonical
+from raysearch.place import knobs_of
+from raysearch.plan.catalog import find_rung, ladder, method_spaces
+from raysearch.plan.config import Scalar, canonical
 from raysearch.plan.space import Proposal, SearchSpace
 from raysearch.plan.study import Procedure
+
+LARGEST = "largest"
+"""Stands for a model's name: the largest that takes part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,33 @@ class Crossing:
             smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
             names = tuple(n for n in names if n in smaller) or names
             yield teacher
-        for name in names:
+        for name in self._named(line, names):
             yield _proposal(line, labels, name, teacher)
+
+    def _named(self, line: Procedure, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The models that a procedure asks for and can train with its knobs.
+
+        `left_out` says why where there is none.
+
+        Raises:
+            InputError: none of the models that are there can be trained with these knobs.
+        """
+        method = find_method(line.method)
+        try:
+            knobs = knobs_of(method, _hyper(line))
+        except TypeError as e:
+            raise InputError(f"procedures: '{line.method}': {e}") from e
+        if line.model not in (None, LARGEST, *names):
+            reason = f"no model '{line.model}' that it can train takes part"
+            self.left_out.setdefault(line.method, reason)
+            return ()
+        asked = names if line.model in (None, LARGEST) else (str(line.model),)
+        refused = {n: method.refuses(knobs, find_rung(n)) for n in asked}
+        if asked and all(refused.values()):
+            reason = refused[asked[-1]]
+            raise InputError(f"procedures: '{line.method}': model '{asked[-1]}': {reason}")
+        able = tuple(n for n in asked if not refused[n])
+        return able[-1:] if line.model == LARGEST else able
 
     def _teacher(self, line: Procedure | None, labels: int) -> Proposal | None:
         """A named teacher, with teachers of its own, on its model or the largest."""
@@ -73,16 +102,23 @@ class Crossing:
         if not sizes:
             raise InputError(f"procedures: no model is left for '{line.method}'")
         above = self._teacher(line.teacher, labels)
-        return _proposal(line, labels, line.model or sizes[-1], above)
+        named = None if line.model == LARGEST else line.model
+        return _proposal(line, labels, named or sizes[-1], above)
 
 
 def _known(line: Procedure) -> None:
     if line.method not in method_spaces():
         raise unknown("procedures", "method", line.method, method_spaces())
+    if line.model not in (None, LARGEST) and line.model not in ladder():
+        raise unknown("procedures", "model", str(line.model), {LARGEST, *ladder()})
     if line.teacher is not None:
         _known(line.teacher)
 
 
 def _proposal(line: Procedure, labels: int, model: str, teacher: Proposal | None) -> Proposal:
-    hyper = {**method_spaces()[line.method].first, **line.hyper}
-    return Proposal(line.method, model, labels, hyper, teacher)
+    return Proposal(line.method, model, labels, _hyper(line), teacher)
+
+
+def _hyper(line: Procedure) -> dict[str, Scalar]:
+    """A procedure's knobs over the method's first."""
+    return {**method_spaces()[line.method].first, **line.hyper}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -529,13 +529,13 @@ def failed_record(
     )
 
 
-def score_point(
-    config: TrialConfig, place: Place, point: OperatingPoint, split: str
-) -> dict[str, Any]:
-    """A `score` event: from the kept weights, or by training the trial again by its id."""
+def score_points(
+    config: TrialConfig, place: Place, points: Sequence[OperatingPoint], split: str
+) -> list[dict[str, Any]]:
+    """`score` events of points of one trial: from the kept weights, or by training it again."""
     run = TrialRun(config, place)
     try:
         run.train()
-        return run.score(point, split)
+        return [run.score(point, split) for point in points]
     finally:
         run.close()

@@ -105,3 +105,46 @@ def test_a_method_that_is_none_is_an_error_with_the_nearest_name(crossed, line):
         InputError, match="procedures: no method 'finetun'. Did you mean 'finetune'"
     ):
         w.crossing()
+
+
+EXITS = {"method": "early_exit"}
+
+
+def test_a_procedure_may_ask_for_one_model_or_the_largest(crossed):
+    w = crossed(FINE, {**EXITS, "model": "largest"}, {**FINE, "model": "random-1"}, labels=(8,))
+    assert told(w.crossing()) == [
+        "finetune random-1 8",
+        "finetune random-2 8",
+        "early_exit random-2 8",
+    ]
+    with pytest.raises(InputError, match="no model 'random-3'. Did you mean"):
+        crossed({**FINE, "model": "random-3"}).crossing()
+
+
+def test_a_model_that_takes_no_part_is_said(crossed):
+    w = crossed({**FINE, "model": "random-2"}, {**FINE, "model": "random-1"}, models=BOTH[:1])
+    assert {p.rung for p in w.crossing()} == {"random-1"}
+    assert "random-2" in w.left_out["finetune"]
+
+
+@pytest.mark.parametrize(
+    ("hyper", "said"),
+    [
+        ({"exits": "2,9"}, "layer 9 is not one of the model's 2"),
+        ({"exits": "2"}, "one exit, two are the fewest"),
+        ({"exits": "most"}, "must be all, half, or layers"),
+        ({"exit": "all"}, "exit"),
+    ],
+)
+def test_knobs_that_no_model_can_have_are_one_line(crossed, hyper, said):
+    with pytest.raises(InputError, match=said) as e:
+        crossed({**EXITS, "hyper": hyper}).crossing()
+    assert "\n" not in str(e.value) and "early_exit" in str(e.value)
+
+
+def test_models_too_small_for_exits_are_left_out(crossed):
+    w = crossed(FINE, EXITS, labels=(8,))
+    assert [p.rung for p in w.crossing() if p.method == "early_exit"] == ["random-2"]
+    alone = crossed(FINE, EXITS, labels=(8,), models=BOTH[:1])
+    assert "one exit" in alone.left_out.get("early_exit", "") or alone.crossing()
+    assert "one exit" in alone.left_out["early_exit"]

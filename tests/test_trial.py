@@ -22,7 +22,7 @@ from raysearch.ledger import TRAINING
 from raysearch.place import Place
 from raysearch.plan.catalog import find_task
 from raysearch.record import RecordWriter, TrialRecord, read_records
-from raysearch.trial import TrialRun, failed_record, score_point
+from raysearch.trial import TrialRun, failed_record, score_points
 from tests import tiny
 
 RUNGS = {
@@ -243,7 +243,7 @@ def test_scoring_a_point_later_is_predicting_directly(trial, task, method, rows)
     (point,) = record.points
     test = run._data.splits["test"]
     direct = run._learner.predict(test, point.knobs, phase="measure")
-    event = score_point(record.config, run.place, point, "test")
+    (event,) = score_points(record.config, run.place, [point], "test")
     assert event["scores"] == scores(direct, test.label) and event["rows"] == len(test) == rows
     assert (event["id"], event["point_id"]) == (record.id, point.point_id)
     folder = Store(Path(run.place.store)).entry("logits", f"{point.point_id}-test")

@@ -32,7 +32,8 @@ class Procedure(Strict):
     hyper: dict[str, Scalar] = {}
     """Knobs that differ from the method's first knob set."""
     model: str | None = None
-    """Of a teacher: its model; None: the largest that takes part."""
+    """A model's name, or `largest` of those that take part. None: every model; of a teacher the
+    largest."""
     teacher: Procedure | None = None
 
 

@@ -5,7 +5,7 @@ So is what used no labels (zero-shot): it is shown, never chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ray
@@ -29,34 +29,38 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
 
     A point that has its test score already is left alone, one that cannot be scored is noted.
     """
-    due = list(unscored(desk))
+    by_trial: dict[str, tuple[TrialConfig, list[OperatingPoint]]] = {}
+    for config, point in unscored(desk):
+        by_trial.setdefault(config.id, (config, []))[1].append(point)
+    due = list(by_trial.values())
     if not due:
         return 0
-    desk.emit("note", f"scores {len(due)} points on test")
+    desk.emit("note", f"scores {sum(len(points) for _, points in due)} points on test")
     task = ray.remote(_score).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=1)
     kit = ray.put(desk.kit.score)
-    waiting: dict[Any, tuple[TrialConfig, OperatingPoint]] = {}
+    waiting: dict[Any, TrialConfig] = {}
     scored = 0
     while (due or waiting) and not stop():
         while due and len(waiting) < share.concurrency:
-            config, point = due.pop(0)
-            waiting[task.remote(kit, config, desk.place, point)] = (config, point)
+            config, points = due.pop(0)
+            waiting[task.remote(kit, config, desk.place, points)] = config
         ready, _ = ray.wait(list(waiting), timeout=WAIT)
         for future in ready:
-            config, point = waiting.pop(future)
+            config = waiting.pop(future)
             try:
-                event = ray.get(future)
+                events = ray.get(future)
             except Exception as e:  # one point less on test is no reason to lose the others
                 desk.log(f"{config.id}: not scored on test: {e}")
                 desk.emit("note", f"{config.id}: not scored on test: {sentence(e)}", config.id)
                 continue
             try:
-                desk.writer.append(event)
+                for event in events:
+                    desk.writer.append(event)
             except RecordError as e:
                 desk.fault = e
                 due.clear()
                 break
-            scored += 1
+            scored += len(events)
             desk.emit("score", f"{config.id} scored on test", config.id)
         if desk.fault is not None:
             break
@@ -85,6 +89,9 @@ def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
 
 
 def _score(
-    score: Callable[..., dict[str, Any]], config: TrialConfig, place: Any, point: OperatingPoint
-) -> dict[str, Any]:
-    return score(config, place, point, "test")
+    score: Callable[..., list[dict[str, Any]]],
+    config: TrialConfig,
+    place: Any,
+    points: Sequence[OperatingPoint],
+) -> list[dict[str, Any]]:
+    return score(config, place, points, "test")

@@ -82,12 +82,12 @@ class Kit:
     """(config, place, phase) -> a trial."""
     failed: Callable[[TrialConfig, Any, str, str, str, Mapping[str, Any]], TrialRecord]
     """(config, place, phase, status, error, hyper) -> the record of a trial that did not end."""
-    score: Callable[[TrialConfig, Any, OperatingPoint, str], dict[str, Any]]
+    score: Callable[[TrialConfig, Any, Sequence[OperatingPoint], str], list[dict[str, Any]]]
     """(config, place, point, split) -> a `score` event."""
 
 
 def real_kit() -> Kit:
     """The kit of true trials; imports torch."""
-    from raysearch.trial import TrialRun, failed_record, score_point
+    from raysearch.trial import TrialRun, failed_record, score_points
 
-    return Kit(TrialRun, failed_record, score_point)
+    return Kit(TrialRun, failed_record, score_points)

@@ -19,7 +19,7 @@ from raysearch.ledger import TRAINING
 from raysearch.place import Place, knobs_of, lengths_sample
 from raysearch.plan.catalog import find_rung, method_spaces
 from raysearch.plan.ladder import Rung
-from raysearch.trial import TrialRun, score_point
+from raysearch.trial import TrialRun, score_points
 from tests import tiny
 
 RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",)}
@@ -283,8 +283,8 @@ def test_kept_weights_predict_the_same(trial, tmp_path):
         assert np.array_equal(a, b)
     place = dataclasses.replace(run.place, store=str(tmp_path / "empty"))
     for point, scores in zip(run.record().points, scored, strict=True):
-        assert score_point(run.config, run.place, point, "test")["scores"] == scores
-        retrained = score_point(run.config, place, point, "test")
+        assert score_points(run.config, run.place, [point], "test")[0]["scores"] == scores
+        (retrained,) = score_points(run.config, place, [point], "test")
         assert retrained["scores"] == scores and retrained["point_id"] == point.point_id
     assert not trial(tmp_path / "nothing").restore_weights()
 
