@@ -46,7 +46,7 @@ class OperatingPoint:
     """By split, then by score name: {"validation": {"accuracy": 0.8}}."""
     rows: Mapping[str, int] = field(default_factory=dict)
     """By split: how many rows the scores stand on."""
-    exits: Sequence[float] = ()
+    exits: Sequence[float] = field(default_factory=list)
     """Share of the validation rows that leave at each exit; empty for a model without exits."""
     infer_flops: float | None = None
     """Expected FLOPs per text at the evaluation lengths [FLOP]."""
