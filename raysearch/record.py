@@ -46,8 +46,6 @@ class OperatingPoint:
     """By split, then by score name: {"validation": {"accuracy": 0.8}}."""
     rows: Mapping[str, int] = field(default_factory=dict)
     """By split: how many rows the scores stand on."""
-    exits: Sequence[float] = field(default_factory=list)
-    """Share of the validation rows that leave at each exit; empty for a model without exits."""
     infer_flops: float | None = None
     """Expected FLOPs per text at the evaluation lengths [FLOP]."""
     params: int | None = None
@@ -56,6 +54,8 @@ class OperatingPoint:
     """Stored size of the model [bytes]."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """latency_ms, tokenise_ms, throughput, peak_memory: only what was measured alone."""
+    exits: Sequence[float] = field(default_factory=list)
+    """Share of the validation rows that leave at each exit; empty for a model without exits."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, absent values left out."""
