@@ -59,7 +59,9 @@ def test_a_dry_run_prices_and_writes_nothing(say: Say, tmp_path: Path) -> None:
     assert not (tmp_path / "r" / "study.yaml").exists()
 
 
-@pytest.mark.parametrize("verb", ["frontier", "run", "resume", "status", "page", "check"])
+@pytest.mark.parametrize(
+    "verb", ["frontier", "run", "resume", "status", "page", "check", "cascades"]
+)
 def test_help_has_an_example(say: Say, verb: str) -> None:
     code, out, _ = say(verb, "--help")
     assert code == 0 and f"raysearch {verb}" in out

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 import click
 
 from raysearch import __version__
-from raysearch.cli import answers, catalogs, measuring, models, outside, pages, report, studies
+from raysearch.cli import (
+    answers,
+    cascades,
+    catalogs,
+    measuring,
+    models,
+    outside,
+    pages,
+    report,
+    studies,
+)
 from raysearch.errors import InputError, RaysearchError, nearest
 
 
@@ -53,6 +63,7 @@ for verb in (
     catalogs.doctor,
     pages.page,
     report.report,
+    cascades.cascades,
     outside.add_point,
     pages.export_optuna,
     models.export,
