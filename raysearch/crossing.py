@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
 from raysearch.errors import InputError, unknown
 from raysearch.methods import get as find_method
-from raysearch.place import knobs_of
-from raysearch.plan.catalog import find_rung, ladder, method_spaces
+from raysearch.plan.catalog import ladder, method_spaces
 from raysearch.plan.config import Scalar, canonical
 from raysearch.plan.space import Proposal, SearchSpace
 from raysearch.plan.study import Procedure
@@ -24,6 +23,9 @@ class Crossing:
     space: SearchSpace
     first_teacher: Callable[[str, int], Proposal | None]
     """(method, labels) -> who teaches where a procedure names no teacher."""
+    refuses: Callable[[str, str, Mapping[str, Scalar]], str]
+    """(method, model, knobs) -> why the one cannot train the other with these; empty where it can.
+    """
     left_out: MutableMapping[str, str]
     """Takes why a procedure does not take part, by its name."""
 
@@ -77,17 +79,12 @@ class Crossing:
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
         """
-        method = find_method(line.method)
-        try:
-            knobs = knobs_of(method, _hyper(line))
-        except TypeError as e:
-            raise InputError(f"procedures: '{line.method}': {e}") from e
         if line.model not in (None, LARGEST, *names):
             reason = f"no model '{line.model}' that it can train takes part"
             self.left_out.setdefault(line.method, reason)
             return ()
         asked = names if line.model in (None, LARGEST) else (str(line.model),)
-        refused = {n: method.refuses(knobs, find_rung(n)) for n in asked}
+        refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
         if asked and all(refused.values()):
             reason = refused[asked[-1]]
             raise InputError(f"procedures: '{line.method}': model '{asked[-1]}': {reason}")

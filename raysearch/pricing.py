@@ -75,6 +75,8 @@ class Pricing:
         if rung.family not in method.families:
             return 0.0
         knobs = knobs_of(method, method_spaces()[name].first)
+        if method.refuses(knobs, rung):
+            return 0.0
         shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
         texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
         shape = replace(shape, n_unlabelled=texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
 from raysearch.place import Place, knobs_of, prompt_of, question_of
 from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_json
-from raysearch.plan.config import ArtifactConfig, DataBudget, TrialConfig
+from raysearch.plan.config import ArtifactConfig, DataBudget, Scalar, TrialConfig
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
 from raysearch.plan.study import Study
@@ -181,8 +181,16 @@ class World:
 
     def crossing(self) -> list[Proposal]:
         """Every proposal of a grid study, each teacher before its students; empty for a search."""
-        made = Crossing(self.space, self.first_teacher, self.left_out)
+        made = Crossing(self.space, self.first_teacher, self._refuses, self.left_out)
         return made.proposals(self.study.procedures)
+
+    def _refuses(self, name: str, rung: str, hyper: Mapping[str, Scalar]) -> str:
+        """Why a method cannot train a model with these knobs; empty where it can."""
+        method = find_method(name)
+        try:
+            return method.refuses(knobs_of(method, hyper), find_rung(rung))
+        except TypeError as e:
+            raise InputError(f"procedures: '{name}': {e}") from e
 
     def _methods(self) -> dict[str, MethodSpace]:
         spaces = method_spaces()

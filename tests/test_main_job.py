@@ -80,6 +80,7 @@ def test_toy_from_space_to_page(toy: tuple[Path, dict[str, Any]]) -> None:
     every = whole(out, result, "toy")
     table = every[every["phase"].eq("search")]
     methods = {"ngram_linear", "embed_linear", "finetune", "prompt", "distill", "zero_shot"}
+    methods |= {"early_exit"}
     assert set(table["method"]) == methods
     shares = table[table["labels_train"].gt(0)]["labels_train"].value_counts().to_dict()
     assert set(shares) == {32, 100, 320} and min(shares.values()) >= 3  # stratified

@@ -198,6 +198,11 @@ def exit_flops(layers: Sequence[int], k: int, hidden: int, classes: int) -> int:
     return 2 * hidden * layers[k] + flops.linear_forward(hidden, classes)
 
 
+def all_flops(layers: Sequence[int], hidden: int, classes: int) -> int:
+    """FLOPs of all exits for one text."""
+    return sum(exit_flops(layers, k, hidden, classes) for k in range(len(layers)))
+
+
 def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, length: int) -> int:
     """FLOPs of one text of this length [tokens] from exit k - 1 (0: from the words) to exit k."""
     below = layers[k - 1] if k else 0

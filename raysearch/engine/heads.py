@@ -1,4 +1,4 @@
-"""What stands on an encoder to classify, and how texts are laid out for it: two kinds."""
+"""What stands on an encoder to classify, and how texts are laid out for it: three kinds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from raysearch.engine import flops
 from raysearch.engine.classifier import Classifier, predict
 from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
-from raysearch.engine.exits import ExitClassifier, ExitGraph
+from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Rule, all_flops
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
+from raysearch.engine.leaving import NEVER
 from raysearch.engine.protocol import Context, Logits, Rows
 from raysearch.engine.tokens import Encoded
 
@@ -110,6 +111,35 @@ class ClozeHead:
             module.weight().detach().cpu(),
             module.head.bias.detach().cpu(),
         )
+
+
+class ExitsHead:
+    """An exit after each of some layers, on pooled vectors; needs nothing but an encoder."""
+
+    def __init__(self, ctx: Context, layers: tuple[int, ...], pooling: str, dropout: float) -> None:
+        self._ctx, self._pooling, self._dropout = ctx, pooling, dropout
+        self._tokens = ctx.tokeniser()
+        self.layers = layers
+        self.flops = all_flops(layers, ctx.rung.hidden, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included."""
+        return self._tokens.encode(rows)
+
+    def fresh(self, generator: torch.Generator) -> ExitClassifier:
+        """The pretrained encoder and new exits."""
+        ctx = self._ctx
+        new = ExitHeads(
+            self.layers, ctx.rung.hidden, ctx.classes, dropout=self._dropout, generator=generator
+        )
+        return ExitClassifier(ctx.encoder(), new, self._pooling).to(ctx.device)
+
+    def graph(self, module: Module) -> ExitGraph:
+        """The model whole: nothing leaves early, no temperature."""
+        assert isinstance(module, ExitClassifier)
+        rule = Rule("confidence", NEVER, np.ones(len(self.layers)))
+        module.eval()
+        return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)
 
 
 def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: int) -> Head:

@@ -14,12 +14,12 @@ from torch import Tensor
 from raysearch.engine import exits, fitting, leaving
 from raysearch.engine.calibration import temperature
 from raysearch.engine.classifier import predict
-from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Left, Rule
+from raysearch.engine.exits import ExitClassifier, ExitGraph, Left, Rule
 from raysearch.engine.fitting import Fitting, labels_of
+from raysearch.engine.heads import ExitsHead
 from raysearch.engine.leaving import Exits
 from raysearch.engine.losses import exit_loss
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
-from raysearch.engine.tokens import Encoded
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
 
@@ -55,35 +55,6 @@ class Knobs:
         return 0
 
 
-class Head:
-    """Exits on the rung's encoder, as raysearch.engine.heads.Head has it."""
-
-    def __init__(self, ctx: Context, knobs: Knobs) -> None:
-        self._ctx, self._knobs = ctx, knobs
-        self._tokens = ctx.tokeniser()
-        self.layers = leaving.exits_of(knobs.exits, ctx.rung.layers)
-        self.flops = head_flops(ctx.rung, self.layers, ctx.classes)
-
-    def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows, special tokens included."""
-        return self._tokens.encode(rows)
-
-    def fresh(self, generator: torch.Generator) -> ExitClassifier:
-        """The pretrained encoder and new exits."""
-        ctx, knobs = self._ctx, self._knobs
-        heads = ExitHeads(
-            self.layers, ctx.rung.hidden, ctx.classes, dropout=knobs.dropout, generator=generator
-        )
-        return ExitClassifier(ctx.encoder(), heads, knobs.pooling).to(ctx.device)
-
-    def graph(self, module: Any) -> ExitGraph:
-        """The model whole: nothing leaves early, no temperature."""
-        assert isinstance(module, ExitClassifier)
-        rule = Rule("confidence", leaving.NEVER, np.ones(len(self.layers)))
-        module.eval()
-        return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)
-
-
 class EarlyExit:
     """A learner: fitted like any encoder, then each exit's temperature on rows of its own."""
 
@@ -91,7 +62,8 @@ class EarlyExit:
         if knobs.weighting not in WEIGHTINGS:
             raise ValueError(f"weighting: no '{knobs.weighting}'. Known: {', '.join(WEIGHTINGS)}")
         self._ctx = ctx
-        self._head = Head(ctx, knobs)
+        layers = leaving.exits_of(knobs.exits, ctx.rung.layers)
+        self._head = ExitsHead(ctx, layers, knobs.pooling, knobs.dropout)
         label = labels_of(ctx.train, ctx.device)
         weight = torch.tensor(WEIGHTINGS[knobs.weighting](self._head.layers), device=ctx.device)
 
@@ -209,11 +181,6 @@ WEIGHTINGS: Mapping[str, Callable[[Sequence[int]], list[float]]] = {
 """Weights of the exits' losses, which sum to the number of exits; `depth`: arXiv:2006.04152."""
 
 
-def head_flops(rung: Rung, layers: Sequence[int], classes: int) -> int:
-    """FLOPs of all exits for one text."""
-    return sum(exits.exit_flops(layers, k, rung.hidden, classes) for k in range(len(layers)))
-
-
 def calibration(knobs: Knobs, rows: int) -> int:
     """Labelled rows that fit the temperatures."""
     return round(knobs.calibration * rows)
@@ -230,7 +197,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     return fitting.price(
         knobs,
         shape,
-        head_flops(shape.rung, layers, shape.task.classes),
+        exits.all_flops(layers, shape.rung.hidden, shape.task.classes),
         held=calibration(knobs, shape.n_train),
     )
 
