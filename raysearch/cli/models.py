@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raysearch.cli import options
+from raysearch.cli.answering import answering
 from raysearch.cli.labelling import label_rows, progress, text_columns
 from raysearch.cli.tables import STDIO, Reader
 from raysearch.cli.writing import writing
@@ -31,7 +32,9 @@ ROWS = 2048
 @click.argument("run", type=options.FOLDER)
 @click.argument("point", required=False)
 @click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
-@click.option("--format", "kind", metavar="NAME", help="hf, onnx or native (n-grams).  [what fits]")
+@click.option(
+    "--format", "kind", metavar="NAME", help="hf, onnx, onnx_exits or native.  [what fits]"
+)
 @click.option("--int8", is_flag=True, help="Weights in 8 bits; scored, and kept as a point.")
 @click.option("--force", is_flag=True, help="Replace an exported model that stands there.")
 @options.folders
@@ -175,6 +178,15 @@ def opened(
 @click.option("-o", "--out", required=True, metavar="FILE", help="By its ending; - for CSV.")
 @click.option("--text", metavar="COLUMN", help="Column of the text.")
 @click.option("--pair", metavar="COLUMN", help="Column of the second text of a pair.")
+@click.option(
+    "--threshold", metavar="T", help="What a sure text reaches: 0 to 1, exits in a row, or never."
+)
+@click.option(
+    "--criterion", metavar="NAME", help="Of exits: confidence, entropy or patience.  [the model's]"
+)
+@click.option(
+    "--otherwise", type=options.FOLDER, metavar="DIR", help="Model for texts that reach no T."
+)
 @click.option("--batch-rows", type=int, default=ROWS, show_default=True, metavar="N")
 @click.option("--force", is_flag=True, help="Replace the file that stands at -o.")
 def predict(
@@ -183,6 +195,9 @@ def predict(
     out: str,
     text: str | None,
     pair: str | None,
+    threshold: str | None,
+    criterion: str | None,
+    otherwise: Path | None,
     batch_rows: int,
     force: bool,
 ) -> int:
@@ -192,13 +207,12 @@ def predict(
 
     \b
     raysearch predict model tickets.csv -o labelled.csv --text message
+    raysearch predict exits tickets.csv -o labelled.csv --threshold 0.95
+    raysearch predict small tickets.csv -o labelled.csv --otherwise large --threshold 0.9
     """
     if batch_rows < 1:
         raise InputError(f"--batch-rows: is {batch_rows}, must be above 0")
-
-    from raysearch.export.predictor import open_model
-
-    predictor = open_model(model)
+    predictor = answering(model, otherwise, threshold, criterion)
     reader = Reader(table, batch_rows)
     columns = text_columns(predictor, reader, text, pair)
     added: dict[str, type] = {"prediction": float if predictor.manifest.regression else str}
@@ -215,7 +229,8 @@ def predict(
             rows += len(chunk)
             tell(rows)
     seconds = time.monotonic() - start
-    said = f"; {blank:,} without a text left empty" if blank else ""
+    said = f"; {predictor.summary()}" if predictor.summary() else ""
+    said += f"; {blank:,} without a text left empty" if blank else ""
     to = "" if out == STDIO else f" -> {out}"
     print(
         f"{rows:,} rows in {seconds:.1f} s ({rows / max(seconds, 1e-9):,.0f} a second){said}{to}",

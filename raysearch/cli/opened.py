@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from raysearch.errors import InputError
 from raysearch.plan.asrun import read_asrun
 
 if TYPE_CHECKING:
+    from raysearch.analysis.report_text import RowName
     from raysearch.engine.data import TaskData
+    from raysearch.engine.protocol import Rows
 
 data_dir: Callable[[Any], Any] = click.option(
     "--data-dir",
@@ -44,3 +46,18 @@ def open_data(out: Path, given: Path | None) -> TaskData:
             f"(digest {data.digest}, the run says {as_run.splits})"
         )
     return data
+
+
+def row_names(rows: Rows, ids: Iterable[int], *, texts: bool) -> dict[int, RowName]:
+    """Hashes of rows by row number, and their texts where a reader asked for them."""
+    from raysearch.analysis.report_text import RowName
+    from raysearch.engine.hashes import row_hash
+
+    place = {int(i): at for at, i in enumerate(rows.ids)}
+    out = {}
+    for number in ids:
+        at = place[number]
+        text, pair = rows.text[at], None if rows.pair is None else rows.pair[at]
+        shown = (text, pair) if texts else (None, None)
+        out[number] = RowName(row_hash(text, pair), *shown)
+    return out

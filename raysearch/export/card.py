@@ -165,7 +165,7 @@ def _calibration(facts: Facts) -> str:
     if facts.temperature == 1.0:
         return f"Temperature 1: left as it is. ECE on {rows:,} validation rows: {before:.4f}."
     return (
-        f"Temperature {facts.temperature:.4f}, folded into the weights: what comes out is "
+        f"Temperature {facts.temperature:.4f}, folded in: what comes out is "
         f"calibrated, the answers are the same. ECE (15 bins) on the {rows:,} validation rows it "
         f"was fitted on: {before:.4f} before, {after:.4f} after."
     )

@@ -53,6 +53,8 @@ class Manifest:
     """By what a text leaves a model with exits early: confidence, entropy or patience."""
     threshold: str = ""
     """Reached by what leaves; `never` sends every text through all layers."""
+    exits: str = ""
+    """Layers after which there is an exit, ascending, as 2,4,6; empty: only after the last."""
     layers: int = 0
     """Layers of the trained encoder; a file may hold one more, which only averages."""
     ngrams: int = 0
@@ -63,7 +65,8 @@ class Manifest:
     """`tf` or `tfidf` of an n-gram model."""
     int8: bool = False
     temperature: float = 1.0
-    """Already folded into the weights: probabilities come out calibrated."""
+    """Already folded in: probabilities come out calibrated. A model with exits divides by it what
+    it answers, after the exits' own temperatures, and not what says who leaves."""
     trial: str = ""
     point: str = ""
     splits: str = ""

@@ -15,6 +15,8 @@ from raysearch.export.predictor import Predictor
 
 if TYPE_CHECKING:
     from raysearch.engine.graph import Graph
+    from raysearch.engine.protocol import Rows
+    from raysearch.engine.tokens import Tokeniser
     from raysearch.export.prompt import Question
 
 
@@ -38,7 +40,7 @@ class Format:
     name: str
     tldr: str
     kinds: tuple[str, ...]
-    """Kinds of graph it can hold: encoder, cloze, ngram."""
+    """Kinds of graph it can hold: encoder, cloze, exits, ngram."""
     write: Callable[[Model, Path], None]
     """Writes the files into an empty folder, raysearch.json and README.md aside."""
     open: Callable[[Path, Manifest], Predictor]
@@ -51,3 +53,7 @@ class Format:
     """Why a graph of these kinds cannot be held all the same; empty where it can."""
     int8: bool = False
     """Whether it has an int8 variant."""
+    checks: Callable[[Model, Rows, Tokeniser | None], list[tuple[Model, Rows]]] = (
+        lambda model, rows, tokeniser: [(model, rows)]
+    )
+    """As which models the folder must answer, its own first, and on which of the rows."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from raysearch.export import ngram_numpy
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Format, Model
+from raysearch.export.own_code import run_own, write_own
 from raysearch.export.predictor import Predictor, broken, part
 
 WEIGHTS, CODE = "model.safetensors", "model.py"
@@ -33,8 +31,7 @@ def _write(model: Model, folder: Path) -> None:
     save_file(
         {k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, folder / WEIGHTS
     )
-    source = Path(ngram_numpy.__file__).read_text(encoding="utf-8")
-    (folder / CODE).write_text(source, encoding="utf-8")
+    write_own(ngram_numpy, folder / CODE)
 
 
 class NgramPredictor(Predictor):
@@ -61,15 +58,7 @@ def _stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
     """Probabilities by the folder's own model.py, which has just been written."""
-    made = importlib.util.spec_from_file_location("exported_model", folder / CODE)
-    assert made is not None and made.loader is not None
-    module = ModuleType("exported_model")
-    keep, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        made.loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = keep
-    return np.asarray(module.Model(folder).probabilities(texts, pairs))
+    return np.asarray(run_own(folder / CODE).Model(folder).probabilities(texts, pairs))
 
 
 def _use(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ import copy
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from raysearch.export.onnx_predictor import OnnxPredictor, need, weights_file
 from raysearch.export.predictor import probabilities
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph
 
@@ -56,6 +56,11 @@ def _write(model: Model, folder: Path) -> None:
 
         write_prompt(folder, model.tokeniser, model.manifest, model.question)
         return
+    write_tokeniser(model, folder)
+
+
+def write_tokeniser(model: Model, folder: Path) -> None:
+    """tokenizer.json, which cuts and pads."""
     backend = copy.deepcopy(model.tokeniser).backend_tokenizer
     backend.enable_truncation(model.manifest.max_length)
     pad = model.tokeniser.pad_token_id or 0
@@ -99,14 +104,37 @@ def _export(model: Model, path: Path) -> None:
     mask[1, 5:] = 0
     inputs = (torch.full((2, 8), 5), mask, torch.zeros_like(mask))[: len(names)]
     free = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
+    trace(Whole(), inputs, path, names, ["logits"], free)
+
+
+def trace(
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    path: Path,
+    names: list[str],
+    outputs: list[str],
+    free: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write what a module computes as one ONNX file.
+
+    Args:
+        module: what is traced.
+        inputs: an example of each input.
+        path: the file.
+        names: of the inputs.
+        outputs: names of what comes out.
+        free: of inputs and outputs the axes whose size is free, by name.
+    """
+    import torch
+
     # NOTE: the exporter on torch.export takes 12 s where tracing takes 2, for the same graph.
     with _quiet(), torch.no_grad():
         torch.onnx.export(
-            Whole().eval(),
+            module.eval(),
             inputs,
             str(path),
             input_names=names,
-            output_names=["logits"],
+            output_names=outputs,
             dynamic_axes=free,
             opset_version=OPSET,
             dynamo=False,

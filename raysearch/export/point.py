@@ -81,7 +81,7 @@ def export_point(
         run: the trial; restored or trained again where it is not yet.
         record: the trial's record.
         point: which of its points; an int8 twin is written in int8.
-        format_name: name of a format; None: the first of hf, native and onnx that can hold it.
+        format_name: name of a format; None: the first that can hold it.
         target: the folder to make.
         command: what writes the folder again, for the card.
         int8: write the point's int8 twin.
@@ -183,9 +183,13 @@ def _manifest(
     if isinstance(graph, ClozeGraph):
         return replace(plain, template=graph.template)
     if isinstance(graph, ExitGraph):
-        rule = graph.rule
-        threshold = "never" if rule.threshold == "never" else f"{rule.threshold:g}"
-        return replace(plain, pooling=graph.pooling, criterion=rule.criterion, threshold=threshold)
+        return replace(
+            plain,
+            pooling=graph.pooling,
+            criterion=graph.rule.criterion,
+            threshold=str(graph.rule.threshold),
+            exits=",".join(map(str, graph.exits.layers)),
+        )
     return replace(plain, pooling=graph.pooling, normalise=graph.normalise)
 
 
@@ -243,7 +247,7 @@ def _versions(made_by: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, str
     """What the trial ran with, and what the files were written with."""
     names = ["raysearch", "python", "torch", "transformers"]
     out = {name: str(made_by[name]) for name in names if name in made_by}
-    more = ("onnx", "onnxruntime", "tokenizers") if "encoder" in kinds else ("numpy", "safetensors")
+    more = ("numpy", "safetensors") if "ngram" in kinds else ("onnx", "onnxruntime", "tokenizers")
     for name in more:
         try:
             out[name] = importlib.metadata.version(name)

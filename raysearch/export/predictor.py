@@ -40,6 +40,10 @@ class Predictor(ABC):
     def infer(self, prepared: Any) -> NDArray[np.float32]:
         """What `prepare` made to logits (n, C), calibrated, in the order of the texts."""
 
+    def summary(self) -> str:
+        """What there is to say of how the texts so far were answered; empty for most models."""
+        return ""
+
     def probabilities(
         self, texts: list[str], pairs: list[str] | None = None
     ) -> NDArray[np.float64]:

@@ -49,7 +49,7 @@ class Parity:
         return f"probabilities within {self.difference:.1e} on {self.texts} texts{tail}"
 
 
-PREFERRED = ("hf", "native", "onnx")
+PREFERRED = ("hf", "native", "onnx", "onnx_exits")
 """Formats in the order in which one is taken where none is named."""
 
 
@@ -94,8 +94,21 @@ def compare(
     Raises:
         ParityError: a probability differs by more than 1e-4; not asked of int8.
     """
-    manifest = model.manifest
     rows = rows.take(np.arange(min(TEXTS, len(rows))))
+    checks = fmt.checks(model, rows, tokeniser)
+    found = [_compared(fmt, folder, m, some, tokeniser) for m, some in checks]
+    return Parity(
+        found[0].texts,
+        max(p.difference for p in found),
+        min(p.same for p in found),
+        model.manifest.int8,
+    )
+
+
+def _compared(
+    fmt: Format, folder: Path, model: Model, rows: Rows, tokeniser: Tokeniser | None
+) -> Parity:
+    manifest = model.manifest
     if not len(rows):
         return Parity(0, 0.0, 1.0, manifest.int8)
     expected = probabilities(logits(model.graph, rows, tokeniser), manifest.regression)

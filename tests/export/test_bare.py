@@ -41,6 +41,12 @@ names = {i.name for i in session.get_inputs()}
 z = session.run(None, {k: np.array(v, np.int64) for k, v in ids.items() if k in names})[0]
 print(json.dumps((np.exp(z) / np.exp(z).sum(1, keepdims=True)).tolist()))
 """,
+    "onnx_exits": """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from model import Model
+print(json.dumps(Model(sys.argv[1]).probabilities(json.load(sys.stdin)).tolist()))
+""",
     "hf": """
 import json, sys
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
@@ -83,12 +89,14 @@ print(json.dumps(p.tolist()))
 NEEDS = {
     "native": ["numpy", "safetensors"],
     "onnx": ["numpy", "onnxruntime", "tokenizers"],
+    "onnx_exits": ["numpy", "onnxruntime", "tokenizers"],
     "hf": ["torch", "transformers"],
 }
 NEEDS |= {f"{name} prompted": NEEDS[name] for name in ("onnx", "hf")}
 TRIALS = {
     "native": ("ngram_linear", "hash-16", {}),
     "onnx": ("embed_linear", "random-2", {}),
+    "onnx_exits": ("early_exit", "random-2", {"epochs": 1, "min_steps": 12}),
     "hf": ("finetune", "random-2", {}),
     "onnx prompted": ("prompt", "random-2", {"epochs": 1, "min_steps": 12}),
     "hf prompted": ("prompt", "random-2", {"epochs": 1, "min_steps": 12}),

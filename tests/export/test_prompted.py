@@ -278,8 +278,8 @@ def test_what_is_measured_is_the_trained_graph(make_run, tmp_path, trial):
     run = TrialRun(made.records[0].config, made.world.place)
     graph = run.graph(made.records[0].points[0])
     threads = torch.get_num_threads()
-    measured._write(run, graph, tmp_path, threads)
-    model = measured._read(tmp_path)
+    measured._write(run, [graph], tmp_path, threads)
+    (model,) = measured._read(tmp_path)
     texts = ODD[:6]
     prepared = model.prepare(texts, None)
     rows = Rows("some", np.arange(len(texts)), texts)

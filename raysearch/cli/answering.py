@@ -1,0 +1,49 @@
+"""What answers in `predict`: a folder as it is, with another threshold, or two folders in a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raysearch.errors import InputError
+
+if TYPE_CHECKING:
+    from raysearch.export.predictor import Predictor
+
+
+def answering(
+    model: Path, otherwise: Path | None, threshold: str | None, criterion: str | None
+) -> Predictor:
+    """The predictor that a person has described.
+
+    Args:
+        model: an exported folder.
+        otherwise: a second one, for texts of which the first is not sure.
+        threshold: of the first's exits or, with a second folder, of its largest probability.
+        criterion: of the first's exits.
+
+    Raises:
+        InputError: a folder is not whole, or the choices do not go together.
+    """
+    from raysearch.export.predictor import open_model
+
+    if otherwise is not None:
+        from raysearch.export.cascade import Cascade
+
+        if threshold is None:
+            raise InputError(
+                "--otherwise: needs --threshold, the probability from which MODEL_DIR answers"
+            )
+        if criterion is not None:
+            raise InputError("--criterion: is of exits; --otherwise asks the largest probability")
+        names = str(model), str(otherwise)
+        return Cascade(open_model(model), open_model(otherwise), threshold, names)
+    predictor = open_model(model)
+    if threshold is not None or criterion is not None:
+        from raysearch.export.onnx_exits import ExitsPredictor
+
+        if not isinstance(predictor, ExitsPredictor):
+            option = "--threshold" if threshold is not None else "--criterion"
+            raise InputError(f"{model}: has no exits: {option} is for early_exit models")
+        predictor.leave_by(threshold, criterion)
+    return predictor
