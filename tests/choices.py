@@ -107,11 +107,11 @@ def _record(
         dict(choice.knobs),
         scores,
         rows,
-        choice.flops,
-        10,
-        10,
-        40,
-        dict(choice.measured) if draw == 0 else {},
+        infer_flops=choice.flops,
+        params=10,
+        params_trained=10,
+        bytes=40,
+        measured=dict(choice.measured) if draw == 0 else {},
     )
     return TrialRecord(
         config.id,

@@ -133,10 +133,10 @@ def _record(
         scores,
         rows,
         # a cloze head costs a little more than a linear one
-        size.forward * (1.02 if config.method.endswith(("prompt", "zero_shot")) else 1.0),
-        size.params,
-        size.params if n else 0,
-        4 * size.params,
+        infer_flops=size.forward * (1.02 if config.method.endswith(("prompt", "zero_shot")) else 1),
+        params=size.params,
+        params_trained=size.params if n else 0,
+        bytes=4 * size.params,
     )
     book = Ledger()
     for charge in _bill(size.forward, n, validation, TRANSFER if above else 0):

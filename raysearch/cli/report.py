@@ -12,7 +12,7 @@ import click
 from raysearch.cli import options
 from raysearch.cli.answers import recommended
 from raysearch.cli.opened import data_dir as data_dir_option
-from raysearch.cli.opened import open_data
+from raysearch.cli.opened import open_data, row_names
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,26 +83,16 @@ def _row_names(
 
     A folder of records opens without its data; only who asks for texts needs them.
     """
-    from raysearch.analysis.report_text import RowName
-
     try:
         data = open_data(run, data_dir)
     except InputError as e:
         if texts:
             raise
         return {}, str(e)
-    from raysearch.engine.hashes import row_hash
     from raysearch.engine.outside import judged_rows
 
     rows = judged_rows(data, crossfitted=made.about.folds > 0)
-    place = {int(i): at for at, i in enumerate(rows.ids)}
-    out = {}
-    for hard in made.hard:
-        at = place[hard.id]
-        text, pair = rows.text[at], None if rows.pair is None else rows.pair[at]
-        shown = (text, pair) if texts else (None, None)
-        out[hard.id] = RowName(row_hash(text, pair), *shown)
-    return out, ""
+    return row_names(rows, [h.id for h in made.hard], texts=texts), ""
 
 
 def _show(made: Report, rows: dict[int, RowName]) -> None:

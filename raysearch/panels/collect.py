@@ -15,7 +15,9 @@ from raysearch.analysis import Run, search_flops, unbilled
 from raysearch.analysis.bias import on_frontier
 from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.objectives import OBJECTIVES
+from raysearch.panels.naming import knobs_words
 from raysearch.panels.points import (
+    FINE,
     MS,
     NOUNS,
     OWN,
@@ -86,7 +88,8 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         high=fresh.high,
         draws=fresh.draws,
         place=fresh.place,
-        apart=made.difference,
+        # + 0.0: no -0.0
+        apart=made.difference if kind == "none" else made.difference.round(FINE) + 0.0,
         on=fresh.on,
         seconds_text=_seconds_text(shown),
         gpu=shown["device"].fillna("").str.startswith("cuda").to_numpy(dtype=np.bool_),
@@ -190,12 +193,13 @@ def _codes(column: pd.Series, names: Sequence[str]) -> Codes:
 
 
 def _knobs(point: str) -> str:
-    """Knobs in words.
+    """A point's knobs behind its method's name.
 
-    >>> _knobs('{"threshold":0.8}')
-    ', threshold 0.8'
+    >>> _knobs('{"threshold":0.8}'), _knobs("{}")
+    (', threshold 0.8', '')
     """
-    return "".join(f", {k} {v}" for k, v in sorted(json.loads(point).items()))
+    words = knobs_words(json.loads(point))
+    return f", {words}" if words else ""
 
 
 def _kind(score: str, test: Floats, rows: Floats) -> str:

@@ -6,6 +6,7 @@ What a grid study runs; of a search, the best on validation of each cell. Points
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from raysearch.analysis.label_free import with_label_free
 from raysearch.analysis.outside import systems
 from raysearch.objectives import OBJECTIVES
 from raysearch.panels.answer import step_frontier
+from raysearch.panels.naming import knobs_words
 
 COSTS = tuple(name for name, o in OBJECTIVES.items() if not o.maximise)
 
@@ -52,13 +54,16 @@ class Cell:
     """Behind the interval; 0: not confirmed."""
     costs: Mapping[str, float]
     """By objective; only what was measured."""
+    knobs: str = ""
+    """The point's own in words; empty for a plain model."""
 
     @property
     def words(self) -> str:
-        """The point in words: procedure, model, teacher, labels used."""
+        """The point in words: procedure, model, teacher, knobs, labels used."""
         above = f" (teacher {self.teacher})" if self.teacher else ""
+        own = f", {self.knobs}" if self.knobs else ""
         used = f"{self.labels:,.0f} labels" if self.labels else "no labels"
-        return f"{self.procedure}, {self.model}{above}, {used}"
+        return f"{self.procedure}, {self.model}{above}{own}, {used}"
 
     @property
     def shown(self) -> str:
@@ -134,6 +139,7 @@ def _crossing(run: Run) -> Crossing:
                 ends,
                 e.draws if e is not None else int(ends is not None),
                 costs,
+                knobs_words(json.loads(row["point"])),
             )
         )
     least: dict[str, float] = {}

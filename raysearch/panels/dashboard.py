@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,19 @@ from typing import Any
 import yaml
 
 import raysearch
+from raysearch.analysis import Run
 from raysearch.errors import InputError, unknown
 from raysearch.panels.catalog import check_options, picture
 
 LAYOUTS = ("answer", "panels")
 PAGE_KEYS = ("title", "layout", "table", "needs", "panels")
 PANEL_KEYS = ("panel", "title", "note")
-NEEDS = ("procedures",)
-"""What of a study a page may need, by its key in study.yaml: `procedures` are a crossing's."""
+NEEDS: Mapping[str, Callable[[Run], bool]] = {
+    "procedures": lambda run: bool(run.study.get("procedures")),
+    "exits": lambda run: any(p.exits for r in run.records for p in r.points),
+}
+"""What of a run a page may need: `procedures`, which a crossing's study.yaml has, or points of a
+model with `exits`."""
 FIRST = "frontier"
 """The page that is written as index.html."""
 
@@ -44,11 +49,11 @@ class Dashboard:
     table: bool = False
     """Whether the table of all points stands at its end."""
     needs: str = ""
-    """What a study must have for the page to be written; empty: every run has it."""
+    """What a run must have for the page to be written; empty: every run has it."""
 
-    def meant_for(self, study: Mapping[str, Any]) -> bool:
-        """Whether the page is written for a run of that study."""
-        return not self.needs or bool(study.get(self.needs))
+    def meant_for(self, run: Run) -> bool:
+        """Whether the page is written for that run."""
+        return not self.needs or NEEDS[self.needs](run)
 
     @property
     def file(self) -> str:
@@ -104,7 +109,7 @@ def read_dashboard(path: Path) -> Dashboard:
         raise InputError(f"{path}: table is {table!r}; true or false is expected")
     needs = _text(page.get("needs", ""), f"{path}: needs")
     if "needs" in page and needs not in NEEDS:
-        raise unknown(f"{path}: needs", "key of study.yaml", needs, NEEDS)
+        raise unknown(f"{path}: needs", "need of a page", needs, NEEDS)
     panels = tuple(_panel(e, f"{path}: panels[{i}]") for i, e in enumerate(entries))
     if layout == "answer":
         if needs:

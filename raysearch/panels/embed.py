@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.panels.points import Points, Rival
+from raysearch.panels.naming import knobs_words
+from raysearch.panels.points import FINE, Points, Rival
 
 CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")
 """Columns that confirming draws add."""
@@ -35,8 +37,9 @@ TABLE = (
     "point",
     "error",
     "id",
+    "point_id",
 )
-"""Columns of the table of all points."""
+"""Columns of the table of all points; the last where a trial has several."""
 
 
 def escape(text: object) -> str:
@@ -109,7 +112,7 @@ def points_json(points: Points) -> dict[str, Any]:
         "fates": [[who, asdict(fate)] for who, fate in points.fates.items()],
         "majority": points.majority,
         "unscored": points.unscored,
-        "apart": [[number(v) for v in row] for row in points.apart[:, :, 1:].reshape(-1, 2)],
+        "apart": _apart(points),
         "prices": dict(points.prices),
         "begun": points.begun,
         "lost": points.lost,
@@ -122,6 +125,17 @@ def points_json(points: Points) -> dict[str, Any]:
         "unbilled": points.unbilled,
         "search_flops": points.search_flops,
     }
+
+
+def _apart(points: Points) -> dict[str, Any]:
+    """Ends of the differences of confirmed points i minus j for j < i, in whole units.
+
+    A trial with exits has dozens of confirmed points, so that pairs are most of a page.
+    """
+    unit = 1 if points.kind == "none" else 10**FINE
+    i, j = np.tril_indices(len(points.apart), -1)
+    ends = points.apart[i, j, 1:].ravel() * unit
+    return {"unit": unit, "ends": [number(v) for v in (ends if unit == 1 else ends.round())]}
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
@@ -183,12 +197,27 @@ def table_json(table: pd.DataFrame, points: Points) -> dict[str, Any]:
         column = table[name]
         if not bool(column.notna().any()):
             continue
+        if name == "point_id" and not _several(table):
+            continue
+        if name == "point":
+            column = column.map(_words, na_action="ignore")
+            if not bool(column.notna().any()):
+                continue
         if pd.api.types.is_numeric_dtype(column.dtype):
             numbers = column.to_numpy(dtype="float64", na_value=float("nan"))
             columns[name] = pack(number(v) for v in numbers)
         else:
             columns[name] = pack(None if pd.isna(v) else str(v) for v in column)
     return {"rows": len(table), "columns": columns}
+
+
+def _several(table: pd.DataFrame) -> bool:
+    """Whether a trial has more than one point, so that its id names none of them."""
+    return bool(table["id"][table["point_id"].notna()].duplicated().any())
+
+
+def _words(point: str) -> str | None:
+    return knobs_words(json.loads(point)) or None
 
 
 def figure_json(figure: go.Figure) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from raysearch.panels.embed import (
     points_json,
     table_json,
 )
+from raysearch.panels.exit_examples import Namer
 from raysearch.panels.points import Points
 from raysearch.panels.sentences import details, footer, headline, interval_note, why
 from raysearch.panels.template import asset, filled, put
@@ -42,15 +43,18 @@ BASIC = "plotly-basic.min.js"
 WHOLE = "plotly.min.js"
 
 
-def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
+def write_pages(
+    run: Run, out: Path, dashboards: Path | None = None, names: Namer | None = None
+) -> Path:
     """Write index.html and the other pages of a folder of dashboards; each whole or not at all.
 
-    A page that needs what the run's study does not have is not written, and linked nowhere.
+    A page that needs what the run does not have is not written, and linked nowhere.
 
     Args:
         run: a run as `raysearch.analysis.read_run` reads it; not changed.
         out: the folder to write to; made when it is not there.
         dashboards: a folder of YAML pages with frontier.yaml in it; None for the shipped ones.
+        names: hashes and texts of rows; given only where a reader asked for texts.
 
     Returns:
         The path of index.html.
@@ -59,10 +63,10 @@ def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
         InputError: a page that is not whole or names what does not exist.
         RecordError: the folder or the disk refuses.
     """
-    pages = [page for page in read_dashboards(dashboards) if page.meant_for(run.study)]
+    pages = [page for page in read_dashboards(dashboards) if page.meant_for(run)]
     out = Path(out)
     points = collect(run)
-    made = {page.file: _page(page, pages, run, points) for page in pages}
+    made = {page.file: _page(page, pages, run, points, names) for page in pages}
     made[BASIC] = gzip.decompress((files(__package__) / "assets" / f"{BASIC}.gz").read_bytes())
     if any(page.layout == "panels" for page in pages):
         made[WHOLE] = get_plotlyjs().encode()
@@ -75,7 +79,9 @@ def write_pages(run: Run, out: Path, dashboards: Path | None = None) -> Path:
     return out / pages[0].file
 
 
-def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points) -> bytes:
+def _page(
+    page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points, names: Namer | None
+) -> bytes:
     nav = "".join(
         f'<a href="{escape(p.file)}"{HERE if p == page else ""}>{escape(p.title)}</a>'
         for p in pages
@@ -93,7 +99,7 @@ def _page(page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points)
     if page.layout == "answer":
         slots |= _answer_slots(page, run, points)
         return filled("index.html", slots)
-    slots |= _panel_slots(page, run, points)
+    slots |= _panel_slots(page, run, points, names)
     return filled("panels.html", slots)
 
 
@@ -141,11 +147,14 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     }
 
 
-def _panel_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
+def _panel_slots(page: Dashboard, run: Run, points: Points, names: Namer | None) -> dict[str, str]:
     sections, links, figures = [], [], []
     for at, panel in enumerate(page.panels):
         module = picture(panel.name)
-        figure = figure_json(module.draw(module.info(run, **panel.options)))
+        shown = module.info(run, **panel.options)
+        if names is not None and hasattr(module, "named"):
+            shown = module.named(shown, names)
+        figure = figure_json(module.draw(shown))
         title = panel.title or panel.name.replace("_", " ")
         more = (figure["layout"].pop("meta", None) or {}).get("caption", "")
         note = " ".join(part for part in (panel.note, more) if part)

@@ -27,7 +27,12 @@ UNDER = {"y": -0.16, "yanchor": "top"}
 
 
 def panes(
-    titles: Sequence[str], x_title: str, y_title: str, x: Sequence[float], across: int = 4
+    titles: Sequence[str],
+    x_title: str,
+    y_title: str,
+    x: Sequence[float],
+    across: int = 4,
+    height: int = HEIGHT,
 ) -> go.Figure:
     """An empty figure of panes in rows, with one x range and one y range for all of them.
 
@@ -37,10 +42,11 @@ def panes(
         y_title: above them.
         x: everything that will be drawn along x.
         across: the most panes of one row.
+        height: of one row of panes.
     """
     rows = max(1, -(-len(titles) // across))
     columns = max(1, -(-len(titles) // rows))
-    high = rows * HEIGHT + (rows - 1) * BETWEEN
+    high = rows * height + (rows - 1) * BETWEEN
     out = style.figure(
         width=WIDTH if columns > 1 else None,
         height=high + HEAD + FOOT + LEGEND,
@@ -50,7 +56,7 @@ def panes(
     )
     gap = 0.025
     wide = (1 - gap * (columns - 1)) / columns
-    tall, between = HEIGHT / high, (HEIGHT + BETWEEN) / high
+    tall, between = height / high, (height + BETWEEN) / high
     base_x, base_y = out.layout.xaxis.to_plotly_json(), out.layout.yaxis.to_plotly_json()
     decades = float(np.log10(max(x) / min(x))) if x else 0.0
     if decades > 1.5:
@@ -184,9 +190,15 @@ def symbols(mark: style.Mark, cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def steps(
-    out: go.Figure, k: int, x: Sequence[float], y: Sequence[float], *, ghost: bool = False
+    out: go.Figure,
+    k: int,
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    ghost: bool = False,
+    colour: str = style.GREY,
 ) -> None:
-    """A frontier in pane k, a step line and never a diagonal; `ghost`: another pane's, dotted."""
+    """A frontier in pane k, a step line and never a diagonal; `ghost`: not this pane's, dotted."""
     across, up = names(k)
     out.add_scatter(
         x=list(x),
@@ -194,7 +206,7 @@ def steps(
         xaxis=across,
         yaxis=up,
         mode="lines",
-        line={"shape": "hv", "width": 1.2, "color": style.GREY, "dash": "dot" if ghost else None},
+        line={"shape": "hv", "width": 1.2, "color": colour, "dash": "dot" if ghost else None},
         hoverinfo="skip",
         showlegend=False,
     )

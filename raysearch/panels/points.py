@@ -18,6 +18,8 @@ TRAIN = "train"
 TEACHERS = {"full": "train_flops_full", "shared": "train_flops_shared", "free": "train_flops"}
 MS = "ms"
 """Tokenising and labelling one text, measured alone [ms]."""
+FINE = 5
+"""Decimals of a difference: beyond what is printed, and what is 0 to them is 0 on the page too."""
 OWN = "own"
 """Dollars to own: labels, training and a year of predictions; see raysearch.panels.own."""
 NOUNS = {
@@ -119,7 +121,8 @@ class Points:
     place: Codes
     """Where a confirmed point stands in `apart`; -1 for the others."""
     apart: Floats
-    """(m, m, 3): difference of two confirmed points and the ends of its paired interval."""
+    """(m, m, 3): difference of two confirmed points and the ends of its paired interval; of scores
+    within [-1, 1] to `FINE` decimals, as the page holds it."""
     on: Floats
     """Share of resamples in which a confirmed point is on the frontier of inference FLOPs."""
     seconds_text: Floats

@@ -45,7 +45,7 @@ def test_a_search_gets_no_such_page_and_no_link_to_it(search_run: Run, tmp_path:
     ("text", "message"),
     [
         ("needs: procedure\npanels: [{panel: knobs}]", "Did you mean 'procedures'"),
-        ("needs: ''\npanels: [{panel: knobs}]", "no key of study.yaml ''"),
+        ("needs: ''\npanels: [{panel: knobs}]", "no need of a page ''"),
         ("needs: [procedures]\npanels: [{panel: knobs}]", "a text is expected"),
     ],
 )

@@ -163,14 +163,15 @@ def test_a_further_page_is_one_more_file(tmp_path: Path) -> None:
     assert "Mine" in (tmp_path / "out" / "mine.html").read_text()
 
 
-def test_the_shipped_pages_are_whole() -> None:
+def test_the_shipped_pages_are_whole(search_run: Run) -> None:
     pages = read_dashboards()
     assert [p.file for p in pages] == [
         "index.html",
+        "early_exit.html",
         "performance_efficiency.html",
         "research.html",
     ]
-    assert [p.file for p in pages if p.meant_for({})] == ["index.html", "research.html"]
+    assert [p.file for p in pages if p.meant_for(search_run)] == ["index.html", "research.html"]
 
 
 def test_the_first_pages_bundle_is_plotlys_own(tmp_path: Path) -> None:

@@ -46,8 +46,16 @@ function difference(a, rowsA, b, rowsB, kind) {
 const paired = (P, i, j) => P.place[i] >= 0 && P.place[j] >= 0;
 const intervalOf = (P, i) => (P.place[i] >= 0 ? [P.low[i], P.high[i]] : interval(P.test[i], P.test_rows[i], P.kind));
 
+// Ends of confirmed point a minus b; kept for a above b alone.
+function pairOf({ unit, ends }, a, b) {
+  if (a === b) return [0, 0];
+  if (a < b) return pairOf({ unit, ends }, b, a).reverse().map((end) => 0 - end);
+  const at = a * (a - 1) + 2 * b;
+  return [ends[at] / unit, ends[at + 1] / unit];
+}
+
 function differenceOf(P, i, j) {
-  if (paired(P, i, j)) return P.apart[P.place[i] * Math.sqrt(P.apart.length) + P.place[j]];
+  if (paired(P, i, j)) return pairOf(P.apart, P.place[i], P.place[j]);
   if (P.kind === "none") return null;
   return difference(P.test[i], P.test_rows[i], P.test[j], P.test_rows[j], P.kind);
 }

@@ -36,11 +36,23 @@ function placeNames(x, range, yrange, width, height, notes, rivals) {
   const ofPoint = (i) => ({ x: Math.log10(x[i]), y: P.test[i], text: shortName(i), bold: i === given.choice, important: first.includes(i) });
   const ofRival = (r) => ({ x: Math.log10(r.x), y: r.test, text: r.name, bold: false, important: !r.zero });
   const members = [...given.frontier].reverse().filter((i) => !first.includes(i));
+  // Of a curve of many points, as thresholds make it, one is named, and without its own knobs.
+  const curveOf = (i) => `${P.models[P.model[i]]}, ${P.methods[P.method[i]]}`;
+  const kinds = new Map();
+  for (const i of given.frontier) {
+    if (P.knobs[i]) kinds.set(curveOf(i), (kinds.get(curveOf(i)) || new Set()).add(P.knobs[i]));
+  }
+  const once = new Set(first.map(curveOf));
+  const ofMember = (i) => {
+    const many = P.knobs[i] !== "" && kinds.get(curveOf(i)).size > 2;
+    return many ? { ...ofPoint(i), text: curveOf(i), curve: curveOf(i) } : ofPoint(i);
+  };
   const all = [
     ...first.map(ofPoint), ...rivals.filter((r) => !r.zero).map(ofRival),
-    ...members.map(ofPoint), ...rivals.filter((r) => r.zero).map(ofRival),
+    ...members.map(ofMember), ...rivals.filter((r) => r.zero).map(ofRival),
   ];
-  for (const { x: at, y, text, bold, important } of all) {
+  for (const { x: at, y, text, bold, important, curve } of all) {
+    if (curve && once.has(curve)) continue;
     const px = ((at - range[0]) / (range[1] - range[0])) * width;
     const py = height - ((y - yrange[0]) / (yrange[1] - yrange[0])) * height;
     const long = 6.6 * text.length + 4;
@@ -54,6 +66,7 @@ function placeNames(x, range, yrange, width, height, notes, rivals) {
       if (box.x0 < -30 || box.x1 > width + 16) continue;
       if (taken.some((t) => box.x0 < t.x1 && t.x0 < box.x1 && box.y0 < t.y1 && t.y0 < box.y1)) continue;
       taken.push(box);
+      if (curve) once.add(curve);
       out.push({
         x: at, y, text: bold ? `<b>${escaped(text)}</b>` : escaped(text),
         xanchor: across < 0 ? "right" : "left", yanchor: down < 0 ? "bottom" : "top", showarrow: false,

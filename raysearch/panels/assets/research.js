@@ -11,10 +11,10 @@ function drawFigure(at) {
     box.style.minHeight = "0";
   } else {
     const made = themed(structuredClone(layout));
-    const coordinates = data.some((trace) => trace.type === "parcoords");
-    if (box.clientWidth < 560 && coordinates) made.width = 900; // the panel scrolls
-    else if (box.clientWidth < 560) {
-      made.margin = { ...made.margin, l: 46, r: 8 };
+    const is = (type) => data.some((trace) => trace.type === type);
+    if (box.clientWidth < 560 && is("parcoords")) made.width = 900; // the panel scrolls
+    else if (box.clientWidth < 560 && !is("table")) {
+      made.margin = { ...made.margin, l: 46, r: made.margin.r > 16 ? made.margin.r : 8 };
       if ((made.legend || {}).yref === "container") made.height += 19 * data.length - 30;
     }
     const lines = data.map((trace) => (trace.type === "parcoords"

@@ -1,0 +1,151 @@
+"""Early exit: whether each exit is right as often as it says, before and after its temperature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from raysearch.analysis import Run
+from raysearch.analysis.calibrated import BINS, spread_of
+from raysearch.engine.calibration import Bin, ece, reliability, softmax
+from raysearch.panels import style
+from raysearch.panels.exiting import Hearing, hearing, leaver, title
+from raysearch.panels.panes import names, panes
+
+STATES = ("as trained", "with temperature")
+LACK = "What its exits said is not in the run's Store."
+TALL = 210
+LARGEST = 11
+"""Diameter of the mark of the fullest bin."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """An exit's probabilities in one state, its answers by rising confidence."""
+
+    ece: float
+    """Expected calibration error: the mean over draws, or of all folds together."""
+    bins: tuple[Bin, ...]
+    """Answers of all draws together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """One exit."""
+
+    name: str
+    temperature: float
+    """Mean over draws."""
+    before: State
+    after: State
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The exits of one trial, shallow to deep."""
+
+    exits: tuple[Exit, ...]
+    caption: str
+
+
+def info(run: Run, *, point: str = "") -> Info:
+    """Read the exits of a point's trial, or of the best, off a run.
+
+    Raises:
+        InputError: a point is named, and there is no such or its model has no exits.
+    """
+    found = leaver(run, point)
+    if found is None:
+        return Info((), "")
+    heard = hearing(run, found, "test") or hearing(run, found, "validation")
+    if heard is None:
+        return Info((), f"{title(found)}. {LACK}")
+    cold = np.stack([h.exits.temperature for h in heard.heard]).mean(axis=0)
+    exits = tuple(
+        Exit(
+            name,
+            float(cold[k]),
+            _state(heard, k, calibrated=False),
+            _state(heard, k, calibrated=True),
+        )
+        for k, name in enumerate(found.names)
+    )
+    said = f"{title(found)}: on {heard.words}. Temperatures were fitted on rows of their own."
+    return Info(exits, said)
+
+
+def _state(heard: Hearing, k: int, *, calibrated: bool) -> State:
+    said = [
+        softmax((h.exits.calibrated if calibrated else h.exits.logits)[:, k]) for h in heard.heard
+    ]
+    together, label = np.concatenate(said), np.concatenate([h.labels for h in heard.heard])
+    errors = [ece(p, h.labels, BINS) for p, h in zip(said, heard.heard, strict=True)]
+    whole = ece(together, label, BINS) if heard.folds else None
+    return State(spread_of(errors, whole).mean, tuple(reliability(together, label, BINS)))
+
+
+def draw(info: Info) -> go.Figure:
+    """A pane an exit; on the dotted line confidence can be believed, below it is too sure."""
+    titles = [f"{e.name}: ECE {e.before.ece:.3f} → {e.after.ece:.3f}" for e in info.exits]
+    out = panes(titles, "confidence", "share right", (), height=TALL)
+    linear = {"type": "linear", "range": [0, 1.04], "dtick": 0.25, "tickformat": ".2~f"}
+    out.update_xaxes(linear)
+    out.update_yaxes({"range": [0, 1.04], "dtick": 0.25})
+    out.update_layout(meta={"caption": info.caption})
+    marks = style.marks(STATES)
+    for k, one in enumerate(info.exits):
+        across, up = names(k)
+        out.add_scatter(
+            x=[0, 1],
+            y=[0, 1],
+            xaxis=across,
+            yaxis=up,
+            mode="lines",
+            line={"dash": "dot", "width": 1, "color": style.GREY},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for name, state, dash in zip(
+            STATES, (one.before, one.after), ("dash", "solid"), strict=True
+        ):
+            most = max((b.count for b in state.bins), default=1)
+            out.add_scatter(
+                x=[b.confidence for b in state.bins],
+                y=[b.accuracy for b in state.bins],
+                customdata=[b.count for b in state.bins],
+                xaxis=across,
+                yaxis=up,
+                mode="lines+markers",
+                name=name,
+                legendgroup=name,
+                showlegend=k == 0,
+                line={"color": marks[name].colour, "width": 1.5, "dash": dash},
+                marker={
+                    "symbol": marks[name].shape,
+                    "color": marks[name].colour,
+                    "size": [4 + (LARGEST - 4) * (b.count / most) ** 0.5 for b in state.bins],
+                },
+                hovertemplate=style.inert(f"{one.name}, {name}")
+                + ", confidence %{x:.2f}: %{y:.2f} right, %{customdata} answers<extra></extra>",
+            )
+    return out
+
+
+def numbers(info: Info) -> list[dict[str, object]]:
+    """Every number of the picture, one row a bin."""
+    return [
+        {
+            "exit": e.name,
+            "temperature": e.temperature,
+            "state": name,
+            "ece": state.ece,
+            "confidence": b.confidence,
+            "accuracy": b.accuracy,
+            "count": b.count,
+        }
+        for e in info.exits
+        for name, state in zip(STATES, (e.before, e.after), strict=True)
+        for b in state.bins
+    ]

@@ -1,0 +1,184 @@
+"""Early exit: how many texts leave at each exit as the threshold goes, and what that spends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from raysearch.analysis import Run
+from raysearch.panels import style
+from raysearch.panels.exiting import (
+    FIRST,
+    by_criterion,
+    leaver,
+    shares_words,
+    threshold_words,
+    title,
+)
+from raysearch.panels.words import brief
+
+ROW = 22
+"""Height of a threshold."""
+ROOM = 0.06
+"""Share of texts below which a bar has no room for its exit's number."""
+DARK = 0.55
+"""Part of the colour scale from which on letters are black."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One threshold."""
+
+    point_id: str
+    threshold: str
+    shares: tuple[float, ...]
+    """Of the validation rows, by exit."""
+    infer_flops: float
+    """Expected [FLOP/text]."""
+    spent: float
+    """Part of the whole model's FLOPs."""
+    validation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The thresholds of one trial by one criterion, dear to cheap."""
+
+    whose: str
+    score: str
+    criterion: str
+    exits: tuple[str, ...]
+    """By depth."""
+    levels: tuple[Level, ...]
+    caption: str
+
+
+def info(run: Run, *, point: str = "", criterion: str = FIRST) -> Info:
+    """Read the thresholds of a point's trial, or of the best, off a run.
+
+    Raises:
+        InputError: a point is named, and there is no such or its model has no exits; or an unknown
+            criterion.
+    """
+    found = leaver(run, point)
+    if found is None:
+        return Info("", "score", criterion, (), (), "")
+    score = found.record.score
+    tried = [p for p in by_criterion(found, criterion) if p.infer_flops]
+    whole = max((p.infer_flops or 0.0 for p in tried), default=1.0)
+    levels = tuple(
+        Level(
+            p.point_id,
+            threshold_words(p),
+            tuple(float(s) for s in p.exits),
+            p.infer_flops or 0.0,
+            (p.infer_flops or 0.0) / whole,
+            p.scores.get("validation", {}).get(score),
+        )
+        for p in tried
+    )
+    rows = found.best.rows.get("validation", 0)
+    said = f"{title(found)}. On its {rows:,} validation rows; numbers in the bars are those of the "
+    said += "exits, beside them the part of the whole model's FLOPs that is spent."
+    return Info(title(found), score, criterion, found.names, levels, said)
+
+
+def draw(info: Info) -> go.Figure:
+    """One bar a threshold, its parts by exit; shallow to deep is dark to light."""
+    many = len(info.levels)
+    out = style.figure(
+        height=max(200, 130 + ROW * many),
+        margin={"l": 56, "r": 56, "t": 34, "b": 48},
+        barmode="stack",
+        bargap=0.18,
+        xaxis={"title": {"text": "share of the texts"}, "range": [0, 1], "tickformat": ".0%"},
+        annotations=[{**style.top_title(f"leaves at {info.criterion}")}],
+        meta={"caption": info.caption},
+        legend={"yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"},
+    )
+    if not many:
+        return out
+    out.update_yaxes(
+        {
+            "tickmode": "array",
+            "tickvals": list(range(many)),
+            "ticktext": [f"{style.inert(level.threshold)}\u00a0" for level in info.levels],
+            "range": [many - 0.5, -0.5],
+            "showgrid": False,
+        }
+    )
+    for k, (name, colour, letters) in enumerate(
+        zip(info.exits, *_shades(len(info.exits)), strict=True)
+    ):
+        mine = [level.shares[k] for level in info.levels]
+        out.add_bar(
+            x=mine,
+            y=list(range(many)),
+            orientation="h",
+            name=style.inert(name),
+            marker={"color": colour, "line": {"width": 0.8, "color": "rgba(128,134,145,0.7)"}},
+            text=[name.split()[-1] if share >= ROOM else "" for share in mine],
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            textfont={"color": letters, "size": 11},
+            hovertext=[_hover(info, level, k) for level in info.levels],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    for at, level in enumerate(info.levels):
+        out.add_annotation(
+            text=f"{100 * level.spent:.0f} %",
+            xref="paper",
+            x=1,
+            xanchor="left",
+            xshift=6,
+            y=at,
+            showarrow=False,
+            font={"size": 11},
+        )
+    out.add_annotation(
+        text="FLOPs", xref="paper", x=1, xanchor="left", xshift=6, yref="paper", y=1,
+        yanchor="bottom", yshift=6, showarrow=False, font={"size": 12},
+    )  # fmt: skip
+    return out
+
+
+def _shades(many: int) -> tuple[list[str], list[str]]:
+    """Colours of exits, shallow to deep, and of letters on them: one scale, safe in grey too."""
+    at = [0.12 + 0.86 * k / max(1, many - 1) for k in range(many)]
+    colours: list[str] = sample_colorscale("Cividis", at)
+    return colours, ["#000000" if a > DARK else "#ffffff" for a in at]
+
+
+def _hover(info: Info, level: Level, k: int) -> str:
+    seen = (
+        "" if level.validation is None else f", {info.score} {level.validation:.3f} on validation"
+    )
+    lines = [
+        f"{100 * level.shares[k]:.1f} % leave at {info.exits[k]}",
+        f"{info.criterion} {level.threshold}{seen}",
+        f"{brief(level.infer_flops)} FLOPs a text, {100 * level.spent:.0f} % of the whole model's",
+        shares_words(info.exits, level.shares),
+        f"point {level.point_id}",
+    ]
+    return "<br>".join(style.inert(text) for text in lines)
+
+
+def numbers(info: Info) -> list[dict[str, object]]:
+    """Every number of the picture, one row a threshold and exit."""
+    return [
+        {
+            "point_id": level.point_id,
+            "criterion": info.criterion,
+            "threshold": level.threshold,
+            "exit": name,
+            "share": share,
+            "infer_flops": level.infer_flops,
+            "spent": level.spent,
+            "validation": level.validation,
+        }
+        for level in info.levels
+        for name, share in zip(info.exits, level.shares, strict=True)
+    ]

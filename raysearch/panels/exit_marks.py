@@ -1,0 +1,224 @@
+"""What a curve of early exit is made of: the points of a trial, what they cost and score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raysearch.analysis import Run, cascade
+from raysearch.analysis.confirmation import confirmation
+from raysearch.engine.leaving import CRITERIA, answers
+from raysearch.objectives import get
+from raysearch.panels.crossing import Cell, crossing
+from raysearch.panels.exiting import (
+    BASELINE,
+    Leaver,
+    by_criterion,
+    first_layers,
+    leavers,
+    own,
+    score_of,
+    shares_words,
+)
+from raysearch.panels.naming import knobs_words
+from raysearch.panels.points import MS, NOUNS
+from raysearch.record import OperatingPoint
+
+PARTS_OF_MS = ("latency_ms", "tokenise_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One operating point of a trial with exits, as it stands in a picture."""
+
+    point_id: str
+    words: str
+    """When texts leave."""
+    leaving: str
+    """Where they leave, on validation."""
+    cost: float
+    validation: float
+    test: float
+    ends: tuple[float, float] | None
+    """The 95 % interval over draws and rows; None: not confirmed."""
+    draws: int
+    """Fresh draws; 0: the search's own trial."""
+    validation_rows: int
+    test_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of one trial by one criterion, cheap to dear."""
+
+    procedure: str
+    model: str
+    budget: int
+    labels: int
+    """Distinct labels used."""
+    criterion: str
+    marks: tuple[Mark, ...]
+
+    @property
+    def words(self) -> str:
+        """The trial in words."""
+        return f"{self.model}, {self.procedure}, {self.labels:,} labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Points that could not be drawn."""
+
+    cost: int = 0
+    """Without the cost."""
+    test: int = 0
+    """Without a score on test."""
+    cascades: int = 0
+    """Without either."""
+
+
+def axis(cost: str) -> str:
+    """The name of a cost and its unit; `ms` is that of the first page.
+
+    >>> axis("infer_flops"), axis("ms")
+    ('inference compute [FLOP/text]', 'time per text [ms]')
+
+    Raises:
+        InputError: an unknown cost.
+    """
+    unit = "ms" if cost == MS else get(cost).unit
+    return f"{NOUNS.get(cost, cost.replace('_', ' '))} [{unit}]"
+
+
+def cost_of(costs: Mapping[Any, float], cost: str) -> float | None:
+    """A cost out of columns; `ms` is latency with tokenisation, None where not measured.
+
+    >>> cost_of({"latency_ms": 2.0, "tokenise_ms": 0.5}, "ms"), cost_of({}, "ms")
+    (2.5, None)
+    """
+    names = PARTS_OF_MS if cost == MS else (cost,)
+    first, *more = [costs.get(n) for n in names]
+    if first is None or not math.isfinite(first) or first <= 0:
+        return None
+    return first + sum(v for v in more if v is not None and math.isfinite(v))
+
+
+def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
+    """Each cell's best trial with exits, a curve a criterion, and how many points were not drawn.
+
+    Points that no draw confirms stand at what the search's own trial scores on test: as it is
+    recorded, else by what its exits said, where that was kept.
+    """
+    columns = list(dict.fromkeys([*PARTS_OF_MS, *([] if cost == MS else [cost])]))
+    table = run.table[run.table["phase"].ne("confirm")].drop_duplicates("point_id")
+    rows = table.set_index("point_id")[columns].astype("float64").to_dict("index")
+    out: list[Curve] = []
+    lost: dict[str, str] = {}
+    for found in leavers(run):
+        mark = _marker(run, found)
+        procedure, model, budget = found.cell
+        for criterion in CRITERIA:
+            made = []
+            for point in by_criterion(found, criterion):
+                at = cost_of(rows[point.point_id], cost)
+                if at is None:
+                    lost[point.point_id] = "cost"
+                elif (one := mark(point, at)) is None:
+                    lost[point.point_id] = "test"
+                else:
+                    made.append(one)
+            if made:
+                made.sort(key=lambda m: (m.cost, m.test, m.point_id))
+                used = found.record.labels_used
+                out.append(Curve(procedure, model, budget, used, criterion, tuple(made)))
+    kinds = list(lost.values())
+    return tuple(out), Missing(kinds.count("cost"), kinds.count("test"))
+
+
+def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark | None]:
+    """What makes a mark of a point of this trial; it gives None where there is no test score."""
+    made, score = confirmation(run), found.record.score
+    heard = own(run, found, "test")
+    kept = None if heard is None else heard.heard[0]
+
+    def mark(point: OperatingPoint, cost: float) -> Mark | None:
+        seen = point.scores.get("validation", {}).get(score, math.nan)
+        base = Mark(
+            point.point_id,
+            knobs_words(point.knobs),
+            shares_words(found.names, point.exits),
+            cost,
+            seen,
+            point.scores.get("test", {}).get(score, math.nan),
+            None,
+            0,
+            point.rows.get("validation", 0),
+            point.rows.get("test", 0),
+        )
+        at = made.at(point.point_id)
+        if at is not None:
+            e = made.estimates[at]
+            known = math.isfinite(e.validation)
+            return replace(
+                base,
+                validation=e.validation if known else seen,
+                validation_rows=e.validation_rows if known else base.validation_rows,
+                test=e.score,
+                test_rows=e.test_rows,
+                ends=(e.low, e.high),
+                draws=e.draws,
+            )
+        if not math.isfinite(base.test) and kept is not None:
+            value = score_of(answers(kept.exits, point.knobs), kept.labels, score)
+            return replace(base, test=value, test_rows=len(kept.labels))
+        return base if math.isfinite(base.test) else None
+
+    return mark
+
+
+def baseline(run: Run, cost: str, models: set[str]) -> tuple[tuple[Cell, ...], int, bool]:
+    """The fine-tuned models of the first layers of these models' checkpoints, or all there are.
+
+    Returns:
+        The cells with the cost among their costs, how many lack it, and whether they are first
+        layers of those models; False: other models, as of the former there was none.
+    """
+    tuned = [c for c in crossing(run).cells if c.procedure == BASELINE]
+    kin = {name for model in models for name in first_layers(model)}
+    mine = [c for c in tuned if c.model in kin]
+    cells = []
+    for cell in mine or tuned:
+        at = cost_of(cell.costs, cost)
+        if at is not None:
+            cells.append(replace(cell, costs={**cell.costs, cost: at}))
+    return tuple(cells), len(mine or tuned) - len(cells), bool(mine)
+
+
+CASCADED = "infer_flops"
+"""The cost that is known of a cascade; what was not timed as a whole has no time."""
+
+
+def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int]:
+    """Each cascade of two confirmed points with its label budget, and how many cannot be drawn."""
+    budget = run.table.drop_duplicates("point_id").set_index("point_id")["labels_train"]
+    out, lost = [], 0
+    for one in cascade.cascades(run):
+        if cost != CASCADED or one.test is None or one.low is None or one.high is None:
+            lost += 1
+            continue
+        mark = Mark(
+            one.point_id,
+            f"{one.words}, {one.labels:,} labels",
+            f"{100 * one.on:.0f} % of the texts go on to the second model",
+            one.infer_flops,
+            one.validation,
+            one.test,
+            (one.low, one.high),
+            one.draws,
+            one.validation_rows,
+            one.test_rows,
+        )
+        out.append((int(max(budget[one.first], budget[one.second])), mark))
+    return tuple(out), lost
