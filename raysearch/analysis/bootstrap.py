@@ -136,6 +136,19 @@ class Replicates:
         apart = self.resampled[:, i] - self.resampled[:, j]
         return _interval(apart, self.per_draw[i] - self.per_draw[j])
 
+    def differences(self) -> Floats:
+        """Every pair (m, m, 3): choice i minus choice j, and the ends of `difference`. O(m^2 B)."""
+        m = len(self.estimate)
+        out = np.zeros((m, m, 3))
+        by_choice = np.ascontiguousarray(self.resampled.T)
+        for i in range(1, m):
+            ends = _intervals(by_choice[i] - by_choice[:i], self.per_draw[i] - self.per_draw[:i])
+            out[i, :i, 0] = self.estimate[i] - self.estimate[:i]
+            out[i, :i, 1:] = ends
+            out[:i, i, 0] = -out[i, :i, 0]
+            out[:i, i, 1:] = -ends[:, ::-1]
+        return out
+
 
 def replicates(
     choices: list[list[Judged]],
@@ -209,25 +222,35 @@ def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tu
 
 
 def _interval(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
-    low, middle, high = (float(q) for q in np.quantile(resampled, [0.025, 0.5, 0.975]))
-    stretch = _stretch(float(resampled.var()), per_draw)
+    low, high = _intervals(resampled[None], per_draw[None])[0].tolist()
+    return low, high
+
+
+def _intervals(resampled: Floats, per_draw: Floats) -> Floats:
+    """Ends (p, 2) of p intervals, of resampled values (p, B) and those of each draw (p, k)."""
+    low, middle, high = np.quantile(resampled, [0.025, 0.5, 0.975], axis=1)
+    stretch = _stretch(resampled.var(axis=1), per_draw)
     # Of three or four draws the percentiles are the extremes of a few values: too narrow.
-    least = Z95 * float(resampled.std())
-    return middle - max(middle - low, least) * stretch, middle + max(high - middle, least) * stretch
+    least = Z95 * resampled.std(axis=1)
+    return np.stack(
+        [
+            middle - np.maximum(middle - low, least) * stretch,
+            middle + np.maximum(high - middle, least) * stretch,
+        ],
+        axis=1,
+    )
 
 
-def _stretch(variance: float, per_draw: Floats) -> float:
-    """Student's quantile over the normal one, at Welch and Satterthwaite's degrees of freedom.
+def _stretch(variance: Floats, per_draw: Floats) -> Floats:
+    """Student's quantile over the normal one (p,), at Welch and Satterthwaite's degrees of freedom.
 
     The draws' share of the variance is known from k draws alone; that of the rows is known well.
 
-    >>> _stretch(1.0, np.array([0.5, 0.5, 0.5]))
-    1.0
+    >>> _stretch(np.array([1.0]), np.array([[0.5, 0.5, 0.5]]))
+    array([1.])
     """
-    k = len(per_draw)
-    of_draws = float(per_draw.var(ddof=1)) / k
-    if of_draws <= 0 or variance <= 0:
-        return 1.0
-    share = min(1.0, of_draws / variance)
-    freedom = (k - 1) / share**2
-    return float(student.ppf(0.975, freedom) / Z95)
+    k = per_draw.shape[1]
+    of_draws = per_draw.var(axis=1, ddof=1) / k
+    known = (of_draws > 0) & (variance > 0)
+    share = np.minimum(1.0, np.where(known, of_draws, 1.0) / np.where(known, variance, 1.0))
+    return np.where(known, student.ppf(0.975, (k - 1) / share**2) / Z95, 1.0)

@@ -123,14 +123,7 @@ def _confirmation(run: Run) -> Confirmation:
         _estimate(i, p, whole[p][1], {d: whole[p][2][d] for d in sorted(common)}, made, score)
         for i, p in enumerate(judged)
     )
-    m, drawn = len(estimates), tuple(sorted(common))
-    difference = np.zeros((m, m, 3))
-    for i in range(m):
-        for j in range(i):
-            low, high = made.difference(i, j)
-            value = float(made.estimate[i] - made.estimate[j])
-            difference[i, j] = value, low, high
-            difference[j, i] = -value, -high, -low
+    drawn, difference = tuple(sorted(common)), made.differences()
     crossed = _crossed(run)
     return Confirmation(
         estimates, folds, difference, made.resampled, begun, lost, drawn=drawn, crossed=crossed
