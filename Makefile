@@ -32,7 +32,7 @@ frontier: venv
 	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --yes $(ARGS)
 
 test: dev system
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	$(BIN)/python -m pytest $(TESTS)
 
 check: dev
 	$(BIN)/ruff format --check .

@@ -18,15 +18,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 TINY = ("random-1", "random-2")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`--dist loadgroup`: what starts Ray or a browser one at a time, the rest file by file."""
-    for item in items:
-        alone = any(item.get_closest_marker(name) for name in ("ray", "browser"))
-        group = "ray and browser" if alone else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def tiny_rungs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Rungs by name: two random-init encoders of one and two layers, written once a session."""
