@@ -25,7 +25,15 @@ from raysearch.trial import TrialRun
 from raysearch.world import World
 from tests import tiny
 
-METHODS = ("distill", "embed_linear", "finetune", "ngram_linear", "prompt", "zero_shot")
+METHODS = (
+    "distill",
+    "early_exit",
+    "embed_linear",
+    "finetune",
+    "ngram_linear",
+    "prompt",
+    "zero_shot",
+)
 FAST = Rates(train=1e9, infer=2e9)
 
 
@@ -92,6 +100,7 @@ def test_the_toy_task_has_every_method_and_every_rung_of_its_ladder(over):
     encoders = ("toy-tiny", "toy-mini", "toy-small")
     assert w.space.rungs == {
         "distill": encoders,
+        "early_exit": encoders[1:],  # one layer has one exit
         "embed_linear": encoders,
         "finetune": encoders,
         "ngram_linear": ("hash-16",),
@@ -151,7 +160,7 @@ def test_a_method_that_predicts_no_number_is_left_out(two, tmp_path, monkeypatch
     monkeypatch.setattr(world_module, "find_method", classes_only)
     w = tiny.world(task, tmp_path)
     assert set(w.space.methods) == {"embed_linear", "finetune"}
-    for name in ("ngram_linear", "distill", "prompt", "zero_shot"):
+    for name in ("ngram_linear", "distill", "early_exit", "prompt", "zero_shot"):
         assert w.left_out[name] == "predicts classes, the task asks for a number"
     assert set(tiny.world(two, tmp_path).space.methods) == set(METHODS)
 
@@ -189,7 +198,7 @@ def test_a_machine_too_slow_for_any_encoder_keeps_what_is_left(over, rates):
     rates["rates"] = Rates(1e3, 1e3)
     w = over(trial_minutes=1)
     assert set(w.space.methods) == {"ngram_linear"}
-    encoders = {"embed_linear", "finetune", "prompt", "zero_shot", "distill"}
+    encoders = {"embed_linear", "finetune", "prompt", "zero_shot", "distill", "early_exit"}
     assert set(w.left_out) == {"toy-tiny", "toy-mini", "toy-small"} | encoders
     assert w.left_out["finetune"] == "no model of its family (encoder) takes part"
     with pytest.raises(InputError) as e:
