@@ -30,7 +30,7 @@ import torch
 
 from raysearch.engine import leaving
 from raysearch.engine.data import load_task
-from raysearch.engine.exits import ExitGraph, ExitHeads, Rule, run
+from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
 from raysearch.engine.flops import encoder_forward
 from raysearch.engine.graph import EncoderGraph
 from raysearch.engine.models import Encoder
@@ -110,8 +110,7 @@ def compare(
         spent[0] = 0
         for batch in ready:
             if isinstance(whole, ExitGraph):
-                left = run(whole.encoder, whole.exits, whole.pooling, whole.rule, batch, rung)
-                spent[0] += left.flops
+                spent[0] += whole.run(batch).flops
             else:
                 whole.head(whole.encoder(batch), batch).float().cpu()
                 n, width = batch.ids.shape
@@ -121,8 +120,7 @@ def compare(
     def some() -> None:
         spent[1] = 0
         for batch in ready:
-            left = run(early.encoder, early.exits, early.pooling, early.rule, batch, rung)
-            spent[1] += left.flops
+            spent[1] += early.run(batch).flops
 
     took = passes({"whole": full, "early": some}, device)
     wall, gain = took["whole"] / took["early"], spent[0] / spent[1]

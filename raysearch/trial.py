@@ -21,15 +21,14 @@ from raysearch.engine.checkpoints import weights_digest
 from raysearch.engine.cloze import open_head
 from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData
-from raysearch.engine.evaluate import scores
 from raysearch.engine.graph import Graph
-from raysearch.engine.leaving import Exits
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows
 from raysearch.engine.splits import held_back
 from raysearch.engine.store import Store, load_state, save_state
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import Infeasible, InputError
+from raysearch.judging import Judge
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
 from raysearch.place import Place, knobs_of, lengths_sample, prompt_of, question_of
@@ -97,7 +96,7 @@ class TrialRun:
         self._steps = 0
         self._done = False
         self._points: tuple[OperatingPoint, ...] = ()
-        self._exits: dict[str, Exits] = {}
+        self._judge = Judge(config.id, self._data.digest, self._store, self.ledger)
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def step(self, seconds: float = 1.0) -> bool:
@@ -174,16 +173,14 @@ class TrialRun:
             return rows, rows.take(np.empty(0, np.int64))
         assert rows.label is not None
         back = held_back(rows.label, held)
-        train, kept = rows.take(np.flatnonzero(~back)), rows.take(np.flatnonzero(back))
-        if kept.label is not None:
-            names = self._data.task.label_names
-            lack = [n for k, n in enumerate(names) if k not in set(kept.label.tolist())]
-            if lack:
-                raise Infeasible(
-                    f"calibration: {held} of {len(rows)} labelled rows are held back, "
-                    f"none of class '{lack[0]}'"
-                )
-        return train, kept
+        found = set(rows.label[back].tolist())
+        lack = [n for k, n in enumerate(self._data.task.label_names) if k not in found]
+        if lack:
+            raise Infeasible(
+                f"calibration: {held} of {len(rows)} labelled rows are held back, "
+                f"none of class '{lack[0]}'"
+            )
+        return rows.take(np.flatnonzero(~back)), rows.take(np.flatnonzero(back))
 
     def _build(self) -> Learner:
         """The learner, over a context that shows it neither paths nor the test split."""
@@ -240,7 +237,7 @@ class TrialRun:
         for knobs, cost in zip(tried, costs, strict=True):
             name = point_id([self.config.id], self._steps, knobs)
             judged = {
-                split: self._judge(learner, name, knobs, split, judges)
+                split: self._judge.score(learner, name, knobs, split, judges)
                 for split, judges in rows.items()
             }
             params, trained, stored = learner.size(knobs)
@@ -251,7 +248,7 @@ class TrialRun:
                     dict(knobs),
                     scores=judged,
                     rows={split: len(judges) for split, judges in rows.items()},
-                    exits=self._exits_at(knobs, "validation" if rows else ""),
+                    exits=self._judge.exits_at(knobs, "validation"),
                     infer_flops=cost,
                     params=params,
                     params_trained=trained,
@@ -269,78 +266,13 @@ class TrialRun:
         assert self._learner is not None
         return self._learner.predict(rows, self._learner.points()[0], phase="label")
 
-    def _judge(
-        self, learner: Learner, point: str, knobs: Mapping[str, Any], split: str, rows: Rows
-    ) -> dict[str, float]:
-        """Scores of a point on these rows, predicted and paid for."""
-        phase = "validate" if split == "validation" else "test"
-        with self.ledger.timed(phase):
-            if isinstance(learner, Exiting):
-                exits = self._exits_of(learner, split, rows, phase)
-                return self._kept(point, split, rows, leaving.answers(exits, knobs), knobs)
-            logits = learner.predict(rows, knobs, phase=phase)
-        return self._kept(point, split, rows, logits)
-
-    def _exits_of(self, learner: Exiting, split: str, rows: Rows, phase: str) -> Exits:
-        """What every exit says about a split: one pass for all points, kept in the Store."""
-        if split not in self._exits:
-            exits = learner.exits(rows, phase=phase)
-            if not np.isfinite(exits.logits).all():
-                raise FloatingPointError("a prediction is not a finite number")
-            label = rows.label
-            assert label is not None
-
-            def fill(folder: Path) -> dict[str, Any]:
-                leaving.write_exits(folder, exits)
-                np.save(folder / "ids.npy", rows.ids)
-                np.save(folder / "labels.npy", label)
-                return {"split": split, "splits": self._data.digest}
-
-            self._store.build("exits", f"{self.config.id}-{split}", fill)
-            self._exits[split] = exits
-        return self._exits[split]
-
-    def _exits_at(self, knobs: Mapping[str, Any], split: str) -> list[float]:
-        """The share of a split's rows that leave at each exit; empty without exits or rows."""
-        exits = self._exits.get(split)
-        if exits is None:
-            return []
-        (at,) = leaving.left_at(exits, [knobs])
-        return leaving.shares(at, exits.logits.shape[1])
-
-    def _kept(
-        self,
-        point: str,
-        split: str,
-        rows: Rows,
-        logits: Logits,
-        knobs: Mapping[str, Any] | None = None,
-    ) -> dict[str, float]:
-        """Scores of logits (n, C); they are kept, with the labels they stand for.
-
-        Of a model with exits the knobs are kept: the logits follow from what every exit says.
-        """
-        label = rows.label
-        assert label is not None
-        out = scores(logits, label)
-
-        def fill(folder: Path) -> dict[str, Any]:
-            if knobs is not None:
-                return {"exits": f"{self.config.id}-{split}", "knobs": dict(knobs)}
-            for name, array in (("logits", logits), ("ids", rows.ids), ("labels", label)):
-                np.save(folder / f"{name}.npy", array)
-            return {"split": split, "splits": self._data.digest}
-
-        self._store.build("logits", f"{point}-{split}", fill)
-        return out
-
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """A `score` event of a finished trial's point on a whole split of the task."""
         if point.knobs.get("int8"):
             raise InputError(f"point {point.point_id}: int8 is scored by `raysearch export --int8`")
         rows = self._data.splits[split]
         assert self._learner is not None
-        judged = self._judge(self._learner, point.point_id, point.knobs, split, rows)
+        judged = self._judge.score(self._learner, point.point_id, point.knobs, split, rows)
         return score_event(self.config.id, point.point_id, split, len(rows), judged)
 
     def score_elsewhere(
@@ -355,7 +287,7 @@ class TrialRun:
         for split, rows in rows_of.items():
             if not len(rows):
                 continue
-            judged = self._kept(point.point_id, split, rows, predict(rows))
+            judged = self._judge.keep(point.point_id, split, rows, predict(rows))
             event = score_event(self.config.id, point.point_id, split, len(rows), judged)
             out.append({**event, "point": point.to_json()})
         return out
@@ -451,12 +383,7 @@ class TrialRun:
 
     def kept_logits(self, point: str) -> Logits | None:
         """Logits of a point on `validation`, in its order; None where they were not kept."""
-        entry = self._store.entry("logits", f"{point}-validation")
-        if entry is None:
-            return None
-        logits, ids, _ = leaving.read_logits(entry)
-        same = np.array_equal(ids, self._validation.ids)
-        return np.asarray(logits, np.float32) if same else None
+        return self._judge.kept(point, self._validation)
 
     def record(self) -> TrialRecord:
         """The record of the trial as it stands: DONE, or STOPPED before its end."""

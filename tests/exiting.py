@@ -119,9 +119,7 @@ def exits_of(rows: int, depths: Sequence[int], labels: int, luck: float, rng: Rn
 def _keep(folder: Path, trial: str, split: str, exits: Exits, label: Any) -> None:
     entry = folder / "store" / "exits" / f"{trial}-{split}"
     entry.mkdir(parents=True, exist_ok=True)
-    leaving.write_exits(entry, exits)
-    np.save(entry / "ids.npy", np.arange(len(label)))
-    np.save(entry / "labels.npy", label)
+    leaving.write_exits(entry, exits, np.arange(len(label)), label)
     (entry / "manifest.json").write_text("{}")
 
 
@@ -144,8 +142,8 @@ def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecor
         said[split] = Exits(logits, cold), label
         _keep(folder, config.id, split, *said[split])
     tried = leaving.grid(2, len(depths))
-    at = leaving.left_at(said["validation"][0], tried)
-    shares = [leaving.shares(a, len(depths)) for a in at]
+    validation = said["validation"][0]
+    shares = [leaving.shares(leaving.left_at(validation, k), len(depths)) for k in tried]
     upto = EMBEDDING + LAYER_FLOPS * np.array(depths)
     costs = [float(np.dot(s, upto)) for s in shares]
     if not draw:

@@ -26,6 +26,7 @@ FLOORS = {
     "methods": 4,
     "objectives": 4,
     "crossing": 5,
+    "judging": 5,
     "place": 5,
     "pricing": 5,
     "teaching": 5,
@@ -42,6 +43,7 @@ FLOORS = {
 """Rooms of the package by floor: the table of the design, with docs/decisions/0005."""
 
 BESIDE = {
+    ("trial", "judging"),
     ("trial", "place"),
     ("trial", "teaching"),
     ("pricing", "place"),

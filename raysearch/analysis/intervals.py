@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from raysearch.analysis.bootstrap import Z95
+from raysearch.analysis.bootstrap import BOUNDS, Z95
 
 
 def interval(score: float, rows: int, name: str = "accuracy") -> tuple[float, float]:
@@ -35,6 +35,19 @@ def interval(score: float, rows: int, name: str = "accuracy") -> tuple[float, fl
     middle = (p + Z95**2 / (2 * rows)) / scale
     half = Z95 / scale * math.sqrt(p * (1 - p) / rows + Z95**2 / (4 * rows**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def careful(validation: float, rows: int, score: str) -> float:
+    """What a validation score is worth for a choice: the lower end of its interval over its rows.
+
+    Small label budgets have few validation rows, and the best of many scores on ten rows is luck.
+    Among points of equally many rows the order is that of the scores.
+
+    >>> round(careful(0.9, 10, "accuracy"), 2), round(careful(0.8, 256, "accuracy"), 2)
+    (0.6, 0.75)
+    """
+    known = score in BOUNDS and rows > 0
+    return interval(validation, rows, score)[0] if known else validation
 
 
 def difference(

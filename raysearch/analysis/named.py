@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.table import Run
 from raysearch.errors import InputError, nearest
 from raysearch.record import OperatingPoint, TrialRecord
@@ -46,7 +47,9 @@ def find(run: Run, name: str) -> tuple[TrialRecord, OperatingPoint]:
     return record, own[scores.index(max(scores))]
 
 
-def name_of(record: TrialRecord) -> str:
-    """Return a trial in words: method, model, labels."""
+def name_of(record: TrialRecord, point: OperatingPoint) -> str:
+    """Return a point in words: method, model, labels, its own knobs."""
     config = record.config
-    return f"{config.method}, {config.rung}, {config.data.train:,} labels"
+    labels = f"{config.data.train:,} labels" if config.data.train else "no labels"
+    words = knobs_words(point.knobs)
+    return ", ".join([config.method, config.rung, labels, *([words] if words else [])])

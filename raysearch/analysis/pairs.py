@@ -13,6 +13,7 @@ import numpy as np
 
 from raysearch.analysis.bootstrap import Judged, features
 from raysearch.analysis.confirmation import Fresh, fresh_draws, stored_logits, twin
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.table import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged
 from raysearch.analysis.winners import winners
@@ -183,7 +184,8 @@ def _trials(config: TrialConfig) -> Iterator[TrialConfig]:
 
 def _name(member: Member, *, labels: bool) -> str:
     config = member.record.config
-    more = [f"{k} {v}" for k, v in sorted(member.point.knobs.items())]
+    words = knobs_words(member.point.knobs)
+    more = [words] if words else []
     if labels:
         more.append(f"{config.data.train:,} labels")
     return f"{config.procedure} {config.rung}" + (f" ({', '.join(more)})" if more else "")

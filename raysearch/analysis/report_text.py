@@ -9,6 +9,7 @@ from typing import Any
 
 from raysearch.analysis.calibrated import Spread
 from raysearch.analysis.intervals import interval
+from raysearch.analysis.named import name_of
 from raysearch.analysis.report import Report
 
 NO_LABELS = "used no labels: nothing was chosen or drawn"
@@ -25,10 +26,7 @@ class RowName:
 
 def title(report: Report) -> str:
     """Name the point: method, model, labels, and its own knobs."""
-    config = report.about.record.config
-    knobs = "".join(f", {k} {v}" for k, v in sorted(report.about.point.knobs.items()))
-    labels = f"{config.data.train:,} labels" if config.data.train else "no labels"
-    return f"{config.method}, {config.rung}, {labels}{knobs}"
+    return name_of(report.about.record, report.about.point)
 
 
 def summary(report: Report) -> list[str]:

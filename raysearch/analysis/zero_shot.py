@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.record import OperatingPoint, TrialRecord
 
 
@@ -24,5 +25,5 @@ def _flops(point: OperatingPoint) -> float:
 
 def name_of(record: TrialRecord, point: OperatingPoint) -> str:
     """Name a zero-shot point: method, model, and its own knobs."""
-    knobs = "".join(f", {k} {v}" for k, v in sorted(point.knobs.items()))
-    return f"{record.config.procedure} {record.config.rung}{knobs}"
+    words = knobs_words(point.knobs)
+    return f"{record.config.procedure} {record.config.rung}" + (f", {words}" if words else "")

@@ -67,6 +67,7 @@ def measure_run(
     from raysearch.analysis import read_run
     from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
+    from raysearch.analysis.knob_words import knobs_words
     from raysearch.analysis.zero_shot import zero_shots
     from raysearch.engine.timing import busy_cores
     from raysearch.record import RecordWriter, measure_event
@@ -115,10 +116,7 @@ def measure_run(
                     for record, point in group:
                         writer.append(measure_event(record.id, point.point_id, numbers))
                     measured += len(group)
-                    knobs = group[0][1].knobs
-                    exits = "criterion" in knobs
-                    leaves = f" {knobs['criterion']} {knobs['threshold']}" if exits else ""
-                    say(_line(f"{name}{leaves}", numbers))
+                    say(_line(", ".join(filter(None, (name, knobs_words(point.knobs)))), numbers))
         finally:
             writer.close()
     return {"measured": measured, "graphs": len(groups) - failed, "failed": failed}

@@ -223,7 +223,7 @@ def _say(
     words = {"better": "better than", "worse": "worse than"}
     said = words.get(best.verdict, "not distinguishable from")
     print(
-        f"  {said} the best confirmed point ({name_of(find(after, best.point_id)[0])}): "
+        f"  {said} the best confirmed point ({name_of(*find(after, best.point_id))}): "
         f"{best.difference:+.3f} [{best.low:+.3f}, {best.high:+.3f}], paired over rows"
     )
     table = Table(title="Against the confirmed points, the best on validation first")
@@ -236,7 +236,7 @@ def _say(
         estimate = made.estimates[made.at(pair.point_id) or 0]
         table.add_row(
             pair.point_id[:8],
-            Text(name_of(find(after, pair.point_id)[0])),
+            Text(name_of(*find(after, pair.point_id))),
             f"{estimate.score:.3f}",
             f"{pair.difference:+.3f}",
             f"[{pair.low:+.3f}, {pair.high:+.3f}]".replace("[", r"\["),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -121,57 +121,6 @@ class Left:
     """Tokens that went through a layer, each counted once a layer, over the number of layers."""
 
 
-@torch.no_grad()
-def run(
-    encoder: Encoder, exits: ExitHeads, pooling: str, rule: Rule, batch: Batch, rung: Rung
-) -> Left:
-    """Segments one after another; texts that have left are in no later batch.
-
-    The batch is cut to its longest remaining text, too. In eval mode; the caller sets it.
-    """
-    n, last = len(batch.ids), len(exits.layers) - 1
-    classes = exits.classes
-    goal = reached(rule.threshold)
-    out = np.empty((n, classes), np.float32)
-    at = np.full(n, last, np.int64)
-    rows = np.arange(n)
-    history = np.empty((n, 0, classes), np.float32)
-    spent, through = 0, 0
-    hidden, mask = encoder.embed(batch)
-    vectors: list[Tensor] = []
-    done = 0
-    for k, upto in enumerate(exits.layers):
-        width = hidden.shape[1]
-        for i in range(done, upto):
-            hidden = encoder.layer(i, hidden, mask)
-            vectors.append(pool(hidden, batch, pooling))
-        spent += len(rows) * segment_flops(rung, exits.layers, k, classes, width)
-        through += len(rows) * width * (upto - done)
-        done = upto
-        found = exits(vectors, k).cpu().numpy()
-        cold = np.asarray(found / rule.temperature[k], np.float32)
-        history = np.concatenate([history, cold[:, None]], axis=1)
-        if k == last:
-            out[rows] = cold
-            break
-        if not math.isfinite(goal):
-            continue
-        stay = ~_sure(history, rule.criterion, goal)
-        if stay.all():
-            continue
-        out[rows[~stay]] = cold[~stay]
-        at[rows[~stay]] = k
-        if not stay.any():
-            break
-        rows, history = rows[stay], history[stay]
-        keep = torch.from_numpy(np.flatnonzero(stay)).to(hidden.device)
-        batch = _kept(batch, keep)
-        hidden = hidden[keep, : batch.ids.shape[1]]
-        mask = None if batch.full else attention_mask(batch, hidden.dtype)
-        vectors = [v[keep] for v in vectors]
-    return Left(out, at, spent, through // exits.layers[-1])
-
-
 def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
     """Who leaves now: the signal of the last exit so far."""
     if first_of_all(goal, criterion, history.shape[2]):
@@ -249,20 +198,64 @@ class ExitGraph:
         return self.left(encoded).logits / np.float32(self.cold)
 
     def left(self, encoded: Encoded) -> Left:
-        """Logits, exits and what was executed, batches of like lengths."""
+        """Logits, exits and what was executed, in batches of like lengths."""
         device = next(self.encoder.parameters()).device
-        return over_batches(
-            encoded,
-            self.classes,
-            lambda index: run(
-                self.encoder,
-                self.exits,
-                self.pooling,
-                self.rule,
-                encoded.batch(index, device),
-                self.rung,
-            ),
-        )
+        n = len(encoded.rows)
+        logits, at = np.empty((n, self.classes), np.float32), np.empty(n, np.int64)
+        spent = tokens = 0
+        for index in evaluation_batches(encoded.lengths):
+            part = self.run(encoded.batch(index, device))
+            logits[index], at[index] = part.logits, part.at
+            spent, tokens = spent + part.flops, tokens + part.tokens
+        return Left(logits, at, spent, tokens)
+
+    @torch.no_grad()
+    def run(self, batch: Batch) -> Left:
+        """Segments one after another; texts that have left are in no later batch.
+
+        The batch is cut to its longest remaining text, too.
+        """
+        encoder, exits, rule, classes = self.encoder, self.exits, self.rule, self.classes
+        n, last = len(batch.ids), len(exits.layers) - 1
+        goal = reached(rule.threshold)
+        out = np.empty((n, classes), np.float32)
+        at = np.full(n, last, np.int64)
+        rows = np.arange(n)
+        history = np.empty((n, 0, classes), np.float32)
+        spent, through = 0, 0
+        hidden, mask = encoder.embed(batch)
+        vectors: list[Tensor] = []
+        done = 0
+        for k, upto in enumerate(exits.layers):
+            width = hidden.shape[1]
+            for i in range(done, upto):
+                hidden = encoder.layer(i, hidden, mask)
+                vectors.append(pool(hidden, batch, self.pooling))
+            spent += len(rows) * segment_flops(self.rung, exits.layers, k, classes, width)
+            through += len(rows) * width * (upto - done)
+            done = upto
+            found = exits(vectors, k).cpu().numpy()
+            cold = np.asarray(found / rule.temperature[k], np.float32)
+            history = np.concatenate([history, cold[:, None]], axis=1)
+            if k == last:
+                out[rows] = cold
+                break
+            if not math.isfinite(goal):
+                continue
+            stay = ~_sure(history, rule.criterion, goal)
+            if stay.all():
+                continue
+            out[rows[~stay]] = cold[~stay]
+            at[rows[~stay]] = k
+            if not stay.any():
+                break
+            rows, history = rows[stay], history[stay]
+            keep = torch.from_numpy(np.flatnonzero(stay)).to(hidden.device)
+            batch = _kept(batch, keep)
+            hidden = hidden[keep, : batch.ids.shape[1]]
+            mask = None if batch.full else attention_mask(batch, hidden.dtype)
+            vectors = [v[keep] for v in vectors]
+        return Left(out, at, spent, through // exits.layers[-1])
 
     def cooled(self, temperature: float) -> ExitGraph:
         """The same with its answers' logits divided by a temperature; all leave where they did."""
@@ -272,15 +265,3 @@ class ExitGraph:
         """The same model with another criterion and threshold."""
         rule = Rule(knobs["criterion"], knobs["threshold"], self.rule.temperature)
         return replace(self, rule=rule)
-
-
-def over_batches(encoded: Encoded, classes: int, work: Callable[[NDArray[np.int64]], Left]) -> Left:
-    """One pass over all rows, in batches of like lengths."""
-    n = len(encoded.rows)
-    logits, at = np.empty((n, classes), np.float32), np.empty(n, np.int64)
-    spent = tokens = 0
-    for index in evaluation_batches(encoded.lengths):
-        part = work(index)
-        logits[index], at[index] = part.logits, part.at
-        spent, tokens = spent + part.flops, tokens + part.tokens
-    return Left(logits, at, spent, tokens)

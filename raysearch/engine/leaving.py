@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -108,11 +108,15 @@ def first_of_all(goal: float, criterion: str, classes: int) -> bool:
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
 
+def left_at(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.int64]:
+    """The exit (n,) at which each text leaves by a point's knobs."""
+    return leaves(exits.calibrated, knobs["criterion"], knobs["threshold"])
+
+
 def answers(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.float32]:
     """Calibrated logits (n, C) of the exit that each text leaves at."""
-    z = exits.calibrated
-    at = leaves(z, knobs["criterion"], knobs["threshold"])
-    return np.asarray(z[np.arange(len(z)), at])
+    at = left_at(exits, knobs)
+    return np.asarray(exits.calibrated[np.arange(len(at)), at])
 
 
 def shares(at: NDArray[np.int64], exits: int) -> list[float]:
@@ -223,10 +227,21 @@ def exits_of(text: str, layers: int) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def write_exits(folder: Path, exits: Exits) -> None:
-    """Write what every exit says, for `read_logits`."""
+def write_logits(
+    folder: Path, logits: NDArray[np.float32], ids: NDArray[np.int64], labels: NDArray[Any]
+) -> None:
+    """Write logits (n, C), row numbers (n,) and labels (n,) for `read_logits`."""
+    np.save(folder / "logits.npy", logits)
+    np.save(folder / "ids.npy", ids)
+    np.save(folder / "labels.npy", labels)
+
+
+def write_exits(folder: Path, exits: Exits, ids: NDArray[np.int64], labels: NDArray[Any]) -> None:
+    """Write what every exit says, row numbers (n,) and labels (n,) for `read_exits`."""
     np.save(folder / "exits.npy", exits.logits)
     np.save(folder / "temperature.npy", exits.temperature)
+    np.save(folder / "ids.npy", ids)
+    np.save(folder / "labels.npy", labels)
 
 
 def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -269,9 +284,3 @@ def _loaded(entry: Path, stamp: int) -> tuple[NDArray[Any], ...]:
 
 def _load(entry: Path, name: str) -> NDArray[Any]:
     return np.asarray(np.load(entry / f"{name}.npy", allow_pickle=False))
-
-
-def left_at(exits: Exits, knob_sets: Iterable[Mapping[str, Any]]) -> list[NDArray[np.int64]]:
-    """For each knob set the exit (n,) at which each text leaves."""
-    z = exits.calibrated
-    return [leaves(z, k["criterion"], k["threshold"]) for k in knob_sets]

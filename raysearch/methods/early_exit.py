@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from raysearch.engine import exits, fitting, leaving
 from raysearch.engine.calibration import temperature
 from raysearch.engine.classifier import predict
-from raysearch.engine.exits import ExitClassifier, ExitGraph, Left, Rule
+from raysearch.engine.exits import ExitGraph, Left, Rule
 from raysearch.engine.fitting import Fitting, labels_of
 from raysearch.engine.heads import ExitsHead
 from raysearch.engine.leaving import Exits
@@ -125,20 +125,13 @@ class EarlyExit:
         return left.logits
 
     def _left(self, rows: Rows, knobs: Mapping[str, Any]) -> Left:
-        module = self._fit.module
-        assert isinstance(module, ExitClassifier)
-        module.eval()
-        encoded = self._head.encode(rows)
+        graph = self._ruled(self._head.graph(self._fit.module), knobs)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
+            return graph.left(self._head.encode(rows))
+
+    def _ruled(self, graph: ExitGraph, knobs: Mapping[str, Any]) -> ExitGraph:
         rule = Rule(knobs["criterion"], knobs["threshold"], self._temperature)
-
-        def work(index: NDArray[np.int64]) -> Left:
-            batch = encoded.batch(index, self._ctx.device)
-            with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
-                return exits.run(
-                    module.encoder, module.exits, module.pooling, rule, batch, self._ctx.rung
-                )
-
-        return exits.over_batches(encoded, self._ctx.classes, work)
+        return replace(graph, rule=rule)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """The layers that each text passes at its own length, and the exits on its way.
@@ -148,7 +141,7 @@ class EarlyExit:
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
             self._sample = (key, self.exits(rows, phase="measure"))
-        (at,) = leaving.left_at(self._sample[1], [knobs])
+        at = leaving.left_at(self._sample[1], knobs)
         lengths = self._head.encode(rows).lengths
         every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
         return np.asarray(every[np.arange(len(at)), at])
@@ -161,8 +154,7 @@ class EarlyExit:
         """The float32 weights in a module of their own, whatever training ran in."""
         made = self._fit.graph({})
         assert isinstance(made, ExitGraph)
-        rule = Rule(knobs["criterion"], knobs["threshold"], self._temperature)
-        return ExitGraph(made.encoder, made.exits, made.pooling, rule, made.rung)
+        return self._ruled(made, knobs)
 
     def state(self) -> State:
         """The fit's, and the temperatures."""

@@ -14,13 +14,14 @@ import pandas as pd
 from raysearch.analysis import Run, search_flops, unbilled
 from raysearch.analysis.bias import on_frontier
 from raysearch.analysis.confirmation import Confirmation, confirmation
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.objectives import OBJECTIVES
-from raysearch.panels.naming import knobs_words
 from raysearch.panels.points import (
     FINE,
     MS,
     NOUNS,
     OWN,
+    PARTS_OF_MS,
     TEACHERS,
     TRAIN,
     Codes,
@@ -33,7 +34,6 @@ from raysearch.panels.rivals import rivals, used_none
 
 CORRELATIONS = ("pearson", "spearman", "matthews", "corr")
 """Parts of such scores' names, as raysearch.analysis.intervals has them."""
-PARTS_OF_MS = ("latency_ms", "tokenise_ms")
 PREFERRED = (MS, "infer_flops", TRAIN, "train_seconds", "dollars", "params", "bytes")
 
 

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import Estimate
+from raysearch.analysis.intervals import careful
 from raysearch.panels.captions import UNCOUNTED, span
-from raysearch.panels.crossing import Crossing, careful
+from raysearch.panels.crossing import Crossing
 from raysearch.panels.panes import half_decades
 
 Floats = npt.NDArray[np.float64]

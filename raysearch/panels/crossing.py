@@ -15,15 +15,14 @@ import numpy as np
 import pandas as pd
 
 from raysearch.analysis import Run, winners
-from raysearch.analysis.bootstrap import BOUNDS
 from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.frontier import candidates as finished
-from raysearch.analysis.intervals import interval
+from raysearch.analysis.intervals import careful
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.label_free import with_label_free
 from raysearch.analysis.outside import systems
 from raysearch.objectives import OBJECTIVES
 from raysearch.panels.answer import step_frontier
-from raysearch.panels.naming import knobs_words
 
 COSTS = tuple(name for name, o in OBJECTIVES.items() if not o.maximise)
 
@@ -154,19 +153,6 @@ def _crossing(run: Run) -> Crossing:
     kinds = [sorted({str(p) for p in of.dropna()}) for of in (labelled, run.table["procedure"])]
     procedures = tuple(dict.fromkeys([*kinds[0], *kinds[1]]))
     return Crossing(score, procedures, models, tuple(cells), len(rows) - len(cells), made)
-
-
-def careful(validation: float, rows: int, score: str) -> float:
-    """What a validation score is worth for a choice: the lower end of its interval over its rows.
-
-    Small label budgets have few validation rows, and the best of many scores on ten rows is luck.
-    Among points of equally many rows the order is that of the scores.
-
-    >>> round(careful(0.9, 10, "accuracy"), 2), round(careful(0.8, 256, "accuracy"), 2)
-    (0.6, 0.75)
-    """
-    known = score in BOUNDS and rows > 0
-    return interval(validation, rows, score)[0] if known else validation
 
 
 def label_free(table: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.panels.naming import knobs_words
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.panels.points import FINE, Points, Rival
 
 CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")

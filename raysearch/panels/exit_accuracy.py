@@ -9,11 +9,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
-from raysearch.panels import style
-from raysearch.panels.captions import UNCOUNTED
-from raysearch.panels.crossing import Cell, crossing, row
-from raysearch.panels.exit_calibration import LACK
-from raysearch.panels.exiting import (
+from raysearch.analysis.exiting import (
     BASELINE,
     Hearing,
     Leaver,
@@ -23,6 +19,10 @@ from raysearch.panels.exiting import (
     score_of,
     title,
 )
+from raysearch.panels import style
+from raysearch.panels.captions import UNCOUNTED
+from raysearch.panels.crossing import Cell, crossing, row
+from raysearch.panels.exit_calibration import LACK
 from raysearch.panels.panes import symbols
 
 

@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.calibrated import BINS, spread_of
+from raysearch.analysis.exiting import Hearing, hearing, leaver, title
 from raysearch.engine.calibration import Bin, ece, reliability, softmax
 from raysearch.panels import style
-from raysearch.panels.exiting import Hearing, hearing, leaver, title
 from raysearch.panels.panes import names, panes
 
 STATES = ("as trained", "with temperature")

@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
+from raysearch.analysis.exiting import BASELINE, FIRST
 from raysearch.engine.leaving import CRITERIA
 from raysearch.errors import unknown
 from raysearch.panels import style
@@ -25,7 +26,6 @@ from raysearch.panels.exit_marks import (
     cascades,
     curves,
 )
-from raysearch.panels.exiting import BASELINE, FIRST
 from raysearch.panels.panes import dots, legend, names, panes, steps
 from raysearch.panels.score_labels import DASHES
 from raysearch.panels.words import brief

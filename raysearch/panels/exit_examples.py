@@ -13,13 +13,13 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
+from raysearch.analysis.exiting import Hearing, Leaver, by_criterion, hearing, leaver, never, title
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
 from raysearch.engine.calibration import softmax
 from raysearch.engine.leaving import leaves
 from raysearch.panels import style
 from raysearch.panels.exit_calibration import LACK
-from raysearch.panels.exiting import Hearing, Leaver, by_criterion, hearing, leaver, never, title
-from raysearch.panels.naming import knobs_words
 from raysearch.record import OperatingPoint
 
 Namer = Callable[[str, Sequence[int]], Mapping[int, RowName]]

@@ -8,8 +8,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from raysearch.analysis import Run
-from raysearch.panels import style
-from raysearch.panels.exiting import (
+from raysearch.analysis.exiting import (
     FIRST,
     by_criterion,
     leaver,
@@ -17,6 +16,7 @@ from raysearch.panels.exiting import (
     threshold_words,
     title,
 )
+from raysearch.panels import style
 from raysearch.panels.words import brief
 
 ROW = 22

@@ -9,10 +9,7 @@ from typing import Any
 
 from raysearch.analysis import Run, cascade
 from raysearch.analysis.confirmation import confirmation
-from raysearch.engine.leaving import CRITERIA, answers
-from raysearch.objectives import get
-from raysearch.panels.crossing import Cell, crossing
-from raysearch.panels.exiting import (
+from raysearch.analysis.exiting import (
     BASELINE,
     Leaver,
     by_criterion,
@@ -22,11 +19,12 @@ from raysearch.panels.exiting import (
     score_of,
     shares_words,
 )
-from raysearch.panels.naming import knobs_words
-from raysearch.panels.points import MS, NOUNS
+from raysearch.analysis.knob_words import knobs_words
+from raysearch.engine.leaving import CRITERIA, answers
+from raysearch.objectives import get
+from raysearch.panels.crossing import Cell, crossing
+from raysearch.panels.points import MS, NOUNS, PARTS_OF_MS
 from raysearch.record import OperatingPoint
-
-PARTS_OF_MS = ("latency_ms", "tokenise_ms")
 
 
 @dataclass(frozen=True, slots=True)

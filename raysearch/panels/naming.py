@@ -2,47 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
-from raysearch.engine.leaving import NEVER
 from raysearch.panels.margins import apart, difference_of, interval_of
 from raysearch.panels.points import MS, OWN, Points
 from raysearch.panels.words import brief, count, duration, factor, fixed, phrase
-
-
-def knobs_words(knobs: Mapping[str, Any]) -> str:
-    """A point's own knobs, empty for a plain model; of early exit, when a text leaves.
-
-    >>> knobs_words({"criterion": "confidence", "threshold": 0.85})
-    'leaves at confidence 0.85'
-    >>> knobs_words({"criterion": "patience", "threshold": 2})
-    'leaves after 2 exits that agree'
-    >>> knobs_words({"int8": True})
-    'int8 True'
-    """
-    if not knobs.keys() >= {"criterion", "threshold"}:
-        return ", ".join(f"{k} {v}" for k, v in sorted(knobs.items()))
-    rest = {k: v for k, v in knobs.items() if k not in ("criterion", "threshold")}
-    leaves = _leaves(knobs["criterion"], knobs["threshold"])
-    return ", ".join([leaves, *(f"{k} {v}" for k, v in sorted(rest.items()))])
-
-
-def _leaves(criterion: str, threshold: float | str) -> str:
-    if threshold == NEVER:
-        return "never leaves early"
-    if not isinstance(threshold, int | float):  # no record of ours: shown as it stands there
-        return f"leaves at {criterion} {threshold}"
-    if threshold <= 0:
-        return "leaves at the first exit"
-    if criterion == "patience":
-        exits = "1 exit that agrees" if threshold == 1 else f"{threshold:g} exits that agree"
-        return f"leaves after {exits}"
-    if criterion == "entropy":
-        return f"leaves at certainty {threshold:g} by entropy"
-    return f"leaves at {criterion} {threshold:g}"
 
 
 def name(points: Points, i: int) -> str:

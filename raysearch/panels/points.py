@@ -18,6 +18,8 @@ TRAIN = "train"
 TEACHERS = {"full": "train_flops_full", "shared": "train_flops_shared", "free": "train_flops"}
 MS = "ms"
 """Tokenising and labelling one text, measured alone [ms]."""
+PARTS_OF_MS = ("latency_ms", "tokenise_ms")
+"""Its parts, as objectives."""
 FINE = 5
 """Decimals of a difference: beyond what is printed, and what is 0 to them is 0 on the page too."""
 OWN = "own"

@@ -83,7 +83,7 @@ class Kit:
     failed: Callable[[TrialConfig, Any, str, str, str, Mapping[str, Any]], TrialRecord]
     """(config, place, phase, status, error, hyper) -> the record of a trial that did not end."""
     score: Callable[[TrialConfig, Any, Sequence[OperatingPoint], str], list[dict[str, Any]]]
-    """(config, place, point, split) -> a `score` event."""
+    """(config, place, points of one trial, split) -> their `score` events."""
 
 
 def real_kit() -> Kit:

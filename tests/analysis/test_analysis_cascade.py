@@ -18,6 +18,7 @@ from raysearch.analysis import Run, read_run
 from raysearch.analysis.bootstrap import features, from_sums
 from raysearch.analysis.cascade import Cascade, cascades, why
 from raysearch.analysis.confirmation import confirmation, stored_logits
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.pairs import Pair, members, pairs
 from raysearch.analysis.thresholds import (
     confidence,
@@ -532,7 +533,7 @@ def test_members_with_exits(tmp_path: Path) -> None:
     assert at <= {part.point(0, k) for k in range(2)} and len(at) == 1
     knobs = KNOBS[0] if at == {part.point(0, 0)} else KNOBS[1]
     c = found[-1]
-    assert "early_exit mini-6 (criterion confidence, threshold" in c.words
+    assert f"early_exit mini-6 ({knobs_words(knobs)})" in c.words
     values = []
     for draw in (1, 2, 3):
         a, label = of_draw(run, SMALL, draw, "test")

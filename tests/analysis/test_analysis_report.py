@@ -58,7 +58,7 @@ def test_hardest_leaves_out_rows_that_no_draw_gets_wrong() -> None:
 
 def test_a_report_stands_on_the_fresh_draws(run: Run) -> None:
     best = recommended(run)
-    assert best is not None and name_of(find(run, best)[0]) == "ngram_linear, hash-16, 32 labels"
+    assert best is not None and name_of(*find(run, best)) == "ngram_linear, hash-16, 32 labels"
     made = report(run, best)
     assert [d.draw for d in made.about.draws] == [1, 2, 3] and made.about.confirmed
     assert made.estimate is not None

@@ -74,7 +74,7 @@ def test_a_temperature_keeps_every_exits_answer():
 def test_answers_are_those_of_the_exit_and_shares_sum_to_one():
     exits = Exits(Z, np.linspace(0.5, 2, 5))
     for knobs in leaving.grid(3, 5):
-        (at,) = leaving.left_at(exits, [knobs])
+        at = leaving.left_at(exits, knobs)
         found = leaving.answers(exits, knobs)
         for i in (0, 17, 199):
             assert np.array_equal(found[i], exits.calibrated[i, at[i]])
@@ -145,9 +145,7 @@ def test_logits_of_a_point_are_read_off_what_every_exit_says(tmp_path):
     home, entry = tmp_path / "exits" / "ab-test", tmp_path / "logits" / "cd-test"
     for folder in (home, entry):
         folder.mkdir(parents=True)
-    leaving.write_exits(home, exits)
-    np.save(home / "ids.npy", np.arange(200))
-    np.save(home / "labels.npy", np.zeros(200, np.int64))
+    leaving.write_exits(home, exits, np.arange(200), np.zeros(200, np.int64))
     (home / "manifest.json").write_text("{}")
     (entry / "manifest.json").write_text(json.dumps({"exits": "ab-test", "knobs": knobs}))
     logits, ids, labels = leaving.read_logits(entry)

@@ -125,7 +125,7 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     together = run._learner._left(rows, knobs)
     alone = [run._learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
     cached = run._learner.exits(rows, phase="measure")
-    (at,) = leaving.left_at(cached, [knobs])
+    at = leaving.left_at(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
     if knobs["threshold"] != "never":

@@ -15,6 +15,8 @@ import pytest
 
 from raysearch.analysis import Run, read_run, winners
 from raysearch.analysis.confirmation import confirmation
+from raysearch.analysis.exiting import first_layers, leaver, leavers
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
 from raysearch.engine import leaving
 from raysearch.engine.calibration import ece, softmax
@@ -32,9 +34,8 @@ from raysearch.panels import (
 from raysearch.panels.captions import NOTHING
 from raysearch.panels.collect import collect
 from raysearch.panels.embed import choices_json, points_json, table_json
-from raysearch.panels.exiting import first_layers, leaver, leavers
 from raysearch.panels.margins import difference_of
-from raysearch.panels.naming import knobs_words, name
+from raysearch.panels.naming import name
 from raysearch.record import OperatingPoint
 from tests.exiting import LAYERS, TEST, exiting
 from tests.panels.test_panels_page import HOSTILE, tags
@@ -489,7 +490,7 @@ def test_where_the_best_never_leaves_early_a_point_of_half_its_cost_stands_in(ru
         ({"criterion": "confidence", "threshold": 0.0}, "leaves at the first exit"),
         (
             {"criterion": "confidence", "threshold": 0.7, "int8": True},
-            "leaves at confidence 0.7, int8 True",
+            "leaves at confidence 0.7, int8",
         ),
         ({"threshold": 0.7}, "threshold 0.7"),
         ({}, ""),

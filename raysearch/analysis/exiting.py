@@ -11,11 +11,11 @@ import numpy.typing as npt
 from raysearch.analysis import Run, winners
 from raysearch.analysis.bootstrap import features, from_sums
 from raysearch.analysis.confirmation import Fresh, confirmation, fresh_draws
+from raysearch.analysis.intervals import careful
 from raysearch.analysis.named import find
 from raysearch.analysis.outside import GONE
 from raysearch.engine.leaving import CRITERIA, NEVER, Exits, exits_of, read_exits
 from raysearch.errors import InputError, unknown
-from raysearch.panels.crossing import careful
 from raysearch.plan.catalog import ladder
 from raysearch.plan.ladder import Rung
 from raysearch.record import OperatingPoint, TrialRecord
