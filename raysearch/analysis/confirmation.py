@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
+from raysearch.analysis.draws import Fresh, draws_of, is_crossing, twin
 from raysearch.analysis.table import Run
 from raysearch.engine.leaving import read_logits
-from raysearch.plan.config import canonical
 from raysearch.record import OperatingPoint, TrialRecord
 
 Floats = npt.NDArray[np.float64]
@@ -124,50 +124,15 @@ def _confirmation(run: Run) -> Confirmation:
         for i, p in enumerate(judged)
     )
     drawn, difference = tuple(sorted(common)), made.differences()
-    crossed = _crossed(run)
+    crossed = is_crossing(run.records, run.study)
     return Confirmation(
         estimates, folds, difference, made.resampled, begun, lost, drawn=drawn, crossed=crossed
     )
 
 
-Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
-"""A trial of the search, one of its points, and its finished draws by number."""
-
-
 def fresh_draws(run: Run) -> dict[str, Fresh]:
-    """Find the confirming draws that have a point like a point of the search, by point id."""
-    by_recipe: dict[str, dict[int, TrialRecord]] = {}
-    every = _crossed(run)
-    for record in run.records:
-        # What used no labels has nothing to draw again: it is shown, and never confirmed.
-        if (every or record.phase == "confirm") and record.status == "DONE" and record.labels_used:
-            by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
-    # A recipe is a hash: reckoned for those alone that share a cell with a draw.
-    cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}
-    found: dict[str, Fresh] = {}
-    for record in run.records:
-        if record.phase == "confirm" or record.status != "DONE" or _cell(record) not in cells:
-            continue
-        mine = by_recipe.get(record.config.recipe, {})
-        for point in record.points:
-            fresh = {d: r for d, r in mine.items() if twin(r, point) is not None}
-            if fresh:
-                found.setdefault(point.point_id, (record, point, fresh))
-    return found
-
-
-def _crossed(run: Run) -> bool:
-    """Of a crossing nothing was chosen, so that its first draw is as fresh as the others.
-
-    Where the task is cross-fitted that draw was judged on other rows, and does not count.
-    """
-    return bool(run.study.get("procedures")) and not any(r.config.data.folds for r in run.records)
-
-
-def _cell(record: TrialRecord) -> tuple[str, str, int, str]:
-    """Method, model, labels and knobs: what a trial and its draws have in common."""
-    config = record.config
-    return config.method, config.rung, config.data.train, repr(sorted(config.hyper.items()))
+    """The search's points that draws have again, by point id."""
+    return draws_of(run.records, run.study)
 
 
 def _common(sets: list[set[int]]) -> set[int]:
@@ -182,15 +147,6 @@ def _common(sets: list[set[int]]) -> set[int]:
     counts = Counter(frozenset(s) for s in sets)
     best = max(counts.items(), key=lambda item: (item[1], len(item[0]), sorted(item[0])))
     return set(best[0])
-
-
-def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
-    """The draw's point with the same knobs, scored on test."""
-    knobs = canonical(dict(point.knobs))
-    for other in record.points:
-        if canonical(dict(other.knobs)) == knobs and "test" in other.scores:
-            return other
-    return None
 
 
 def judged_draw(

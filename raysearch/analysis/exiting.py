@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from raysearch.analysis import Run, winners
 from raysearch.analysis.bootstrap import features, from_sums
-from raysearch.analysis.confirmation import Fresh, confirmation, fresh_draws
+from raysearch.analysis.confirmation import confirmation, fresh_draws
+from raysearch.analysis.draws import Fresh
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.named import find
 from raysearch.analysis.outside import GONE

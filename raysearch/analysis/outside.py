@@ -21,8 +21,8 @@ from raysearch.analysis.confirmation import (
     fresh_draws,
     judged_draw,
     stored_logits,
-    twin,
 )
+from raysearch.analysis.draws import twin
 from raysearch.analysis.intervals import interval
 from raysearch.analysis.table import Run
 from raysearch.analysis.zero_shot import name_of, zero_shots

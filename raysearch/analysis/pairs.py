@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from raysearch.analysis.bootstrap import Judged, features
-from raysearch.analysis.confirmation import Fresh, fresh_draws, stored_logits, twin
+from raysearch.analysis.confirmation import fresh_draws, stored_logits
+from raysearch.analysis.draws import Fresh, twin
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.table import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raysearch.analysis.confirmation import fresh_draws, stored_logits, twin
+from raysearch.analysis.confirmation import fresh_draws, stored_logits
+from raysearch.analysis.draws import twin
 from raysearch.analysis.table import Run
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, TrialRecord

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from raysearch.analysis.draws import settled
 from raysearch.errors import InputError, RecordError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
@@ -60,7 +61,8 @@ class Run:
     """What study.yaml says; empty where there is none. The first folder's of several. With the
     `shared_by` that the table was made with."""
     records: tuple[TrialRecord, ...]
-    """In the order they were written."""
+    """In the order they were written; what draws have settled as `raysearch.analysis.draws.settled`
+    has it."""
     table: pd.DataFrame
     """`to_table(records)` with the study's `shared_by` and `prices`."""
     skipped: tuple[str, ...] = ()
@@ -162,8 +164,9 @@ def read_run(folder: Path | str, *, shared_by: int | None = None) -> Run:
     if shared_by is not None:
         study = {**study, "shared_by": shared_by}
     read = read_records(folder / RECORDS)
-    table = _table_of(read.trials, study)
-    return Run(folder, study, read.trials, table, read.skipped, read.outside)
+    records = settled(read.trials, study)
+    table = _table_of(records, study)
+    return Run(folder, study, records, table, read.skipped, read.outside)
 
 
 def read_runs(folders: Sequence[Path | str], *, shared_by: int | None = None) -> Run:

@@ -17,8 +17,8 @@ from raysearch.analysis.confirmation import (
     confirmation,
     fresh_draws,
     stored_logits,
-    twin,
 )
+from raysearch.analysis.draws import twin
 from raysearch.panels.answer import answer
 from raysearch.panels.collect import collect
 from raysearch.panels.naming import verdict
