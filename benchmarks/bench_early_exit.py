@@ -136,13 +136,14 @@ def compare(
 def above(curve: list[tuple[float, float]], plain: list[tuple[float, float]]) -> float:
     """Share of the smaller models' range of FLOPs (log) over which the curve is higher.
 
-    Both are step lines of (FLOPs, score): what is had for at most so many FLOPs.
+    Both are step lines of (FLOPs, test score) of the points that are best so far on validation:
+    what is had for at most so many FLOPs is the test score of the last of them.
     """
     low, high = plain[0][0], plain[-1][0]
     at = np.exp(np.linspace(np.log(low), np.log(high), 401))
 
     def reached(points: list[tuple[float, float]], cost: float) -> float:
-        return max((s for c, s in points if c <= cost * 1.0001), default=0.0)
+        return next((s for c, s in reversed(points) if c <= cost * 1.0001), 0.0)
 
     return float(np.mean([reached(curve, c) > reached(plain, c) for c in at]))
 

@@ -82,7 +82,10 @@ class Judge:
         entry = self._store.entry("logits", f"{point}-validation")
         if entry is None:
             return None
-        logits, ids, _ = leaving.read_logits(entry)
+        try:
+            logits, ids, _ = leaving.read_logits(entry)
+        except (OSError, ValueError):  # what it follows from is gone: predicted again
+            return None
         return np.asarray(logits, np.float32) if np.array_equal(ids, rows.ids) else None
 
     def _said(self, learner: Exiting, split: str, rows: Rows, phase: str) -> Exits:

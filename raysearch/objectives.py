@@ -148,7 +148,10 @@ def train_seconds(view: View) -> float | None:
 
 @objective("ms")
 def latency_ms(view: View) -> float | None:
-    """Median time to label one text, tokenisation excluded, measured alone on the device."""
+    """Median time to label one text, tokenisation excluded, measured alone on the device.
+
+    Of a model with exits the mean: the median would be the time of one way through it.
+    """
     return view.point.measured.get("latency_ms")
 
 

@@ -172,12 +172,12 @@ class TrialRun:
         if not held:
             return rows, rows.take(np.empty(0, np.int64))
         assert rows.label is not None
-        back = held_back(rows.label, held)
+        back = held_back(rows.label, held, rows.unit)
         found = set(rows.label[back].tolist())
         lack = [n for k, n in enumerate(self._data.task.label_names) if k not in found]
         if lack:
             raise Infeasible(
-                f"calibration: {held} of {len(rows)} labelled rows are held back, "
+                f"calibration: {int(back.sum())} of {len(rows)} labelled rows are held back, "
                 f"none of class '{lack[0]}'"
             )
         return rows.take(np.flatnonzero(~back)), rows.take(np.flatnonzero(back))

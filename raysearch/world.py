@@ -316,6 +316,12 @@ class World:
         knobs = method.fitted(knobs, self.data.task, there)
         texts = method.unlabelled(knobs)
         budget = self._budget(method, proposal.labels, texts, data_seed)
+        held = method.calibration(knobs, budget.train)
+        if 0 < held < self.data.task.classes:
+            raise Infeasible(
+                f"calibration: {held} of {budget.train:,} labelled rows are held back, for "
+                f"{self.data.task.classes} classes"
+            )
         folder = self.place.folder(rung)
         return TrialConfig(
             task=self.data.task.name,

@@ -137,7 +137,8 @@ def test_a_threshold_that_is_none_is_one_line(home, say, table):
         (("--threshold", "x"), "threshold 'x'"),
         (("--threshold", "nan"), "threshold 'nan'"),
         (("--threshold", ""), "threshold ''"),
-        (("--threshold", "0.5", "--criterion", "patience"), "a whole number from 0 by patience"),
+        (("--threshold", "0.5", "--criterion", "patience"), "a whole number from 0 to 1 by pat"),
+        (("--threshold", "999", "--criterion", "patience"), "threshold '999': must be a whole"),
         (("--threshold", "0.5", "--criterion", "patienc"), "Did you mean 'patience'?"),
         (("--criterion", "hope"), "no criterion 'hope'"),
     ):

@@ -209,8 +209,13 @@ def horizon(knobs: Schedule, rows: int) -> int:
     return max(knobs.epochs * batches.steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
-def price(knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0) -> Mapping[str, float]:
-    """Predicted FLOPs by phase, padding included; `held` training rows calibrate instead."""
+def price(
+    knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0, looked: int = 0
+) -> Mapping[str, float]:
+    """Predicted FLOPs by phase, padding included.
+
+    `held` training rows calibrate instead, and `looked` texts are labelled beside the validation.
+    """
 
     def per_text(n: int, batch_size: int | None = None) -> float:
         lengths = batches.padded_lengths(shape.lengths, n, batch_size)
@@ -224,5 +229,5 @@ def price(knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0) -> 
     return {
         "train": flops.TRAIN_FACTOR * seen * per_text(rows, knobs.batch_size),
         **({"calibrate": held * per_text(held)} if held else {}),
-        "validate": shape.n_validation * validate * (1 + looks),
+        "validate": shape.n_validation * validate * (1 + looks) + looked * per_text(looked or 1),
     }

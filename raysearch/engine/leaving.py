@@ -132,7 +132,7 @@ def shares(at: NDArray[np.int64], exits: int) -> list[float]:
 def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
     """The knob sets that are tried: the whole model first, then each criterion from slow to fast.
 
-    Probabilities lie evenly up to 0.9 of the way from a guess to certainty and evenly in their
+    Probabilities lie evenly up to 10/12 of the way from a guess to certainty and evenly in their
     logarithmic distance to it beyond: calibrated or not, some of them fall where texts differ.
 
     >>> [k["threshold"] for k in grid(2, 3) if k["criterion"] == "patience"]
@@ -171,8 +171,13 @@ def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> li
     return kept
 
 
-def threshold_of(text: str | float, criterion: str = "confidence") -> float | str:
+def threshold_of(text: str | float, criterion: str = "confidence", exits: int = 0) -> float | str:
     """Read a threshold as a person writes it: a number, `inf` or `never`.
+
+    Args:
+        text: what is written.
+        criterion: whose threshold.
+        exits: how many the model has, where that is known: no more in a row can agree.
 
     Raises:
         InputError: it is no number, or outside what the criterion can reach.
@@ -182,13 +187,18 @@ def threshold_of(text: str | float, criterion: str = "confidence") -> float | st
         raise unknown("early exit", "criterion", criterion, CRITERIA)
     if name in (NEVER, "inf", "+inf", "infinity"):
         return NEVER
-    most = "a whole number from 0" if criterion == "patience" else "from 0 to 1"
+    most = "from 0 to 1"
+    if criterion == "patience":
+        most = "a whole number from 0" + (f" to {exits - 1}" if exits else "")
     try:
         value = float(name)
     except ValueError:
         value = math.nan
     wrong = not math.isfinite(value) or value < 0
-    wrong |= not value.is_integer() if criterion == "patience" and not wrong else value > 1
+    if criterion == "patience":
+        wrong = wrong or not value.is_integer() or bool(exits and value >= exits)
+    else:
+        wrong = wrong or value > 1
     if wrong:
         raise InputError(f"threshold '{text}': must be {most} by {criterion}, or never")
     return int(value) if criterion == "patience" else value
@@ -258,7 +268,10 @@ def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     if "exits" not in facts:
         return _load(entry, "logits"), _load(entry, "ids"), _load(entry, "labels")
     exits, ids, labels = read_exits(_beside(entry, facts["exits"]))
-    return answers(exits, facts["knobs"]), ids, labels
+    try:
+        return answers(exits, facts["knobs"]), ids, labels
+    except (KeyError, TypeError, InputError) as e:
+        raise ValueError(f"{entry.name}: no knobs of a model with exits: {e}") from e
 
 
 def read_exits(entry: Path) -> tuple[Exits, NDArray[Any], NDArray[Any]]:

@@ -121,12 +121,15 @@ def scratch(encoder: Encoder, generator: torch.Generator) -> None:
                 module.bias.zero_()
 
 
+POOLINGS = ("cls", "mean")
+
+
 def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     """One vector a text (B, H): `cls`, or the `mean` over real tokens (padding excluded)."""
     if pooling == "cls":
         return hidden[:, 0]
     if pooling != "mean":
-        raise ValueError(f"pooling: no '{pooling}'. Known: cls, mean")
+        raise ValueError(f"pooling: no '{pooling}'. Known: {', '.join(POOLINGS)}")
     if batch.full:
         return hidden.mean(dim=1)
     weight = batch.mask.to(hidden.dtype).unsqueeze(-1)

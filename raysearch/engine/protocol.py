@@ -36,6 +36,8 @@ class Rows:
     pair: Sequence[str] | None = None
     label: NDArray[np.int64] | NDArray[np.float32] | None = None
     """Class ids (n,) or, for regression, numbers (n,); None for unlabelled rows."""
+    unit: NDArray[np.int64] | None = None
+    """What must stay on one side (n,): rows of one number are relatives; None: each for itself."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -48,6 +50,7 @@ class Rows:
             [self.text[i] for i in index],
             None if self.pair is None else [self.pair[i] for i in index],
             None if self.label is None else self.label[index],
+            None if self.unit is None else self.unit[index],
         )
 
 

@@ -61,7 +61,8 @@ class Part:
 
     def rows(self, split: str) -> Rows:
         """The same rows as the rest of the house knows them."""
-        return Rows(split, self.ids, self.text, self.pair, self.label)
+        unit = None if self.group is None else units(self)
+        return Rows(split, self.ids, self.text, self.pair, self.label, unit)
 
 
 def normalise(text: str) -> str:
@@ -185,14 +186,17 @@ def spread(label: Labels | None, n: int, seed: Sequence[int], *, head: bool) -> 
     return shuffled[np.argsort(key, kind="stable")]
 
 
-def held_back(label: Labels, count: int) -> NDArray[np.bool_]:
+def held_back(label: Labels, count: int, unit: Index | None = None) -> NDArray[np.bool_]:
     """Mark `count` rows (n,), in shares like those of the classes, the last rows of each class.
 
-    A class that has two rows or more gives at least one, as far as `count` reaches; ties of
-    remainders go to the lower class.
+    A class that has two rows or more gives at least one, as far as `count` reaches, and keeps one;
+    ties of remainders go to the lower class. Rows of one unit stay together, so that there may be
+    fewer than `count`.
 
     >>> held_back(np.array([0, 0, 0, 1, 1, 0]), 2).tolist()
     [False, False, False, False, True, True]
+    >>> held_back(np.array([0, 0, 0, 1, 1, 0]), 2, np.array([0, 1, 2, 3, 4, 0])).tolist()
+    [False, False, True, False, True, False]
     """
     out = np.zeros(len(label), np.bool_)
     classes, sizes = np.unique(label, return_counts=True)
@@ -200,18 +204,27 @@ def held_back(label: Labels, count: int) -> NDArray[np.bool_]:
     if least.sum() > count:
         least[np.cumsum(least) > count] = 0
     ideal = count * sizes / max(1, len(label))
-    quota = np.clip(np.floor(ideal).astype(np.int64), least, sizes)
+    most = np.where(sizes > 1, sizes - 1, sizes)
+    quota = np.clip(np.floor(ideal).astype(np.int64), least, most)
     while quota.sum() != count:
         more = quota.sum() < count
         short = ideal - quota
-        can = quota < sizes if more else quota > least
+        can = quota < most if more else quota > least
         if not can.any():
             break
         place = np.where(can, short if more else -short, -np.inf).argmax()
         quota[place] += 1 if more else -1
-    for k, many in zip(classes, quota, strict=True):
-        rows = np.flatnonzero(label == k)
-        out[rows[len(rows) - many :]] = True
+    if unit is None:
+        unit = np.arange(len(label))
+    left = dict(zip(classes.tolist(), quota.tolist(), strict=True))
+    rows_of: dict[int, list[int]] = {}
+    for i, u in enumerate(unit.tolist()):
+        rows_of.setdefault(u, []).append(i)
+    for rows in sorted(rows_of.values(), key=lambda rows: -rows[-1]):
+        wanted = Counter(label[rows].tolist())
+        if all(left[k] >= many for k, many in wanted.items()):
+            out[rows] = True
+            left = {k: have - wanted[k] for k, have in left.items()}
     return out
 
 

@@ -35,6 +35,7 @@ CRITERIA = {
 }
 ROWS, TOKENS = 64, 4096  # a batch holds no more texts, nor padded tokens
 IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
+TENSOR = {"float": "tensor(float)", "int64": "tensor(int64)"}
 STATES = ("hidden", "vectors")  # (B, S, H) of the last layer so far, (B, L, H) pooled of each
 
 
@@ -60,20 +61,25 @@ class Model:
 
     def __init__(self, folder: str | Path, threads: int = 0) -> None:
         folder = Path(folder)
-        facts = json.loads((folder / "raysearch.json").read_text(encoding="utf-8"))
-        self.labels: list[str] = list(facts["labels"])
-        self.pair: bool = facts["pair"]
-        self.criterion: str = facts["criterion"]
-        self.threshold: float | str = facts["threshold"]
-        self.temperature = float(facts["temperature"])
-        self.layers = [int(n) for n in str(facts["exits"]).split(",")]
-        goal(self.threshold, self.criterion, len(self.labels))  # says at once what is wrong
+        try:
+            facts = json.loads((folder / "raysearch.json").read_text(encoding="utf-8"))
+            self.labels: list[str] = list(facts["labels"])
+            self.pair = bool(facts["pair"])
+            self.criterion: str = facts["criterion"]
+            self.threshold: float | str = facts["threshold"]
+            self.temperature = float(facts["temperature"])
+            self.layers = [int(n) for n in str(facts["exits"]).split(",")]
+            longest = int(facts["max_length"])
+            self.rule(None, None)  # says at once what is wrong
+        except (ValueError, KeyError, TypeError) as e:
+            said = f"no {e}" if isinstance(e, KeyError) else str(e)
+            raise ValueError(f"raysearch.json: {said}") from e
         import tokenizers
 
         self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._pad = int((self._tokenizer.padding or {}).get("pad_id", 0))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(int(facts["max_length"]))
+        self._tokenizer.enable_truncation(longest)
         paths = [folder / name for name in segments(self.layers)]
         self._segments = [opened(path, threads) for path in paths]
         self._types = TYPES in {i.name for i in self._segments[0].get_inputs()}
@@ -84,10 +90,12 @@ class Model:
         """ValueError where a file is not the segment that raysearch.json says."""
         session = self._segments[k]
         found = {i.name: i.shape for i in session.get_inputs()}
+        kinds = {i.name: i.type for i in session.get_inputs()}
         made = {o.name: o.shape for o in session.get_outputs()}  # in the order they come out
         asked = {MASK, *STATES} if k else {IDS, MASK, TYPES} if self._types else {IDS, MASK}
         said = ["logits", *map(after, STATES)] if k < len(self.layers) - 1 else ["logits"]
-        if set(found) != asked or list(made) != said:
+        wrong = [n for n, t in kinds.items() if t != TENSOR["float" if n in STATES else "int64"]]
+        if set(found) != asked or list(made) != said or wrong:
             raise ValueError(f"{name}: is no such segment of a model with exits")
         if made["logits"][1:] != [len(self.labels)]:
             raise ValueError(f"{name}: does not fit raysearch.json")
@@ -128,7 +136,13 @@ class Model:
                     f"criterion '{named}': needs a threshold of its own, {threshold} is by "
                     f"{self.criterion}"
                 )
-        return named, goal(threshold, named, len(self.labels))
+        reached = goal(threshold, named, len(self.labels))
+        if named == "patience" and len(self.layers) <= reached < math.inf:
+            raise ValueError(
+                f"threshold '{threshold}': must be a whole number from 0 to "
+                f"{len(self.layers) - 1} by patience, or never"
+            )
+        return named, reached
 
     def _fed(self, tokens: Tokens, index: Any) -> dict[str, Any]:
         """The padded inputs of some rows."""
@@ -296,10 +310,10 @@ def main() -> None:
     parser.add_argument("--criterion", metavar="NAME", help=f"{', '.join(CRITERIA)}")
     parser.add_argument("--batch", type=int, default=ROWS, help="lines read at once")
     given = parser.parse_args()
-    model = Model(Path(__file__).resolve().parent)
     try:
+        model = Model(Path(__file__).resolve().parent)
         model.rule(given.threshold, given.criterion)
-    except ValueError as e:
+    except (ValueError, OSError) as e:
         parser.error(str(e))
     while lines := [x.rstrip("\n") for x in itertools.islice(sys.stdin, max(1, given.batch))]:
         pairs = [x.partition("\t") for x in lines] if model.pair else None

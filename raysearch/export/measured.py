@@ -57,9 +57,11 @@ def measure_points(
         RaysearchError: the process broke; its last line says why.
     """
     sample = lengths_sample(run.data)
+    # in no order of the source: what is timed may be the first part of it alone
+    sample = sample.take(np.random.default_rng(0).permutation(len(sample)))
     with tempfile.TemporaryDirectory(prefix="rs-") as name:
         folder = Path(name)
-        _write(run, [run.graph(point) for point in points], folder, threads)
+        _write(run, _graphs(run, points), folder, threads)
         texts = {
             "text": list(sample.text),
             "pair": None if sample.pair is None else list(sample.pair),
@@ -77,6 +79,14 @@ def measure_points(
         raise RaysearchError(f"point {points[0].point_id}: cannot be measured: {last}")
     found: list[dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
+
+
+def _graphs(run: TrialRun, points: Sequence[OperatingPoint]) -> list[Graph]:
+    """What the points compute; rules of one model share its weights."""
+    first = run.graph(points[0])
+    if isinstance(first, ExitGraph):
+        return [first.ruled(point.knobs) for point in points]
+    return [first, *(run.graph(point) for point in points[1:])]
 
 
 def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -> None:

@@ -184,7 +184,8 @@ class ExitsPredictor(Predictor):
         if len(layers) < 2 or layers != sorted(set(layers)) or layers[0] < 1:
             raise InputError(f"{folder.name}/{FILE}: exits '{manifest.exits}': must be as 2,4,6")
         try:
-            self._rule = manifest.criterion, threshold_of(manifest.threshold, manifest.criterion)
+            named, many = manifest.criterion, len(layers)
+            self._rule = named, threshold_of(manifest.threshold, named, many)
         except InputError as e:
             raise InputError(f"{folder.name}/{FILE}: {e}") from e
         paths = [part(folder, name) for name in exits_runtime.segments(layers)]
@@ -192,10 +193,11 @@ class ExitsPredictor(Predictor):
         super().__init__(manifest, sum(p.stat().st_size for p in paths))
         try:
             self._model = exits_runtime.Model(folder, threads)
-        except ValueError as e:  # names the segment
+        except ValueError as e:  # names the file
             raise InputError(f"{folder.name}/{e}") from e
         except Exception as e:  # the package's only error class
             raise broken(folder, "tokenizer.json", e) from e
+        self._exits = len(layers)
         self._texts = self._layers = 0
 
     def leave_by(self, threshold: str | None, criterion: str | None) -> None:
@@ -218,7 +220,7 @@ class ExitsPredictor(Predictor):
                 )
             self._rule = named, self._rule[1]
         else:
-            self._rule = named, threshold_of(threshold, named)
+            self._rule = named, threshold_of(threshold, named, self._exits)
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> exits_runtime.Tokens:
         """Token ids, cut at the model's longest input."""

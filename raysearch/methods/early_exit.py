@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.engine import exits, fitting, leaving
-from raysearch.engine.calibration import temperature
+from raysearch.engine.calibration import FEWEST, temperature
 from raysearch.engine.classifier import predict
 from raysearch.engine.exits import ExitGraph, Left, Rule
 from raysearch.engine.fitting import Fitting, labels_of
 from raysearch.engine.heads import ExitsHead
 from raysearch.engine.leaving import Exits
 from raysearch.engine.losses import exit_loss
+from raysearch.engine.models import POOLINGS
 from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
@@ -47,7 +48,8 @@ class Knobs:
     self_distil: bool = False
     """Earlier exits also learn the last one's probabilities."""
     calibration: float = 0.2
-    """Share of the labelled rows that fit the exits' temperatures and train nothing."""
+    """Share of the labelled rows that fit the exits' temperatures and train nothing: at least 30
+    rows and at most half of them. Where that cannot be, none, and nothing is calibrated."""
 
     @property
     def patience(self) -> int:
@@ -59,8 +61,6 @@ class EarlyExit:
     """A learner: fitted like any encoder, then each exit's temperature on rows of its own."""
 
     def __init__(self, ctx: Context, knobs: Knobs) -> None:
-        if knobs.weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting: no '{knobs.weighting}'. Known: {', '.join(WEIGHTINGS)}")
         self._ctx = ctx
         layers = leaving.exits_of(knobs.exits, ctx.rung.layers)
         self._head = ExitsHead(ctx, layers, knobs.pooling, knobs.dropout)
@@ -136,11 +136,12 @@ class EarlyExit:
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """The layers that each text passes at its own length, and the exits on its way.
 
-        Where a text leaves is found once for a set of rows and charged to `measure`.
+        Where a text leaves is found once for a set of rows and charged to `validate`: the points
+        that are kept hang on it.
         """
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
-            self._sample = (key, self.exits(rows, phase="measure"))
+            self._sample = (key, self.exits(rows, phase="validate"))
         at = leaving.left_at(self._sample[1], knobs)
         lengths = self._head.encode(rows).lengths
         every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
@@ -174,8 +175,13 @@ WEIGHTINGS: Mapping[str, Callable[[Sequence[int]], list[float]]] = {
 
 
 def calibration(knobs: Knobs, rows: int) -> int:
-    """Labelled rows that fit the temperatures."""
-    return round(knobs.calibration * rows)
+    """Labelled rows that fit the temperatures; fewer than `FEWEST` would fit none.
+
+    >>> [calibration(Knobs(), rows) for rows in (59, 60, 100, 1000)]
+    [0, 30, 30, 200]
+    """
+    held = max(round(knobs.calibration * rows), FEWEST)
+    return held if knobs.calibration > 0 and 2 * held <= rows else 0
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
@@ -191,13 +197,17 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
         shape,
         exits.all_flops(layers, shape.rung.hidden, shape.task.classes),
         held=calibration(knobs, shape.n_train),
+        looked=len(shape.lengths),
     )
 
 
 def refuses(knobs: Knobs, rung: Rung) -> str:
     """Why a model cannot have these exits; empty where it can."""
-    if not 0 <= knobs.calibration < 1:
-        return f"calibration: {knobs.calibration:g} is no share from 0 to below 1"
+    if not 0 <= knobs.calibration <= 0.5:
+        return f"calibration: {knobs.calibration:g} is no share from 0 to 0.5"
+    for knob, known in (("weighting", WEIGHTINGS), ("pooling", POOLINGS)):
+        if getattr(knobs, knob) not in known:
+            return f"{knob}: no '{getattr(knobs, knob)}'. Known: {', '.join(known)}"
     try:
         leaving.exits_of(knobs.exits, rung.layers)
     except InputError as e:

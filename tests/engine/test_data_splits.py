@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
+from raysearch.engine import splits
 from raysearch.engine.splits import (
     Part,
     blanks_apart,
@@ -156,3 +157,41 @@ def test_blanks_become_the_pool():
 
 def test_normalise_folds_case_and_space():
     assert normalise("STRASSE\u00a0 ist\n") == normalise("straße ist")
+
+
+# --- rows held back -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_held_back_are_in_the_classes_shares_and_never_all_of_one(seed):
+    rng = np.random.default_rng(seed)
+    label = rng.choice(4, 200, p=[0.6, 0.25, 0.1, 0.05]).astype(np.int64)
+    for count in (4, 30, 100):
+        held = splits.held_back(label, count)
+        assert held.sum() == count
+        for k in range(4):
+            there = int((label == k).sum())
+            share = int((held & (label == k)).sum())
+            assert 1 <= share < there
+            assert abs(share - count * there / 200) <= 1.5
+    assert splits.held_back(np.array([0, 0, 1, 1]), 3).tolist() == [False, True, False, True]
+
+
+def test_relatives_are_held_back_together():
+    rng = np.random.default_rng(3)
+    unit = rng.integers(0, 40, 200)
+    label = (unit % 2).astype(np.int64)
+    held = splits.held_back(label, 50, unit)
+    assert 40 <= held.sum() <= 50 and set(label[held]) == {0, 1}
+    assert not set(unit[held]) & set(unit[~held])
+    alone = splits.held_back(label, 50)
+    assert set(unit[alone]) & set(unit[~alone])
+
+
+def test_rows_know_their_relatives_where_there_are_groups():
+    part = splits.Part(np.arange(4), ["a", "b", "c", "d"], group=["x", "y", "x", ""])
+    unit = part.rows("train").unit
+    assert unit is not None and unit[0] == unit[2] and len(set(unit.tolist())) == 3
+    taken = part.rows("train").take(np.array([2, 0, 1])).unit
+    assert taken is not None and taken.tolist() == unit[[2, 0, 1]].tolist()
+    assert splits.Part(np.arange(1), ["a"]).rows("train").unit is None

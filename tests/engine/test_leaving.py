@@ -154,3 +154,38 @@ def test_logits_of_a_point_are_read_off_what_every_exit_says(tmp_path):
     (entry / "manifest.json").write_text(json.dumps({"exits": "../../x", "knobs": knobs}))
     with pytest.raises(ValueError, match="cannot name an entry"):
         leaving.read_logits(entry)
+
+
+def test_the_grid_is_what_runs_on_disk_were_confirmed_by():
+    """A draw finds its points by these numbers: who changes one raises the method's behaviour."""
+    grid = leaving.grid(2, 6)
+    by = {c: [k["threshold"] for k in grid if k["criterion"] == c] for c in leaving.CRITERIA}
+    near = [0.99995, 0.99991, 0.99984, 0.99972, 0.9995, 0.99911, 0.99842, 0.99719, 0.995]
+    near += [0.99111, 0.98419, 0.97188]
+    far = [0.91667, 0.875, 0.83333, 0.79167, 0.75, 0.70833, 0.66667, 0.625, 0.58333, 0.54167]
+    assert by["confidence"] == ["never", *near, *far, 0.0]
+    assert by["entropy"] == [
+        *(0.99982, 0.99944, 0.99822, 0.99438, 0.98222, 0.94377),
+        *(0.75, 0.58333, 0.41667, 0.25, 0.08333),
+    ]
+    assert by["patience"] == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("exits", [2, 6])
+def test_no_more_exits_can_agree_in_a_row_than_there_are(exits):
+    assert leaving.threshold_of(exits - 1, "patience", exits) == exits - 1
+    with pytest.raises(InputError, match=f"from 0 to {exits - 1} by patience"):
+        leaving.threshold_of("999", "patience", exits)
+    assert leaving.threshold_of("999", "patience") == 999
+
+
+@pytest.mark.parametrize("facts", [{"exits": "ab-test"}, {"exits": "ab-test", "knobs": {}}])
+def test_an_entry_without_its_knobs_is_not_whole(tmp_path, facts):
+    home, entry = tmp_path / "exits" / "ab-test", tmp_path / "logits" / "cd-test"
+    for folder in (home, entry):
+        folder.mkdir(parents=True)
+    leaving.write_exits(home, Exits(Z, np.ones(5)), np.arange(200), np.zeros(200, np.int64))
+    (home / "manifest.json").write_text("{}")
+    (entry / "manifest.json").write_text(json.dumps(facts))
+    with pytest.raises(ValueError, match="no knobs of a model with exits"):
+        leaving.read_logits(entry)

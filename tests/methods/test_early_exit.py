@@ -17,6 +17,7 @@ from raysearch.engine.losses import exit_loss
 from raysearch.engine.models import open_encoder, pool
 from raysearch.engine.protocol import Rows
 from raysearch.errors import Infeasible
+from raysearch.methods import early_exit
 from raysearch.methods import get as find_method
 from raysearch.place import knobs_of, lengths_sample
 from raysearch.plan import catalog
@@ -233,12 +234,29 @@ def test_temperatures_lower_the_nll_of_their_own_rows_and_change_no_answer(train
     run = trained("deep-bert")
     held = run._calibration
     found = run._learner.exits(held, phase="measure")
-    assert len(held) == 16 and not set(held.ids.tolist()) & set(run._train.ids.tolist())
-    assert (found.temperature > 0).all()
+    assert len(held) == 30 and not set(held.ids.tolist()) & set(run._train.ids.tolist())
+    assert len(set(found.temperature.tolist())) == LAYERS and (found.temperature != 1).all()
     cold = found.calibrated
     for k in range(LAYERS):
-        assert nll(cold[:, k], held.label) <= nll(found.logits[:, k], held.label) + 1e-6
+        assert nll(cold[:, k], held.label) < nll(found.logits[:, k], held.label)
         assert (cold[:, k].argmax(axis=1) == found.logits[:, k].argmax(axis=1)).all()
+
+
+def test_the_pass_is_by_calibrated_logits(trained):
+    """What the real pass answers is what every exit says, over its temperature."""
+    run = trained("deep-bert")
+    rows = run.data.splits["test"]
+    said = run._learner.exits(rows, phase="measure")
+    raw = dataclasses.replace(said, temperature=np.ones(LAYERS))
+    apart = 0
+    for knobs in SOME:
+        left = run._learner._left(rows, knobs)
+        apart += int((left.at != leaving.left_at(raw, knobs)).sum())
+        here = np.arange(len(rows))
+        np.testing.assert_allclose(
+            left.logits, said.calibrated[here, left.at], rtol=1e-3, atol=1e-4
+        )
+    assert apart, "the temperatures move nobody: this test cannot fail"
 
 
 def test_temperatures_are_fitted_where_there_are_rows_enough(home):
@@ -258,9 +276,11 @@ def test_calibration_reads_neither_validation_nor_test_labels(home, monkeypatch)
     def turned(rows):
         return dataclasses.replace(rows, label=1 - rows.label)
 
-    plain = TrialRun(config, w.place)
-    other = TrialRun(config, dataclasses.replace(w.place, store=str(home / "other")))
+    plain = TrialRun(config, w.place, "confirm")
+    other = TrialRun(config, dataclasses.replace(w.place, store=str(home / "other")), "confirm")
     other._validation = turned(other._validation)
+    splits = {**other._data.splits, "test": turned(other._data.splits["test"])}
+    other._data = dataclasses.replace(other._data, splits=splits)
     for run in (plain, other):
         tiny.finish(run)
     a, b = (r._learner.state() for r in (plain, other))
@@ -278,20 +298,46 @@ def test_calibration_rows_are_labels_and_said_to_be(home):
     w = world(home, train=160, test=60)
     run = tiny.finish(TrialRun(config_of(w, labels=80), w.place))
     labels = {c.phase: c.labels for c in run.ledger.bill()}
-    assert labels["train"] == 64 and labels["calibrate"] == 16
+    assert labels["train"] == 50 and labels["calibrate"] == 30
     assert labels["train"] + labels["calibrate"] + labels["validate"] == run.record().labels_used
     assert run.ledger.flops("calibrate") > 0
     assert w.price(run.config).labels == run.record().labels_used
 
 
-def test_a_class_without_a_calibration_row_is_infeasible_not_a_crash(home):
+def test_a_class_without_a_calibration_row_is_infeasible_not_a_crash(home, monkeypatch):
     w = world(home, "five", train=160, test=60)
-    with pytest.raises(Infeasible, match="2 of 10 labelled rows are held back, none of class"):
-        TrialRun(config_of(w, labels=10), w.place)
+    config = config_of(w, labels=80)
+    rows = TrialRun._rows
+
+    def without(self):
+        train, validation, unlabelled = rows(self)
+        return train.take(np.flatnonzero(train.label != 3)), validation, unlabelled
+
+    monkeypatch.setattr(TrialRun, "_rows", without)
+    with pytest.raises(Infeasible, match="30 of 64 labelled rows are held back, none of class"):
+        TrialRun(config, w.place)
 
 
-def test_one_trial_is_a_curve(trained):
-    run = trained("deep-bert")
+def test_fewer_calibration_rows_than_classes_are_infeasible_before_a_trial_is_run(
+    home, monkeypatch
+):
+    monkeypatch.setattr(early_exit, "FEWEST", 1)
+    with pytest.raises(Infeasible, match="2 of 10 labelled rows are held back, for 5 classes"):
+        config_of(world(home, "five", train=160, test=60), labels=10)
+
+
+def test_few_labels_calibrate_nothing_and_train_with_all(home):
+    w = world(home, train=160, test=60)
+    run = tiny.finish(TrialRun(config_of(w, labels=40), w.place))
+    assert len(run._calibration) == 0 and len(run._train) == 40
+    assert "calibrate" not in {c.phase for c in run.ledger.bill()}
+    assert (run._learner.exits(run.validation, phase="measure").temperature == 1).all()
+
+
+def test_one_trial_is_a_curve(home):
+    w = world(home, train=400, test=60)
+    config = config_of(w, labels=200, learning_rate=1e-3, epochs=4)
+    run = tiny.finish(TrialRun(config, w.place))
     record = run.record()
     points = record.points
     assert 8 <= len(points) <= 45
@@ -356,8 +402,15 @@ def test_prices_know_what_calibrates(home):
     method = find_method("early_exit")
     config = config_of(w, labels=80)
     knobs = knobs_of(method, config.hyper)
-    assert method.calibration(knobs, 80) == 16
+    assert method.calibration(knobs, 80) == 30
     assert config.horizon == method.horizon(knobs, 80) == max(6, 2 * 4)
+    run = tiny.finish(TrialRun(config, w.place))
+    spent = {phase: run.ledger.flops(phase) for phase in ("train", "calibrate", "validate")}
+    assert w.price(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
+    sample = len(lengths_sample(w.data))
+    assert sum(c.texts for c in run.ledger.bill() if c.phase == "validate") == sample + len(
+        run.validation
+    )
 
 
 @pytest.mark.parametrize(
@@ -365,7 +418,9 @@ def test_prices_know_what_calibrates(home):
     [
         ({"exits": "2,9"}, "layer 9 is not one of the model's 4"),
         ({"exits": "4"}, "one exit"),
-        ({"calibration": 1.5}, "calibration: 1.5"),
+        ({"calibration": 1.5}, "calibration: 1.5 is no share from 0 to 0.5"),
+        ({"weighting": "steep"}, "weighting: no 'steep'. Known: uniform, depth"),
+        ({"pooling": "max"}, "pooling: no 'max'. Known: cls, mean"),
     ],
 )
 def test_exits_that_the_model_cannot_have_are_infeasible(home, hyper, said):
