@@ -10,25 +10,23 @@ Source: arXiv:2012.14682, with two models and no training for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 
 import numpy as np
 
-from raysearch.analysis.bootstrap import BOUNDS, FEWEST, Judged, Replicates, from_sums, replicates
+from raysearch.analysis.bootstrap import FEWEST, Judged
 from raysearch.analysis.confirmation import confirmation
+from raysearch.analysis.outside import GONE
 from raysearch.analysis.pairs import Drawn, Member, Pair, members, pairs, reason
-from raysearch.analysis.pareto import duplicates_of, nondominated
 from raysearch.analysis.table import Run
-from raysearch.analysis.thresholds import Floats, Ints, levels, sums_by_level, swept, thresholds
+from raysearch.analysis.thresholds import Ints, Tried, resampled, swept_pairs, thresholds
+from raysearch.errors import InputError
 from raysearch.record import point_id
 
 SCORES = ("accuracy", "macro_f1", "mcc")
 """The main scores that a cascade can have: those of classes."""
-TOGETHER = 30_000_000
-"""Per-row numbers that are resampled at once: 240 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,18 @@ class Cascade:
     words: str
     threshold: float
     on: float
-    """Share of the validation rows that goes on to the second."""
+    """Share of the test rows that goes on to the second, over the draws; see `infer_flops`."""
     validation: float
-    """Score on the rows that both have; it chose the pair and the threshold."""
+    """Score on the rows that both have; with `validation_flops` it chose pair and threshold."""
     validation_rows: int
+    validation_on: float
+    """Share of these rows that goes on."""
+    validation_flops: float
+    """The first's and that share of the second's mean [FLOP/text]."""
     infer_flops: float
-    """The first's and that share of the second's mean [FLOP/text]; it is more where the texts that
-    go on are longer than others, or a second member with exits keeps them longer."""
+    """The same on test: over the draws, each with its own costs and share. Not shown on test it
+    is `validation_flops`, and `on` is `validation_on`. It is more where the texts that go on are
+    longer than others, or a second member with exits keeps them longer."""
     labels: int
     """Distinct labelled examples of both."""
     train_flops: float
@@ -57,19 +60,27 @@ class Cascade:
     """And what they inherited, each bill once [FLOP]."""
     params: int | None
     bytes: int | None
+    alone: Mapping[str, float]
+    """By member's point id: its own inference [FLOP/text], of the same draws as `infer_flops`."""
     test: float | None = None
-    """Mean over the fresh draws, or, cross-fitted, over all rows; None below three draws."""
+    """Mean over the draws, or, cross-fitted, over all rows; None below three draws."""
     low: float | None = None
     """The 95 % interval, over draws and test rows."""
     high: float | None = None
     draws: int = 0
     """That both members have."""
+    own_draw: bool = False
+    """Whether the first of them is the one that chose: of a crossing all draws count."""
     test_rows: int = 0
     """Judged in all, each row once (cross-fitted) or once a draw."""
+    left_out: int = 0
+    """Cross-fitted: rows that chose it, and so judge neither it nor its members here."""
     against: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """By member's point id: its test score taken from the cascade's, and the paired interval."""
     ties: tuple[str, ...] = ()
-    """Words of other pairs' cascades with exactly its validation score and infer_flops."""
+    """Words of other pairs' cascades with exactly its validation score and validation_flops."""
+    beaten_by: str = ""
+    """Of a named pair: the confirmed point that alone is no worse on validation, and no dearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +94,18 @@ _latest: list[tuple[Run, _Found]] = []
 
 
 def cascades(run: Run) -> tuple[Cascade, ...]:
-    """List the cascades of two confirmed points that are worth having, cheap inference first.
+    """List the cascades of two confirmed points that are worth having, cheap ones first.
 
     Members are the winners of their cells: of the confirmed points of one (procedure, model,
     labels) the best on validation, one a cell so that pairs stay few. The first costs less
     inference than the second, and both were judged on the same data and folds. Thresholds are
     those of an early exit by confidence.
 
-    Kept is what nothing beats on validation score and infer_flops at once: no other cascade and no
-    confirmed point alone, which wins ties. Of equal cascades the one with fewer train_flops_full
-    stands, then the one with the higher threshold. Each is compared on the validation rows that
-    its own members share, with all that have these rows. Test rows of what was not kept are not
-    read.
+    Kept is what nothing beats on validation score and validation_flops at once: no other cascade
+    and no confirmed point alone, which wins ties. Of equal cascades the one with fewer
+    train_flops_full stands, then the one with the higher threshold. Each is compared on the
+    validation rows that its own members share, with all that have these rows. Test rows of what
+    was not kept are not read, and no test row orders what was kept.
 
     Order of growth: for each size of validation cells^2 (rows + thresholds); then cascades kept x
     draws x test rows x resamples.
@@ -127,17 +138,60 @@ def _found(run: Run) -> _Found:
         return _Found(why=made.why or f"no confirmed points{begun}")
     score = run.records[0].score
     if score not in SCORES:
-        return _Found(why=f"score '{score}' is one of numbers: a cascade needs classes")
+        return _Found(why=_numbers(score))
     read, lost = members(run, [e.point_id for e in made.estimates])
     if sum(m.winner for m in read) < 2:
         one = "a cascade needs confirmed points of two cells (procedure, model, labels)"
         return _Found(why=lost or one)
-    kept = _chosen(read, score)
-    try:
-        return _Found(_shown(run, kept, score), lost)
-    except (OSError, ValueError, EOFError) as e:
-        gone = f"no cascade is shown on test: {reason(e)}"
-        return _Found(tuple(c for c, _ in kept), "; ".join(s for s in (lost, gone) if s))
+    return _shown(run, _chosen(read, score), score, lost)
+
+
+def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str]:
+    """List the cascades of two points, cheap ones first, and say what is missing.
+
+    Of thresholds between which no validation text lies the highest stands; what points alone beat
+    stands too, as `beaten_by` says.
+
+    Args:
+        run: a run; not changed.
+        first: id of the confirmed point that is asked first.
+        second: the other's.
+
+    Raises:
+        InputError: a point is not confirmed or its answers are gone, the first is no cheaper than
+            the second, or they have no rows in common.
+    """
+    made, score, names = confirmation(run), run.records[0].score, (first, second)
+    for name in names:
+        if made.at(name) is None:
+            few = f"{made.begun.get(name, 0)} of {FEWEST} draws have run"
+            raise InputError(f"{run.folder}: point {name} is not confirmed: {made.why or few}")
+    if score not in SCORES:
+        raise InputError(f"{run.folder}: {_numbers(score)}")
+    others = [e.point_id for e in made.estimates if e.point_id not in names]
+    read, lost = members(run, [*names, *others], names)
+    found = {m.point.point_id: m for m in read}
+    if not found.keys() >= set(names):
+        raise InputError(f"{run.folder}: {lost}")  # of several the first is said, and these are
+    pair = Pair(found[first], found[second])
+    both = f"{run.folder}: points {first} and {second}"
+    if pair.first.data != pair.second.data:
+        raise InputError(f"{both} were judged on different data")
+    if pair.first.flops >= pair.second.flops:
+        raise InputError(
+            f"{both} infer with {pair.first.flops:.3g} and {pair.second.flops:.3g} FLOPs a text: "
+            "the cheaper one is asked first"
+        )
+    rows = np.intersect1d(pair.first.ids, pair.second.ids, assume_unique=True)
+    if not len(rows):
+        raise InputError(f"{both} have no validation row in common")
+    there = [m for m in read if m.data == pair.first.data and np.isin(rows, m.ids).all()]
+    shown = _shown(run, list(_swept(there, pair, rows, score)), score, lost)
+    return shown.cascades, shown.why
+
+
+def _numbers(score: str) -> str:
+    return f"score '{score}' is one of numbers: a cascade needs classes"
 
 
 Chosen = tuple[Cascade, Pair]
@@ -161,64 +215,49 @@ def _chosen(read: Sequence[Member], score: str) -> list[Chosen]:
         whole = {name for name, of in ids.items() if np.isin(rows, of).all()}
         there = [m for m in read if m.data == data and names[id(m)] in whole]
         out += _unbeaten(there, own, rows, score)
-    return sorted(out, key=lambda of: (of[0].infer_flops, of[0].validation, of[0].point_id))
+    return sorted(out, key=lambda of: (of[0].validation_flops, of[0].validation, of[0].point_id))
 
 
 def _unbeaten(
     there: Sequence[Member], own: Sequence[Pair], rows: Ints, score: str
 ) -> Iterator[Chosen]:
     """Of their own pairs the cascades that nothing there beats on these rows."""
-    classes = there[0].classes
-    tried = thresholds(classes)
-    many = len(tried)
-    place = {id(m): np.searchsorted(m.ids, rows) for m in there}
-    label = there[0].label[place[id(there[0])]]
-
-    def sums(member: Member, level: Ints) -> Floats:
-        said = member.predicted[place[id(member)]]
-        return sums_by_level(level, said, label, many=many + 1, classes=classes, score=score)
-
-    alone = np.array([sums(m, np.zeros(len(rows), np.int64))[0] for m in there])
-    scores = [from_sums(alone, np.full(len(there), float(len(rows))), score)]
-    costs = [np.array([m.flops for m in there])]
-    level = {id(m): levels(m.sure[place[id(m)]], tried) for m in there if m.winner}
-    counts = {key: np.bincount(of, minlength=many + 1) for key, of in level.items()}
-    stays = {id(m): sums(m, level[id(m)]) for m in there if m.winner}
     # In the order that settles ties: points alone, then less training, then higher thresholds.
     every = sorted(pairs(there), key=lambda p: p.train_flops_full)
-    shares: list[Floats] = []
-    for pair in every:
-        a = id(pair.first)
-        value, share = swept(stays[a], sums(pair.second, level[a]), counts[a], score)
-        shares.append(share)
-        scores.append(value[::-1])
-        costs.append(pair.first.flops + share[::-1] * pair.second.flops)
-    values = np.stack([np.concatenate(scores), -np.concatenate(costs)], axis=1)
-    kept = nondominated(values)
-    ties = duplicates_of(values, kept)
+    tried, found = thresholds(there[0].classes), _tried(there, every, rows, score)
     mine = {(id(p.first), id(p.second)) for p in own}
-
-    def at(row: int) -> tuple[int, int]:
-        """Which pair, and which threshold."""
-        i, back = divmod(row - len(there), many)
-        return i, many - 1 - back
-
-    for row in (np.flatnonzero(kept[len(there) :]) + len(there)).tolist():
-        i, t = at(row)
-        pair, on = every[i], float(shares[i][t])
-        if (id(pair.first), id(pair.second)) not in mine:
-            continue
-        equal = (at(other) for other in ties.get(row, ()))
-        others = [every[j].words(float(tried[k])) for j, k in equal if j != i]
-        made = _cascade(pair, float(tried[t]), on, float(values[row, 0]), len(rows), others)
-        yield made, pair
+    for (i, t), equal in found.unbeaten():
+        if (id(every[i].first), id(every[i].second)) in mine:
+            ties = tuple(every[j].words(float(tried[k])) for j, k in equal if j != i)
+            yield replace(_cascade(every[i], found, i, t, len(rows)), ties=ties), every[i]
 
 
-def _cascade(
-    pair: Pair, threshold: float, on: float, value: float, rows: int, ties: Iterable[str]
-) -> Cascade:
+def _swept(there: Sequence[Member], pair: Pair, rows: Ints, score: str) -> Iterator[Chosen]:
+    """The pair at each threshold that sends on other rows than the next one."""
+    found = _tried(there, [pair], rows, score)
+    for t in found.apart(0):
+        by = found.beaten_by(0, t)
+        name = "" if by is None else there[by].point.point_id
+        yield replace(_cascade(pair, found, 0, t, len(rows)), beaten_by=name), pair
+
+
+def _tried(there: Sequence[Member], asked: Sequence[Pair], rows: Ints, score: str) -> Tried:
+    """Members alone, and the pairs at every threshold, on the rows."""
+    at = {id(m): i for i, m in enumerate(there)}
+    place = [np.searchsorted(m.ids, rows) for m in there]
+    said = [m.predicted[p] for m, p in zip(there, place, strict=True)]
+    sure = [m.sure[p] if m.winner else m.sure for m, p in zip(there, place, strict=True)]
+    both = [(at[id(p.first)], at[id(p.second)]) for p in asked]
+    flops = np.array([m.flops for m in there])
+    label = there[0].label[place[0]]
+    return swept_pairs(said, sure, label, both, flops, there[0].classes, score)
+
+
+def _cascade(pair: Pair, found: Tried, i: int, t: int, rows: int) -> Cascade:
     first, second = pair.first.point.point_id, pair.second.point.point_id
+    threshold = float(thresholds(pair.first.classes)[t])
     knobs = {"criterion": "confidence", "threshold": threshold, "first": first, "second": second}
+    on, flops = float(found.share[i, t]), float(found.cost[i, t])
     return Cascade(
         point_id([pair.first.record.id, pair.second.record.id], 0, knobs),
         first,
@@ -226,77 +265,84 @@ def _cascade(
         pair.words(threshold),
         threshold,
         on,
-        value,
+        float(found.value[i, t]),
         rows,
-        pair.first.flops + on * pair.second.flops,
+        on,
+        flops,
+        flops,
         pair.labels,
         pair.train_flops,
         pair.train_flops_full,
         pair.params,
         pair.bytes,
-        ties=tuple(ties),
+        {first: pair.first.flops, second: pair.second.flops},
     )
 
 
-def _shown(run: Run, kept: Sequence[Chosen], score: str) -> tuple[Cascade, ...]:
-    """The cascades with their estimates, each over the draws that both its members have."""
+def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
+    """The cascades with their estimates, each over the draws that both its members have.
+
+    What cannot be read leaves that one cascade without a test score, and is counted.
+    """
     drawn = Drawn(run, score)
-    out: dict[str, Cascade] = {}
-
-    def judges(chosen: Chosen) -> tuple[tuple[str, int], tuple[int, ...]]:
-        return chosen[1].first.data, chosen[1].draws
-
-    for (_, draws), group in groupby(sorted(kept, key=judges), judges):
-        if len(draws) < FEWEST:
-            out |= {c.point_id: replace(c, draws=len(draws)) for c, _ in group}
-        else:
-            out |= {c.point_id: c for c in _estimated(drawn, list(group), draws, score)}
-    return tuple(out[c.point_id] for c, _ in kept)
+    out = {c.point_id: replace(c, draws=len(pair.draws)) for c, pair in kept}
+    groups: dict[tuple[object, ...], tuple[Ints, list[Chosen]]] = {}
+    gone: list[str] = []
+    for chosen in kept:
+        pair = chosen[1]
+        if len(pair.draws) < FEWEST:
+            continue
+        try:
+            without = drawn.chose(pair)
+        except GONE as e:
+            gone.append(reason(e))
+            continue
+        key = pair.first.data, pair.draws, drawn.judges(pair, without)
+        groups.setdefault(key, (without, []))[1].append(chosen)
+    for without, group in groups.values():
+        out |= {c.point_id: c for c in _estimated(drawn, group, without, score)}
+    if gone:
+        many = f"{len(gone)} of {len(kept)} cascades are not"
+        many = "no cascade is" if len(gone) == len(kept) else many
+        lost = "; ".join(s for s in (lost, f"{many} shown on test: {gone[0]}") if s)
+    return _Found(tuple(out[c.point_id] for c, _ in kept), lost)
 
 
 def _estimated(
-    drawn: Drawn, group: Sequence[Chosen], draws: Sequence[int], score: str
+    drawn: Drawn, group: Sequence[Chosen], without: Ints, score: str
 ) -> Iterator[Cascade]:
+    """Cascades of the same draws and test rows."""
+    draws, folds = group[0][1].draws, group[0][1].first.folds
     both = {m.point.point_id: m for _, pair in group for m in (pair.first, pair.second)}
-    ask: list[Callable[[int], Judged]] = [partial(drawn.alone, m) for m in both.values()]
-    ask += [partial(drawn.together, pair, c.threshold) for c, pair in group]
-    folds = group[0][1].first.folds
-    made = _resampled(ask, draws, score, pooled=folds > 0)
+    ask: list[Callable[[int], Judged]] = [
+        partial(drawn.alone, m, without=without) for m in both.values()
+    ]
+    ask += [partial(drawn.together, p, c.threshold, without=without) for c, p in group]
+    made = resampled(ask, draws, score, pooled=folds > 0)
     for i, (cascade, pair) in enumerate(group, start=len(both)):
-        rows = [drawn.rows(pair.first, d) for d in draws]
+        counts = np.array([drawn.goes_on(pair, cascade.threshold, d, without) for d in draws])
+        rows, on = counts[:, 1], counts[:, 0] / counts[:, 1]
+        first, second = (
+            np.array([drawn.flops(m, d) for d in draws]) for m in (pair.first, pair.second)
+        )
         low, high = made.interval(i)
         against = {}
         for name in (cascade.first, cascade.second):
             j = list(both).index(name)
             gap = float(made.estimate[i] - made.estimate[j])
             against[name] = (gap, *made.difference(i, j))
+        weight = rows / rows.sum()  # the same for every draw, unless draws are folds
         yield replace(
             cascade,
+            on=float(weight @ on),
+            infer_flops=float(weight @ (first + on * second)),
+            alone={cascade.first: float(weight @ first), cascade.second: float(weight @ second)},
             test=float(made.estimate[i]),
             low=low,
             high=high,
             draws=len(draws),
-            test_rows=sum(rows) if folds else max(rows),
+            own_draw=pair.first.record.id in [pair.first.fresh[d].id for d in draws],
+            test_rows=int(rows.sum() if folds else rows.max()),
+            left_out=len(without),
             against=against,
         )
-
-
-def _resampled(
-    ask: Sequence[Callable[[int], Judged]], draws: Sequence[int], score: str, *, pooled: bool
-) -> Replicates:
-    """Resample many choices by parts: resamples follow from the draws and the rows alone."""
-    parts: list[Replicates] = []
-    done = 0
-    while done < len(ask):
-        part = [[ask[done](d) for d in draws]]
-        size = sum(j.features.size for j in part[0])
-        upto = min(len(ask), done + max(1, TOGETHER // size))
-        part += [[one(d) for d in draws] for one in ask[done + 1 : upto]]
-        parts.append(replicates(part, score, pooled=pooled))
-        done = upto
-    return Replicates(
-        np.concatenate([p.estimate for p in parts]),
-        np.vstack([p.per_draw for p in parts]),
-        np.hstack([p.resampled for p in parts]),
-        BOUNDS[score],
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -84,7 +85,7 @@ def settled(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> tuple[T
 
 def _settled(point: OperatingPoint, fresh: Mapping[int, TrialRecord]) -> OperatingPoint:
     twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
-    flops = [t.infer_flops for t in twins if t.infer_flops is not None]
+    flops = [c for t in twins if (c := t.infer_flops) is not None and math.isfinite(c)]
     exits = [t.exits for t in twins if len(t.exits) == len(point.exits)]
     return replace(
         point,

@@ -6,15 +6,19 @@ trial, and those of its fresh draws.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import Judged, features
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
 from raysearch.analysis.draws import Fresh, twin
 from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.outside import GONE
 from raysearch.analysis.table import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged
 from raysearch.analysis.winners import winners
@@ -33,18 +37,15 @@ class Member:
     fresh: Mapping[int, TrialRecord]
     """Its finished draws by number."""
     winner: bool
-    """The best of its cell: it may stand in a cascade."""
+    """The best of its cell, or asked for: it may stand in a cascade."""
     ids: Ints
     label: Ints
     predicted: Ints
     sure: Floats
     """Confidence (n,), calibrated on these rows; empty where it is no winner."""
     classes: int
-
-    @property
-    def flops(self) -> float:
-        """Expected inference [FLOP/text]."""
-        return float(self.point.infer_flops or 0.0)
+    flops: float
+    """Expected inference [FLOP/text]."""
 
     @property
     def folds(self) -> int:
@@ -57,19 +58,21 @@ class Member:
         return self.record.config.splits, self.folds
 
 
-def members(run: Run, confirmed: Sequence[str]) -> tuple[list[Member], str]:
+def members(
+    run: Run, confirmed: Sequence[str], asked: Sequence[str] = ()
+) -> tuple[list[Member], str]:
     """Read the confirmed points, cheap inference first, and say which could not be read and why.
 
-    Winners are those of `raysearch.analysis.winners` among the confirmed points.
+    Winners are those asked for, else those of `raysearch.analysis.winners` among the confirmed.
     """
     fresh = fresh_draws(run)
     table = run.table[run.table["point_id"].isin(list(confirmed))]
-    best = set(winners(table)["point_id"])
+    best = set(asked or winners(table)["point_id"])
     found, lost = [], []
     for name in confirmed:
         try:
             found.append(_member(run, fresh[name], name in best))
-        except (OSError, ValueError, EOFError) as e:  # EOFError: numpy of an empty file
+        except GONE as e:
             lost.append(reason(e))
     found.sort(key=lambda m: (m.flops, m.point.point_id))
     if not lost:
@@ -84,7 +87,8 @@ def reason(e: Exception) -> str:
 
 def _member(run: Run, fresh: Fresh, winner: bool) -> Member:
     record, point, draws = fresh
-    if point.infer_flops is None:
+    flops = _known(point.infer_flops)
+    if flops is None:
         raise ValueError(f"point {point.point_id} has no infer_flops")
     logits, ids, label = stored_logits(run.folder, point.point_id, "validation")
     if not len(ids):
@@ -92,9 +96,13 @@ def _member(run: Run, fresh: Fresh, winner: bool) -> Member:
     order = np.argsort(ids, kind="stable")
     said = logits.argmax(axis=1)[order]
     sure = confidence(logits, temperature(logits, label))[order] if winner else np.zeros(0)
-    return Member(
-        record, point, draws, winner, ids[order], label[order], said, sure, logits.shape[1]
-    )
+    ids, label = ids[order], label[order]
+    return Member(record, point, draws, winner, ids, label, said, sure, logits.shape[1], flops)
+
+
+def _known(flops: float | None) -> float | None:
+    """A cost; None where it is absent, no number, or nothing."""
+    return None if flops is None or not math.isfinite(flops) or flops <= 0 else float(flops)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,53 +205,96 @@ Answers = tuple[Logits, Ints, Ints]
 
 
 class Drawn:
-    """What members and cascades answered on the test rows of fresh draws, each read once."""
+    """What members and cascades answered on the test rows of fresh draws, each read once.
+
+    Cross-fitted, rows that chose a cascade (`chose`) are to be left out: they judge nothing.
+    """
 
     def __init__(self, run: Run, score: str) -> None:
         self._folder, self._score = run.folder, score
         self._answers: dict[tuple[str, int], Answers] = {}
-        self._sure: dict[tuple[str, int], Floats] = {}
+        self._sure: dict[tuple[str, int], tuple[Floats, Ints]] = {}
 
-    def rows(self, member: Member, draw: int) -> int:
-        """How many test rows the draw was judged on."""
-        return len(self._read(member, draw)[1])
-
-    def alone(self, member: Member, draw: int) -> Judged:
-        """A member's draw as the bootstrap takes it; OSError where its logits are gone."""
-        logits, ids, label = self._read(member, draw)
-        return Judged(draw, ids, features(logits.astype(np.float64), label, self._score))
-
-    def together(self, pair: Pair, threshold: float, draw: int) -> Judged:
-        """The same of a cascade; the temperature is the one of the first member's draw.
+    def chose(self, pair: Pair) -> Ints:
+        """Rows of its members' own validation that draws have among their test rows.
 
         Raises:
-            OSError: logits are gone, those of the draw's validation rows included.
-            ValueError: the members were judged on different rows.
+            OSError: logits are gone, those of the first's validation rows in a draw included.
+            ValueError: the members were judged on different rows, or none is left to judge.
         """
+        tested, apart = [], False
+        for draw in pair.draws:
+            ids = self._read(pair.first, draw)[1]
+            if not np.array_equal(ids, self._read(pair.second, draw)[1]):
+                raise ValueError("the members were judged on different rows")
+            tested.append(ids)
+            # Of one draw no row is in both, unless the splits are numbered each on its own.
+            apart |= bool(np.isin(self._sure_of(pair.first, draw)[1], ids).any())
+        if apart or not pair.first.folds:
+            return pair.first.ids[:0]
+        chose = np.intersect1d(np.union1d(pair.first.ids, pair.second.ids), np.hstack(tested))
+        if any(np.isin(ids, chose).all() for ids in tested):
+            raise ValueError("all test rows of a draw have chosen")
+        return chose
+
+    def judges(self, pair: Pair, without: Ints) -> str:
+        """A digest of the rows that judge the pair in its draws."""
+        made = blake2b(digest_size=16)
+        for draw in pair.draws:
+            ids = self._read(pair.first, draw)[1]
+            made.update(ids[_kept(ids, without)].tobytes() + b"|")
+        return made.hexdigest()
+
+    def alone(self, member: Member, draw: int, without: Ints) -> Judged:
+        """A member's draw as the bootstrap takes it."""
+        logits, ids, label = self._read(member, draw)
+        kept = _kept(ids, without)
+        made = features(logits[kept].astype(np.float64), label[kept], self._score)
+        return Judged(draw, ids[kept], made)
+
+    def together(self, pair: Pair, threshold: float, draw: int, without: Ints) -> Judged:
+        """The same of a cascade; the temperature is the one of the first member's draw."""
         first, ids, label = self._read(pair.first, draw)
-        second, others, _ = self._read(pair.second, draw)
-        if not np.array_equal(ids, others):
-            raise ValueError("the members were judged on different rows")
-        sure = self._sure_of(pair.first, draw)
-        return Judged(draw, ids, judged(first, second, sure, threshold, label, self._score))
+        second, kept = self._read(pair.second, draw)[0], _kept(ids, without)
+        sure = self._sure_of(pair.first, draw)[0][kept]
+        made = judged(first[kept], second[kept], sure, threshold, label[kept], self._score)
+        return Judged(draw, ids[kept], made)
+
+    def goes_on(self, pair: Pair, threshold: float, draw: int, without: Ints) -> tuple[int, int]:
+        """How many of the draw's test rows the second answers, and of how many."""
+        kept = _kept(self._read(pair.first, draw)[1], without)
+        sure = self._sure_of(pair.first, draw)[0][kept]
+        return int((sure < threshold).sum()), len(sure)
+
+    def flops(self, member: Member, draw: int) -> float:
+        """Expected inference of the draw, or of the member where that is absent [FLOP/text]."""
+        like = twin(member.fresh[draw], member.point)
+        own = None if like is None else _known(like.infer_flops)
+        return member.flops if own is None else own
 
     def _read(self, member: Member, draw: int) -> Answers:
         key = member.point.point_id, draw
         if key not in self._answers:
-            logits, ids, label = stored_logits(self._folder, self._twin(member, draw), "test")
+            logits, ids, label = stored_logits(self._folder, _twin(member, draw), "test")
             order = np.argsort(ids, kind="stable")
             self._answers[key] = logits[order], ids[order], label[order]
         return self._answers[key]
 
-    def _sure_of(self, member: Member, draw: int) -> Floats:
+    def _sure_of(self, member: Member, draw: int) -> tuple[Floats, Ints]:
+        """Confidences, and the draw's validation rows."""
         key = member.point.point_id, draw
         if key not in self._sure:
-            seen, _, truth = stored_logits(self._folder, self._twin(member, draw), "validation")
+            seen, ids, truth = stored_logits(self._folder, _twin(member, draw), "validation")
             logits, _, _ = self._read(member, draw)
-            self._sure[key] = confidence(logits, temperature(seen, truth))
+            self._sure[key] = confidence(logits, temperature(seen, truth)), ids
         return self._sure[key]
 
-    def _twin(self, member: Member, draw: int) -> str:
-        like = twin(member.fresh[draw], member.point)
-        assert like is not None
-        return like.point_id
+
+def _kept(ids: Ints, without: Ints) -> slice | npt.NDArray[np.bool_]:
+    return ~np.isin(ids, without) if len(without) else slice(None)
+
+
+def _twin(member: Member, draw: int) -> str:
+    like = twin(member.fresh[draw], member.point)
+    assert like is not None
+    return like.point_id

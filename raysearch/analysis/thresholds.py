@@ -7,16 +7,30 @@ thresholds together cost one pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from raysearch.analysis.bootstrap import features, from_sums
+from raysearch.analysis.bootstrap import (
+    BOUNDS,
+    Judged,
+    Replicates,
+    features,
+    from_sums,
+    replicates,
+)
+from raysearch.analysis.pareto import duplicates_of, nondominated
 from raysearch.engine.calibration import softmax
 from raysearch.engine.leaving import grid
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
+
+TOGETHER = 30_000_000
+"""Per-row numbers that are resampled at once: 240 MB."""
 
 
 def thresholds(classes: int) -> Floats:
@@ -97,6 +111,98 @@ def swept(first: Floats, second: Floats, counts: Ints, score: str) -> tuple[Floa
     return from_sums(stay + gone, whole, score), counts.cumsum()[:-1] / rows
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tried:
+    """What m models alone and p pairs of them at T thresholds, ascending, score and cost."""
+
+    alone: Floats
+    """Scores (m,)."""
+    flops: Floats
+    """Inference (m,) [FLOP/text]."""
+    value: Floats
+    """Scores (p, T)."""
+    share: Floats
+    """Shares (p, T) of the texts that go on."""
+    cost: Floats
+    """Inference (p, T) [FLOP/text]."""
+
+    def unbeaten(self) -> Iterator[tuple[tuple[int, int], list[tuple[int, int]]]]:
+        """Pair and threshold of what nothing beats in score and cost at once, and their equals.
+
+        Models alone win ties, then the pair that comes first, then its higher threshold.
+        """
+        m, many = len(self.alone), self.value.shape[1]
+        scores = np.concatenate([self.alone, self.value[:, ::-1].ravel()])
+        costs = np.concatenate([self.flops, self.cost[:, ::-1].ravel()])
+        values = np.stack([scores, -costs], axis=1)
+        kept = nondominated(values)
+        ties = duplicates_of(values, kept)
+
+        def at(row: int) -> tuple[int, int]:
+            pair, back = divmod(row - m, many)
+            return pair, many - 1 - back
+
+        for row in (np.flatnonzero(kept[m:]) + m).tolist():
+            yield at(row), [at(other) for other in ties.get(row, ())]
+
+    def apart(self, pair: int) -> list[int]:
+        """The pair's thresholds, of several that send the same texts on the highest."""
+        return [int(t) for t in np.flatnonzero(np.diff(self.share[pair], append=2.0))]
+
+    def beaten_by(self, pair: int, threshold: int) -> int | None:
+        """The best model that alone is no worse and no dearer; None where there is none."""
+        score, cost = self.value[pair, threshold], self.cost[pair, threshold]
+        found = np.flatnonzero((self.alone >= score) & (self.flops <= cost))
+        return min(found.tolist(), key=lambda i: (-self.alone[i], self.flops[i]), default=None)
+
+
+def swept_pairs(
+    predicted: Sequence[Ints],
+    sure: Sequence[Floats],
+    label: Ints,
+    asked: Sequence[tuple[int, int]],
+    flops: Floats,
+    classes: int,
+    score: str,
+) -> Tried:
+    """Models alone, and pairs of them at every threshold. O(m n + p (n + T f)).
+
+    Args:
+        predicted: class ids (n,) of each of m models on the same rows. Not changed.
+        sure: confidences (n,) of each; of those alone that are asked first they are read.
+        label: class ids (n,).
+        asked: which model is asked first and which second, of each of p pairs.
+        flops: inference (m,) [FLOP/text].
+        classes: C.
+        score: accuracy, macro_f1 or mcc.
+
+    >>> said, label = [np.array([1, 0]), np.array([1, 1])], np.array([1, 1])
+    >>> sure, flops = [np.array([1.0, 0.6])], np.array([1.0, 10.0])
+    >>> found = swept_pairs(said, sure, label, [(0, 1)], flops, 2, "accuracy")
+    >>> [a[0, [0, -1]].tolist() for a in (found.value, found.share, found.cost)]
+    [[0.5, 1.0], [0.0, 0.5], [1.0, 6.0]]
+    >>> [at for at, _ in found.unbeaten()], found.beaten_by(0, 0)
+    ([(0, 21)], 0)
+    """
+    tried, rows = thresholds(classes), len(label)
+    many = len(tried) + 1
+
+    def sums(said: Ints, level: Ints) -> Floats:
+        return sums_by_level(level, said, label, many=many, classes=classes, score=score)
+
+    nowhere = np.zeros(rows, np.int64)
+    whole = np.array([sums(said, nowhere)[0] for said in predicted])
+    alone = from_sums(whole, np.full(len(predicted), float(rows)), score)
+    level = {i: levels(sure[i], tried) for i, _ in asked}
+    stays = {i: sums(predicted[i], of) for i, of in level.items()}
+    counts = {i: np.bincount(of, minlength=many) for i, of in level.items()}
+    value, share, cost = (np.empty((len(asked), len(tried))) for _ in range(3))
+    for p, (i, j) in enumerate(asked):
+        value[p], share[p] = swept(stays[i], sums(predicted[j], level[i]), counts[i], score)
+        cost[p] = flops[i] + share[p] * flops[j]
+    return Tried(alone, np.asarray(flops, np.float64), value, share, cost)
+
+
 def judged(
     first: Logits,
     second: Logits,
@@ -121,3 +227,24 @@ def judged(
     """
     answers = np.where((sure >= threshold)[:, None], first, second)
     return features(answers.astype(np.float64), label, score)
+
+
+def resampled(
+    ask: Sequence[Callable[[int], Judged]], draws: Sequence[int], score: str, *, pooled: bool
+) -> Replicates:
+    """Resample many choices by parts: resamples follow from the draws and the rows alone."""
+    parts: list[Replicates] = []
+    done = 0
+    while done < len(ask):
+        part = [[ask[done](d) for d in draws]]
+        size = sum(j.features.size for j in part[0])
+        upto = min(len(ask), done + max(1, TOGETHER // size))
+        part += [[one(d) for d in draws] for one in ask[done + 1 : upto]]
+        parts.append(replicates(part, score, pooled=pooled))
+        done = upto
+    return Replicates(
+        np.concatenate([p.estimate for p in parts]),
+        np.vstack([p.per_draw for p in parts]),
+        np.hstack([p.resampled for p in parts]),
+        BOUNDS[score],
+    )

@@ -24,28 +24,30 @@ DIGITS = 8
 @click.command("cascades")
 @click.argument("run", type=options.FOLDER)
 @click.argument("cascade", required=False, default="")
+@click.option("--first", metavar="ID", help="Of two confirmed points the one that is asked first.")
+@click.option("--second", metavar="ID", help="The one that answers where it is not sure.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def cascades(run: Path, cascade: str, as_json: bool) -> int:
+def cascades(run: Path, cascade: str, first: str | None, second: str | None, as_json: bool) -> int:
     r"""Ask a cheap model first and a larger one where it is not sure: what that would come to.
 
     From stored logits, without training. CASCADE is the start of an id: how to export that one;
-    without it, the best on validation.
+    without it, the best on validation. Pairs are those of the best point of each method, model and
+    label budget, unless --first and --second name two.
 
     \b
     raysearch cascades runs/sst2-quick
     raysearch cascades runs/sst2-quick 3fa9 --json
+    raysearch cascades runs/sst2-quick --first 9c41 --second e07b
     """
     from raysearch.analysis import read_run
-    from raysearch.analysis.cascade import cascades as listed
-    from raysearch.analysis.cascade import why
-    from raysearch.analysis.confirmation import confirmation
 
     found = read_run(run)
-    made, missing = listed(found), why(found)
-    if not made and missing:
-        done = confirmation(found)
-        first = "" if done.estimates or done.why else f"; first: raysearch confirm {run}"
-        raise InputError(f"{run}: {missing}{first}")
+    if first is not None and second is not None:
+        made, missing = _of_two(found, first, second)
+    elif first is None and second is None:
+        made, missing = _worth_having(found)
+    else:
+        raise InputError("--first and --second: both are needed, or neither")
     chosen = _named(run, made, cascade)
     if as_json:
         print(json.dumps(_json(found, made, missing), allow_nan=False))
@@ -57,7 +59,7 @@ def cascades(run: Path, cascade: str, as_json: bool) -> int:
     if missing:
         print(f"Missing: {missing}.")
     print(f"\n{chosen.point_id[:DIGITS]}: {chosen.words}")
-    for line in _beside(found, chosen):
+    for line in _beside(chosen):
         print(line)
     for command in commands(run, chosen):
         print(f"  {command}")
@@ -75,10 +77,35 @@ def commands(run: Path, cascade: Cascade) -> list[str]:
     ]
 
 
+def _worth_having(run: Run) -> tuple[tuple[Cascade, ...], str]:
+    from raysearch.analysis.cascade import cascades as listed
+    from raysearch.analysis.cascade import why
+    from raysearch.analysis.confirmation import confirmation
+
+    made, missing = listed(run), why(run)
+    if not made and missing:
+        done = confirmation(run)
+        hint = "" if done.estimates or done.why else f"; first: raysearch confirm {run.folder}"
+        raise InputError(f"{run.folder}: {missing}{hint}")
+    return made, missing
+
+
+def _of_two(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str]:
+    from raysearch.analysis.cascade import of_pair
+    from raysearch.analysis.named import find
+
+    ids = [find(run, name)[1].point_id for name in (first, second)]
+    if ids[0] == ids[1]:
+        raise InputError(
+            f"{run.folder}: --first '{first}' and --second '{second}' are one point, {ids[0]}"
+        )
+    return of_pair(run, *ids)
+
+
 def _named(run: Path, made: tuple[Cascade, ...], name: str) -> Cascade | None:
     """The cascade that the start of an id means; the best on validation without one."""
     if not name:
-        return max(made, key=lambda c: (c.validation, -c.infer_flops), default=None)
+        return max(made, key=lambda c: (c.validation, -c.validation_flops), default=None)
     hits = [c for c in made if c.point_id.startswith(name.lower())]
     if len(hits) == 1:
         return hits[0]
@@ -103,6 +130,7 @@ def _show(run: Run, made: tuple[Cascade, ...]) -> None:
     from rich.text import Text
 
     from raysearch.analysis.frontier import PRETRAINING
+    from raysearch.panels.exit_marks import shown_words
 
     score = run.records[0].score
     table = Table(
@@ -127,34 +155,30 @@ def _show(run: Run, made: tuple[Cascade, ...]) -> None:
             f"{c.infer_flops:.2g}",
         )
     Console(width=max(120, Console().width), highlight=False).print(table)
-    shown = [c for c in made if c.test is not None]
+    tested = [c.test is not None for c in made]
+    said = shown_words(made)
+    paired = "; 95 % intervals over draws and rows, differences paired" if any(tested) else ""
+    print(f"{said[0].upper()}{said[1:]}{paired}.")
+    where = "test" if any(tested) else "validation"
+    more = " (validation where test is -)" if any(tested) and not all(tested) else ""
     print(
-        f"Chosen on validation ({_span(c.validation_rows for c in made)} rows), "
-        + (
-            f"shown on test ({_span(c.test_rows for c in shown)} rows), "
-            f"{_span(c.draws for c in shown)} fresh draws; 95 % intervals over draws and rows, "
-            "differences paired."
-            if shown
-            else "not shown on test."
+        "A text goes on where the first member's largest probability is below the threshold; how "
+        f"many do, and infer FLOPs, are of {where}{more}; {PRETRAINING}."
+    )
+    beaten = [c for c in made if c.beaten_by]
+    if beaten:
+        by = ", ".join(f"{c.point_id[:DIGITS]} by {c.beaten_by[:DIGITS]}" for c in beaten)
+        print(
+            f"{len(beaten):,} of {len(made):,} are not worth having: a confirmed point alone is as "
+            f"good on validation or better, and no dearer: {by}."
         )
-    )
-    print(
-        "A text goes on where the first member's largest probability is below the threshold; "
-        f"{PRETRAINING}."
-    )
 
 
-def _span(values: Any) -> str:
-    known = sorted(set(values))
-    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,} to {known[-1]:,}"
-
-
-def _beside(run: Run, cascade: Cascade) -> list[str]:
+def _beside(cascade: Cascade) -> list[str]:
     """How the cascade differs from each member alone, on test and in inference."""
-    flops = run.table.drop_duplicates("point_id").set_index("point_id")["infer_flops"]
     out = []
     for which, member in (("first", cascade.first), ("second", cascade.second)):
-        ratio = cascade.infer_flops / float(flops[member])
+        ratio = cascade.infer_flops / cascade.alone[member]
         many = f"{ratio:,.0f} times" if ratio >= 10 else f"{100 * ratio:.0f} % of"
         line = f"  against the {which} alone: {many} its infer FLOPs"
         if member in cascade.against:

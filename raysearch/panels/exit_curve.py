@@ -15,7 +15,7 @@ from raysearch.engine.leaving import CRITERIA
 from raysearch.errors import unknown
 from raysearch.panels import style
 from raysearch.panels.board import pale, power
-from raysearch.panels.captions import NOTHING, UNCOUNTED, span
+from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import Cell, crossing, line, row
 from raysearch.panels.exit_marks import (
     Curve,
@@ -32,6 +32,8 @@ from raysearch.panels.words import brief
 
 CASCADE = "cascade"
 """What the legend calls them."""
+NO_EXITS = "No model of this run has exits."
+UNTESTED = "No finished point of a model with exits has a score on test yet."
 OTHERS = {"confidence": "hexagon", "entropy": "x", "patience": "pentagon"}
 """Shapes of small marks, by criterion: none of those that procedures have."""
 TALL = 320
@@ -80,33 +82,47 @@ def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info
         raise unknown("criterion", "criterion", criterion, CRITERIA)
     held = crossing(run)
     found, missing = curves(run, cost)
+    pairs, alone, told = cascades(run, cost)
     models = {c.model for c in found}
-    tuned, lost, kin = baseline(run, cost, models) if found else ((), 0, True)
-    pairs, alone = cascades(run, cost) if found else ((), 0)
+    tuned, lost, kin = baseline(run, cost, models) if found or pairs else ((), 0, True)
     missing = replace(missing, cost=missing.cost + lost, cascades=alone)
     out = []
-    for budget in sorted({c.budget for c in found}):
+    for budget in sorted({c.budget for c in found} | {n for n, _ in pairs}):
         cells = tuple(c for c in tuned if c.budget == budget)
         own = tuple(c for c in found if c.budget == budget)
         mine = tuple(mark for n, mark in pairs if n == budget)
         out.append(Pane(budget, own, cells, line(cells, cost), mine))
     kinds = tuple(dict.fromkeys([*held.procedures, CASCADE]))
-    folder, said = shlex.quote(str(run.folder)), _said(out, missing, cost, kin)
-    return Info(held.score, cost, along, criterion, kinds, tuple(out), folder, said)
+    exits = any(p.exits for r in run.records for p in r.points)
+    said = " ".join([*_said(out, exits, kin), *([f"Cascades {told}."] if told else [])])
+    left = _left(missing, cost)
+    if out or (not left and exits):
+        left.append(UNCOUNTED if out else UNTESTED)
+    caption = " ".join(s for s in (said, *left) if s)
+    folder = shlex.quote(str(run.folder))
+    return Info(held.score, cost, along, criterion, kinds, tuple(out), folder, caption)
 
 
-def _said(panes: Sequence[Pane], missing: Missing, cost: str, kin: bool) -> str:
-    """Who chose, who reports, and what is not there."""
-    left = []
-    for n, what in (
-        (missing.cost, f"Points without {cost}"),
-        (missing.test, "Points without a score on test"),
-        (missing.cascades, f"Cascades without {cost} or a score on test"),
-    ):
-        left += [f"{what} left out: {n:,}."] if n else []
+def _left(missing: Missing, cost: str) -> list[str]:
+    """What is not there."""
+    return [
+        f"{what} left out: {n:,}."
+        for n, what in (
+            (missing.cost, f"Points without {cost}"),
+            (missing.test, "Points without a score on test"),
+            (missing.cascades, f"Cascades without {cost} or a score on test"),
+        )
+        if n
+    ]
+
+
+def _said(panes: Sequence[Pane], exits: bool, kin: bool) -> list[str]:
+    """Who chose and who reports, of the trials with exits and their baseline."""
+    if not exits:
+        return [NO_EXITS]
     every = [m for p in panes for c in p.curves for m in c.marks]
     if not every:
-        return " ".join(left or [NOTHING])
+        return []
     rows = span([m.validation_rows for m in every]), span([m.test_rows for m in every])
     draws = sorted({m.draws for m in every if m.ends is not None})
     many = f"{span(draws)} draws" if draws else "one draw: not confirmed"
@@ -118,7 +134,7 @@ def _said(panes: Sequence[Pane], missing: Missing, cost: str, kin: bool) -> str:
         out.append(f"{BASELINE}: none of these label budgets is here.")
     elif not kin:
         out.append(f"{BASELINE}: other models, as none is the first layers of one with exits.")
-    return " ".join([*out, *left, UNCOUNTED])
+    return out
 
 
 def draw(info: Info) -> go.Figure:
@@ -227,7 +243,7 @@ def _hover(info: Info, mark: Mark, whose: str) -> str:
         f"{info.score} {mark.test:.3f} {ends}",
         f"{mark.validation:.3f} on validation ({mark.validation_rows:,} rows)",
         f"{info.axis}: {brief(mark.cost)}",
-        f"on validation {mark.leaving}",
+        mark.leaving,
     ]
     if whose:
         lines.append(f"raysearch export {info.run} {mark.point_id} --to DIR")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from raysearch.analysis import Run, cascade
+from raysearch.analysis.cascade import Cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exiting import (
     BASELINE,
@@ -22,6 +23,7 @@ from raysearch.analysis.exiting import (
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.engine.leaving import CRITERIA, answers
 from raysearch.objectives import get
+from raysearch.panels.captions import span
 from raysearch.panels.crossing import Cell, crossing
 from raysearch.panels.points import MS, NOUNS, PARTS_OF_MS
 from raysearch.record import OperatingPoint
@@ -35,7 +37,7 @@ class Mark:
     words: str
     """When texts leave."""
     leaving: str
-    """Where they leave, on validation."""
+    """Where they leave, and on which rows."""
     cost: float
     validation: float
     test: float
@@ -146,7 +148,7 @@ def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark |
         base = Mark(
             point.point_id,
             knobs_words(point.knobs),
-            shares_words(found.names, point.exits),
+            f"on validation {shares_words(found.names, point.exits)}",
             cost,
             seen,
             point.scores.get("test", {}).get(score, math.nan),
@@ -198,10 +200,14 @@ CASCADED = "infer_flops"
 """The cost that is known of a cascade; what was not timed as a whole has no time."""
 
 
-def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int]:
-    """Each cascade of two confirmed points with its label budget, and how many cannot be drawn."""
+def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int, str]:
+    """Each cascade of two confirmed points with its label budget.
+
+    Returns:
+        They, how many cannot be drawn, and `shown_words` of those that are.
+    """
     budget = run.table.drop_duplicates("point_id").set_index("point_id")["labels_train"]
-    out, lost = [], 0
+    out, drawn, lost = [], [], 0
     for one in cascade.cascades(run):
         if cost != CASCADED or one.test is None or one.low is None or one.high is None:
             lost += 1
@@ -209,7 +215,7 @@ def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int]:
         mark = Mark(
             one.point_id,
             f"{one.words}, {one.labels:,} labels",
-            f"{100 * one.on:.0f} % of the texts go on to the second model",
+            f"on test {100 * one.on:.0f} % of the texts go on to the second model",
             one.infer_flops,
             one.validation,
             one.test,
@@ -219,4 +225,22 @@ def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int]:
             one.test_rows,
         )
         out.append((int(max(budget[one.first], budget[one.second])), mark))
-    return tuple(out), lost
+        drawn.append(one)
+    return tuple(out), lost, shown_words(drawn) if drawn else ""
+
+
+def shown_words(made: Sequence[Cascade]) -> str:
+    """What chose these cascades, what shows them, and on which draws."""
+    said = f"chosen on validation ({span([c.validation_rows for c in made])} rows), "
+    shown = [c for c in made if c.test is not None]
+    if not shown:
+        return said + "not shown on test"
+    said += f"shown on test ({span([c.test_rows for c in shown])} rows"
+    left = [c.left_out for c in shown]
+    said += f"; the {span(left)} that chose left out" if any(left) else ""
+    said += f"), {span([c.draws for c in shown])}"
+    own = sum(c.own_draw for c in shown)
+    if not own:
+        return f"{said} fresh draws"
+    some = "" if own == len(shown) else f" {own:,} of {len(shown):,}"
+    return f"{said} draws, the first of which chose{some}"

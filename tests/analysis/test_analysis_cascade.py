@@ -16,7 +16,7 @@ import pytest
 
 from raysearch.analysis import Run, read_run
 from raysearch.analysis.bootstrap import features, from_sums
-from raysearch.analysis.cascade import Cascade, cascades, why
+from raysearch.analysis.cascade import Cascade, cascades, of_pair, why
 from raysearch.analysis.confirmation import confirmation, stored_logits
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.pairs import Pair, members, pairs
@@ -33,6 +33,7 @@ from raysearch.engine.data import own_task
 from raysearch.engine.evaluate import scores
 from raysearch.engine.leaving import answers as leave
 from raysearch.engine.leaving import grid, read_exits
+from raysearch.errors import InputError
 from raysearch.record import point_id
 from tests.judged import own_csv
 from tests.judged import write_run as write_judged
@@ -189,7 +190,8 @@ def test_what_is_kept_is_what_nothing_beats(tmp_path: Path, score: str, classes:
         same = [c for c in found if (c.first, c.second) == (a, b) and c.threshold > t]
         twin = any(((sure >= t) == (sure >= c.threshold)).all() for c in same)
         assert twin or any(words.endswith(f" below {t:g}") for words in named)
-    assert [c.infer_flops for c in found] == sorted(c.infer_flops for c in found)
+    costs = [c.validation_flops for c in found]
+    assert costs == sorted(costs)
     assert why(run) == ""
 
 
@@ -203,10 +205,10 @@ def test_what_a_cascade_says_of_validation(tmp_path: Path) -> None:
     for c in cascades(run):
         a, b = validation_of(run, SMALL), validation_of(run, LARGE)
         stays = confidence(a[0], temperature(a[0], a[2])) >= c.threshold
-        assert c.on == pytest.approx(1 - stays.mean()) and 0 < c.on < 1
+        assert c.validation_on == pytest.approx(1 - stays.mean()) and 0 < c.validation_on < 1
         answers = np.where(stays[:, None], a[0], b[0])
         assert c.validation == pytest.approx(scores(answers, a[2])["accuracy"])
-        assert c.infer_flops == pytest.approx(100.0 + c.on * 1000.0)
+        assert c.validation_flops == pytest.approx(100.0 + c.validation_on * 1000.0)
         assert c.validation_rows == 200
         assert (c.first, c.second) == (SMALL.point(), LARGE.point())
         assert c.words == f"finetune mini-2, then finetune mini-6 below {c.threshold:g}"
@@ -226,6 +228,7 @@ def test_the_larger_never_stands_first(tmp_path: Path) -> None:
 def test_test_logits_choose_nothing(tmp_path: Path) -> None:
     def chosen(found: tuple[Cascade, ...]) -> list[Any]:
         bare = {"test": None, "low": None, "high": None, "against": {}}
+        bare |= {"on": None, "infer_flops": None}
         return [replace(c, **bare) for c in found]
 
     one = cascades(write(tmp_path / "a", ALL, seed=0))
@@ -280,7 +283,7 @@ def test_pairs_are_judged_on_the_rows_they_share(tmp_path: Path) -> None:
             both = np.where(stays[:, None], a[0], b[0][here])
             assert c.validation == pytest.approx(scores(both, a[2])["accuracy"])
             for part, value in alone.items():
-                assert c.validation > value or c.infer_flops < float(part.flops or 0)
+                assert c.validation > value or c.validation_flops < float(part.flops or 0)
 
 
 def _on(run: Run, part: Part, rows: Any) -> tuple[Any, Any]:
@@ -349,7 +352,7 @@ def test_estimates_do_not_depend_on_how_many_are_resampled_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = cascades(write(tmp_path, ALL))
-    monkeypatch.setattr("raysearch.analysis.cascade.TOGETHER", 1)
+    monkeypatch.setattr("raysearch.analysis.thresholds.TOGETHER", 1)
     parts = cascades(read_run(tmp_path))
     assert [c.point_id for c in parts] == [c.point_id for c in whole]
     for a, b in zip(parts, whole, strict=True):
@@ -391,24 +394,114 @@ def test_below_three_draws_in_common_nothing_is_shown(tmp_path: Path) -> None:
     from raysearch.analysis import cascade
 
     kept = cascade._chosen(read, "accuracy")
-    shown = cascade._shown(fewer, kept, "accuracy")
+    shown = cascade._shown(fewer, kept, "accuracy", "").cascades
     assert shown and {(c.draws, c.test, c.low, c.high) for c in shown} == {(1, None, None, None)}
     assert all(not c.against for c in shown)
+    for c in shown:
+        assert (c.on, c.infer_flops) == (c.validation_on, c.validation_flops)
 
 
-def test_cross_fitted_members_are_judged_over_all_rows(tmp_path: Path) -> None:
+def with_events(folder: Path, change: Any) -> Run:
+    """The run with each record's event as `change(event, draw)` leaves it."""
+    path = folder / "records.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    for event in events:
+        change(event, event["config"]["data"].get("seed", 0))
+    path.write_text("".join(json.dumps(e) + "\n" for e in events))
+    return read_run(folder)
+
+
+def test_inference_is_judged_on_test_over_the_draws_each_at_its_own_cost(tmp_path: Path) -> None:
+    write(tmp_path, TWO)
+
+    def dearer(event: Any, draw: int) -> None:
+        event["points"][0]["infer_flops"] *= 1 + draw
+
+    run = with_events(tmp_path, dearer)
+    for c in cascades(run):
+        shares, costs = [], []
+        for draw in (1, 2, 3):
+            logits, _ = of_draw(run, SMALL, draw, "test")
+            heat = temperature(*of_draw(run, SMALL, draw, "validation"))
+            shares.append(1 - (confidence(logits, heat) >= c.threshold).mean())
+            costs.append((100.0 + shares[-1] * 1000.0) * (1 + draw))
+        assert c.on == pytest.approx(np.mean(shares)) and c.on != c.validation_on
+        assert c.infer_flops == pytest.approx(np.mean(costs))
+        assert c.validation_flops == pytest.approx(100.0 + c.validation_on * 1000.0), "of draw 0"
+        assert c.alone == pytest.approx({SMALL.point(): 300.0, LARGE.point(): 3000.0})
+
+
+def test_a_cost_that_is_no_number_is_absent(tmp_path: Path) -> None:
+    expected = cascades(write(tmp_path, ALL))
+
+    def of_draw_2(event: Any, draw: int) -> None:
+        if draw == 2:
+            event["points"][0]["infer_flops"] = float("nan")
+
+    found = cascades(with_events(tmp_path, of_draw_2))
+    assert found == expected, "a draw without its own costs what the point costs"
+
+    def of_middle(event: Any, draw: int) -> None:
+        if event["config"]["rung"] == "mini-4":
+            event["points"][0]["infer_flops"] = float("nan")
+
+    run = with_events(tmp_path, of_middle)
+    assert {p for c in cascades(run) for p in (c.first, c.second)} == {
+        SMALL.point(),
+        LARGE.point(),
+    }
+    assert why(run).startswith("1 of 3 confirmed points left out: ") and "infer_flops" in why(run)
+
+
+def cross_fitted(folder: Path) -> tuple[Run, Any]:
+    """The run, and what its task holds."""
     from tests.judged import Recipe
 
-    task = own_task(str(own_csv(tmp_path / "mine.csv")))
+    task = own_task(str(own_csv(folder / "mine.csv")))
     recipes = (Recipe(right=0.6), Recipe("embed_linear", "random-1", right=0.8, flops=1e3))
-    data = write_judged(tmp_path / "run", task, recipes=recipes)
-    run = read_run(tmp_path / "run")
-    found = cascades(run)
-    assert found and data.pool is not None
-    folds = confirmation(run).folds
+    data = write_judged(folder / "run", task, recipes=recipes)
+    return read_run(folder / "run"), data
+
+
+def test_cross_fitted_rows_that_chose_judge_nothing(tmp_path: Path) -> None:
+    run, data = cross_fitted(tmp_path)
+    found, folds = cascades(run), confirmation(run).folds
+    read, _ = members(run, [e.point_id for e in confirmation(run).estimates])
+    chose = np.union1d(read[0].ids, read[1].ids)
+    assert found and 0 < len(chose) < len(data.pool) and np.isin(chose, data.pool.ids).all()
     for c in found:
-        assert c.draws == folds >= 3 and c.test_rows == len(data.pool)
-        assert c.test is not None and c.low is not None and c.low < c.test
+        assert c.draws == folds >= 3 and c.left_out == len(chose)
+        assert c.test_rows == len(data.pool) - len(chose)
+        by = {m.point.point_id: m for m in read}
+        parts: dict[str, list[Any]] = {"both": [], c.first: [], c.second: [], "label": [], "on": []}
+        for draw in range(1, folds + 1):
+            at = {n: by[n].fresh[draw].points[0].point_id for n in (c.first, c.second)}
+            heat = temperature(*stored_logits(run.folder, at[c.first], "validation")[::2])
+            a, ids, label = stored_logits(run.folder, at[c.first], "test")
+            b, others, _ = stored_logits(run.folder, at[c.second], "test")
+            assert np.array_equal(ids, others)
+            mine = ~np.isin(ids, chose)
+            on = confidence(a, heat) < c.threshold
+            for name, z in ((c.first, a), (c.second, b), ("both", np.where(on[:, None], b, a))):
+                parts[name].append(z[mine])
+            parts["label"].append(label[mine])
+            parts["on"].append(on[mine])
+        whole = {k: np.concatenate(v) for k, v in parts.items()}
+        value = {k: scores(whole[k], whole["label"])["accuracy"] for k in ("both", *by)}
+        assert c.test == pytest.approx(value["both"]) and c.low is not None and c.low < c.test
+        assert c.on == pytest.approx(whole["on"].mean()), "of all rows, as the score"
+        assert c.infer_flops == pytest.approx(100.0 + c.on * 1e3)
+        for name, (gap, _, _) in c.against.items():
+            assert gap == pytest.approx(value["both"] - value[name])
+
+
+def test_a_validation_split_with_numbers_of_its_own_judges_nothing_anyway(tmp_path: Path) -> None:
+    run, data = cross_fitted(tmp_path)
+    for entry in (run.folder / "store" / "logits").glob("*-validation"):
+        np.save(entry / "ids.npy", np.arange(len(np.load(entry / "ids.npy"))))
+    again = read_run(run.folder)
+    assert cascades(again)
+    assert {(c.left_out, c.test_rows) for c in cascades(again)} == {(0, len(data.pool))}
 
 
 def test_draws_on_other_folds_make_no_pair(tmp_path: Path) -> None:
@@ -585,6 +678,32 @@ def test_without_a_draws_validation_logits_nothing_is_shown(tmp_path: Path) -> N
     assert why(run).startswith("no cascade is shown on test: ")
 
 
+def test_one_entry_that_is_gone_takes_one_member_s_cascades_off_test(tmp_path: Path) -> None:
+    whole = {c.point_id: c for c in cascades(write(tmp_path, ALL))}
+    shutil.rmtree(tmp_path / "store" / "logits" / f"{SMALL.point(2)}-validation")
+    run = read_run(tmp_path)
+    found = cascades(run)
+    assert [c.point_id for c in found] == list(whole)
+    gone = [c for c in found if c.first == SMALL.point()]
+    assert 0 < len(gone) < len(found) and {c.test for c in gone} == {None}
+    for c in found:
+        if c not in gone:
+            assert c == whole[c.point_id]
+    many = f"{len(gone)} of {len(found)} cascades are not shown on test: "
+    assert why(run).startswith(many) and "\n" not in why(run)
+
+
+def test_a_draw_that_one_pair_alone_has_is_lost_to_that_pair(tmp_path: Path) -> None:
+    """The others have three draws; of the fourth an entry is gone."""
+    small, middle = replace(SMALL, draws=4), replace(MIDDLE, draws=4)
+    write(tmp_path, (small, middle, LARGE))
+    shutil.rmtree(tmp_path / "store" / "logits" / f"{middle.point(4)}-test")
+    run = read_run(tmp_path)
+    shown = {(c.first, c.second): c.test is not None for c in cascades(run)}
+    assert shown[small.point(), LARGE.point()] and not shown[small.point(), middle.point()]
+    assert " cascades are not shown on test: " in why(run)
+
+
 def test_a_point_without_infer_flops_is_left_out(tmp_path: Path) -> None:
     run = write(tmp_path, (*TWO, replace(MIDDLE, flops=None)))
     assert cascades(run) and "has no infer_flops" in why(run)
@@ -605,7 +724,76 @@ def test_a_grid_study_counts_its_first_draw(tmp_path: Path) -> None:
     run = write(tmp_path, [replace(p, draws=2) for p in TWO], procedures=[{"method": "finetune"}])
     assert confirmation(run).crossed
     found = cascades(run)
-    assert found and {c.draws for c in found} == {3}
+    assert found and {(c.draws, c.own_draw) for c in found} == {(3, True)}
+    fresh = cascades(write(tmp_path / "search", TWO))
+    assert {(c.draws, c.own_draw) for c in fresh} == {(3, False)}
+
+
+# A named pair
+
+
+def test_a_named_pair_has_every_threshold_whatever_beats_it(tmp_path: Path) -> None:
+    worse = replace(SMALL, skill=0.5, knobs=({"depth": 1}, {"depth": 2}), method="early")
+    run = write(tmp_path, (*ALL, worse))
+    read, _ = members(run, [e.point_id for e in confirmation(run).estimates])
+    other = next(m for m in read if m.record.config.method == "early" and not m.winner)
+    name = other.point.point_id
+    assert name not in {p for c in cascades(run) for p in (c.first, c.second)}
+    found, missing = of_pair(run, name, LARGE.point())
+    assert missing == "" and {(c.first, c.second) for c in found} == {(name, LARGE.point())}
+    logits, _, label = stored_logits(run.folder, name, "validation")
+    sure = confidence(logits, temperature(logits, label))
+    on = [(sure < t).mean() for t in thresholds(2)]
+    assert [c.validation_on for c in found] == pytest.approx(sorted(set(on)))
+    assert len({c.point_id for c in found}) == len(found) > 2
+    alone = {m.point.point_id: ((m.predicted == m.label).mean(), m.flops) for m in read}
+    for c in found:
+        assert c.test is not None and set(c.against) == {name, LARGE.point()}
+        better = {
+            p: -score
+            for p, (score, flops) in alone.items()
+            if score >= c.validation and flops <= c.validation_flops
+        }
+        assert (c.beaten_by in better) == bool(better) == bool(c.beaten_by)
+        assert not better or better[c.beaten_by] == min(better.values())
+    assert any(c.beaten_by for c in found), "points alone beat some of them"
+
+
+def test_a_named_pair_of_winners_is_told_alike(tmp_path: Path) -> None:
+    run = write(tmp_path, ALL)
+    listed = {c.point_id: c for c in cascades(run)}
+    named = of_pair(run, SMALL.point(), LARGE.point())[0]
+    both = [c for c in named if c.point_id in listed]
+    assert len(both) > 3 and any(c.beaten_by for c in named)
+    for c in both:
+        mine = {k: getattr(c, k) for k in ("test", "on", "infer_flops", "validation", "threshold")}
+        theirs = {k: getattr(listed[c.point_id], k) for k in mine}
+        assert mine == pytest.approx(theirs) and not c.beaten_by
+
+
+def test_pairs_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    few = replace(MIDDLE, draws=2)
+    run = write(tmp_path, (*TWO, few, replace(SMALL, method="prompt")))
+    small, large = SMALL.point(), LARGE.point()
+    for first, second, what in (
+        (small, few.point(), f"point {few.point()} is not confirmed: 2 of 3 draws have run"),
+        (large, small, "the cheaper one is asked first"),
+        (small, replace(SMALL, method="prompt").point(), "100 and 100 FLOPs a text"),
+    ):
+        with pytest.raises(InputError, match=what):
+            of_pair(run, first, second)
+    write(tmp_path / "other", TWO)
+
+    def elsewhere(event: Any, draw: int) -> None:
+        if event["config"]["rung"] == "mini-6":
+            event["config"]["splits"] = "0" * 16
+
+    other = with_events(tmp_path / "other", elsewhere)
+    with pytest.raises(InputError, match="were judged on different data"):
+        of_pair(other, small, large)
+    shutil.rmtree(tmp_path / "store" / "logits" / f"{small}-validation")
+    with pytest.raises(InputError, match="1 of 3 confirmed points left out: .*No such file"):
+        of_pair(read_run(tmp_path), small, large)
 
 
 def test_a_run_is_read_once(tmp_path: Path) -> None:

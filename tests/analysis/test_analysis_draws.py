@@ -46,18 +46,19 @@ def test_too_few_draws_settle_nothing(tmp_path: Path) -> None:
     assert settled(records, {}) == tuple(records)
 
 
-def test_a_draw_without_the_number_is_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [None, float("nan")])
+def test_a_draw_without_the_number_is_left_out(tmp_path: Path, gone: float | None) -> None:
     exiting(tmp_path / "run", labels=(640,), tries=1, depths=())
     path = tmp_path / "run" / "records.jsonl"
     lines = [json.loads(x) for x in path.read_text().splitlines()]
     draw = next(x for x in lines if x["phase"] == "confirm")
     for point in draw["points"]:
-        point["infer_flops"] = None
+        point["infer_flops"] = gone
     path.write_text("".join(json.dumps(x) + "\n" for x in lines))
     run = read_run(tmp_path / "run")
     found = draws_of(run.records, run.study)
     for record, point, fresh in found.values():
         costs = [t.infer_flops for r in fresh.values() if (t := twin(r, point)) is not None]
-        known = [c for c in costs if c is not None]
+        known = [c for c in costs if c is not None and np.isfinite(c)]
         assert len(known) == 2 and point.infer_flops == pytest.approx(np.mean(known))
         assert record.phase == "search"

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raysearch.analysis import Run, read_run, winners
+from raysearch.analysis import Run, read_run, to_table, winners
+from raysearch.analysis.cascade import cascades
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exiting import first_layers, leaver, leavers
 from raysearch.analysis.knob_words import knobs_words
@@ -31,7 +32,7 @@ from raysearch.panels import (
     exit_marks,
     write_pages,
 )
-from raysearch.panels.captions import NOTHING
+from raysearch.panels.captions import UNCOUNTED
 from raysearch.panels.collect import collect
 from raysearch.panels.embed import choices_json, points_json, table_json
 from raysearch.panels.margins import difference_of
@@ -39,6 +40,7 @@ from raysearch.panels.naming import name
 from raysearch.record import OperatingPoint
 from tests.exiting import LAYERS, TEST, exiting
 from tests.panels.test_panels_page import HOSTILE, tags
+from tests.passing import Part, write
 
 PAGE = "early_exit.html"
 PICTURES = (exit_curve, exit_histogram, exit_calibration, exit_accuracy, exit_examples)
@@ -93,7 +95,7 @@ def test_a_run_without_exits_has_no_such_page(search_run: Run, tmp_path: Path) -
     for picture in PICTURES:  # a page of one's own may still ask for them
         info = picture.info(search_run)
         assert not picture.draw(info).data and picture.numbers(info) == []
-    assert exit_curve.info(search_run).caption == NOTHING
+    assert exit_curve.info(search_run).caption == exit_curve.NO_EXITS
 
 
 def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path: Path) -> None:
@@ -282,6 +284,8 @@ class Pair:
     high: float | None = 0.92
     draws: int = 3
     test_rows: int = TEST
+    left_out: int = 0
+    own_draw: bool = False
 
 
 def test_cascades_stand_in_the_pane_of_their_larger_budget(
@@ -298,12 +302,87 @@ def test_cascades_stand_in_the_pane_of_their_larger_budget(
     figure = exit_curve.draw(info)
     assert "cascade" in [t.name for t in figure.data]
     said = next(t for trace in figure.data for t in trace.text or () if "goes" in t or "go on" in t)
-    assert "a, then &lt;b&gt;b&lt;/b&gt;, 900 labels" in said and "25 % of the texts go on" in said
+    assert (
+        "a, then &lt;b&gt;b&lt;/b&gt;, 900 labels" in said
+        and "on test 25 % of the texts go on" in said
+    )
+    assert "on validation on" not in said and "on validation layer" not in said
+    shown = "Cascades chosen on validation (256 rows), shown on test (872 rows), 3 fresh draws."
+    assert shown in info.caption
     assert "raysearch export" not in said
     (row,) = [r for r in exit_curve.numbers(info) if r["procedure"] == "cascade"]
     assert (row["accuracy"], row["low"], row["infer_flops"]) == (0.9, 0.88, 3e8)
     timed = exit_curve.info(run, cost="ms")
     assert "Cascades without ms or a score on test left out: 2." in timed.caption
+    assert "Cascades chosen" not in timed.caption
+    own = dataclasses.replace(pair, own_draw=True, left_out=30)
+    monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, lost))
+    told = exit_curve.info(run).caption
+    assert "(872 rows; the 30 that chose left out), 3 draws, the first of which chose." in told
+    monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, pair))
+    assert "3 draws, the first of which chose 1 of 2." in exit_curve.info(run).caption
+
+
+def tuned_at(run: Run, budget: int) -> list[str]:
+    """Ids of the fine-tuned points of a label budget, cheap first."""
+    mine = [r.points[0] for r in run.records if r.phase == "search"
+            and (r.config.method, r.config.data.train) == ("finetune", budget)]  # fmt: skip
+    return [p.point_id for p in sorted(mine, key=lambda p: p.infer_flops or 0)]
+
+
+def test_a_budget_without_exits_has_a_pane_of_its_cascades(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exits at 640 labels alone, fine-tuned models at 100 too."""
+    kept = [r for r in run.records if (r.config.method, r.config.data.train) != ("early_exit", 100)]
+    fewer = dataclasses.replace(run, records=tuple(kept), table=to_table(kept))
+    small, *_, large = tuned_at(run, 100)
+    pair = Pair("c0ffee", small, large, "a, then b", 200, 3e8, 0.91, 256)
+    monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair,))
+    info = exit_curve.info(fewer)
+    assert [(p.budget, len(p.curves), len(p.cascades)) for p in info.panes] == [
+        (100, 0, 1),
+        (640, 3, 0),
+    ]
+    assert [len(p.tuned) for p in info.panes] == [5, 5] and info.panes[0].line
+    titles = [a.text for a in exit_curve.draw(info).layout.annotations]
+    assert "<b>100 labels</b>" in titles and "<b>640 labels</b>" in titles
+    assert "Trials chosen on" in info.caption and exit_curve.NO_EXITS not in info.caption
+    (row,) = [r for r in exit_curve.numbers(info) if r["procedure"] == "cascade"]
+    assert (row["pane"], row["point_id"]) == (100, "c0ffee")
+
+
+def test_a_run_without_exits_shows_its_cascades_and_says_so(tmp_path: Path) -> None:
+    parts = (Part("mini-2", 100.0, 0.75), Part("mini-6", 1000.0, 0.9))
+    plain = write(tmp_path, parts)
+    info = exit_curve.info(plain)
+    (pane,) = info.panes
+    found = cascades(plain)
+    assert [m.point_id for m in pane.cascades] == [c.point_id for c in found] and found
+    assert [m.cost for m in pane.cascades] == [c.infer_flops for c in found], "of test"
+    assert len(pane.tuned) == 2 and not pane.curves and exit_curve.draw(info).data
+    assert info.caption == (
+        f"{exit_curve.NO_EXITS} Cascades chosen on validation (200 rows), shown on test (600 rows),"
+        f" 3 fresh draws. {UNCOUNTED}"
+    )
+    timed = exit_curve.info(plain, cost="ms")
+    many = f"Cascades without ms or a score on test left out: {len(found)}."
+    assert timed.panes == () and timed.caption == f"{exit_curve.NO_EXITS} {many}"
+
+
+def test_exits_without_a_test_score_do_not_hide_cascades(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untested = exiting(tmp_path, draws=0, labels=(100,), tested=False, tries=1)
+    small, *_, large = tuned_at(untested, 100)
+    pair = Pair("c0ffee", small, large, "a, then b", 200, 3e8, 0.91, 256)
+    monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair,))
+    info = exit_curve.info(untested)
+    (pane,) = info.panes
+    assert pane.cascades and pane.tuned and not pane.curves
+    many = len(leavers(untested)[0].points)
+    assert f"Points without a score on test left out: {many}." in info.caption
+    assert exit_curve.NO_EXITS not in info.caption and "Cascades chosen" in info.caption
 
 
 # Where texts leave
