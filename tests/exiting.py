@@ -2,7 +2,8 @@
 
 Beside the trials of early exit stand fine-tuned models of the first k layers. Rows share how hard
 they are with every draw and every model; a deeper exit is right where a shallower one is, and
-more; logits are too sure of themselves until a temperature is taken off them.
+more; logits are too sure of themselves until a temperature is taken off them. Below 60 labels no
+rows are held back to fit one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import yaml
 
 from raysearch.analysis import Run, read_run
 from raysearch.engine import leaving
-from raysearch.engine.calibration import temperature
+from raysearch.engine.calibration import FEWEST, temperature
 from raysearch.engine.leaving import Exits
 from raysearch.ledger import Ledger
 from raysearch.plan.config import DataBudget, TrialConfig
@@ -102,6 +103,18 @@ def skill(layers: int, labels: int) -> float:
     return (0.35 + 1.25 * (1 - np.exp(-layers / 2.5))) * (1 - 0.9 * labels**-0.25)
 
 
+def held(labels: int) -> int:
+    """Rows that fit the temperatures: a fifth of the labels, at least 30, at most half of them."""
+    rows = max(labels // 5, FEWEST)
+    return rows if 2 * rows <= labels else 0
+
+
+def cold_of(depths: Sequence[int], labels: int, luck: float, rng: Rng) -> Any:
+    """The temperature (K,) of each exit, 1 where no rows are held back."""
+    fitted, truth = exits_of(held(labels), depths, labels, luck, rng)
+    return np.array([temperature(fitted[:, k], truth) for k in range(len(depths))])
+
+
 def exits_of(rows: int, depths: Sequence[int], labels: int, luck: float, rng: Rng) -> Any:
     """Logits (n, K, 2) of each exit, and labels (n,)."""
     hard = np.random.default_rng(7 if rows == TEST else 8)
@@ -133,8 +146,7 @@ def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecor
     n, hyper = config.data.train, config.hyper
     depths = leaving.exits_of(str(hyper["exits"]), LAYERS)
     luck = rng.normal(0, 0.04)
-    fitted, truth = exits_of(200, depths, n, luck, rng)
-    cold = np.array([temperature(fitted[:, k], truth) for k in range(len(depths))])
+    cold = cold_of(depths, n, luck, np.random.default_rng([n, draw]))
     splits = {"validation": config.data.validation} | ({"test": TEST} if draw else {})
     said: dict[str, tuple[Exits, Any]] = {}
     for split, rows in splits.items():
@@ -180,7 +192,8 @@ def _tested(folder: Path, record: TrialRecord, rng: Rng, measured: bool) -> Tria
     seen = [p.scores["validation"]["accuracy"] for p in record.points]
     depths = leaving.exits_of(str(record.config.hyper["exits"]), LAYERS)
     logits, label = exits_of(TEST, depths, record.config.data.train, 0.0, rng)
-    exits = Exits(logits, np.ones(len(depths)))
+    kept, _, _ = leaving.read_exits(folder / "store" / "exits" / f"{record.id}-validation")
+    exits = Exits(logits, kept.temperature)
     _keep(folder, record.id, "test", exits, label)
     points = list(record.points)
     best = seen.index(max(seen))

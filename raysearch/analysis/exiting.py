@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.analysis import Run, winners
-from raysearch.analysis.bootstrap import features, from_sums
+from raysearch.analysis.bootstrap import FEWEST, features, from_sums
 from raysearch.analysis.confirmation import confirmation, fresh_draws
-from raysearch.analysis.draws import Fresh
+from raysearch.analysis.draws import Fresh, twin
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.named import find
 from raysearch.analysis.outside import GONE
@@ -46,7 +47,11 @@ class Leaver:
     @property
     def points(self) -> list[OperatingPoint]:
         """Those of the curve."""
-        return [p for p in self.record.points if p.exits and set(p.knobs) <= KNOBS]
+        return [
+            p
+            for p in self.record.points
+            if tells(p) and set(p.knobs) == KNOBS and len(p.exits) == self.exits
+        ]
 
     @property
     def exits(self) -> int:
@@ -118,11 +123,11 @@ def _read(run: Run) -> tuple[tuple[Leaver, ...], dict[str, Fresh]]:
     for known, found, fresh in _latest:
         if known is run:
             return found, fresh
-    exiting = [r for r in run.records if r.phase != "confirm" and any(p.exits for p in r.points)]
-    at = {p.point_id: (r, p) for r in exiting for p in r.points if p.exits}
-    won = [str(p) for p in winners(run.table)["point_id"]] if exiting else []
+    search = [r for r in run.records if r.phase != "confirm"]
+    at = {p.point_id: (r, p) for r in search for p in r.points if tells(p)}
+    won = [str(p) for p in winners(run.table)["point_id"]] if at else []
     made = tuple(Leaver(*at[p]) for p in won if p in at)
-    drawn = fresh_draws(run) if made else {}
+    drawn = fresh_draws(run) if at else {}
     _latest[:] = [(run, made, drawn)]
     return made, drawn
 
@@ -136,9 +141,14 @@ def leaver(run: Run, point: str = "") -> Leaver | None:
         InputError: a point is named, and there is no such or its model has no exits.
     """
     if point:
-        record, found = find(run, point)
+        record, found = find(run, str(point))  # YAML reads an id of digits as a number
         if not found.exits:
             raise InputError(f"{run.folder}: point '{point}': its model has no exits")
+        if not tells(found):
+            raise InputError(
+                f"{run.folder}: point '{point}': its knobs {dict(found.knobs)} do not say when "
+                "texts leave; a criterion and a threshold are expected"
+            )
         return Leaver(record, found)
     made = confirmation(run)
 
@@ -148,7 +158,7 @@ def leaver(run: Run, point: str = "") -> Leaver | None:
         rows = one.best.rows.get("validation", 0)
         if at is not None and np.isfinite(made.estimates[at].validation):
             seen, rows = made.estimates[at].validation, made.estimates[at].validation_rows
-        return at is None, -careful(seen, rows, score), one.best.infer_flops or 0.0, one.record.id
+        return at is None, -careful(seen, rows, score), flops_of(one.best), one.record.id
 
     return min(leavers(run), key=order, default=None)
 
@@ -170,7 +180,7 @@ def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
     if not numbers:
         return own(run, found, split)
     try:
-        every = tuple(_heard(run, fresh[d].id, d, split) for d in numbers)
+        every = tuple(_heard(run, found, fresh[d].id, d, split) for d in numbers)
     except GONE:
         return own(run, found, split)
     return Hearing(split, every, True, next(iter(fresh.values())).config.data.folds)
@@ -179,18 +189,19 @@ def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
 def own(run: Run, found: Leaver, split: str) -> Hearing | None:
     """What every exit said of a split in the search's own trial; None where it is not kept."""
     try:
-        return Hearing(split, (_heard(run, found.record.id, 0, split),), False)
+        return Hearing(split, (_heard(run, found, found.record.id, 0, split),), False)
     except GONE:
         return None
 
 
-def _heard(run: Run, trial: str, draw: int, split: str) -> Heard:
+def _heard(run: Run, found: Leaver, trial: str, draw: int, split: str) -> Heard:
     name = f"{trial}-{split}"
     if not name.replace("-", "").isalnum():
         raise ValueError(f"'{name}' cannot name an entry of the Store")
     exits, ids, labels = read_exits(run.folder / "store" / "exits" / name)
     n, k, _ = exits.logits.shape
-    if not n or {n} != {len(ids), len(labels)} or exits.temperature.shape != (k,):
+    whole = n > 0 and {n} == {len(ids), len(labels)} and exits.temperature.shape == (k,)
+    if not whole or k != found.exits:
         raise ValueError(f"what the exits of trial {trial} said is not whole")
     order = np.argsort(ids, kind="stable")
     ordered = Exits(np.asarray(exits.logits[order]), exits.temperature)
@@ -214,9 +225,37 @@ def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
         InputError: there is no such criterion.
     """
     if criterion not in CRITERIA:
-        raise unknown("criterion", "criterion", criterion, CRITERIA)
+        raise unknown("criterion", "criterion", str(criterion), CRITERIA)
     mine = [p for p in found.points if p.knobs["criterion"] == criterion or never(p)]
-    return sorted(mine, key=lambda p: (-(p.infer_flops or 0.0), not never(p), p.point_id))
+    return sorted(mine, key=lambda p: (-flops_of(p), not never(p), p.point_id))
+
+
+def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
+    """What the fresh draws made of a point whose shares and FLOPs are their means.
+
+    Empty where these are still the search's own; see `raysearch.analysis.draws.settled`.
+    """
+    _, _, fresh = _read(run)[1].get(point.point_id, (None, None, {}))
+    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+    same = [t for t in twins if len(t.exits) == len(point.exits)]
+    return same if len(fresh) >= FEWEST else []
+
+
+def tells(point: OperatingPoint) -> bool:
+    """Whether a point has exits and knobs that say when a text leaves."""
+    criterion, threshold = (point.knobs.get(knob) for knob in ("criterion", "threshold"))
+    known = threshold == NEVER or isinstance(threshold, int | float)
+    return bool(point.exits) and str(criterion) in CRITERIA and known
+
+
+def flops_of(point: OperatingPoint) -> float:
+    """Expected inference FLOPs; 0 where they are not known.
+
+    >>> flops_of(OperatingPoint("p", 1, infer_flops=math.nan)), flops_of(OperatingPoint("p", 1))
+    (0.0, 0.0)
+    """
+    value = point.infer_flops
+    return value if value is not None and math.isfinite(value) and value > 0 else 0.0
 
 
 def never(point: OperatingPoint) -> bool:

@@ -1,22 +1,19 @@
-"""The verbs that rebuild from records alone: page, export-optuna. No torch, no Ray."""
+"""The verbs that rebuild from records: page, export-optuna. No Ray.
+
+The data are opened only where a page names rows of theirs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from raysearch.cli import options
 from raysearch.cli.opened import data_dir as data_dir_option
-from raysearch.cli.opened import open_data, row_names
-
-if TYPE_CHECKING:
-    from raysearch.analysis import Run
-    from raysearch.analysis.report_text import RowName
-    from raysearch.panels.exit_examples import Namer
+from raysearch.cli.opened import namer
 
 
 @click.command()
@@ -49,7 +46,7 @@ def page(
         held = {**(found.study.get("prices") or {}), **prices}
         found = replace(found, study={**found.study, "prices": held})
     target = out or runs[0] / "dashboard"
-    names = _namer(found, runs[0], data_dir) if with_texts else None
+    names = namer(runs[0], data_dir, texts=with_texts, say=print)
     made = write_pages(found, target, dashboards, names)
     if len(runs) == 1 and share is None:  # the file keeps the study's own account
         write_parquet(found.table, runs[0] / "records.parquet")
@@ -57,21 +54,6 @@ def page(
         print(line)
     print(made)
     return 0
-
-
-def _namer(found: Run, run: Path, data_dir: Path | None) -> Namer:
-    """What names rows of the run's data by their hashes and texts."""
-    from raysearch.engine.outside import judged_rows
-
-    data = open_data(run, data_dir)
-    crossfitted = any(r.config.data.folds for r in found.records)
-
-    def names(split: str, ids: Sequence[int]) -> Mapping[int, RowName]:
-        test = split == "test"
-        rows = judged_rows(data, crossfitted=crossfitted) if test else data.splits[split]
-        return row_names(rows, ids, texts=True)
-
-    return names
 
 
 @click.command("export-optuna")

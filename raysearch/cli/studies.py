@@ -225,9 +225,10 @@ def read_back(out: Path) -> tuple[Run, Path]:
 def write_page(out: Path) -> Path:
     """The run's pages; returns the first."""
     from raysearch.analysis import read_run
+    from raysearch.cli.opened import namer
     from raysearch.panels.page import write_pages
 
-    return write_pages(read_run(out), out / PAGES)
+    return write_pages(read_run(out), out / PAGES, names=namer(out))
 
 
 def _nothing(table: Any) -> str:

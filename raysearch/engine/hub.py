@@ -87,7 +87,7 @@ def _load(name: str, config: str | None, revision: str | None, task: Task, *, on
     try:
         if online:
             return datasets.load_dataset(name, config, revision=revision)
-        with _offline():
+        with offline():
             return datasets.load_dataset(name, config, revision=revision)
     except Exception as e:  # datasets raises nearly anything; one line is all a person needs
         if online:
@@ -101,7 +101,7 @@ def _load(name: str, config: str | None, revision: str | None, task: Task, *, on
 
 
 @contextmanager
-def _offline() -> Iterator[None]:
+def offline() -> Iterator[None]:
     """Read from the local cache only, for the length of the block."""
     import datasets
     from huggingface_hub import constants as hub

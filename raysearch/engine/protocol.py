@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from raysearch.ledger import Ledger
@@ -15,6 +14,8 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
 
 if TYPE_CHECKING:
+    import torch
+
     from raysearch.engine.cloze import MaskedHead
     from raysearch.engine.graph import Graph
     from raysearch.engine.leaving import Exits
@@ -70,6 +71,12 @@ class Teacher(Protocol):
         """Its logits (n, classes) for rows of the trial's own, in their order."""
 
 
+def _cpu() -> torch.device:
+    import torch  # who only reads rows need not wait for it
+
+    return torch.device("cpu")
+
+
 @dataclass(slots=True)
 class Context:
     """All a learner is given. It never sees the task's name, a path, Ray or the test split."""
@@ -89,7 +96,7 @@ class Context:
     horizon: int = 0
     """Length of the schedule [optimiser steps]."""
     precision: str = "fp32"
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = field(default_factory=_cpu)
     prompt: Prompt | None = None
     pools: Mapping[str, Rows] = field(default_factory=dict)
     calibration: Rows | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import Estimate
 from raysearch.analysis.intervals import careful
+from raysearch.analysis.knob_words import knobs_words
 from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import Crossing
 from raysearch.panels.panes import half_decades
@@ -62,7 +64,8 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
         elif not math.isfinite(prefer):
             unchosen += 1
         else:
-            words = _words(e, str(row["model"]), float(row["labels"]))
+            knobs = knobs_words(json.loads(str(row["point"])))
+            words = _words(e, str(row["model"]), float(row["labels"]), knobs)
             choice = Choice(place, procedure, words, float(row["labels"]), float(row[cost]), prefer)
             out.append(choice)
     known = {e.point_id for e, _ in about}
@@ -142,6 +145,7 @@ def caption(held: Crossing, found: Sequence[Choice], left: str, sure: float) -> 
     return " ".join(part for part in out if part)
 
 
-def _words(e: Estimate, model: str, labels: float) -> str:
+def _words(e: Estimate, model: str, labels: float, knobs: str) -> str:
     used = f"{labels:,.0f} labels" if labels else "no labels"
-    return f"{model}, {used}: {e.score:.3f} [{e.low:.3f}, {e.high:.3f}]"
+    whose = ", ".join([model, used, *([knobs] if knobs else [])])
+    return f"{whose}: {e.score:.3f} [{e.low:.3f}, {e.high:.3f}]"

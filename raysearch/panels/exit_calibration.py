@@ -10,11 +10,14 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.calibrated import BINS, spread_of
 from raysearch.analysis.exiting import Hearing, hearing, leaver, title
-from raysearch.engine.calibration import Bin, ece, reliability, softmax
+from raysearch.engine.calibration import FEWEST, Bin, ece, reliability, softmax
 from raysearch.panels import style
 from raysearch.panels.panes import names, panes
 
 STATES = ("as trained", "with temperature")
+DASHES = dict(zip(STATES, ("dash", "solid"), strict=True))
+FITTED = "Temperatures were fitted on rows of their own."
+UNFITTED = f"No temperature was fitted: fewer than {FEWEST} labelled rows were held back for it."
 LACK = "What its exits said is not in the run's Store."
 TALL = 210
 LARGEST = 11
@@ -39,7 +42,14 @@ class Exit:
     temperature: float
     """Mean over draws."""
     before: State
-    after: State
+    after: State | None
+    """None: no exit has a temperature."""
+
+    @property
+    def states(self) -> dict[str, State]:
+        """By name, as they are drawn."""
+        states = zip(STATES, (self.before, self.after), strict=True)
+        return {name: state for name, state in states if state is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +72,18 @@ def info(run: Run, *, point: str = "") -> Info:
     heard = hearing(run, found, "test") or hearing(run, found, "validation")
     if heard is None:
         return Info((), f"{title(found)}. {LACK}")
-    cold = np.stack([h.exits.temperature for h in heard.heard]).mean(axis=0)
+    cold = np.stack([h.exits.temperature for h in heard.heard])
+    fitted = bool((cold != 1).any())
     exits = tuple(
         Exit(
             name,
-            float(cold[k]),
+            float(cold[:, k].mean()),
             _state(heard, k, calibrated=False),
-            _state(heard, k, calibrated=True),
+            _state(heard, k, calibrated=True) if fitted else None,
         )
         for k, name in enumerate(found.names)
     )
-    said = f"{title(found)}: on {heard.words}. Temperatures were fitted on rows of their own."
+    said = f"{title(found)}: on {heard.words}. {FITTED if fitted else UNFITTED}"
     return Info(exits, said)
 
 
@@ -88,7 +99,8 @@ def _state(heard: Hearing, k: int, *, calibrated: bool) -> State:
 
 def draw(info: Info) -> go.Figure:
     """A pane an exit; on the dotted line confidence can be believed, below it is too sure."""
-    titles = [f"{e.name}: ECE {e.before.ece:.3f} → {e.after.ece:.3f}" for e in info.exits]
+    errors = [" → ".join(f"{s.ece:.3f}" for s in e.states.values()) for e in info.exits]
+    titles = [f"{e.name}: ECE {said}" for e, said in zip(info.exits, errors, strict=True)]
     out = panes(titles, "confidence", "share right", (), height=TALL)
     linear = {"type": "linear", "range": [0, 1.04], "dtick": 0.25, "tickformat": ".2~f"}
     out.update_xaxes(linear)
@@ -107,9 +119,7 @@ def draw(info: Info) -> go.Figure:
             hoverinfo="skip",
             showlegend=False,
         )
-        for name, state, dash in zip(
-            STATES, (one.before, one.after), ("dash", "solid"), strict=True
-        ):
+        for name, state in one.states.items():
             most = max((b.count for b in state.bins), default=1)
             out.add_scatter(
                 x=[b.confidence for b in state.bins],
@@ -121,7 +131,7 @@ def draw(info: Info) -> go.Figure:
                 name=name,
                 legendgroup=name,
                 showlegend=k == 0,
-                line={"color": marks[name].colour, "width": 1.5, "dash": dash},
+                line={"color": marks[name].colour, "width": 1.5, "dash": DASHES[name]},
                 marker={
                     "symbol": marks[name].shape,
                     "color": marks[name].colour,
@@ -146,6 +156,6 @@ def numbers(info: Info) -> list[dict[str, object]]:
             "count": b.count,
         }
         for e in info.exits
-        for name, state in zip(STATES, (e.before, e.after), strict=True)
+        for name, state in e.states.items()
         for b in state.bins
     ]

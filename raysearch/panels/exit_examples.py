@@ -1,6 +1,6 @@
-"""Early exit: the rows that leave first and those that go all the way, by number and never text.
+"""Early exit: the rows that leave first and those that go all the way, by number or hash.
 
-Texts stand there only where a reader asked for them, who then holds the data: see `named`.
+Who holds the data names them by hash, and by text where a reader asked for it: see `named`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.exiting import Hearing, Leaver, by_criterion, hearing, leaver, never, title
+from raysearch.analysis.exiting import (
+    Hearing,
+    Leaver,
+    by_criterion,
+    flops_of,
+    hearing,
+    leaver,
+    never,
+    title,
+)
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
 from raysearch.engine.calibration import softmax
@@ -23,7 +32,7 @@ from raysearch.panels.exit_calibration import LACK
 from raysearch.record import OperatingPoint
 
 Namer = Callable[[str, Sequence[int]], Mapping[int, RowName]]
-"""Names of a split's rows by row number, from who holds the data."""
+"""Names of a split's rows by row number, from who holds the data; none where they are gone."""
 LINE = 25
 """Height of a row of the table."""
 WRAP = 84
@@ -94,9 +103,9 @@ def info(run: Run, *, point: str = "", most: int = 8) -> Info:
 
 
 def _half(found: Leaver) -> OperatingPoint:
-    tried = [p for p in by_criterion(found, "confidence") if p.infer_flops]
-    whole = max((p.infer_flops or 0.0 for p in tried), default=0.0)
-    return min(tried, key=lambda p: abs((p.infer_flops or 0.0) - whole / 2), default=found.best)
+    tried = [p for p in by_criterion(found, "confidence") if flops_of(p)]
+    whole = max(map(flops_of, tried), default=0.0)
+    return min(tried, key=lambda p: abs(flops_of(p) - whole / 2), default=found.best)
 
 
 def _examples(
@@ -135,8 +144,10 @@ def _examples(
 
 
 def named(info: Info, names: Namer) -> Info:
-    """The same with the rows' hashes and, where it says them, their texts."""
+    """The same with the rows' hashes and texts, as far as they are said."""
     known = names(info.split, [r.row for r in info.rows]) if info.rows else {}
+    if not known:
+        return info
     rows = tuple(replace(r, name=known.get(r.row)) for r in info.rows)
     return replace(info, rows=rows, caption=info.caption.replace(BY_NUMBER, BY_HASH))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
@@ -11,13 +13,18 @@ from raysearch.analysis import Run
 from raysearch.analysis.exiting import (
     FIRST,
     by_criterion,
+    flops_of,
+    in_draws,
     leaver,
+    never,
     shares_words,
     threshold_words,
     title,
 )
 from raysearch.panels import style
+from raysearch.panels.captions import span
 from raysearch.panels.words import brief
+from raysearch.record import OperatingPoint
 
 ROW = 22
 """Height of a threshold."""
@@ -33,12 +40,16 @@ class Level:
 
     point_id: str
     threshold: str
+    draws: int
+    """Fresh ones that it is the mean of; 0: the search's own trial."""
+    rows: tuple[int, ...]
+    """Validation rows of each of them."""
     shares: tuple[float, ...]
     """Of the validation rows, by exit."""
     infer_flops: float
     """Expected [FLOP/text]."""
     spent: float
-    """Part of the whole model's FLOPs."""
+    """Part of the FLOPs that `Info.dearest` has."""
     validation: float | None
 
 
@@ -52,6 +63,8 @@ class Info:
     exits: tuple[str, ...]
     """By depth."""
     levels: tuple[Level, ...]
+    dearest: str
+    """Whose FLOPs are the whole."""
     caption: str
 
 
@@ -64,25 +77,55 @@ def info(run: Run, *, point: str = "", criterion: str = FIRST) -> Info:
     """
     found = leaver(run, point)
     if found is None:
-        return Info("", "score", criterion, (), (), "")
+        return Info("", "score", criterion, (), (), "", "")
     score = found.record.score
-    tried = [p for p in by_criterion(found, criterion) if p.infer_flops]
-    whole = max((p.infer_flops or 0.0 for p in tried), default=1.0)
-    levels = tuple(
-        Level(
-            p.point_id,
-            threshold_words(p),
-            tuple(float(s) for s in p.exits),
-            p.infer_flops or 0.0,
-            (p.infer_flops or 0.0) / whole,
-            p.scores.get("validation", {}).get(score),
+    every = by_criterion(found, criterion)
+    tried = [p for p in every if flops_of(p)]
+    whole = max(map(flops_of, tried), default=1.0)
+    dearest = "the whole model's" if any(map(never, tried)) else "the dearest point's"
+    levels = tuple(_level(run, p, score, whole) for p in tried)
+    said = [f"{title(found)}."]
+    if levels:
+        said.append(
+            f"{_who(levels)} Numbers in the bars are those of the exits, beside them the part of "
+            f"{dearest} FLOPs that is spent."
         )
-        for p in tried
+    if len(every) > len(tried):
+        said.append(f"Points without infer_flops left out: {len(every) - len(tried):,}.")
+    whose = title(found)
+    return Info(whose, score, criterion, found.names, levels, dearest, " ".join(said))
+
+
+def _level(run: Run, point: OperatingPoint, score: str, whole: float) -> Level:
+    fresh = in_draws(run, point)
+    of = fresh or [point]
+    seen = [v for p in of if (v := p.scores.get("validation", {}).get(score)) is not None]
+    flops = flops_of(point)
+    return Level(
+        point.point_id,
+        threshold_words(point),
+        len(fresh),
+        tuple(p.rows.get("validation", 0) for p in of),
+        tuple(float(s) for s in point.exits),
+        flops,
+        flops / whole,
+        float(np.mean(seen)) if seen else None,
     )
-    rows = found.best.rows.get("validation", 0)
-    said = f"{title(found)}. On its {rows:,} validation rows; numbers in the bars are those of the "
-    said += "exits, beside them the part of the whole model's FLOPs that is spent."
-    return Info(title(found), score, criterion, found.names, levels, said)
+
+
+def _who(levels: Sequence[Level]) -> str:
+    """Whose shares and FLOPs the bars are, and on how many validation rows."""
+    fresh, own = [lv for lv in levels if lv.draws], [lv for lv in levels if not lv.draws]
+    said = []
+    if fresh:
+        rows = span([n for lv in fresh for n in lv.rows])
+        said.append(f"Means over {span([lv.draws for lv in fresh])} fresh draws, each on {rows} "
+                    "validation rows of its own.")  # fmt: skip
+    if own:
+        rows = span([n for lv in own for n in lv.rows])
+        which = f"{len(own):,} of the bars: the" if fresh else "The"
+        said.append(f"{which} search's own trial on {rows} validation rows.")
+    return " ".join(said)
 
 
 def draw(info: Info) -> go.Figure:
@@ -159,7 +202,7 @@ def _hover(info: Info, level: Level, k: int) -> str:
     lines = [
         f"{100 * level.shares[k]:.1f} % leave at {info.exits[k]}",
         f"{info.criterion} {level.threshold}{seen}",
-        f"{brief(level.infer_flops)} FLOPs a text, {100 * level.spent:.0f} % of the whole model's",
+        f"{brief(level.infer_flops)} FLOPs a text, {100 * level.spent:.0f} % of {info.dearest}",
         shares_words(info.exits, level.shares),
         f"point {level.point_id}",
     ]
@@ -173,6 +216,7 @@ def numbers(info: Info) -> list[dict[str, object]]:
             "point_id": level.point_id,
             "criterion": info.criterion,
             "threshold": level.threshold,
+            "draws": level.draws,
             "exit": name,
             "share": share,
             "infer_flops": level.infer_flops,

@@ -54,7 +54,7 @@ def write_pages(
         run: a run as `raysearch.analysis.read_run` reads it; not changed.
         out: the folder to write to; made when it is not there.
         dashboards: a folder of YAML pages with frontier.yaml in it; None for the shipped ones.
-        names: hashes and texts of rows; given only where a reader asked for texts.
+        names: hashes of rows, and their texts where a reader asked for them.
 
     Returns:
         The path of index.html.

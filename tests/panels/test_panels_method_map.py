@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from raysearch.panels import method_map
 from raysearch.panels.contenders import contest
 from raysearch.panels.crossing import crossing
 from tests.crossed import LABELS, crossed, part
+from tests.exiting import exiting
 
 
 def test_the_procedure_that_is_best_everywhere_wins_everywhere(tmp_path: Path) -> None:
@@ -78,6 +80,21 @@ def test_what_needs_no_labels_stands_by_its_largest_model(crossed_run: Run) -> N
     assert lowest.rivals[0].procedure == "zero_shot"
     assert lowest.rivals[0].words.startswith("bert_small, no labels: ")
     assert "chosen by no score" in info.caption
+
+
+def test_points_of_one_trial_are_told_apart_by_their_knobs(tmp_path: Path) -> None:
+    run = exiting(tmp_path / "run", labels=(100,), depths=(6,), tries=1)
+    found, _ = contest(run, crossing(run), "infer_flops")
+    assert {c.procedure for c in found} == {"early_exit", "finetune"}
+    words = [c.words for c in found if c.procedure == "early_exit"]
+    assert len(set(words)) == len(words) > 3
+    for said in words:
+        assert re.match(r"minilm-6, 1\d\d labels|minilm-6, 200 labels", said)
+        assert re.search(r" labels, (leaves (at|after) .+|never leaves early): 0\.\d{3} \[", said)
+    (plain,) = [c.words for c in found if c.procedure == "finetune"]
+    assert re.fullmatch(r"minilm-6, 200 labels: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", plain)
+    texts = method_map.draw(method_map.info(run, cost="infer_flops")).to_json()
+    assert "leaves at confidence" in texts or "never leaves early" in texts
 
 
 def test_a_cell_where_nothing_fits_says_so(crossed_run: Run) -> None:
