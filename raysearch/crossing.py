@@ -35,7 +35,8 @@ class Crossing:
         Students are smaller than their teacher where any model is.
 
         Raises:
-            InputError: a procedure names a method or model that is not there.
+            InputError: a procedure names a method or model that is not there or cannot be its own,
+                or nothing is left to run.
         """
         for line in procedures:
             _known(line)
@@ -45,7 +46,11 @@ class Crossing:
             for line in procedures
             for p in self._cells(line, labels)
         )
-        return list({canonical(p.to_json()): p for p in found}.values())
+        made = list({canonical(p.to_json()): p for p in found}.values())
+        if procedures and not made:
+            reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
+            raise InputError(f"procedures: nothing is left to run ({reasons})")
+        return made
 
     def _cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
         """A procedure's proposals at one label budget, its teacher first."""
@@ -108,6 +113,13 @@ def _known(line: Procedure) -> None:
         raise unknown("procedures", "method", line.method, method_spaces())
     if line.model not in (None, LARGEST) and line.model not in ladder():
         raise unknown("procedures", "model", str(line.model), {LARGEST, *ladder()})
+    if line.model not in (None, LARGEST):
+        family, able = ladder()[str(line.model)].family, find_method(line.method).families
+        if family not in able:
+            raise InputError(
+                f"procedures: '{line.method}': cannot train '{line.model}', a model of family "
+                f"{family}; it trains {' and '.join(able)}"
+            )
     if line.teacher is not None:
         _known(line.teacher)
 

@@ -148,3 +148,18 @@ def test_models_too_small_for_exits_are_left_out(crossed):
     alone = crossed(FINE, EXITS, labels=(8,), models=BOTH[:1])
     assert "one exit" in alone.left_out.get("early_exit", "") or alone.crossing()
     assert "one exit" in alone.left_out["early_exit"]
+
+
+def test_a_model_without_layers_is_refused_by_name(crossed):
+    w = crossed({"method": "early_exit", "model": "hash-16"})
+    with pytest.raises(
+        InputError,
+        match="'early_exit': cannot train 'hash-16', a model of family ngram; it trains encoder",
+    ):
+        w.crossing()
+
+
+def test_a_crossing_of_nothing_says_why(crossed):
+    w = crossed({"method": "finetune", "model": "random-2"}, models=("random-1",))
+    with pytest.raises(InputError, match=r"nothing is left to run \(finetune: no model 'random-2'"):
+        w.crossing()
