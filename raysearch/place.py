@@ -62,7 +62,7 @@ class Place:
 
     def folder(self, rung: Rung) -> Path | None:
         """The rung's checkpoint, None for rungs that have none."""
-        if rung.family == "ngram":
+        if rung.family != "encoder":
             return None
         return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
 

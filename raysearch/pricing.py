@@ -14,7 +14,15 @@ from raysearch.engine.batches import ENOUGH, padded_lengths
 from raysearch.engine.cloze import Pattern
 from raysearch.engine.data import TaskData
 from raysearch.engine.flops import encoder_forward
-from raysearch.engine.price import HASH_RATE, LINEAR_RATE, Price, Rates, measure, seconds
+from raysearch.engine.price import (
+    HASH_RATE,
+    LINEAR_RATE,
+    Price,
+    Rates,
+    dan_seconds,
+    measure,
+    seconds,
+)
 from raysearch.engine.protocol import Method, Shape
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser
@@ -22,7 +30,7 @@ from raysearch.methods import get as find_method
 from raysearch.place import Place, knobs_of, lengths_sample
 from raysearch.plan.catalog import find_rung, method_spaces
 from raysearch.plan.config import Scalar, TrialConfig
-from raysearch.plan.ladder import Rung
+from raysearch.plan.ladder import FAMILIES, Rung
 from raysearch.plan.space import Domain, MethodSpace, SearchSpace
 
 
@@ -121,6 +129,10 @@ class Pricing:
         return max(0, min(max(asked), self._texts(labels)))
 
     def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
+        if rung.family == "dan":
+            texts = shape.n_train + shape.n_unlabelled + shape.n_validation
+            length = float(shape.lengths.mean())
+            return dan_seconds(sum(parts.values()), texts, length, rung)
         if rung.family == "ngram":
             tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
             return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
@@ -179,8 +191,10 @@ class Pricing:
 
 
 def size_of(rung: Rung) -> tuple[int, int]:
-    """Cheap to dear: n-gram tables first, then encoders by what a token costs."""
-    return (rung.family != "ngram", rung.layers * rung.hidden**2 or rung.buckets)
+    """Cheap to dear: n-grams first, then tables of them, then encoders by what a token costs."""
+    return FAMILIES.index(rung.family), rung.layers * rung.hidden**2 or rung.buckets * max(
+        1, rung.hidden
+    )
 
 
 def _ends(domain: Domain) -> Iterable[Scalar]:

@@ -97,13 +97,20 @@ class World:
                 reason = f"no model of its family ({families}) takes part"
                 if self.study.methods is not None and name in self.left_out:
                     raise InputError(f"method '{name}': {self.left_out[name]}")
-                self.left_out.setdefault(name, reason)
+                if self.study.methods is not None or self._offered(name):
+                    self.left_out.setdefault(name, reason)
                 del joined[name], methods[name]
         if not methods:
             reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
             raise InputError(f"study '{self.study.name}': no method is left to run ({reasons})")
         found = {t: spaces[t] for t in teachers}
         return SearchSpace(methods, joined, self._labels(), found, teachers)
+
+    def _offered(self, name: str) -> bool:
+        """Whether the task's ladder or the study has a model of the method's family at all."""
+        known = [r for r in ladder().values() if self.data.task.ladder in r.ladders]
+        known += [find_rung(n) for n in self.study.models or ()]
+        return any(r.family in find_method(name).families for r in known)
 
     def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
         """The models that a method can train here; why not goes to `left_out` where none is."""
@@ -332,7 +339,7 @@ class World:
             weights="" if folder is None else weights_digest(folder),
             hyper={k: v for k, v in asdict(knobs).items() if v != plain[k]},
             init_seed=init_seed,
-            precision="fp32" if rung.family == "ngram" else self.precision,
+            precision=self.precision if rung.family == "encoder" else "fp32",
             horizon=method.horizon(knobs, budget.train + budget.unlabelled),
             behaviour=method.behaviour,
             inputs=self._inputs(method, proposal, knobs, data_seed, init_seed),

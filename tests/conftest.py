@@ -43,7 +43,9 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
 
     known = catalog.ladder()
     small = replace(known["hash-16"], ladders=("tiny",))
-    monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "hash-16": small, **tiny_rungs})
+    table = replace(known["dan-10k"], name="table-400", buckets=400, hidden=8, params=400 * 8 + 72)
+    more = {"hash-16": small, "table-400": replace(table, ladders=("tables",)), **tiny_rungs}
+    monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, **more})
     yield
 
 

@@ -33,7 +33,7 @@ ROWS = 2048
 @click.argument("point", required=False)
 @click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
 @click.option(
-    "--format", "kind", metavar="NAME", help="hf, onnx, onnx_exits or native.  [what fits]"
+    "--format", "kind", metavar="NAME", help="hf, onnx, onnx_exits, native or table.  [what fits]"
 )
 @click.option("--int8", is_flag=True, help="Weights in 8 bits; scored, and kept as a point.")
 @click.option("--force", is_flag=True, help="Replace an exported model that stands there.")

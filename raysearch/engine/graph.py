@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, TypeAlias
 
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from raysearch.engine import ngrams
+from raysearch.engine import dan_numpy, ngrams
 from raysearch.engine.batches import evaluation_batches
 from raysearch.engine.cloze import MaskedHead, Pattern, at_mask
 from raysearch.engine.exits import ExitGraph
+from raysearch.engine.grams import Bags, Frequent, Hashed
 from raysearch.engine.models import Encoder, pool
 from raysearch.engine.protocol import Logits, Rows
+from raysearch.engine.tables import Table
 from raysearch.engine.tokens import Batch, Encoded, Tokeniser
 
 
@@ -149,13 +152,52 @@ class NgramGraph:
         return replace(self, weight=self.weight / cold, bias=self.bias / cold)
 
 
-Graph: TypeAlias = EncoderGraph | ClozeGraph | ExitGraph | NgramGraph
+@dataclass(frozen=True, slots=True, eq=False)
+class BagGraph:
+    """A deep averaging network over n-grams; numpy arrays, float32 but for the table."""
+
+    kind: ClassVar[str] = "bag"
+    vocabulary: Frequent | Hashed
+    table: Table
+    """(V, d)."""
+    dense: Mapping[str, NDArray[np.float32]]
+    """hidden.weight (d, d), hidden.bias, head.weight (C, d) or of pairs (C, 4d), head.bias (C,)."""
+    pair: bool
+
+    @property
+    def classes(self) -> int:
+        """Width of the logits."""
+        return len(self.dense["head.bias"])
+
+    def logits(self, rows: Rows) -> Logits:
+        """Logits (n, C) of rows."""
+        bags = [self.vocabulary.bags(rows.text)]
+        if self.pair:
+            bags.append(self.vocabulary.bags(rows.pair or [""] * len(rows)))
+        return self.answer(bags)
+
+    def answer(self, bags: Sequence[Bags]) -> Logits:
+        """Logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
+        vectors = [
+            dan_numpy.means(self.table.values, self.table.scale, b.ids, b.offsets) for b in bags
+        ]
+        return np.asarray(dan_numpy.dense(self.dense, vectors), np.float32)
+
+    def cooled(self, temperature: float) -> BagGraph:
+        """The same with its logits divided by a temperature, folded into the head."""
+        cold = {k: v / np.float32(temperature) for k, v in self.dense.items() if k[:4] == "head"}
+        return replace(self, dense={**self.dense, **cold})
+
+
+Graph: TypeAlias = EncoderGraph | ClozeGraph | ExitGraph | NgramGraph | BagGraph
 
 
 def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
     """Logits (n, C) of rows; an encoder needs its tokeniser."""
     if isinstance(graph, NgramGraph):
         return graph.logits(ngrams.joined(rows))
+    if isinstance(graph, BagGraph):
+        return graph.logits(rows)
     if tokeniser is None:
         raise TypeError("an encoder's graph reads token ids: give the tokeniser")
     if isinstance(graph, ClozeGraph):

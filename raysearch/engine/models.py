@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class RowEmbedding(nn.Module):
     the rows of the batch are gathered into a small leaf; the loop reads `leaf.grad` and updates
     those rows alone (lazy Adam: rows not in the batch get neither decay nor a momentum step).
     """
+
+    decays: ClassVar[bool] = True
+    """Whether weight decay pulls at its rows."""
 
     def __init__(self, weight: Tensor, padding: int | None) -> None:
         super().__init__()

@@ -38,6 +38,13 @@ HASH_RATE = 1e6
 """Tokens hashed a second by scikit-learn's vectoriser."""
 
 
+GRAM_RATE = 5e6
+"""N-grams counted or looked up a second."""
+
+BAG_RATE = 1e9
+"""FLOP/s of a table's updates: bound by memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """How fast this machine works at one width of layer."""
@@ -120,3 +127,9 @@ def seconds(parts: Mapping[str, float], rates: Rates, rung: Rung) -> float:
     train = parts.get("train", 0.0) / rates.train
     setup = SETUP + rung.params / LOAD_RATE
     return setup + train + sum(v for k, v in parts.items() if k != "train") / rates.infer
+
+
+def dan_seconds(flops: float, texts: int, length: float, rung: Rung) -> float:
+    """Predicted seconds of a table of n-grams: its texts' words read, its updates, its weights."""
+    words = texts * length
+    return SETUP + words * 4 / GRAM_RATE + flops / BAG_RATE + rung.params / LOAD_RATE

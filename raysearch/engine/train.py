@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -119,7 +120,7 @@ class Loop:
             eps=EPS,
             fused=True,
         )
-        self._rows = [LazyAdam(w, recipe.weight_decay) for w in self._words]
+        self._rows = [LazyAdam(w, recipe.weight_decay if w.decays else 0.0) for w in self._words]
 
     @property
     def finished(self) -> bool:
@@ -237,9 +238,7 @@ class LazyAdam:
     def __init__(self, words: RowEmbedding, weight_decay: float) -> None:
         self._words = words
         self._decay = weight_decay
-        self._m: Tensor | None = None
-        self._v: Tensor | None = None
-        self._count: Tensor | None = None
+        self._moments: Moments | None = None
         self._moved = torch.empty(0, dtype=torch.int64)
         """Rows that weights from elsewhere have moved (n,)."""
 
@@ -263,24 +262,22 @@ class LazyAdam:
     def step(self, rows: Tensor, grad: Tensor, lr: float) -> None:
         """Update these rows in place."""
         weight = self._words.weight
-        if self._m is None or self._v is None or self._count is None:
-            # zeros are pages the system hands out on first touch: untouched rows cost nothing
-            self._m = torch.zeros_like(weight)
-            self._v = torch.zeros_like(weight)
-            self._count = torch.zeros(len(weight), 1, device=weight.device)
-        count = self._count[rows] + 1
-        m = self._m[rows].lerp_(grad, 1 - BETAS[0])
-        v = self._v[rows].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-        self._count[rows], self._m[rows], self._v[rows] = count, m, v
+        if self._moments is None:
+            self._moments = Moments(weight)
+        at, moments = self._moments.of(rows), self._moments
+        count = moments.count[at] + 1
+        m = moments.m[at].lerp_(grad, 1 - BETAS[0])
+        v = moments.v[at].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+        moments.count[at], moments.m[at], moments.v[at] = count, m, v
         size = m / (1 - BETAS[0] ** count)
         size /= (v / (1 - BETAS[1] ** count)).sqrt_().add_(EPS)
         old = weight[rows]
         weight[rows] = old * (1 - lr * self._decay) - lr * size
 
     def _touched(self) -> Tensor:
-        if self._count is None:
+        if self._moments is None:
             return self._moved
-        rows = self._count[:, 0].nonzero()[:, 0]
+        rows = self._moments.rows()
         return rows if not len(self._moved) else torch.cat([rows, self._moved]).unique()
 
     def load_weights(self, state: State) -> None:
@@ -296,17 +293,52 @@ class LazyAdam:
 
     def moments(self) -> State:
         """First and second moment and step count of the touched rows."""
-        rows = self._touched()
-        if self._m is None or self._v is None or self._count is None:
+        if self._moments is None:
             return {}
-        return {"m": self._m[rows], "v": self._v[rows], "count": self._count[rows]}
+        at = self._moments.of(self._touched())
+        made = self._moments
+        return {"m": made.m[at], "v": made.v[at], "count": made.count[at]}
 
     def restore(self, state: State) -> None:
         """Put `moments()` of these rows back."""
         weight = self._words.weight
-        rows = state["rows"].to(weight.device)
-        self._m, self._v = torch.zeros_like(weight), torch.zeros_like(weight)
-        self._count = torch.zeros(len(weight), 1, device=weight.device)
-        self._m[rows] = state["m"].to(weight.device)
-        self._v[rows] = state["v"].to(weight.device)
-        self._count[rows] = state["count"].to(weight.device)
+        self._moments = Moments(weight)
+        at, made = self._moments.of(state["rows"].to(weight.device)), self._moments
+        made.m[at] = state["m"].to(weight.device)
+        made.v[at] = state["v"].to(weight.device)
+        made.count[at] = state["count"].to(weight.device)
+
+
+class Moments:
+    """Adam's state of the rows of a table that were touched, packed one after another.
+
+    On a CPU the arrays are as large as the table, and the system hands out their pages on first
+    write: what was never touched takes no memory, however the touched rows lie in the table.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        rows, width = table.shape
+
+        def zeros(*shape: int, dtype: type = np.float32) -> Tensor:
+            return torch.from_numpy(np.zeros(shape, dtype)).to(table.device)
+
+        self._place = zeros(rows, dtype=np.int32)
+        """1 + where a row's state stands; 0: nowhere yet (rows,)."""
+        self._used = 0
+        self.m, self.v = zeros(rows, width), zeros(rows, width)
+        self.count = zeros(rows, 1)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Where these distinct rows' states stand (n,); a new row's stands at the end."""
+        at = self._place[rows]
+        new = at == 0
+        many = int(new.sum())
+        if many:
+            at[new] = torch.arange(1, many + 1, dtype=torch.int32, device=at.device) + self._used
+            self._place[rows[new]] = at[new]
+            self._used += many
+        return at.long() - 1
+
+    def rows(self) -> Tensor:
+        """The rows that have a state, ascending (n,)."""
+        return self._place.nonzero()[:, 0]

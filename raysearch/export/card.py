@@ -179,7 +179,7 @@ def _limits(facts: Facts) -> list[str]:
         else "Made for one task without its labels; on other texts nothing is known of it.",
         "Not tested for bias, safety or languages other than those of its data.",
     ]
-    if facts.format != "native":
+    if facts.format not in ("native", "table"):
         lines.append("Inference in float32." if "int8" not in facts.knobs else "Weights in 8 bits.")
     return lines
 

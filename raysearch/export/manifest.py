@@ -60,7 +60,7 @@ class Manifest:
     ngrams: int = 0
     """Longest word n-gram of an n-gram model."""
     buckets: int = 0
-    """Hash buckets of an n-gram model."""
+    """Hash buckets of an n-gram model, rows of a table of n-grams."""
     weighting: str = ""
     """`tf` or `tfidf` of an n-gram model."""
     int8: bool = False

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raysearch.engine import ngrams
+from raysearch.engine import dan_numpy, ngrams
 from raysearch.engine.cloze import Pattern, open_head
 from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
-from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph, NgramGraph
+from raysearch.engine.graph import BagGraph, ClozeGraph, EncoderGraph, Graph, NgramGraph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Rows
 from raysearch.engine.store import Store
@@ -36,7 +37,7 @@ from raysearch.plan.catalog import find_rung
 from raysearch.record import OperatingPoint
 from raysearch.trial import TrialRun
 
-GRAPH, WEIGHTS, TEXTS = "graph.json", "graph.safetensors", "texts.json"
+GRAPH, WEIGHTS, TEXTS, TABLE = "graph.json", "graph.safetensors", "texts.json", "table"
 
 
 def measure_points(
@@ -102,6 +103,8 @@ def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -
         tensors = {"weight": torch.from_numpy(graph.weight), "bias": torch.from_numpy(graph.bias)}
         if graph.idf is not None:
             tensors["idf"] = torch.from_numpy(graph.idf)
+    elif isinstance(graph, BagGraph):
+        _write_table(graph, folder)
     else:
         rung = find_rung(run.config.rung)
         tokeniser = run.tokeniser()
@@ -131,6 +134,20 @@ def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -
     (folder / GRAPH).write_text(json.dumps(facts), encoding="utf-8")
 
 
+def _write_table(graph: BagGraph, folder: Path) -> None:
+    """As it is exported: the model that is timed is the one that people get."""
+    from raysearch.export import table
+    from raysearch.export.manifest import Manifest, write_manifest
+    from raysearch.export.model import Model as Exported
+
+    names = tuple(map(str, range(max(2, graph.classes))))
+    facts = Manifest("table", "", "", names, graph.classes == 1, graph.pair)
+    known = replace(facts, ngrams=graph.vocabulary.ngrams, buckets=graph.vocabulary.rows)
+    (folder / TABLE).mkdir()
+    table.FORMAT.write(Exported(graph, known), folder / TABLE)
+    write_manifest(folder / TABLE, known)
+
+
 def _read(folder: Path) -> list[Model]:
     """The models of a folder that `_write` wrote: one, or one a rule."""
     facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
@@ -152,6 +169,13 @@ def _read(folder: Path) -> list[Model]:
             return ngrams.weighted(hashing.transform(ngrams.joined(_rows(texts, pairs))), plain.idf)
 
         return [Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))]
+    if facts["kind"] == BagGraph.kind:
+        made = dan_numpy.Model(folder / TABLE)
+
+        def bags(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+            return made.features(list(texts), None if pairs is None else list(pairs))
+
+        return [Model(bags, made.logits)]
     device = torch.device(facts["device"])
     place = Path(facts["folder"])
     graph = _graph(facts, tensors, place, device)

@@ -40,7 +40,7 @@ class Format:
     name: str
     tldr: str
     kinds: tuple[str, ...]
-    """Kinds of graph it can hold: encoder, cloze, exits, ngram."""
+    """Kinds of graph it can hold: encoder, cloze, exits, ngram, bag."""
     write: Callable[[Model, Path], None]
     """Writes the files into an empty folder, raysearch.json and README.md aside."""
     open: Callable[[Path, Manifest], Predictor]

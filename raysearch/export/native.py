@@ -61,7 +61,8 @@ def _stock(
     return np.asarray(run_own(folder / CODE).Model(folder).probabilities(texts, pairs))
 
 
-def _use(manifest: Manifest) -> str:
+def use(manifest: Manifest) -> str:
+    """How the folder is used."""
     second, said = "", "one text a line"
     if manifest.pair:
         second, said = ', ["a second text"]', "two texts a line with a tab between"
@@ -88,5 +89,5 @@ FORMAT = Format(
     write=_write,
     open=NgramPredictor,
     stock=_stock,
-    use=_use,
+    use=use,
 )

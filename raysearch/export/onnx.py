@@ -31,9 +31,9 @@ LIMIT = 2**31 - 2**20
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.engine.graph import NgramGraph
+    from raysearch.engine.graph import BagGraph, NgramGraph
 
-    if not isinstance(graph, NgramGraph):
+    if not isinstance(graph, NgramGraph | BagGraph):
         held = 4 * sum(p.numel() for p in graph.encoder.parameters())
         if held >= LIMIT:
             return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
@@ -74,10 +74,10 @@ def _export(model: Model, path: Path) -> None:
     from torch import nn
 
     from raysearch.engine.exits import ExitGraph
-    from raysearch.engine.graph import NgramGraph
+    from raysearch.engine.graph import BagGraph, NgramGraph
 
     graph = model.graph
-    assert not isinstance(graph, NgramGraph | ExitGraph)
+    assert not isinstance(graph, NgramGraph | ExitGraph | BagGraph)
     head = _head(graph)
     body: Any = copy.deepcopy(graph.encoder.body).cpu().eval()
     body.set_attn_implementation("eager")

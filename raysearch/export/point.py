@@ -12,7 +12,7 @@ import numpy as np
 
 from raysearch.engine.calibration import ece, softmax, temperature
 from raysearch.engine.exits import ExitGraph
-from raysearch.engine.graph import ClozeGraph, Graph, NgramGraph, logits
+from raysearch.engine.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
 from raysearch.engine.protocol import Logits
 from raysearch.engine.tokens import Tokeniser
 from raysearch.export.card import Facts, card
@@ -178,6 +178,8 @@ def _manifest(
     )
     if isinstance(graph, NgramGraph):
         return replace(plain, ngrams=graph.ngrams, buckets=graph.buckets, weighting=graph.weighting)
+    if isinstance(graph, BagGraph):
+        return replace(plain, ngrams=graph.vocabulary.ngrams, buckets=graph.vocabulary.rows)
     assert tokeniser is not None
     plain = replace(plain, max_length=tokeniser.limit, layers=find_rung(run.config.rung).layers)
     if isinstance(graph, ClozeGraph):
@@ -247,7 +249,8 @@ def _versions(made_by: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, str
     """What the trial ran with, and what the files were written with."""
     names = ["raysearch", "python", "torch", "transformers"]
     out = {name: str(made_by[name]) for name in names if name in made_by}
-    more = ("numpy", "safetensors") if "ngram" in kinds else ("onnx", "onnxruntime", "tokenizers")
+    own = {"ngram", "bag"} & set(kinds)
+    more = ("numpy", "safetensors") if own else ("onnx", "onnxruntime", "tokenizers")
     for name in more:
         try:
             out[name] = importlib.metadata.version(name)

@@ -49,7 +49,7 @@ class Parity:
         return f"probabilities within {self.difference:.1e} on {self.texts} texts{tail}"
 
 
-PREFERRED = ("hf", "native", "onnx", "onnx_exits")
+PREFERRED = ("hf", "native", "table", "onnx", "onnx_exits")
 """Formats in the order in which one is taken where none is named."""
 
 

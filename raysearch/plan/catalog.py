@@ -139,6 +139,14 @@ class _TaskFile(_Entry):
     name: str
 
 
+NEEDED = {
+    "ngram": ("buckets",),
+    "dan": ("buckets", "hidden", "params"),
+    "encoder": ("layers", "hidden", "intermediate", "vocabulary", "params"),
+}
+"""What a rung of each family must say."""
+
+
 class _Step(Strict):
     """One entry of ladder.yaml; the fields are those of Rung."""
 
@@ -161,12 +169,7 @@ class _Step(Strict):
     def _whole(self) -> _Step:
         if self.family not in FAMILIES:
             raise ValueError(f"family: no family '{self.family}'. Known: {', '.join(FAMILIES)}")
-        needed = (
-            ("buckets",)
-            if self.family == "ngram"
-            else ("layers", "hidden", "intermediate", "vocabulary", "params")
-        )
-        for name in needed:
+        for name in NEEDED[self.family]:
             if not getattr(self, name):
                 raise ValueError(f"{name}: a rung of family {self.family} must say it")
         if self.family == "encoder" and not (self.source or self.folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FAMILIES = ("ngram", "encoder")
+FAMILIES = ("ngram", "dan", "encoder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,8 @@ class Rung:
 
     name: str
     family: str
-    """`encoder`: a transformer checkpoint; `ngram`: hashed n-gram features."""
+    """`encoder`: a transformer checkpoint; `ngram`: hashed n-gram features; `dan`: a table of
+    n-gram embeddings."""
     source: str = ""
     """Weights: `hf:owner/name[@revision]`, `file:FOLDER`, `builtin:FOLDER` or `random:...`."""
     folder: str = ""
@@ -21,9 +22,10 @@ class Rung:
     depth: int | None = None
     """Use the first k layers of the checkpoint; None: all."""
     buckets: int = 0
-    """Hash buckets of an n-gram rung."""
+    """Hash buckets of an n-gram rung, rows of a table of embeddings."""
     layers: int = 0
     hidden: int = 0
+    """Also the width of a table of embeddings, and of the layer on it."""
     intermediate: int = 0
     vocabulary: int = 0
     positions: int = 512

@@ -12,7 +12,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch import methods
-from raysearch.engine import flops
+from raysearch.engine import bag, dan_numpy, flops
 from raysearch.engine.graph import logits as graph_logits
 from raysearch.engine.linear import LinearModel
 from raysearch.ledger import TRAINING
@@ -22,11 +22,12 @@ from raysearch.plan.ladder import Rung
 from raysearch.trial import TrialRun, score_points
 from tests import tiny
 
-RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",)}
+RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",), "dan": ("table-400",)}
 LAYERS = {
     "random-1": Rung("random-1", "encoder", layers=1, hidden=32, intermediate=64),
     "random-2": Rung("random-2", "encoder", layers=2, hidden=48, intermediate=80),
     "hash-16": Rung("hash-16", "ngram", buckets=2**16),
+    "table-400": Rung("table-400", "dan", buckets=400, hidden=8),
 }
 TASKS = ("two", "five", "number")
 CASES = [
@@ -46,9 +47,8 @@ pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
 
 def test_the_loop_is_not_empty():
-    assert {"distill", "early_exit", "embed_linear", "finetune", "prompt", "zero_shot"} <= set(
-        methods.names()
-    )
+    known = "dan distill early_exit embed_linear finetune prompt sparse_distill zero_shot".split()
+    assert set(known) <= set(methods.names())
     assert {c[0] for c in CASES} == set(methods.names())
 
 
@@ -115,9 +115,28 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
         out.formula += 2 * int(stored) * self.weight.shape[1]
         return predict(self, x)
 
+    mean, means, dense = bag._mean, dan_numpy.means, dan_numpy.dense
+
+    def counted_mean(ids, table, offsets):
+        out.formula += 2 * len(ids) * table.shape[1]  # forward, and back to the rows
+        return mean(ids, table, offsets)
+
+    def counted_means(table, scale, ids, offsets):
+        out.formula += len(ids) * table.shape[1]
+        return means(table, scale, ids, offsets)
+
+    def counted_dense(tensors, vectors):
+        made = dense(tensors, vectors)
+        for name in ("hidden.weight",) * len(vectors) + ("head.weight",):
+            out.formula += 2 * len(made) * tensors[name].size
+        return made
+
     with monkeypatch.context() as patch, FlopCounterMode(display=False) as counter:
         patch.setattr(flops, "logistic_regression", counted_fit)
         patch.setattr(LinearModel, "logits", counted_predict)
+        patch.setattr(bag, "_mean", counted_mean)
+        patch.setattr(dan_numpy, "means", counted_means)
+        patch.setattr(dan_numpy, "dense", counted_dense)
         out.torch = counter
         yield out
 

@@ -1,0 +1,304 @@
+"""Bags of word n-grams as rows of a table: an exact vocabulary of the commonest, or hashes.
+
+A bag is the row numbers of a text's n-grams, with multiplicity, in the order in which they start.
+What reads texts stands in raysearch.engine.dan_numpy, whose source goes into exported folders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, split
+from raysearch.engine.protocol import State
+from raysearch.errors import InputError
+
+Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bags:
+    """Row numbers of the n-grams of some texts."""
+
+    ids: Ids
+    """Of all texts, one after another (m,)."""
+    offsets: NDArray[np.int64]
+    """Where each text begins, and the end (n + 1,)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """N-grams of each text (n,)."""
+        return np.diff(self.offsets)
+
+    def take(self, index: NDArray[np.int64]) -> Bags:
+        """The bags at these positions, in this order."""
+        sizes = self.sizes[index]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        shift = np.repeat(self.offsets[index] - offsets[:-1], sizes)
+        return Bags(self.ids[shift + np.arange(offsets[-1])], offsets)
+
+    def below(self, rows: int) -> Bags:
+        """Without the n-grams whose row is not among the first `rows`."""
+        keep = self.ids < rows
+        if keep.all():
+            return self
+        through = np.concatenate([[0], np.cumsum(keep)])
+        return Bags(self.ids[keep], through[self.offsets])
+
+
+def joined(parts: Sequence[Bags]) -> Bags:
+    """One after another."""
+    sizes = np.concatenate([np.zeros(1, np.int64), *(p.sizes for p in parts)])
+    ids = [np.empty(0, np.int32), *(p.ids for p in parts)]
+    return Bags(np.concatenate(ids), np.cumsum(sizes))
+
+
+def _read(reader: Reader | Hasher, texts: Sequence[str]) -> Bags:
+    return joined([Bags(*reader.bags(chunk)) for chunk in _chunks(texts)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frequent:
+    """The V commonest n-grams, commonest first: a trie in two columns, exact.
+
+    Ties go to the shorter n-gram, then to the one whose words come first. An n-gram's prefix and
+    its last word are at least as common and shorter, so that both stand above it: the first V' rows
+    are the vocabulary of size V', and a row is found by its prefix's row and its last word's.
+    """
+
+    words: tuple[str, ...]
+    """Single words in the order of their rows."""
+    parent: Ids
+    """Row of each n-gram without its last word (V,); -1: a single word."""
+    last: Ids
+    """Row of its last word (V,); of a single word its own."""
+    ngrams: int
+    """Longest n-gram."""
+
+    @property
+    def rows(self) -> int:
+        """V."""
+        return len(self.parent)
+
+    def bags(self, texts: Sequence[str]) -> Bags:
+        """The n-grams of these texts that are in the vocabulary."""
+        return _read(Reader(self.words, self.parent, self.last, self.ngrams), texts)
+
+    def name(self, row: int) -> str:
+        """The words of an n-gram, one blank between them."""
+        place = {int(r): w for r, w in zip(self.unigrams, self.words, strict=True)}
+        out: list[str] = []
+        while row >= 0:
+            out.append(place[int(self.last[row])])
+            row = int(self.parent[row])
+        return " ".join(reversed(out))
+
+    @property
+    def unigrams(self) -> Ids:
+        """Rows of the single words, in the order of `words`."""
+        return np.flatnonzero(self.parent < 0).astype(np.int32)
+
+    def first(self, rows: int) -> Frequent:
+        """The vocabulary of so many n-grams."""
+        if rows >= self.rows:
+            return self
+        single = int((self.parent[:rows] < 0).sum())
+        return Frequent(self.words[:single], self.parent[:rows], self.last[:rows], self.ngrams)
+
+    def bytes_of(self, rows: int) -> int:
+        """Bytes of the first rows: the words, and two numbers a row."""
+        return len(self.first(rows).spelled) + 8 * rows
+
+    @property
+    def spelled(self) -> bytes:
+        """All words, a line each; none holds white space."""
+        return "\n".join(self.words).encode("utf-8", "surrogatepass")
+
+    def state(self) -> State:
+        """As tensors."""
+        words = np.frombuffer(self.spelled, np.uint8).copy()
+        columns = {"words": words, "parent": self.parent, "last": self.last}
+        return {k: torch.from_numpy(v) for k, v in columns.items()}
+
+    @classmethod
+    def restored(cls, state: State, ngrams: int) -> Frequent:
+        """What `state` said."""
+        spelled = state["words"].numpy().tobytes().decode("utf-8", "surrogatepass")
+        words = tuple(spelled.split("\n")) if spelled else ()
+        return cls(words, state["parent"].numpy(), state["last"].numpy(), ngrams)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hashed:
+    """Every n-gram has a row, by a hash that is the same in every process."""
+
+    rows: int
+    """V."""
+    ngrams: int
+    """Longest n-gram."""
+
+    def bags(self, texts: Sequence[str]) -> Bags:
+        """All n-grams of these texts."""
+        return _read(Hasher(self.rows, self.ngrams), texts)
+
+    def first(self, rows: int) -> Hashed:
+        """Itself: which rows matter is not known."""
+        assert rows == self.rows
+        return self
+
+    def bytes_of(self, rows: int) -> int:
+        """None: nothing is listed."""
+        return 0
+
+    def state(self) -> State:
+        """Nothing."""
+        return {}
+
+
+def frequent(texts: Sequence[str], rows: int, ngrams: int) -> Frequent:
+    """The commonest n-grams of these texts, exactly.
+
+    Length by length: an n-gram is counted only where its prefix and its last word may still be
+    among the commonest, since it is no commoner than they. Memory goes with the distinct n-grams of
+    one length that are counted.
+
+    Raises:
+        InputError: the texts hold fewer n-grams than `rows`.
+    """
+    if ngrams < 1:
+        raise InputError(f"ngrams: must be 1 or more, not {ngrams}")
+    tally: Counter[str] = Counter()
+    for chunk in _chunks(texts):
+        tally.update(split(chunk))
+    tally.pop(END, None)
+    alphabet = sorted(tally)
+    counts = [np.array([tally[w] for w in alphabet], np.int64)]
+    parents, lasts = [np.full(len(alphabet), -1, np.int64)], [np.arange(len(alphabet))]
+    rank = {w: i for i, w in enumerate(alphabet)}
+    rank[END] = -1
+    least = _least(counts, rows)
+    alive = counts[0] >= least
+    places = [np.array([rank[w] for w in split(c)], np.int32) for c in _chunks(texts)]
+    if not alphabet:
+        return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
+    words = [np.where((p >= 0) & alive[p], p, -1) for p in places]
+    before = [p.copy() for p in words]
+    for n in range(2, ngrams + 1):
+        keys, number = _counted(before, words, n, len(alphabet))
+        keep = number >= least
+        keys, number = keys[keep], number[keep]
+        counts.append(number)
+        parents.append(keys // len(alphabet))
+        lasts.append(keys % len(alphabet))
+        least = max(least, _least(counts, rows))
+        before = [
+            _numbered(b, w, n, keys, len(alphabet)) for b, w in zip(before, words, strict=True)
+        ]
+        if not len(keys):
+            break
+    return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for i in range(0, len(texts), TEXTS):
+        yield texts[i : i + TEXTS]
+
+
+def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
+    """The count of the `rows`-th commonest so far; 1 while there are fewer."""
+    every = np.concatenate(counts)
+    if len(every) < rows:
+        return 1
+    return int(np.partition(every, len(every) - rows)[len(every) - rows])
+
+
+def _keys(
+    before: NDArray[np.int32], words: NDArray[np.int32], n: int, base: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where n-grams start whose parts are alive, and their keys: prefix * base + last word."""
+    rest = max(0, len(words) - n + 1)
+    start = np.flatnonzero((before[:rest] >= 0) & (words[n - 1 :][:rest] >= 0))
+    return start, before[start].astype(np.int64) * base + words[start + n - 1]
+
+
+def _counted(
+    before: Sequence[NDArray[np.int32]], words: Sequence[NDArray[np.int32]], n: int, base: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct keys, ascending, and how often each occurs."""
+    keys, number = np.empty(0, np.int64), np.empty(0, np.int64)
+    waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+    for b, w in zip(before, words, strict=True):
+        waiting.append(np.unique(_keys(b, w, n, base)[1], return_counts=True))
+        if sum(len(k) for k, _ in waiting) > max(len(keys), 2**20):
+            keys, number = _merged([(keys, number), *waiting])
+            waiting = []
+    return _merged([(keys, number), *waiting])
+
+
+def _merged(
+    runs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    every = np.concatenate([k for k, _ in runs])
+    keys, place = np.unique(every, return_inverse=True)
+    number = np.zeros(len(keys), np.int64)
+    np.add.at(number, place, np.concatenate([c for _, c in runs]))
+    return keys, number
+
+
+def _numbered(
+    before: NDArray[np.int32],
+    words: NDArray[np.int32],
+    n: int,
+    keys: NDArray[np.int64],
+    base: int,
+) -> NDArray[np.int32]:
+    """By the place where it starts the number of the n-gram among `keys`; -1 without one."""
+    out = np.full(len(words), -1, np.int32)
+    start, found = _keys(before, words, n, base)
+    if len(keys) and len(start):
+        at = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+        out[start] = np.where(keys[at] == found, at, -1)
+    return out
+
+
+def _ranked(
+    alphabet: Sequence[str],
+    counts: Sequence[NDArray[np.int64]],
+    parents: Sequence[NDArray[np.int64]],
+    lasts: Sequence[NDArray[np.int64]],
+    rows: int,
+    ngrams: int,
+) -> Frequent:
+    """The `rows` commonest of all lengths; within a length `counts` are in the words' order."""
+    every = np.concatenate(counts)
+    if len(every) < rows:
+        raise InputError(
+            f"vocabulary: {rows:,} n-grams asked, the texts hold {len(every):,} of up to {ngrams} "
+            f"{'word' if ngrams == 1 else 'words'}: a smaller model, or vocabulary hashed"
+        )
+    sizes = [len(c) for c in counts]
+    length = np.repeat(np.arange(len(sizes)), sizes)
+    within = np.concatenate([np.arange(s) for s in sizes])
+    order = np.lexsort((within, length, -every))[:rows]
+    row = np.full(len(every), -1, np.int64)
+    row[order] = np.arange(rows)
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    shift = first[np.maximum(length - 1, 0)]
+    above = np.concatenate(parents)
+    parent = np.where(length > 0, row[np.where(length > 0, above + shift, 0)], -1)
+    last = row[np.concatenate(lasts)]
+    kept = order[length[order] == 0]
+    return Frequent(
+        tuple(alphabet[i] for i in kept),
+        parent[order].astype(np.int32),
+        last[order].astype(np.int32),
+        ngrams,
+    )
