@@ -146,7 +146,9 @@ class Bagging:
         if self._at + 1 == len(self._stages):
             return False
         self._at += 1
-        self._loop, self._bags, self._order = self._looped(), [], (-1, self._order[1])
+        before_it, self._loop = self._loop, self._looped()
+        self._loop.load_weights(before_it.weights())  # so that it knows which rows have moved
+        self._bags, self._order = [], (-1, self._order[1])
         return True
 
     def _found(self) -> Frequent | Hashed:
@@ -193,7 +195,9 @@ class Bagging:
         each = float(self._flops(0.0))
         spent = int(many * self._ctx.rung.hidden + len(rows) * each)
         self._ctx.ledger.charge(phase, flops=spent, tokens=many, texts=len(rows))
-        return self._graph(knobs).answer(bags)
+        hit = np.unique(np.concatenate([b.ids for b in bags]))
+        here = [Bags(np.searchsorted(hit, b.ids).astype(np.int32), b.offsets) for b in bags]
+        return self._graph(knobs, hit).answer(here)
 
     def _flops(self, many: NDArray[np.int64] | float) -> NDArray[np.float64]:
         return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
@@ -213,19 +217,20 @@ class Bagging:
 
     def graph(self, knobs: Mapping[str, Any]) -> BagGraph:
         """The float32 weights, the table cut and rounded."""
-        return self._graph(knobs)
+        return self._graph(knobs, slice(int(knobs["rows"])))
 
-    def _graph(self, knobs: Mapping[str, Any]) -> BagGraph:
-        module, rows = self._module, int(knobs["rows"])
+    def _graph(self, knobs: Mapping[str, Any], kept: slice | NDArray[np.int32]) -> BagGraph:
+        """With these rows of the table alone: who predicts needs those that are hit."""
+        module = self._module
         assert self._vocabulary is not None
         dense = {
             name: p.detach().cpu().numpy()
             for name, p in module.named_parameters()
             if not name.startswith("table.")
         }
-        whole = module.table.weight.detach()[:rows].cpu().numpy()
-        table = Table.rounded(whole, str(knobs["table"]))
-        return BagGraph(self._vocabulary.first(rows), table, dense, self._pair)
+        rows = module.table.weight.detach()[kept].cpu().numpy()
+        table = Table.rounded(rows, str(knobs["table"]))
+        return BagGraph(self._vocabulary.first(int(knobs["rows"])), table, dense, self._pair)
 
     def state(self) -> State:
         """Vocabulary, stage, weights and, while they are needed, moments."""

@@ -278,6 +278,30 @@ def test_unknown_vocabularies_and_no_n_grams_are_one_line(tasks, tmp_path):
         dan(tasks["two"], tmp_path, ngrams=0)
 
 
+@pytest.mark.parametrize("stop", [1, 5, 9, 11])
+def test_a_student_in_its_second_stage_is_saved_whole(tasks, tmp_path, stop):
+    """Rows that only the teacher's texts have moved are kept beside those that tuning moves."""
+
+    def student(name):
+        more = {"transfer": 60, "epochs": 3, "min_steps": 4, "tuning": 2}
+        return dan(tasks["two"], tmp_path / name, 40, method="sparse_distill", **more)
+
+    whole = tiny.finish(student("a"))
+    assert whole._steps == 8  # six on the teacher's answers, two on labels
+    expected = whole._learner.predict(whole.data.splits["test"], WHOLE, phase="test")
+    kept = student("a")
+    assert kept.restore_weights()
+    first = student("b")
+    for _ in range(min(stop, 8)):
+        first.step(0.0)
+    first.save(tmp_path / "checkpoint")
+    second = student("b")
+    second.load(tmp_path / "checkpoint")
+    for run in (kept, tiny.finish(second)):
+        found = run._learner.predict(run.data.splits["test"], WHOLE, phase="test")
+        assert np.array_equal(found, expected)
+
+
 def test_a_trained_student_needs_no_teacher(tasks, tmp_path, monkeypatch):
     run = tiny.finish(dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20))
     expected = run._learner.predict(run.validation, WHOLE, phase="test")
