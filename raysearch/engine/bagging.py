@@ -18,7 +18,7 @@ from raysearch.engine.grams import Bags, Frequent, Hashed
 from raysearch.engine.graph import BagGraph
 from raysearch.engine.protocol import Context, Logits, Rows, Shape, State
 from raysearch.engine.tables import DTYPES, Table, cuts
-from raysearch.engine.train import Loop, Recipe
+from raysearch.engine.train import Loop, Recipe, under
 from raysearch.errors import Infeasible, InputError
 from raysearch.plan.ladder import Rung
 
@@ -243,18 +243,14 @@ class Bagging:
         """Go on as if nothing had happened."""
         self._at = int(state["stage"])
         self._loop = self._looped()
-        self._loop.restore(_under("loop.", state))
+        self._loop.restore(under("loop.", state))
         if state["read"]:
             rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
             if self._knobs.vocabulary == "hashed":
                 self._vocabulary = Hashed(rows, ngrams)
             else:
-                self._vocabulary = Frequent.restored(_under("vocabulary.", state), ngrams)
+                self._vocabulary = Frequent.restored(under("vocabulary.", state), ngrams)
         self._bags = []
-
-
-def _under(prefix: str, state: State) -> State:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def refuses(knobs: Choices, rung: Rung) -> str:

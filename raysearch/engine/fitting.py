@@ -18,7 +18,7 @@ from raysearch.engine.heads import Head, Module, answered, text_flops
 from raysearch.engine.models import Encoder
 from raysearch.engine.protocol import Context, Logits, Rows, Shape, State
 from raysearch.engine.tokens import joined
-from raysearch.engine.train import Loop, Recipe
+from raysearch.engine.train import Loop, Recipe, under
 
 
 class Schedule(Protocol):
@@ -188,14 +188,10 @@ class Fitting:
 
     def restore(self, state: State) -> None:
         """Go on as if nothing had happened."""
-        self._loop.restore(_under("loop.", state))
+        self._loop.restore(under("loop.", state))
         self._waited, self._stopped = state["waited"], state["stopped"]
         if state["best_loss"] is not None:
-            self._best_loss, self._best = state["best_loss"], _under("best.", state)
-
-
-def _under(prefix: str, state: State) -> State:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            self._best_loss, self._best = state["best_loss"], under("best.", state)
 
 
 def labels_of(rows: Rows, device: torch.device) -> Tensor:

@@ -219,6 +219,11 @@ class Loop:
                 lazy.restore({k: state[f"rows.{i}.{k}"] for k in ("rows", "m", "v", "count")})
 
 
+def under(prefix: str, state: State) -> State:
+    """The part of a state whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
 def clip_(grads: Sequence[Tensor], limit: float) -> None:
     """Scale gradients in place so that their global norm is at most `limit`."""
     if not grads:
