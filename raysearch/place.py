@@ -13,6 +13,7 @@ from raysearch.engine.checkpoints import weights_folder
 from raysearch.engine.corpora import Corpus, open_corpus
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.protocol import Method, Prompt, Rows
+from raysearch.engine.store import Store
 from raysearch.plan.catalog import task_from_json
 from raysearch.plan.config import ArtifactConfig, digest
 from raysearch.plan.ladder import Rung
@@ -39,6 +40,8 @@ class Place:
     """Trials at once on the machine."""
     pool: str | None = None
     """A corpus for transfer instead of the task's own texts: a file, or a name under data_dir."""
+    pool_lines: bool = False
+    """Whether each line of its texts is a text."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -58,7 +61,8 @@ class Place:
         """The corpus for transfer, without the task's own texts; None where none is named."""
         if self.pool is None:
             return None
-        return open_corpus(self.pool, data, None if self.data_dir is None else Path(self.data_dir))
+        folder = None if self.data_dir is None else Path(self.data_dir)
+        return open_corpus(self.pool, data, folder, Store(Path(self.store)), lines=self.pool_lines)
 
     def folder(self, rung: Rung) -> Path | None:
         """The rung's checkpoint, None for rungs that have none."""

@@ -38,6 +38,9 @@ from raysearch.plan.task import Task
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
 from raysearch.teaching import Taught
 
+ANSWERED = 2**14
+"""Texts that a teacher answers at once at most."""
+
 
 def _same_task(config: TrialConfig, role: str, given: TrialConfig) -> None:
     """A teacher must have learnt the same labels in the same order, and never a row of the test."""
@@ -264,7 +267,12 @@ class TrialRun:
     def answers(self, rows: Rows) -> Logits:
         """Logits of the trained state on these rows, charged to `label`: what students learn."""
         assert self._learner is not None
-        return self._learner.predict(rows, self._learner.points()[0], phase="label")
+        knobs = self._learner.points()[0]
+        parts = [  # so that a corpus need not fit in memory
+            self._learner.predict(rows.take(index), knobs, phase="label")
+            for index in np.array_split(np.arange(len(rows)), -(-len(rows) // ANSWERED))
+        ]
+        return np.concatenate(parts)
 
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """A `score` event of a finished trial's point on a whole split of the task."""

@@ -65,6 +65,7 @@ class World:
             threads=max(1, (os.cpu_count() or 1) // concurrency),
             concurrency=concurrency,
             pool=study.pool,
+            pool_lines=study.pool_lines,
         )
         self._store = Store(out / "store")
         self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts)

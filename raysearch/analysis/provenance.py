@@ -110,6 +110,7 @@ def _frontier(run: Run, out: str) -> list[str]:
         words += ["--share-teacher", str(study["shared_by"])]
     if study.get("pool"):
         words += ["--pool", Path(str(study["pool"])).name]
+        words += ["--pool-lines"] * bool(study.get("pool_lines"))
     for kind in ("data", "models"):
         if kind in (study.get("folders") or {}):
             words += [f"--{kind}-dir", kind]

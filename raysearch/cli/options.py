@@ -68,6 +68,7 @@ data: Callable[[Any], Any] = group(
     click.option(
         "--pool", metavar="NAME|FILE", help="Texts for students; else the task's own unlabelled."
     ),
+    click.option("--pool-lines", is_flag=True, help="Each line of the pool's texts is a text."),
 )
 
 prices: Callable[[Any], Any] = group(

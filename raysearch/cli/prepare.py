@@ -175,6 +175,8 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
         change["shared_by"] = share
     if given.get("pool") is not None:
         change["pool"] = _pool(given["pool"])
+    if given.get("pool_lines"):
+        change["pool_lines"] = True
     if named := options.prices_of(given):
         change["prices"] = {**study.prices.model_dump(exclude_none=True), **named}
     if given["methods"]:
@@ -190,12 +192,12 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
 
 def _pool(name: str) -> str:
     """A corpus's name, or a file's whole path: trials run elsewhere."""
-    from raysearch.engine.sources import KINDS
+    from raysearch.engine.streams import STREAMED
 
     if not name.strip():
         raise InputError("--pool: is blank; name a corpus or a file")
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.suffix in KINDS else name
+    return str(path.resolve()) if path.suffix in STREAMED else name
 
 
 def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,8 @@ from raysearch.errors import Infeasible, InputError
 from raysearch.plan.ladder import Rung
 
 VOCABULARIES = ("frequent", "hashed")
+AT_ONCE = 2**26
+"""Numbers of the table that are rounded at once where texts are predicted."""
 LONGEST = 4
 """Words of an n-gram at most."""
 
@@ -144,8 +146,10 @@ class Bagging:
         if not self._loop.finished:
             return True
         if self._at + 1 == len(self._stages):
+            self._loop.rest()
             return False
         self._at += 1
+        self._loop.rest()
         before_it, self._loop = self._loop, self._looped()
         self._loop.load_weights(before_it.weights())  # so that it knows which rows have moved
         self._bags, self._order = [], (-1, self._order[1])
@@ -156,11 +160,9 @@ class Bagging:
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":
             return Hashed(rows, ngrams)
-        texts: list[str] = []
-        for part in self._stages[0].parts:
-            texts += [*part.text, *(part.pair or ())]
+        every = [c for p in self._stages[0].parts for c in (p.text, p.pair) if c is not None]
         try:
-            return grams.frequent(texts, rows, ngrams)
+            return grams.frequent(every[0], rows, ngrams, *every[1:])
         except InputError as e:
             raise Infeasible(str(e)) from e
 
@@ -168,12 +170,14 @@ class Bagging:
         """Bags of the first texts and, of pairs, of the second ones."""
         vocabulary = self._vocabulary
         assert vocabulary is not None
-        first = grams.joined([vocabulary.bags(p.text) for p in parts])
+        first = vocabulary.bags(*(p.text for p in parts))
         if not self._pair:
             return [first]
         # a transfer text that stands alone is a pair with nothing
-        second = [vocabulary.bags(p.pair or [""] * len(p)) for p in parts]
-        return [first, grams.joined(second)]
+        return [
+            first,
+            vocabulary.bags(*([""] * len(p) if p.pair is None else p.pair for p in parts)),
+        ]
 
     def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[Bags]:
         """Bags of rows without what a point's table has lost."""
@@ -195,9 +199,13 @@ class Bagging:
         each = float(self._flops(0.0))
         spent = int(many * self._ctx.rung.hidden + len(rows) * each)
         self._ctx.ledger.charge(phase, flops=spent, tokens=many, texts=len(rows))
-        hit = np.unique(np.concatenate([b.ids for b in bags]))
-        here = [Bags(np.searchsorted(hit, b.ids).astype(np.int32), b.offsets) for b in bags]
-        return self._graph(knobs, hit).answer(here)
+        out = np.empty((len(rows), self._ctx.classes), np.float32)
+        for a, b in _slices(bags, AT_ONCE // self._ctx.rung.hidden):
+            some = [x.take(np.arange(a, b)) for x in bags]
+            hit = np.unique(np.concatenate([x.ids for x in some]))
+            here = [Bags(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some]
+            out[a:b] = self._graph(knobs, hit).answer(here)
+        return out
 
     def _flops(self, many: NDArray[np.int64] | float) -> NDArray[np.float64]:
         return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
@@ -251,6 +259,17 @@ class Bagging:
             else:
                 self._vocabulary = Frequent.restored(under("vocabulary.", state), ngrams)
         self._bags = []
+
+
+def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
+    """Where texts begin and end that hold about `most` n-grams together."""
+    through = np.cumsum(np.sum([b.sizes for b in bags], axis=0))
+    start, texts = 0, len(bags[0])
+    while start < texts:
+        before = int(through[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(through, before + most, "right")))
+        yield start, stop
+        start = stop
 
 
 def refuses(knobs: Choices, rung: Rung) -> str:

@@ -1,32 +1,40 @@
-"""Corpora: texts without labels from elsewhere, as a transfer pool."""
+"""Corpora: texts without labels from elsewhere, as a transfer pool, however large."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from raysearch.engine import columns
 from raysearch.engine.data import TaskData
 from raysearch.engine.protocol import Rows
-from raysearch.engine.sources import KINDS, read_frame
-from raysearch.engine.splits import normalise
-from raysearch.errors import InputError
-from raysearch.plan.config import ID_LENGTH
+from raysearch.engine.splits import PAIR, normalise
+from raysearch.engine.store import Store, facts
+from raysearch.engine.streams import STREAMED, pieces
+from raysearch.engine.texts import Texts, opened, taken, written
+from raysearch.errors import InputError, nearest
+from raysearch.plan.config import ID_LENGTH, digest
+from raysearch.plan.task import Task
 
 _ORDER = 6  # stream of a trial's data seed, apart from those of engine.data and engine.crossfit
 
 _KEPT = 2
-_opened: OrderedDict[tuple[str, int, str], Corpus] = OrderedDict()
+_opened: OrderedDict[str, Corpus] = OrderedDict()
+
+FILE = "texts.arrow"
+"""Of an entry of the Store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Texts of a corpus that stand in no split of the task, each once."""
+    """Texts of a corpus that stand in no split of the task, each once; on disk."""
 
     name: str
     digest: str
@@ -37,6 +45,8 @@ class Corpus:
 
     column: str = "text"
     """Where they stood."""
+    pair: Sequence[str] | None = None
+    """The second texts where the task has pairs."""
 
     def __len__(self) -> int:
         return len(self.text)
@@ -44,74 +54,153 @@ class Corpus:
     def take(self, n: int, seed: int) -> Rows:
         """The first n texts of the seed's order: smaller pools are prefixes of larger ones."""
         order = np.random.default_rng([seed, _ORDER]).permutation(len(self.text))[:n]
+        pair = None if self.pair is None else taken(self.pair, order)
         name = f"corpus-{self.digest}"
-        return Rows(name, order.astype(np.int64), [self.text[i] for i in order.tolist()])
+        return Rows(name, order.astype(np.int64), taken(self.text, order), pair)
 
     def sentence(self) -> str:
         """What a run says about it."""
+        kind = "texts" if self.pair is None else "pairs"
         return (
-            f"pool {self.name}: {len(self):,} texts of column '{self.column}'; {self.dropped:,} "
-            "dropped that are empty, stand twice or stand in the task"
+            f"pool {self.name}: {len(self):,} {kind} of column '{self.column}'; "
+            f"{self.dropped:,} dropped that are empty, stand twice or stand in the task"
         )
 
 
-def open_corpus(name: str, data: TaskData, data_dir: Path | None) -> Corpus:
-    """Read a corpus: a file or a folder of that name under `data_dir`; its text column.
+def open_corpus(
+    name: str, data: TaskData, data_dir: Path | None, store: Store, *, lines: bool = False
+) -> Corpus:
+    """Open a corpus: a file or a folder of that name under `data_dir`; its text column.
 
-    Texts equal to one of any split of the task (case and white space aside) are dropped, labelled
-    or not.
+    It is read in pieces and written to the Store once, and memory-mapped from there: only a hash of
+    each text stands in memory while that happens. Texts equal to one of any split of the task (case
+    and white space aside) are dropped, labelled or not. With `lines` each line is a text. A task
+    with pairs needs both its columns, or two that are named like a pair.
 
     Raises:
-        InputError: it is not there, holds no text, or the task asks for pairs.
+        InputError: it is not there, holds no text, or no pairs where the task asks for them.
     """
     path = _find(name, data_dir)
-    key = (str(path), path.stat().st_mtime_ns, data.digest)
+    about = path.stat()
+    made_of = {"path": str(path.resolve()), "size": about.st_size, "mtime": about.st_mtime_ns}
+    key = digest({**made_of, "task": data.digest, "lines": lines})
     if key not in _opened:
         while len(_opened) >= _KEPT:
             _opened.popitem(last=False)
-        _opened[key] = _read(path, name, data)
+        reader = _Reader(name, data, lines)
+        folder = store.build("corpora", key, lambda f: reader.fill(path, f / FILE))
+        found, table = facts(folder), opened(folder / FILE)
+        shown = Path(name).stem if path.suffix in STREAMED and Path(name).suffix else name
+        _opened[key] = Corpus(
+            shown,
+            found["digest"],
+            Texts(table, "text"),
+            int(found["dropped"]),
+            found["column"],
+            Texts(table, "pair") if "pair" in table.column_names else None,
+        )
     return _opened[key]
 
 
-def _read(path: Path, name: str, data: TaskData) -> Corpus:
-    if data.task.text_pair is not None:
-        raise InputError(f"pool '{name}': holds single texts, task '{data.task.name}' has pairs")
-    frame = read_frame(path)
-    column = "text"
-    if column not in frame.columns:
-        column = columns.guess_texts(frame, set(), f"pool '{name}'")[0]
-    texts = [str(t) for t in frame[column] if isinstance(t, str)]
-    seen = {normalise(t) for rows in data.splits.values() for t in rows.text}
-    kept = []
-    for text in texts:
-        alike = normalise(text)
-        if alike and alike not in seen:
-            seen.add(alike)
-            kept.append(text)
-    if not kept:
-        raise InputError(
-            f"pool '{name}': none of its {len(texts):,} texts is left once empty ones, copies and "
-            f"those of task '{data.task.name}' are dropped"
-        )
-    book = hashlib.sha256("\x1e".join(kept).encode("utf-8", "surrogatepass"))
-    shown = Path(name).stem if Path(name).suffix in KINDS else name
-    dropped = len(frame) - len(kept)
-    return Corpus(shown, book.hexdigest()[:ID_LENGTH], kept, dropped, column)
+class _Reader:
+    """Reads a corpus once, and keeps what is new."""
+
+    def __init__(self, name: str, data: TaskData, lines: bool) -> None:
+        self._task = data.task
+        self._where = f"pool '{name}'"
+        if lines and data.task.text_pair is not None:
+            raise InputError(
+                f"{self._where}: lines are single texts, task '{data.task.name}' has pairs"
+            )
+        self._lines = lines
+        self._seen = {_hash(key) for rows in data.splits.values() for key in _keys(rows)}
+        self._book = hashlib.sha256()
+        self._columns: tuple[str, ...] = ()
+        self._all = 0
+
+    def fill(self, path: Path, to: Path) -> dict[str, Any]:
+        """Write what is kept; facts for the manifest."""
+        names = ("text",) if self._task.text_pair is None else ("text", "pair")
+        kept = written(to, names, self._kept(path))
+        if not self._all:
+            raise InputError(f"{self._where}: holds no rows")
+        if not kept:
+            raise InputError(
+                f"{self._where}: none of its {self._all:,} texts is left once empty ones, copies "
+                f"and those of task '{self._task.name}' are dropped"
+            )
+        made = self._book.hexdigest()[:ID_LENGTH]
+        shown = "', '".join(self._columns)
+        return {"digest": made, "dropped": self._all - kept, "column": shown}
+
+    def _kept(self, path: Path) -> Iterator[tuple[str, ...]]:
+        first = True
+        for row in self._rows(path):
+            self._all += 1
+            key = PAIR.join(map(normalise, row))
+            if not key.strip(PAIR) or (mark := _hash(key)) in self._seen:
+                continue
+            self._seen.add(mark)
+            self._book.update(("" if first else "\x1e").encode())
+            self._book.update(PAIR.join(row).encode("utf-8"))
+            first = False
+            yield row
+
+    def _rows(self, path: Path) -> Iterator[tuple[str, ...]]:
+        for frame in pieces(path):
+            self._columns = self._columns or _columns(frame, self._task, self._where)
+            for name in self._columns:
+                columns.column(frame, name, self._where)
+            for row in zip(*(frame[name] for name in self._columns), strict=True):
+                if not all(isinstance(t, str) for t in row):
+                    self._all += 1
+                    continue
+                # half a surrogate pair is no text that could be written
+                row = tuple(t.encode("utf-8", "replace").decode("utf-8") for t in row)
+                yield from ((line,) for line in row[0].split("\n")) if self._lines else (row,)
+
+
+def _columns(frame: pd.DataFrame, task: Task, where: str) -> tuple[str, ...]:
+    """The column with texts, or the two with pairs."""
+    if task.text_pair is not None:
+        for two in ((task.text, task.text_pair), *columns.PAIRS):
+            if set(two) <= set(frame.columns):
+                return two
+        raise InputError(f"{where}: holds single texts, task '{task.name}' has pairs")
+    if "text" in frame.columns:
+        return ("text",)
+    return (columns.guess_texts(frame, set(), where)[0],)
+
+
+def _keys(rows: Rows) -> Iterator[str]:
+    if rows.pair is None:
+        return map(normalise, rows.text)
+    return (normalise(a) + PAIR + normalise(b) for a, b in zip(rows.text, rows.pair, strict=True))
+
+
+def _hash(key: str) -> int:
+    data = key.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def _find(name: str, data_dir: Path | None) -> Path:
     path = Path(name)
-    if path.suffix in KINDS:
+    if path.suffix in STREAMED:
         if not path.is_file():
             raise InputError(f"pool '{name}': there is no such file")
         return path
     if "/" in name or name.startswith("."):
-        raise InputError(f"pool '{name}': is no {', '.join(KINDS)} file and no corpus's name")
+        raise InputError(f"pool '{name}': is no {', '.join(STREAMED)} file and no corpus's name")
     if data_dir is None:
         raise InputError(f"pool '{name}': is read from --data-dir, and none is set")
     folder = data_dir / name
-    for kind in KINDS:
+    for kind in STREAMED:
         for split in ("train", "unlabelled"):
             if (folder / f"{split}{kind}").is_file():
                 return folder / f"{split}{kind}"
-    raise InputError(f"pool '{name}': there is no folder '{name}' with a train file in {data_dir}")
+    known = [p.parent.name for kind in STREAMED for p in data_dir.glob(f"*/train{kind}")]
+    hint = nearest(name, known)
+    raise InputError(
+        f"pool '{name}': there is no folder '{name}' with a train file in {data_dir}"
+        + (f". Did you mean '{hint}'?" if hint else "")
+    )

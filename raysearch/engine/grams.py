@@ -6,8 +6,9 @@ What reads texts stands in raysearch.engine.dan_numpy, whose source goes into ex
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, split
 from raysearch.engine.protocol import State
+from raysearch.engine.spill import HELD, Spill
 from raysearch.errors import InputError
 
 Ids = NDArray[np.int32]
@@ -54,15 +56,15 @@ class Bags:
         return Bags(self.ids[keep], through[self.offsets])
 
 
-def joined(parts: Sequence[Bags]) -> Bags:
-    """One after another."""
-    sizes = np.concatenate([np.zeros(1, np.int64), *(p.sizes for p in parts)])
-    ids = [np.empty(0, np.int32), *(p.ids for p in parts)]
-    return Bags(np.concatenate(ids), np.cumsum(sizes))
-
-
-def _read(reader: Reader | Hasher, texts: Sequence[str]) -> Bags:
-    return joined([Bags(*reader.bags(chunk)) for chunk in _chunks(texts)])
+def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> Bags:
+    """All bags; what is large stands in a file, so that the texts may be more than memory holds."""
+    ids, sizes = Spill(np.int32), Spill(np.int64)
+    sizes.add(np.zeros(1, np.int64))
+    for chunk in _chunks(columns):
+        found, offsets = reader.bags(chunk)
+        ids.add(found)
+        sizes.add(np.diff(offsets))
+    return Bags(ids.whole(), np.cumsum(sizes.whole()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,9 +90,9 @@ class Frequent:
         """V."""
         return len(self.parent)
 
-    def bags(self, texts: Sequence[str]) -> Bags:
-        """The n-grams of these texts that are in the vocabulary."""
-        return _read(Reader(self.words, self.parent, self.last, self.ngrams), texts)
+    def bags(self, *columns: Sequence[str]) -> Bags:
+        """The n-grams of these texts that are in the vocabulary; one column after another."""
+        return _read(Reader(self.words, self.parent, self.last, self.ngrams), columns)
 
     def name(self, row: int) -> str:
         """The words of an n-gram, one blank between them."""
@@ -145,9 +147,9 @@ class Hashed:
     ngrams: int
     """Longest n-gram."""
 
-    def bags(self, texts: Sequence[str]) -> Bags:
-        """All n-grams of these texts."""
-        return _read(Hasher(self.rows, self.ngrams), texts)
+    def bags(self, *columns: Sequence[str]) -> Bags:
+        """All n-grams of these texts; one column after another."""
+        return _read(Hasher(self.rows, self.ngrams), columns)
 
     def first(self, rows: int) -> Hashed:
         """Itself: which rows matter is not known."""
@@ -163,53 +165,81 @@ class Hashed:
         return {}
 
 
-def frequent(texts: Sequence[str], rows: int, ngrams: int) -> Frequent:
+def frequent(
+    texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], held: int = HELD
+) -> Frequent:
     """The commonest n-grams of these texts, exactly.
 
     Length by length: an n-gram is counted only where its prefix and its last word may still be
-    among the commonest, since it is no commoner than they. Memory goes with the distinct n-grams of
-    one length that are counted.
+    among the commonest, since it is no commoner than they. The words' numbers stand in a temporary
+    file where they are more than `held` bytes, and n-grams are counted by ranges of their prefix:
+    memory goes with the distinct words and with the n-grams that may be among the commonest.
+
+    Args:
+        texts: one column of texts (n,), in any order.
+        rows: how many n-grams, V.
+        ngrams: longest n-gram [words].
+        more: further columns.
+        held: bytes of a column of numbers that stay in memory.
 
     Raises:
         InputError: the texts hold fewer n-grams than `rows`.
     """
     if ngrams < 1:
         raise InputError(f"ngrams: must be 1 or more, not {ngrams}")
+    columns = (texts, *more)
     tally: Counter[str] = Counter()
-    for chunk in _chunks(texts):
+    for chunk in _chunks(columns):
         tally.update(split(chunk))
     tally.pop(END, None)
     alphabet = sorted(tally)
     counts = [np.array([tally[w] for w in alphabet], np.int64)]
     parents, lasts = [np.full(len(alphabet), -1, np.int64)], [np.arange(len(alphabet))]
-    rank = {w: i for i, w in enumerate(alphabet)}
-    rank[END] = -1
-    least = _least(counts, rows)
-    alive = counts[0] >= least
-    places = [np.array([rank[w] for w in split(c)], np.int32) for c in _chunks(texts)]
     if not alphabet:
         return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
-    words = [np.where((p >= 0) & alive[p], p, -1) for p in places]
-    before = [p.copy() for p in words]
+    least = _least(counts, rows)
+    words, bounds = _numbers(
+        columns, {w: i for i, w in enumerate(alphabet) if tally[w] >= least}, held
+    )
+    blocks = [words[a:b] for a, b in itertools.pairwise(bounds)]
+    before = _copied(blocks, held)
     for n in range(2, ngrams + 1):
-        keys, number = _counted(before, words, n, len(alphabet))
-        keep = number >= least
-        keys, number = keys[keep], number[keep]
+        starts = [before[a:b] for a, b in itertools.pairwise(bounds)]
+        keys, number = _counted(starts, blocks, n, len(alphabet), counts[-1], least, held)
         counts.append(number)
         parents.append(keys // len(alphabet))
         lasts.append(keys % len(alphabet))
         least = max(least, _least(counts, rows))
-        before = [
-            _numbered(b, w, n, keys, len(alphabet)) for b, w in zip(before, words, strict=True)
-        ]
         if not len(keys):
             break
+        if n < ngrams:
+            for b, w in zip(starts, blocks, strict=True):
+                b[:] = _numbered(b, w, n, keys, len(alphabet))
     return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for i in range(0, len(texts), TEXTS):
-        yield texts[i : i + TEXTS]
+def _numbers(
+    columns: Sequence[Sequence[str]], rank: Mapping[str, int], held: int
+) -> tuple[NDArray[np.int32], list[int]]:
+    """The number of every word in turn, -1 without one and between texts; where chunks begin."""
+    out, bounds = Spill(np.int32, held), [0]
+    for chunk in _chunks(columns):
+        out.add(np.array([rank.get(w, -1) for w in split(chunk)], np.int32))
+        bounds.append(len(out))
+    return out.whole(), bounds
+
+
+def _copied(blocks: Sequence[NDArray[np.int32]], held: int) -> NDArray[np.int32]:
+    out = Spill(np.int32, held)
+    for block in blocks:
+        out.add(block.copy())
+    return out.whole()
+
+
+def _chunks(columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    for texts in columns:
+        for i in range(0, len(texts), TEXTS):
+            yield texts[i : i + TEXTS]
 
 
 def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
@@ -230,17 +260,40 @@ def _keys(
 
 
 def _counted(
-    before: Sequence[NDArray[np.int32]], words: Sequence[NDArray[np.int32]], n: int, base: int
+    before: Sequence[NDArray[np.int32]],
+    words: Sequence[NDArray[np.int32]],
+    n: int,
+    base: int,
+    prefixes: NDArray[np.int64],
+    least: int,
+    held: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct keys, ascending, and how often each occurs."""
-    keys, number = np.empty(0, np.int64), np.empty(0, np.int64)
-    waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    for b, w in zip(before, words, strict=True):
-        waiting.append(np.unique(_keys(b, w, n, base)[1], return_counts=True))
-        if sum(len(k) for k, _ in waiting) > max(len(keys), 2**20):
-            keys, number = _merged([(keys, number), *waiting])
-            waiting = []
-    return _merged([(keys, number), *waiting])
+    """Distinct keys that occur `least` times or more, ascending, and how often each does.
+
+    In passes over ranges of the prefix, each of which occurs so often that its keys fit `held`.
+    """
+    through = np.cumsum(prefixes)
+    passes = 1 + int(through[-1]) * 8 // held
+    cuts = np.searchsorted(through, np.arange(1, passes) * (through[-1] / passes))
+    ranges = [0, *np.unique(cuts + 1).tolist(), len(prefixes)]
+    keys, number = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for low, high in itertools.pairwise(ranges):
+        if low >= high:
+            continue
+        found, many = np.empty(0, np.int64), np.empty(0, np.int64)
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for b, w in zip(before, words, strict=True):
+            here = _keys(b, w, n, base)[1]
+            if passes > 1:
+                here = here[(here >= low * base) & (here < high * base)]
+            waiting.append(np.unique(here, return_counts=True))
+            if sum(len(k) for k, _ in waiting) > max(len(found), 2**20):
+                found, many = _merged([(found, many), *waiting])
+                waiting = []
+        found, many = _merged([(found, many), *waiting])
+        keys.append(found[many >= least])
+        number.append(many[many >= least])
+    return np.concatenate(keys), np.concatenate(number)
 
 
 def _merged(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from raysearch.engine.texts import taken
 from raysearch.ledger import Ledger
 from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
@@ -48,8 +49,8 @@ class Rows:
         return Rows(
             self.split,
             self.ids[index],
-            [self.text[i] for i in index],
-            None if self.pair is None else [self.pair[i] for i in index],
+            taken(self.text, index),
+            None if self.pair is None else taken(self.pair, index),
             None if self.label is None else self.label[index],
             None if self.unit is None else self.unit[index],
         )

@@ -11,6 +11,8 @@ DTYPES = {"float32": 4, "float16": 2, "int8": 1}
 """Bytes of a value, by name."""
 CUTS = (1.0, 0.3, 0.1, 0.03, 0.01)
 """Shares of the commonest rows that points of one trained table keep."""
+AT_ONCE = 2**22
+"""Numbers that are rounded at once."""
 FEWEST = 100
 """Rows that a cut keeps at least."""
 
@@ -45,9 +47,14 @@ class Table:
             return cls(whole)
         if dtype == "float16":
             return cls(whole.astype(np.float16))
-        scale = np.abs(whole).max(axis=1) / np.float32(127)
-        steps = whole / np.where(scale > 0, scale, 1)[:, None]
-        return cls(np.rint(steps).astype(np.int8), scale.astype(np.float32))
+        scale = np.empty(len(whole), np.float32)
+        steps = np.empty(whole.shape, np.int8)
+        for i in range(0, len(whole), some := max(1, AT_ONCE // max(1, whole.shape[1]))):
+            part = whole[i : i + some]
+            scale[i : i + some] = np.abs(part).max(axis=1) / np.float32(127)
+            one = np.where(scale[i : i + some] > 0, scale[i : i + some], 1)
+            steps[i : i + some] = np.rint(part / one[:, None])
+        return cls(steps, scale)
 
     @staticmethod
     def bytes_of(rows: int, width: int, dtype: str) -> int:

@@ -176,10 +176,13 @@ class Loop:
 
     def weights(self) -> State:
         """What training has moved so far: masters and touched word rows, copied."""
-        out: State = {f"master.{i}": m.detach().clone() for i, m in enumerate(self._masters)}
+        out = self._dense()
         for i, lazy in enumerate(self._rows):
             out.update({f"rows.{i}.{k}": v for k, v in lazy.weights().items()})
         return out
+
+    def _dense(self) -> State:
+        return {f"master.{i}": m.detach().clone() for i, m in enumerate(self._masters)}
 
     def load_weights(self, state: State) -> None:
         """Put `weights()` back."""
@@ -191,8 +194,13 @@ class Loop:
                 lazy.load_weights({k: state[f"rows.{i}.{k}"] for k in ("rows", "weight")})
 
     def state(self) -> State:
-        """Step count and weights and, while the schedule lasts, the optimiser's moments."""
-        out: State = {"steps": self.steps, **self.weights()}
+        """Step count and weights and, while the schedule lasts, the optimiser's moments.
+
+        Copied, but for large word tables (`COPIED`): those are to be written before the next step.
+        """
+        out: State = {"steps": self.steps, **self._dense()}
+        for i, lazy in enumerate(self._rows):
+            out.update({f"rows.{i}.{k}": v for k, v in lazy.held().items()})
         if self.finished:
             return out
         for i, master in enumerate(self._masters):
@@ -201,6 +209,12 @@ class Loop:
         for i, lazy in enumerate(self._rows):
             out.update({f"rows.{i}.{k}": v for k, v in lazy.moments().items()})
         return out
+
+    def rest(self) -> None:
+        """Forget the moments: no step follows."""
+        self._adam.state.clear()
+        for lazy in self._rows:
+            lazy.rest()
 
     def restore(self, state: State) -> None:
         """Go on from `state()`, over freshly built weights."""
@@ -216,7 +230,7 @@ class Loop:
                 self._adam.state[master] = slot
         for i, lazy in enumerate(self._rows):
             if f"rows.{i}.m" in state:
-                lazy.restore({k: state[f"rows.{i}.{k}"] for k in ("rows", "m", "v", "count")})
+                lazy.restore(under(f"rows.{i}.", state))
 
 
 def under(prefix: str, state: State) -> State:
@@ -230,6 +244,10 @@ def clip_(grads: Sequence[Tensor], limit: float) -> None:
         return
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(grads))))
     torch._foreach_mul_(list(grads), (limit / (norm + 1e-6)).clamp(max=1.0))
+
+
+COPIED = 2**28
+"""Bytes of a table up to which a state is a copy; a larger one would not fit a second time."""
 
 
 class LazyAdam:
@@ -292,26 +310,44 @@ class LazyAdam:
         self._moved = torch.cat([rows, self._moved.to(rows.device)]).unique()
 
     def weights(self) -> State:
-        """The touched rows and what they hold now."""
+        """The touched rows and what they hold now, copied."""
         rows = self._touched()
-        return {"rows": rows, "weight": self._words.weight[rows].detach().clone()}
+        return {"rows": rows, "weight": self._words.weight.detach()[rows]}
+
+    def held(self) -> State:
+        """As `weights()`, but a large table itself where most of its rows are touched."""
+        rows, weight = self._touched(), self._words.weight.detach()
+        if weight.nbytes <= COPIED or 2 * len(rows) < len(weight):
+            return {"rows": rows, "weight": weight[rows]}
+        return {"rows": torch.arange(len(weight), device=weight.device), "weight": weight}
 
     def moments(self) -> State:
-        """First and second moment and step count of the touched rows."""
+        """First and second moment and step count, and whose rows they are; copied where small."""
         if self._moments is None:
             return {}
-        at = self._moments.of(self._touched())
-        made = self._moments
-        return {"m": made.m[at], "v": made.v[at], "count": made.count[at]}
+        made, order = self._moments, self._moments.order()
+        held = {
+            k: t[: len(order)] for k, t in (("m", made.m), ("v", made.v), ("count", made.count))
+        }
+        if self._words.weight.nbytes <= COPIED:
+            held = {k: t.clone() for k, t in held.items()}
+        return {"order": order, **held}
 
     def restore(self, state: State) -> None:
-        """Put `moments()` of these rows back."""
+        """Put `moments()` back."""
         weight = self._words.weight
+        order = (
+            state["order"] if "order" in state else state["rows"]
+        )  # older ones: in the order of the rows
         self._moments = Moments(weight)
-        at, made = self._moments.of(state["rows"].to(weight.device)), self._moments
+        at, made = self._moments.of(order.to(weight.device)), self._moments
         made.m[at] = state["m"].to(weight.device)
         made.v[at] = state["v"].to(weight.device)
         made.count[at] = state["count"].to(weight.device)
+
+    def rest(self) -> None:
+        """Forget the moments, not which rows are touched."""
+        self._moved, self._moments = self._touched(), None
 
 
 class Moments:
@@ -347,3 +383,8 @@ class Moments:
     def rows(self) -> Tensor:
         """The rows that have a state, ascending (n,)."""
         return self._place.nonzero()[:, 0]
+
+    def order(self) -> Tensor:
+        """The rows that have a state, in the order in which their states stand (n,)."""
+        rows = self.rows()
+        return rows[self._place[rows].argsort()]

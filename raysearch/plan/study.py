@@ -61,6 +61,8 @@ class Study(Strict):
     pool: str | None = None
     """Texts that teachers answer for their students: a corpus's name or a file; None: the task's
     unlabelled split, or its unused training texts."""
+    pool_lines: bool = False
+    """Whether each line of the pool's texts is a text: an encyclopedia's articles as paragraphs."""
     searcher: str = "tpe"
     seed: int = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
@@ -79,6 +81,12 @@ class Study(Strict):
     prices: Prices = Prices()
     trial_minutes: Positive | None = None
     """A rung whose dearest trial is predicted to take longer does not fit the machine [min]."""
+
+    @model_validator(mode="after")
+    def _lines(self) -> Study:
+        if self.pool_lines and self.pool is None:
+            raise ValueError("pool_lines: there is no pool; name one")
+        return self
 
     @field_validator("searcher")
     @classmethod

@@ -13,6 +13,7 @@ from raysearch.engine import dan_numpy, grams
 from raysearch.engine.dan_numpy import MOST, WORD, Lookup
 from raysearch.engine.grams import Bags, Frequent, Hashed, frequent
 from raysearch.engine.ngrams import PATTERN
+from raysearch.engine.spill import Spill
 from raysearch.errors import InputError
 
 ALPHABET = ["a", "b", "c", "it", "'", "s", "good", "!", "é", "ß"]
@@ -66,6 +67,34 @@ def test_chunks_and_merges_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert np.array_equal(a.ids, b.ids) and np.array_equal(a.offsets, b.offsets)
 
 
+@pytest.mark.parametrize("rows", [3, 60, 400])
+@pytest.mark.parametrize("held", [0, 100, 5000])
+def test_what_does_not_fit_in_memory_changes_nothing(
+    held: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grams, "TEXTS", 7)
+    texts = some_texts()
+    whole, parts = frequent(texts, rows, 3), frequent(texts, rows, 3, held=max(held, 8))
+    assert parts.words == whole.words
+    assert np.array_equal(parts.parent, whole.parent) and np.array_equal(parts.last, whole.last)
+    two = frequent(texts[:100], rows, 3, texts[100:], held=max(held, 8))
+    assert np.array_equal(two.parent, whole.parent) and np.array_equal(two.last, whole.last)
+
+
+def test_numbers_beyond_memory_stand_in_a_file() -> None:
+    parts = [np.arange(n, dtype=np.int32) for n in (3, 0, 900, 5)]
+    for held in (0, 10, 10**6):
+        column = Spill(np.int32, held)
+        for part in parts:
+            column.add(part)
+        found = column.whole()
+        assert isinstance(found, np.memmap) == (held < 10**6) and len(column) == 908
+        assert np.array_equal(found, np.concatenate(parts))
+        found[3:5] = 7
+        assert found[2:6].tolist() == [2, 7, 7, 2]
+    assert Spill(np.int32, 0).whole().tolist() == Spill(np.int64).whole().tolist() == []
+
+
 def test_prefix_and_last_word_stand_above() -> None:
     found = frequent(some_texts(), 300, 4)
     here = np.arange(found.rows)
@@ -97,9 +126,14 @@ def test_one_text_at_a_time_is_the_same() -> None:
     texts = [*some_texts(20), "", "a\x00b", "\n\t"]
     for vocabulary in (frequent(some_texts(), 90, 3), Hashed(1000, 3)):
         together = vocabulary.bags(texts)
-        alone = grams.joined([vocabulary.bags([t]) for t in texts])
-        assert np.array_equal(together.ids, alone.ids)
-        assert np.array_equal(together.offsets, alone.offsets)
+        each = [vocabulary.bags([t]) for t in texts]
+        for alone in (
+            vocabulary.bags(*([t] for t in texts)),
+            vocabulary.bags(texts[:3], texts[3:]),
+        ):
+            assert np.array_equal(together.ids, alone.ids)
+            assert np.array_equal(together.offsets, alone.offsets)
+        assert together.ids.tolist() == [i for b in each for i in b.ids.tolist()]
 
 
 def test_long_texts_keep_what_starts_first() -> None:

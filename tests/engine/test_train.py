@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from raysearch.engine import train
 from raysearch.engine.models import RowEmbedding
+from raysearch.engine.store import load_state, save_state
 from raysearch.engine.train import LazyAdam, Loop, Recipe, clip_, rate
 
 CPU = torch.device("cpu")
@@ -240,6 +241,40 @@ def test_a_restored_loop_goes_on_bit_by_bit(stop, precision):
     second.restore(first.state())
     assert second.steps == stop
     work(second, 20 - stop)
+    for a, b in zip(whole.module.parameters(), second.module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("stop", [1, 7, 19])
+def test_a_large_table_is_saved_without_a_copy_and_goes_on_bit_by_bit(stop, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "COPIED", 0)
+    whole, first, second = loop_of(Bag()), loop_of(Bag()), loop_of(Bag())
+    work(whole, 20)
+    work(first, stop)
+    state = first.state()
+    table = next(m for m in first.module.modules() if isinstance(m, RowEmbedding)).weight
+    assert len(state["rows.0.m"]) == len(state["rows.0.order"])
+    assert state["rows.0.m"].data_ptr() == first._rows[0]._moments.m.data_ptr()
+    if len(state["rows.0.rows"]) == len(table):
+        assert state["rows.0.weight"].data_ptr() == table.data_ptr()
+    save_state(tmp_path, state)
+    second.restore(load_state(tmp_path))
+    work(second, 20 - stop)
+    for a, b in zip(whole.module.parameters(), second.module.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_moments_of_an_older_checkpoint_are_taken_in_the_order_of_its_rows():
+    whole, second = loop_of(Bag()), loop_of(Bag())
+    work(whole, 5)
+    state = whole.state()
+    place = state["rows.0.order"].argsort()  # once they stood in the order of the rows
+    for name in ("m", "v", "count"):
+        state[f"rows.0.{name}"] = state[f"rows.0.{name}"][place]
+    del state["rows.0.order"]
+    second.restore(state)
+    for loop in (whole, second):
+        work(loop, 5)
     for a, b in zip(whole.module.parameters(), second.module.parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -1,0 +1,57 @@
+"""Numbers that may be more than memory holds."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HELD = 2**28
+"""Bytes that are kept in memory; more stand in a temporary file."""
+
+
+class Spill:
+    """A column that grows at its end.
+
+    Beyond `held` bytes it stands in a file without a name in the folder for temporary files (the
+    variable TMPDIR), which is gone with the last view of it; the system reads and writes its pages.
+    """
+
+    def __init__(self, dtype: type[np.generic], held: int = HELD) -> None:
+        self._dtype = np.dtype(dtype)
+        self._held = held
+        self._parts: list[NDArray[Any]] = []
+        self._here = 0
+        self._size = 0
+        self._file = tempfile.TemporaryFile(prefix="raysearch-") if held <= 0 else None
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, numbers: NDArray[Any]) -> None:
+        """Put these at the end."""
+        numbers = np.ascontiguousarray(numbers, self._dtype)
+        self._size += len(numbers)
+        if self._file is not None:
+            self._file.write(numbers.data)
+            return
+        self._parts.append(numbers)
+        self._here += numbers.nbytes
+        if self._here > self._held:
+            self._file = tempfile.TemporaryFile(prefix="raysearch-")
+            for part in self._parts:
+                self._file.write(part.data)
+            self._parts = []
+
+    def whole(self) -> NDArray[Any]:
+        """All of it (m,), writable; nothing is added afterwards."""
+        if self._file is None:
+            every = [np.empty(0, self._dtype), *self._parts]
+            self._parts = []
+            return np.concatenate(every)
+        self._file.flush()
+        if not self._size:
+            return np.empty(0, self._dtype)
+        return np.memmap(self._file, self._dtype, mode="r+", shape=(self._size,))

@@ -1,0 +1,68 @@
+"""Columns of texts on disk, read as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CHUNK = 4096
+"""Texts that stand in memory at once while all are gone through."""
+
+
+class Texts(Sequence[str]):
+    """A column of a memory-mapped table, or some of its rows in an order of their own."""
+
+    def __init__(self, table: Dataset, column: str) -> None:
+        self._table = table
+        self._column = column
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        found: str | list[str] = self._table[at][self._column]
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), CHUNK):
+            yield from self[start : start + CHUNK]
+
+    def take(self, index: NDArray[np.int64]) -> Texts:
+        """The texts at these positions, in this order, still on disk."""
+        return Texts(self._table.select(index), self._column)
+
+
+def taken(texts: Sequence[str], index: NDArray[np.int64]) -> Sequence[str]:
+    """The texts at these positions, in this order."""
+    return texts.take(index) if isinstance(texts, Texts) else [texts[i] for i in index.tolist()]
+
+
+def opened(path: Path) -> Dataset:
+    """A table that `written` wrote, memory-mapped."""
+    from datasets import Dataset
+
+    return Dataset.from_file(str(path))
+
+
+def written(path: Path, columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> int:
+    """Write texts to an Arrow file, a row at a time; returns how many."""
+    from datasets import Features, Value
+    from datasets.arrow_writer import ArrowWriter
+
+    kinds = Features({name: Value("large_string") for name in columns})
+    with ArrowWriter(path=str(path), features=kinds, writer_batch_size=CHUNK) as writer:
+        for row in rows:
+            writer.write(dict(zip(columns, row, strict=True)))
+        count, _ = writer.finalize()
+    return int(count)
