@@ -95,6 +95,8 @@ class TrialRecord:
     error: str | None = None
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """Versions, device, precision, concurrency at the time, and when."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the method says of its trained state; empty for most."""
 
     def to_json(self) -> dict[str, Any]:
         """One event of records.jsonl as plain JSON."""
@@ -119,6 +121,8 @@ class TrialRecord:
             "synthetic_used": self.synthetic_used,
             "made_by": dict(self.made_by),
         }
+        if self.facts:
+            out["facts"] = dict(self.facts)
         if self.error is not None:
             out["error"] = self.error
         return out
@@ -142,6 +146,7 @@ class TrialRecord:
             maximise=value.get("maximise", True),
             error=value.get("error"),
             made_by=value.get("made_by", {}),
+            facts=value.get("facts", {}),
         )
 
 

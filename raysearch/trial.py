@@ -23,7 +23,7 @@ from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData
 from raysearch.engine.graph import Graph
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows
+from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows, Telling
 from raysearch.engine.splits import held_back
 from raysearch.engine.store import Store, load_state, save_state
 from raysearch.engine.tokens import Tokeniser
@@ -99,6 +99,7 @@ class TrialRun:
         self._steps = 0
         self._done = False
         self._points: tuple[OperatingPoint, ...] = ()
+        self._facts: Mapping[str, Any] = {}
         self._judge = Judge(config.id, self._data.digest, self._store, self.ledger)
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -127,7 +128,13 @@ class TrialRun:
         """Open the learner, and charge what stands before its first step: labels and teachers.
 
         Opening a model is not timed: a process pays for its imports once, not every trial.
+
+        Raises:
+            Infeasible: the rows are too few, whatever a teacher would say.
         """
+        parts = [rows for rows in (self._train, self._unlabelled) if len(rows)]
+        if reason := self.method.lacks(self._knobs, self._rung, parts):
+            raise Infeasible(reason)
         self.ledger.charge("train", labels=len(self._train))
         if len(self._calibration):
             self.ledger.charge("calibrate", labels=len(self._calibration))
@@ -259,6 +266,7 @@ class TrialRun:
                 )
             )
         self._points = tuple(points)
+        self._facts = dict(learner.facts()) if isinstance(learner, Telling) else {}
         for taught in self._teachers.values():
             taught.close()
         self._store.build("weights", self.config.id, lambda f: save_state(f, learner.state()))
@@ -319,6 +327,7 @@ class TrialRun:
                 "trial.built": self._learner is not None,
                 "trial.done": self._done,
                 "trial.points": [p.to_json() for p in self._points],
+                "trial.facts": dict(self._facts),
                 "trial.ledger": self.ledger.to_json(),
             },
         )
@@ -336,6 +345,7 @@ class TrialRun:
         )
         self._steps, self._done = int(state["trial.steps"]), bool(state["trial.done"])
         self._points = tuple(OperatingPoint(**p) for p in state["trial.points"])
+        self._facts = state.get("trial.facts", {})
         self.ledger.restore(state["trial.ledger"])  # in place: the learner holds it too
 
     def restore_weights(self) -> bool:
@@ -409,6 +419,7 @@ class TrialRun:
             unlabelled_used=len(self._unlabelled),
             score=task.score,
             made_by=made_by(self.config, self.place, self._started),
+            facts=self._facts,
         )
 
     def _labelled(self, config: TrialConfig) -> set[tuple[str, int]]:

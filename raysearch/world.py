@@ -37,6 +37,8 @@ from raysearch.pricing import Pricing, size_of
 
 TRAINED_BYTES = 16
 """A trained parameter's: weight, gradient and two moments in float32."""
+TABLE_BYTES, BESIDE = 4, 2**31
+"""A table's parameter's, and what training takes beside a table whatever its size [bytes]."""
 
 
 class World:
@@ -412,8 +414,10 @@ def _small_ngram(rung: Rung) -> bool:
 
 
 def _too_large(rung: Rung, device: str) -> str | None:
-    """Why an encoder cannot be trained in this machine's memory; None when it can."""
+    """Why a model cannot be trained in this machine's memory; None when it can."""
     needed = TRAINED_BYTES * rung.params
+    if rung.family == "dan":  # moments stand for touched rows alone
+        needed = TABLE_BYTES * rung.params + BESIDE
     if device.startswith("cuda"):
         there = torch.cuda.get_device_properties(0).total_memory
     else:

@@ -95,6 +95,21 @@ def test_a_model_larger_than_memory_is_said_in_a_line(two, tmp_path, monkeypatch
         assert w.left_out["giant"].startswith("training takes at least 14901.2 GiB, here are ")
 
 
+def test_a_table_larger_than_memory_is_said_with_its_size(two, tmp_path, monkeypatch):
+    """A table needs its own bytes, not those of moments that it may never have."""
+    from raysearch.plan import catalog
+
+    known = catalog.ladder()
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 6 * 2**18}  # 6 GiB
+    monkeypatch.setattr("raysearch.world.os.sysconf", pages.__getitem__)
+    giant = dataclasses.replace(known["dan-1b"], name="dan-2b", params=2 * 10**9)
+    monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "dan-2b": giant})
+    assert "dan-1b" in tiny.world(two, tmp_path, models=("dan-1b",)).space.rungs["dan"]
+    with pytest.raises(InputError) as e:
+        _ = tiny.world(two, tmp_path, models=("dan-2b",)).space
+    one_line(e, "model 'dan-2b': training takes at least 9.5 GiB, here are 6.0")
+
+
 def test_the_toy_task_has_every_method_and_every_rung_of_its_ladder(over):
     w = over(labels=(100, 1000))
     encoders = ("toy-tiny", "toy-mini", "toy-small")

@@ -70,6 +70,12 @@ def summary(report: Report) -> list[str]:
         lines.append(
             f"ECE {spread(made.ece_before)}; too few validation rows to fit a temperature."
         )
+    facts = report.about.record.facts
+    if "rows_shared" in facts:
+        lines.append(
+            f"Hashed vocabulary: of the {facts['rows_hit']:,} rows that its texts fall on, "
+            f"{facts['rows_shared']:,} hold several n-grams."
+        )
     return lines
 
 

@@ -25,6 +25,8 @@ from raysearch.plan.ladder import Rung
 VOCABULARIES = ("frequent", "hashed")
 AT_ONCE = 2**26
 """Numbers of the table that are rounded at once where texts are predicted."""
+COUNTED = 2**17
+"""Texts over which collisions are counted, of each set that is trained on."""
 LONGEST = 4
 """Words of an n-gram at most."""
 
@@ -192,6 +194,18 @@ class Bagging:
         kept = cuts(rows) if self._knobs.vocabulary == "frequent" else [rows]
         return [{"rows": r, "table": dtype} for r in kept for dtype in DTYPES]
 
+    def facts(self) -> Mapping[str, int]:
+        """Of a hashed vocabulary the rows that the texts fall on, and those with several n-grams.
+
+        Counted over the first 2^17 rows of each kind at most.
+        """
+        if not isinstance(self._vocabulary, Hashed):
+            return {}
+        parts = [p.take(np.arange(min(len(p), COUNTED))) for p in self._stages[0].parts]
+        every = [c for p in parts for c in (p.text, p.pair) if c is not None]
+        hit, shared = self._vocabulary.collisions(*every)
+        return {"rows_hit": hit, "rows_shared": shared}
+
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Logits (n, classes), charged to `phase`."""
         bags = self._cut(rows, knobs)
@@ -279,6 +293,17 @@ def refuses(knobs: Choices, rung: Rung) -> str:
     if not 1 <= knobs.ngrams <= LONGEST:
         return f"ngrams: {knobs.ngrams} is not 1 to {LONGEST}"
     return ""
+
+
+def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
+    """Why texts cannot fill a vocabulary, without counting them: too few words; empty else."""
+    if knobs.vocabulary != "frequent":
+        return ""
+    columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
+    most = grams.most(columns, knobs.ngrams, rung.buckets)
+    if most >= rung.buckets:
+        return ""
+    return grams.too_few(rung.buckets, most, knobs.ngrams, "at most ")
 
 
 def price(knobs: Choices, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:

@@ -166,8 +166,12 @@ class Hasher:
     def bags(self, texts: Any) -> tuple[Any, Any]:
         """The n-grams of some texts, all at once."""
         levels, ends = self.hashes(texts)
-        rows = [(h % self._rows).astype(np.int64) for h in levels]
+        rows = [self.rows(h) for h in levels]
         return bagged([np.where(inside(ends, n), r, -1) for n, r in enumerate(rows, 1)], ends)
+
+    def rows(self, hashes: Any) -> Any:
+        """The row of each hash (m,)."""
+        return (hashes % self._rows).astype(np.int64)
 
 
 def hash_word(word: str) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, split
+from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, inside, split
 from raysearch.engine.protocol import State
 from raysearch.engine.spill import HELD, Spill
 from raysearch.errors import InputError
@@ -151,6 +151,23 @@ class Hashed:
         """All n-grams of these texts; one column after another."""
         return _read(Hasher(self.rows, self.ngrams), columns)
 
+    def collisions(self, *columns: Sequence[str]) -> tuple[int, int]:
+        """Rows that these texts' n-grams fall on, and how many of these hold several n-grams.
+
+        A row holds several if the least and the greatest hash that fell on it differ.
+        """
+        hasher = Hasher(self.rows, self.ngrams)
+        least = np.full(self.rows, np.iinfo(np.uint64).max, np.uint64)
+        most = np.zeros(self.rows, np.uint64)
+        for chunk in _chunks(columns):
+            levels, ends = hasher.hashes(chunk)
+            for n, hashes in enumerate(levels, 1):
+                here = np.unique(hashes[inside(ends, n)])
+                rows = hasher.rows(here)
+                np.minimum.at(least, rows, here)
+                np.maximum.at(most, rows, here)
+        return int((least <= most).sum()), int((least < most).sum())
+
     def first(self, rows: int) -> Hashed:
         """Itself: which rows matter is not known."""
         assert rows == self.rows
@@ -216,6 +233,25 @@ def frequent(
             for b, w in zip(starts, blocks, strict=True):
                 b[:] = _numbered(b, w, n, keys, len(alphabet))
     return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
+
+
+def most(columns: Sequence[Sequence[str]], ngrams: int, enough: int) -> int:
+    """N-grams that texts hold at most, each counted as often as it stands; `enough`: or more."""
+    found = 0
+    for chunk in _chunks(columns):
+        found += ngrams * sum(w != END for w in split(chunk))
+        if found >= enough:
+            return enough
+    return found
+
+
+def too_few(rows: int, there: int, ngrams: int, bound: str = "") -> str:
+    """Why a vocabulary cannot be that large."""
+    words = "word" if ngrams == 1 else "words"
+    return (
+        f"vocabulary: {rows:,} n-grams asked, the texts hold {bound}{there:,} of up to {ngrams} "
+        f"{words}: a smaller model, or vocabulary hashed"
+    )
 
 
 def _numbers(
@@ -333,10 +369,7 @@ def _ranked(
     """The `rows` commonest of all lengths; within a length `counts` are in the words' order."""
     every = np.concatenate(counts)
     if len(every) < rows:
-        raise InputError(
-            f"vocabulary: {rows:,} n-grams asked, the texts hold {len(every):,} of up to {ngrams} "
-            f"{'word' if ngrams == 1 else 'words'}: a smaller model, or vocabulary hashed"
-        )
+        raise InputError(too_few(rows, len(every), ngrams))
     sizes = [len(c) for c in counts]
     length = np.repeat(np.arange(len(sizes)), sizes)
     within = np.concatenate([np.arange(s) for s in sizes])

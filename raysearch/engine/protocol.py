@@ -130,6 +130,14 @@ class Exiting(Protocol):
         """Logits of every exit in the order of the rows, charged to `phase`."""
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A learner that has something to say of its trained state beside scores and costs."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """JSON values by name."""
+
+
 class Learner(Protocol):
     """The thing at work: trains by steps, predicts, and can be saved at any step."""
 
@@ -203,5 +211,7 @@ class Method:
     """(knobs, labelled rows) -> how many of them are held back for calibrating."""
     refuses: Callable[[Any, Rung], str] = lambda knobs, rung: ""
     """Why these knobs cannot train a model of its families; empty where they can."""
+    lacks: Callable[[Any, Rung, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
+    """Why these rows, labelled ones and the pool, cannot train a model; empty where they may."""
     fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
     """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""

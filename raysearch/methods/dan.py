@@ -70,4 +70,5 @@ METHOD = Method(
     horizon=horizon,
     price=price,
     refuses=bagging.refuses,
+    lacks=bagging.lacks,
 )

@@ -104,6 +104,7 @@ METHOD = Method(
     horizon=horizon,
     price=price,
     refuses=bagging.refuses,
+    lacks=bagging.lacks,
     regression=False,
     teacher=True,
     unlabelled=lambda knobs: int(knobs.transfer),

@@ -221,3 +221,21 @@ def test_bags_are_cut_where_rows_are_dropped() -> None:
 
 def test_words_are_those_of_the_other_n_gram_models() -> None:
     assert WORD.pattern == PATTERN
+
+
+@pytest.mark.parametrize(("rows", "ngrams"), [(3, 1), (40, 2), (10**6, 3)])
+def test_collisions_are_those_of_a_full_count(rows: int, ngrams: int) -> None:
+    texts = some_texts(60)
+    vocabulary = Hashed(rows, ngrams)
+    holds: dict[int, set[str]] = {}
+    for gram in counted(texts, ngrams):
+        alone = vocabulary.bags([" ".join(gram)])
+        holds.setdefault(int(alone.ids[_whole(len(gram), ngrams)]), set()).add(" ".join(gram))
+    shared = sum(len(several) > 1 for several in holds.values())
+    assert vocabulary.collisions(texts[:7], texts[7:]) == (len(holds), shared)
+    assert vocabulary.collisions([""]) == (0, 0)
+
+
+def _whole(words: int, ngrams: int) -> int:
+    """Where the n-gram of all words of a text stands in its bag: they go by where they start."""
+    return min(words, ngrams) - 1

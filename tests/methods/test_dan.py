@@ -14,6 +14,7 @@ from raysearch.engine.losses import distillation
 from raysearch.engine.protocol import Rows
 from raysearch.engine.tables import Table
 from raysearch.errors import Infeasible
+from raysearch.record import TrialRecord
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
@@ -243,6 +244,9 @@ def test_points_are_cut_and_rounded_at_no_training_cost(tasks, tmp_path):
     assert points[0].infer_flops == points[2].infer_flops >= points[3].infer_flops
     hashed = tiny.finish(dan(tasks["two"], tmp_path / "h"))
     assert [p.knobs["rows"] for p in hashed.record().points] == [400] * 3
+    facts = hashed.record().facts
+    assert 0 < facts["rows_shared"] < facts["rows_hit"] <= 400
+    assert TrialRecord.from_json(hashed.record().to_json()).facts == facts
 
 
 # --- where it comes from --------------------------------------------------------------------------
@@ -263,12 +267,21 @@ def test_the_vocabulary_is_that_of_training_texts_alone(tasks, tmp_path):
     assert set(words) <= trained
 
 
-def test_more_rows_than_n_grams_are_infeasible(tasks, tmp_path):
-    run = dan(tasks["two"], tmp_path, labels=4, vocabulary="frequent", ngrams=1)
-    run.begin()
-    with pytest.raises(Infeasible, match="400 n-grams asked, the texts hold") as e:
-        run.step()
+@pytest.mark.parametrize(("labels", "said"), [(4, "at most "), (90, "")])
+def test_more_rows_than_n_grams_are_infeasible(tasks, tmp_path, labels, said):
+    run = dan(tasks["two"], tmp_path, labels=labels, vocabulary="frequent", ngrams=1)
+    with pytest.raises(Infeasible, match=f"400 n-grams asked, the texts hold {said}[0-9]") as e:
+        while run.step():
+            pass
     assert "\n" not in str(e.value)
+
+
+def test_no_teacher_answers_texts_that_are_too_few(tasks, tmp_path, monkeypatch):
+    more = {"transfer": 5, "vocabulary": "frequent", "ngrams": 1}
+    run = dan(tasks["two"], tmp_path, 4, method="sparse_distill", **more)
+    monkeypatch.setattr(run._teachers["teacher"], "bill", lambda: pytest.fail("was asked"))
+    with pytest.raises(Infeasible, match="the texts hold at most"):
+        run.begin()
 
 
 def test_unknown_vocabularies_and_no_n_grams_are_one_line(tasks, tmp_path):

@@ -73,7 +73,7 @@ def test_the_ladders():
         for name in rung.ladders:
             climbs.setdefault(name, []).append(rung)
     assert {task.ladder for task in catalog.tasks().values()} <= set(climbs)
-    assert {r.family for r in climbs["default"]} == {"ngram", "encoder"}
+    assert {r.family for r in climbs["default"]} == {"ngram", "dan", "encoder"}
     tables = [r.buckets for r in climbs["default"] if r.family == "ngram"]
     assert tables == [2**16, 2**18, 2**20]
     assert "hash-16" in [r.name for r in climbs["toy"]]
