@@ -54,7 +54,7 @@ class RowBag(RowEmbedding):
         if not (self.train_rows and self.training and torch.is_grad_enabled()):
             return _mean(batch.ids, self.weight, batch.offsets)
         rows, place = batch.ids.unique(return_inverse=True)
-        leaf = self.weight[rows].requires_grad_()
+        leaf = self.weight.index_select(0, rows).requires_grad_()
         self.pending.append((rows, leaf))
         return _mean(place, leaf, batch.offsets)
 

@@ -246,6 +246,8 @@ def clip_(grads: Sequence[Tensor], limit: float) -> None:
     torch._foreach_mul_(list(grads), (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
+BLOCK = 2**16
+"""Numbers of a table's rows that are updated at once on a CPU."""
 COPIED = 2**28
 """Bytes of a table up to which a state is a copy; a larger one would not fit a second time."""
 
@@ -287,15 +289,26 @@ class LazyAdam:
         weight = self._words.weight
         if self._moments is None:
             self._moments = Moments(weight)
-        at, moments = self._moments.of(rows), self._moments
-        count = moments.count[at] + 1
-        m = moments.m[at].lerp_(grad, 1 - BETAS[0])
-        v = moments.v[at].mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-        moments.count[at], moments.m[at], moments.v[at] = count, m, v
+        at, some = self._moments.of(rows), len(rows)
+        if weight.device.type == "cpu":  # what a block makes on the way stays in the cache
+            some = max(1, BLOCK // weight.shape[1])
+        for part in range(0, len(rows), some):
+            end = part + some
+            self._update(rows[part:end], at[part:end], grad[part:end], lr)
+
+    def _update(self, rows: Tensor, at: Tensor, grad: Tensor, lr: float) -> None:
+        weight, moments = self._words.weight, self._moments
+        assert moments is not None
+        count = moments.count.index_select(0, at) + 1
+        m = moments.m.index_select(0, at).lerp_(grad, 1 - BETAS[0])
+        v = moments.v.index_select(0, at).mul_(BETAS[1])
+        v.addcmul_(grad, grad, value=1 - BETAS[1])
+        for held, now in ((moments.count, count), (moments.m, m), (moments.v, v)):
+            held.index_copy_(0, at, now)
         size = m / (1 - BETAS[0] ** count)
         size /= (v / (1 - BETAS[1] ** count)).sqrt_().add_(EPS)
-        old = weight[rows]
-        weight[rows] = old * (1 - lr * self._decay) - lr * size
+        old = weight.index_select(0, rows)
+        weight.index_copy_(0, rows, old * (1 - lr * self._decay) - lr * size)
 
     def _touched(self) -> Tensor:
         if self._moments is None:
