@@ -11,6 +11,11 @@ of one text's time; throughput goes through all texts, the transformer's in one 
 learn: training texts a second at tables of 10^5, 10^6 and 10^7 rows with hashed n-grams: only the
 rows that a batch hits move, so that the rate should not fall with the size. With the memory by
 which the process grew, beside the table's own and that of the touched rows' state.
+
+    python benchmarks/bench_tables.py corpus --task sst2_sent --pool wikipedia_en --data-dir DIR
+
+corpus: a pool's lines, several times over, each copy's first word changed, as one large text file:
+how fast it becomes a pool, a vocabulary and bags, and what anonymous memory that takes.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,10 +36,12 @@ import numpy as np
 import torch
 
 from raysearch.engine.bag import BagBatch, Dan
+from raysearch.engine.corpora import open_corpus
 from raysearch.engine.dan_numpy import Model
 from raysearch.engine.data import load_task
 from raysearch.engine.grams import Hashed, frequent
 from raysearch.engine.graph import BagGraph
+from raysearch.engine.store import Store
 from raysearch.engine.tables import Table
 from raysearch.engine.train import Loop, Recipe
 from raysearch.export import table
@@ -171,10 +179,61 @@ def learn_one(given: argparse.Namespace) -> None:
     )
 
 
+def anonymous() -> float:
+    """Memory of this process that no file backs [GiB]."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(x.split()[1]) for x in lines if x.startswith("RssAnon")) / 2**20
+
+
+class Peak:
+    """The most anonymous memory since it was asked last."""
+
+    def __init__(self) -> None:
+        self._most = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        while True:
+            self._most = max(self._most, anonymous())
+            time.sleep(0.02)
+
+    def asked(self) -> float:
+        """That, in GiB; from now on anew."""
+        most, self._most = self._most, 0.0
+        return most
+
+
+def corpus(given: argparse.Namespace) -> None:
+    """Print seconds and memory of each step."""
+    data = load_task(find_task(given.task), data_dir=given.data_dir)
+    with tempfile.TemporaryDirectory() as home:
+        store, path = Store(Path(home) / "store"), Path(home) / "large.txt"
+        once = open_corpus(given.pool, data, given.data_dir, store, lines=True)
+        with path.open("w", encoding="utf-8") as f:
+            for k in range(given.copies):
+                f.writelines(f"copy{k} {text}\n" for text in once.text)
+        print(f"{path.stat().st_size / 2**30:.2f} GiB of text; process {anonymous():.2f} GiB")
+        peak, start = Peak(), time.perf_counter()
+
+        def said(what: str) -> None:
+            nonlocal start
+            took, most = time.perf_counter() - start, peak.asked()
+            print(f"  {what}: {took:.0f} s, at most {most:.2f} GiB", flush=True)
+            start = time.perf_counter()
+
+        large = open_corpus(str(path), data, None, store)
+        rows = large.take(len(large), 0)
+        said(f"pool of {len(rows):,} texts")
+        vocabulary = frequent(rows.text, given.rows, given.ngrams)
+        said(f"vocabulary of {given.rows:,}, n to {given.ngrams}")
+        bags = vocabulary.bags(rows.text)
+        said(f"bags of {len(bags.ids):,} n-grams")
+
+
 def main() -> None:
     """Read the arguments."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["speed", "learn"])
+    parser.add_argument("part", choices=["speed", "learn", "corpus"])
     parser.add_argument("--task", default="imdb")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--models-dir", type=Path)
@@ -187,10 +246,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--updates", type=int, default=100)
+    parser.add_argument("--pool", default="wikipedia_en")
+    parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--one", type=int, default=0)
     given: Any = parser.parse_args()
     if given.part == "speed":
         speed(given)
+    elif given.part == "corpus":
+        corpus(given)
     elif given.one:
         learn_one(given)
     else:
