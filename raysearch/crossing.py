@@ -10,10 +10,7 @@ from raysearch.methods import get as find_method
 from raysearch.plan.catalog import ladder, method_spaces
 from raysearch.plan.config import Scalar, canonical
 from raysearch.plan.space import Proposal, SearchSpace
-from raysearch.plan.study import Procedure
-
-LARGEST = "largest"
-"""Stands for a model's name: the largest that takes part."""
+from raysearch.plan.study import LARGEST, Procedure
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +81,11 @@ class Crossing:
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
         """
-        if line.model not in (None, LARGEST, *names):
-            reason = f"no model '{line.model}' that it can train takes part"
-            self.left_out.setdefault(line.method, reason)
+        asked = tuple(n for n in names if n in line.named) if line.named else names
+        if line.named and not asked:
+            models = " or ".join(f"'{n}'" for n in line.named)
+            self.left_out.setdefault(line.method, f"no model {models} that it can train takes part")
             return ()
-        asked = names if line.model in (None, LARGEST) else (str(line.model),)
         refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
         if asked and all(refused.values()):
             reason = refused[asked[-1]]
@@ -104,20 +101,20 @@ class Crossing:
         if not sizes:
             raise InputError(f"procedures: no model is left for '{line.method}'")
         above = self._teacher(line.teacher, labels)
-        named = None if line.model == LARGEST else line.model
-        return _proposal(line, labels, named or sizes[-1], above)
+        (name,) = line.named or sizes[-1:]
+        return _proposal(line, labels, name, above)
 
 
 def _known(line: Procedure) -> None:
     if line.method not in method_spaces():
         raise unknown("procedures", "method", line.method, method_spaces())
-    if line.model not in (None, LARGEST) and line.model not in ladder():
-        raise unknown("procedures", "model", str(line.model), {LARGEST, *ladder()})
-    if line.model not in (None, LARGEST):
-        family, able = ladder()[str(line.model)].family, find_method(line.method).families
+    for name in line.named:
+        if name not in ladder():
+            raise unknown("procedures", "model", name, {LARGEST, *ladder()})
+        family, able = ladder()[name].family, find_method(line.method).families
         if family not in able:
             raise InputError(
-                f"procedures: '{line.method}': cannot train '{line.model}', a model of family "
+                f"procedures: '{line.method}': cannot train '{name}', a model of family "
                 f"{family}; it trains {' and '.join(able)}"
             )
     if line.teacher is not None:

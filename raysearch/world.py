@@ -32,7 +32,7 @@ from raysearch.plan.catalog import find_rung, ladder, method_spaces, task_to_jso
 from raysearch.plan.config import ArtifactConfig, DataBudget, Scalar, TrialConfig
 from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
-from raysearch.plan.study import Study
+from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
 
 TRAINED_BYTES = 16
@@ -111,7 +111,8 @@ class World:
 
     def _offered(self, name: str) -> bool:
         """Whether the task's ladder or the study has a model of the method's family at all."""
-        known = [r for r in ladder().values() if self.data.task.ladder in r.ladders]
+        here, named = self.data.task.ladder, self._named()
+        known = [r for r in ladder().values() if here in r.ladders or r.name in named]
         known += [find_rung(n) for n in self.study.models or ()]
         return any(r.family in find_method(name).families for r in known)
 
@@ -235,8 +236,9 @@ class World:
                 chosen = [r for r in known.values() if _small_ngram(r)] + chosen
             return sorted(chosen, key=size_of)
         out = []
+        named = self._named()
         for rung in known.values():
-            if self.data.task.ladder not in rung.ladders:
+            if self.data.task.ladder not in rung.ladders and rung.name not in named:
                 continue
             reason = _too_large(rung, self.place.device)
             if reason is not None:
@@ -256,6 +258,17 @@ class World:
                 f"({'; '.join(reasons[:3])}); give --models-dir DIR"
             )
         return self._fitting(sorted(out, key=size_of))
+
+    def _named(self) -> set[str]:
+        """The models that the study's procedures and their teachers name."""
+        found: set[str] = set()
+        lines: list[Procedure | None] = list(self.study.procedures)
+        while lines:
+            line = lines.pop()
+            if line is not None:
+                found |= set(line.named)
+                lines.append(line.teacher)
+        return found
 
     def _fitting(self, rungs: list[Rung]) -> list[Rung]:
         """Leave out models whose dearest first trial would take longer than the study allows."""

@@ -163,3 +163,51 @@ def test_a_crossing_of_nothing_says_why(crossed):
     w = crossed({"method": "finetune", "model": "random-2"}, models=("random-1",))
     with pytest.raises(InputError, match=r"nothing is left to run \(finetune: no model 'random-2'"):
         w.crossing()
+
+
+TABLES = {"method": "dan", "hyper": {"vocabulary": "hashed"}}
+
+
+def test_a_procedure_may_name_several_models_of_any_ladder(crossed):
+    students = {"method": "sparse_distill", "model": ["dan-100k", "dan-10k"], "teacher": FINE}
+    w = crossed(FINE, {**TABLES, "model": "table-400"}, students, labels=(8,), models=None)
+    assert told(w.crossing()) == [
+        "finetune random-1 8",
+        "finetune random-2 8",
+        "dan table-400 8",
+        "sparse_distill dan-10k 8 (finetune random-2 8)",
+        "sparse_distill dan-100k 8 (finetune random-2 8)",
+    ]
+    assert w.space.rungs["finetune"] == BOTH and "dan-1m" not in w.space.rungs["dan"]
+    assert not {"dan", "sparse_distill"} & set(w.left_out)
+
+
+def test_models_of_the_command_line_narrow_a_list(crossed):
+    line = {**TABLES, "model": ["dan-10k", "dan-100k"]}
+    w = crossed(FINE, line, labels=(8,), models=("random-1", "dan-100k"))
+    assert told(w.crossing()) == ["finetune random-1 8", "dan dan-100k 8"]
+    assert not w.left_out
+    alone = crossed(FINE, line, labels=(8,), models=("random-1", "table-400"))
+    assert told(alone.crossing()) == ["finetune random-1 8"]
+    said = "no model 'dan-10k' or 'dan-100k' that it can train takes part"
+    assert alone.left_out["dan"] == said
+
+
+def test_a_named_teacher_of_another_ladder_takes_part(crossed):
+    above = {**FINE, "model": "toy-tiny"}
+    w = crossed({**TABLES, "method": "sparse_distill", "model": "dan-10k", "teacher": above},
+                labels=(8,), models=None)  # fmt: skip
+    assert told(w.crossing())[-1] == "sparse_distill dan-10k 8 (finetune toy-tiny 8)"
+
+
+def test_a_model_in_a_list_is_held_against_the_method(crossed):
+    with pytest.raises(InputError, match="no model 'dan-10m-4k'. Did you mean 'dan-1"):
+        crossed(FINE, {**TABLES, "model": ["dan-10k", "dan-10m-4k"]}, models=None).crossing()
+    with pytest.raises(InputError, match="'dan': cannot train 'random-1', a model of family enc"):
+        crossed(FINE, {**TABLES, "model": ["dan-10k", "random-1"]}, models=None).crossing()
+
+
+def test_a_vocabulary_that_no_table_has_is_one_line(crossed):
+    with pytest.raises(InputError, match="vocabulary: no 'rare'. Known: frequent, hashed"):
+        line = {**TABLES, "model": "dan-10k", "hyper": {"vocabulary": "rare"}}
+        crossed(FINE, line, models=None).crossing()

@@ -128,13 +128,13 @@ class Replicates:
 
     def interval(self, i: int) -> tuple[float, float]:
         """The 95 % interval of choice i."""
-        low, high = _interval(self.resampled[:, i], self.per_draw[i])
+        low, high = ends_of(self.resampled[:, i], self.per_draw[i])
         return max(low, self.bounds[0]), min(high, self.bounds[1])
 
     def difference(self, i: int, j: int) -> tuple[float, float]:
         """The 95 % interval of choice i minus choice j, paired over draws and rows."""
         apart = self.resampled[:, i] - self.resampled[:, j]
-        return _interval(apart, self.per_draw[i] - self.per_draw[j])
+        return ends_of(apart, self.per_draw[i] - self.per_draw[j])
 
     def differences(self) -> Floats:
         """Every pair (m, m, 3): choice i minus choice j, and the ends of `difference`. O(m^2 B)."""
@@ -221,7 +221,12 @@ def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tu
         yield start, out
 
 
-def _interval(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
+def ends_of(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
+    """The 95 % interval of a number, from its resampled values (B,) and that of each draw (k,).
+
+    >>> ends_of(np.ones(100), np.ones(3))
+    (1.0, 1.0)
+    """
     low, high = _intervals(resampled[None], per_draw[None])[0].tolist()
     return low, high
 

@@ -336,10 +336,13 @@ def _merged(
     runs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     every = np.concatenate([k for k, _ in runs])
-    keys, place = np.unique(every, return_inverse=True)
-    number = np.zeros(len(keys), np.int64)
-    np.add.at(number, place, np.concatenate([c for _, c in runs]))
-    return keys, number
+    if not len(every):
+        return every, every
+    order = np.argsort(every, kind="stable")  # runs are sorted: merging them is cheap
+    every = every[order]
+    first = np.concatenate([[0], np.flatnonzero(every[1:] != every[:-1]) + 1])
+    number = np.concatenate([c for _, c in runs])[order]
+    return every[first], np.add.reduceat(number, first)
 
 
 def _numbered(

@@ -11,6 +11,7 @@ import yaml
 
 import raysearch
 from raysearch.analysis import Run
+from raysearch.analysis.students import has_tables
 from raysearch.errors import InputError, unknown
 from raysearch.panels.catalog import check_options, picture
 
@@ -20,9 +21,10 @@ PANEL_KEYS = ("panel", "title", "note")
 NEEDS: Mapping[str, Callable[[Run], bool]] = {
     "procedures": lambda run: bool(run.study.get("procedures")),
     "exits": lambda run: any(p.exits for r in run.records for p in r.points),
+    "tables": has_tables,
 }
 """What of a run a page may need: `procedures`, which a crossing's study.yaml has, or points of a
-model with `exits`."""
+model with `exits`, or of `tables` of n-grams."""
 FIRST = "frontier"
 """The page that is written as index.html."""
 

@@ -12,6 +12,8 @@ from raysearch.plan.strict import Strict, load_yaml, parse
 
 SEARCHERS = ("tpe", "random", "nsga2", "grid")
 PRECISIONS = ("auto", "fp32", "bf16")
+LARGEST = "largest"
+"""Stands for a model's name: the largest that takes part."""
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
@@ -31,10 +33,39 @@ class Procedure(Strict):
     method: str
     hyper: dict[str, Scalar] = {}
     """Knobs that differ from the method's first knob set."""
-    model: str | None = None
-    """A model's name, or `largest` of those that take part. None: every model; of a teacher the
-    largest."""
+    model: str | tuple[str, ...] | None = None
+    """A model's name, a list of them, or `largest` of those that take part. None: every model; of a
+    teacher, who has one, the largest. Where the study names no models, those named here take part
+    whatever ladder they stand in."""
     teacher: Procedure | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The models that it names.
+
+        >>> Procedure(method="dan", model="dan-10k").named, Procedure(method="dan").named
+        (('dan-10k',), ())
+        """
+        several = (self.model,) if isinstance(self.model, str) else self.model or ()
+        return tuple(name for name in several if name != LARGEST)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, value: object) -> object:
+        if value is None or isinstance(value, str):
+            return value
+        names = value if isinstance(value, list | tuple) else ()
+        whole = names and all(isinstance(n, str) and n != LARGEST for n in names)
+        if not whole or len(set(names)) != len(names):
+            raise ValueError(f"must be a model's name, a list of distinct names, or {LARGEST}")
+        return tuple(names)
+
+    @field_validator("teacher")
+    @classmethod
+    def _teacher(cls, value: Procedure | None) -> Procedure | None:
+        if value is not None and isinstance(value.model, tuple):
+            raise ValueError("model: a teacher has one model, not a list")
+        return value
 
 
 class Study(Strict):

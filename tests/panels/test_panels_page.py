@@ -170,6 +170,7 @@ def test_the_shipped_pages_are_whole(search_run: Run) -> None:
         "early_exit.html",
         "performance_efficiency.html",
         "research.html",
+        "sparse_distill.html",
     ]
     assert [p.file for p in pages if p.meant_for(search_run)] == ["index.html", "research.html"]
 

@@ -82,3 +82,40 @@ def test_the_ladders():
         revision = rung.source.partition("@")[2]
         assert not revision or len(revision) == 40
     assert (shipped("search_spaces") / "finetune.yaml").is_file()
+
+
+TABLES = [r for r in catalog.ladder().values() if r.family == "dan"]
+
+
+@pytest.mark.parametrize("rung", TABLES, ids=lambda r: r.name)
+def test_params_of_a_table_are_its_rows_and_the_layer_on_it(rung):
+    assert rung.params == rung.buckets * rung.hidden + rung.hidden**2 + rung.hidden
+    assert "sparse" in rung.ladders
+
+
+@pytest.mark.parametrize(
+    ("nominal", "names"),
+    [
+        (1e6, ("dan-1m-4k", "dan-1m", "dan-1m-62k")),
+        (1e7, ("dan-10m-40k", "dan-10m", "dan-10m-400k")),
+    ],
+)
+def test_tables_of_three_shapes_have_the_same_parameters(nominal, names):
+    wide, middle, narrow = (catalog.find_rung(n) for n in names)
+    assert wide.buckets < middle.buckets < narrow.buckets
+    assert wide.hidden > middle.hidden > narrow.hidden
+    assert all(abs(r.params / nominal - 1) < 0.005 for r in (wide, middle, narrow))
+
+
+def test_the_study_of_tables_names_models_that_are_there():
+    study = catalog.find_study("sparse_distill")
+    named = [n for p in study.procedures for n in p.named]
+    assert {catalog.find_rung(n).family for n in named} == {"dan"}
+    taught = [p for p in study.procedures if p.method == "sparse_distill"]
+    shapes = {catalog.find_rung(n).params for p in taught for n in p.named}
+    assert len(shapes) >= 8 and study.draws >= 3
+    wide = [p.hyper for p in taught if "dan-1m-4k" in p.named]
+    assert sorted(h["ngrams"] for h in wide) == [1, 2, 3, 4]
+    assert len({frozenset((k, v) for k, v in h.items() if k != "ngrams") for h in wide}) == 1
+    teacher = next(p for p in study.procedures if p.method == "finetune")
+    assert all(p.teacher.hyper == teacher.hyper for p in taught), "one teacher for all"

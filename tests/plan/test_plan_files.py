@@ -8,8 +8,10 @@ import pytest
 from raysearch.errors import InputError
 from raysearch.plan.config import DataBudget, TrialConfig, canonical
 from raysearch.plan.space import domain, load_method_space
-from raysearch.plan.strict import load_yaml
-from raysearch.plan.study import load_study
+from raysearch.plan.strict import load_yaml, parse
+from raysearch.plan.study import Study, load_study
+
+GRID = "name: s\nsearcher: grid\nprocedures: "
 
 
 def written(tmp_path, text, name="x.yaml"):
@@ -77,11 +79,27 @@ def test_wrong_spaces(tmp_path, text, sentence):
         ("name: s\nsearcher: tpo", "no searcher 'tpo'. Known: tpe"),
         ("name: s\ntrials: 0", "greater than 0"),
         ("tldr: s", "key 'name' is missing"),
+        (GRID + "[{method: dan, model: []}]", "a list of distinct names, or largest"),
+        (GRID + "[{method: dan, model: [a, a]}]", "a list of distinct names, or largest"),
+        (GRID + "[{method: dan, model: [a, largest]}]", "a list of distinct names, or largest"),
+        (GRID + "[{method: dan, model: 3}]", r"model: must be .* \(stands there: 3\)"),
+        (
+            GRID + "[{method: dan, teacher: {method: b, model: [a, b]}}]",
+            "a teacher has one model, not a list",
+        ),
     ],
 )
 def test_wrong_studies(tmp_path, text, sentence):
     with pytest.raises(InputError, match=sentence):
         load_study(written(tmp_path, text))
+
+
+def test_the_models_of_a_procedure(tmp_path):
+    lines = "[{method: dan, model: [a, b]}, {method: dan, model: largest}, {method: dan, model: a}]"
+    study = load_study(written(tmp_path, GRID + lines))
+    assert [p.named for p in study.procedures] == [("a", "b"), (), ("a",)]
+    again = parse(Study, json.loads(study.model_dump_json(exclude_none=True)), "as run")
+    assert again == study
 
 
 def config(**changes):

@@ -1,0 +1,298 @@
+"""What students retain of their teacher's score, against how much cheaper they are."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from raysearch.analysis import Run
+from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.students import (
+    WHOLE,
+    Retained,
+    Student,
+    is_table,
+    retained,
+    students,
+    whole,
+)
+from raysearch.errors import unknown
+from raysearch.panels import style
+from raysearch.panels.captions import UNCOUNTED, span
+from raysearch.panels.crossing import crossing
+from raysearch.panels.exit_marks import cost_of
+from raysearch.panels.panes import legend, names, panes
+from raysearch.panels.points import MS, PARTS_OF_MS
+from raysearch.panels.words import brief
+from raysearch.record import OperatingPoint
+
+SPEED_UPS = {
+    "infer_flops": "times less compute a text than the teacher",
+    MS: "times faster a text than the teacher",
+}
+"""Costs of a text: along x stands how many times less than its teacher a student takes."""
+SIZES = {"params": "parameters of the student", "bytes": "stored size of the student [bytes]"}
+"""Along x stands the student's own."""
+NO_STUDENTS = "No finished trial of this run has learned from a teacher or is a table of n-grams."
+UNTAUGHT = "from labels alone, held against the best teacher of as many labels"
+TEACHER = "the teacher"
+BUDGETS = ", by label budget"
+UNITS = {"infer_flops": "FLOP/text", MS: "ms a text", "params": "parameters", "bytes": "bytes"}
+WIDER = 1.3
+"""How far the teacher's line reaches beyond the marks, on a log axis."""
+TALL = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One operating point of a student."""
+
+    point_id: str
+    words: str
+    """Its own knobs; empty for a plain model."""
+    rounded: bool
+    """A table that is not stored as it was trained."""
+    cost: float
+    """Its own, in the cost's unit."""
+    x: float
+    """Where it stands: its speed-up, or its size."""
+    kept: Retained
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of one student."""
+
+    procedure: str
+    model: str
+    words: str
+    """The trial."""
+    validation_rows: int
+    teacher: str
+    """Its teacher's model and procedure."""
+    taught: bool
+    marks: tuple[Mark, ...]
+    """By x, ascending."""
+    whole: str
+    """Which of them is the model as it was trained; it may be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pane:
+    """One label budget."""
+
+    budget: int
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """The panes, fewest labels first."""
+
+    score: str
+    cost: str
+    axis: str
+    procedures: tuple[str, ...]
+    """Every one of the run."""
+    panes: tuple[Pane, ...]
+    run: str
+    """The run's folder, for commands."""
+    caption: str
+
+
+def info(run: Run, *, cost: str = "infer_flops") -> Info:
+    """Read the students off a run.
+
+    Raises:
+        InputError: a cost that this picture does not know.
+    """
+    axis = {**SPEED_UPS, **SIZES}
+    if cost not in axis:
+        raise unknown("retention", "cost", str(cost), axis)
+    held, found = crossing(run), students(run)
+    costs = _costs(run, cost)
+    lost: Counter[str] = Counter()
+    by_budget: dict[int, list[Curve]] = {}
+    for one in found:
+        marks = []
+        for point in one.record.points:
+            try:
+                marks.append(_mark(run, one, point, costs, cost))
+            except LookupError as e:
+                lost[str(e.args[0])] += 1
+        if marks and one.teacher is not None:
+            marks.sort(key=lambda m: (m.x, m.kept.value, m.point_id))
+            config = one.record.config
+            own = config.procedure, config.rung, one.words, config.data.validation
+            named = (whole(one.record) or one.record.points[0]).point_id
+            curve = Curve(*own, one.teacher.words, one.taught, tuple(marks), named)
+            by_budget.setdefault(config.data.train, []).append(curve)
+    shown = tuple(Pane(n, tuple(by_budget[n])) for n in sorted(by_budget))
+    said = _said(shown) if found else [NO_STUDENTS]
+    said += [f"Points without {what} left out: {lost[what]:,}." for what in sorted(lost)]
+    said += [UNCOUNTED] if shown else []
+    folder = shlex.quote(str(run.folder))
+    return Info(held.score, cost, axis[cost], held.procedures, shown, folder, " ".join(said))
+
+
+def _said(shown: Sequence[Pane]) -> list[str]:
+    """Who chose and who reports, and who is held against whom."""
+    curves = [c for p in shown for c in p.curves]
+    if not curves:
+        return []
+    every = [m.kept for c in curves for m in c.marks]
+    draws = sorted({k.draws for k in every if k.ends is not None})
+    out = [
+        f"Trials and their teachers' points chosen on validation "
+        f"({span([c.validation_rows for c in curves])} rows), shown on test "
+        f"({span([k.rows for k in every])} rows), "
+        + (f"{span(draws)} draws." if draws else "one draw: not confirmed.")
+    ]
+    hollow = sum(k.ends is None for k in every)
+    if draws and hollow:
+        out.append(f"Hollow: {hollow:,} without an interval.")
+    alone = sorted({c.procedure for c in curves if not c.taught})
+    if alone:
+        out.append(f"{', '.join(alone)}: {UNTAUGHT}.")
+    return out
+
+
+def _costs(run: Run, cost: str) -> Mapping[str, float]:
+    """What each point of the search costs, as far as it is known."""
+    columns = list(dict.fromkeys([*PARTS_OF_MS, *([] if cost == MS else [cost])]))
+    table = run.table[run.table["phase"].ne("confirm")].drop_duplicates("point_id")
+    rows = table.dropna(subset="point_id").set_index("point_id")[columns].astype("float64")
+    known = {str(p): cost_of(r, cost) for p, r in rows.to_dict("index").items()}
+    return {p: v for p, v in known.items() if v is not None}
+
+
+def _mark(
+    run: Run, one: Student, point: OperatingPoint, costs: Mapping[str, float], cost: str
+) -> Mark:
+    """A point's mark; LookupError says what it lacks."""
+    if one.teacher is None:
+        raise LookupError("a teacher")
+    own, above = costs.get(point.point_id), costs.get(one.teacher.best.point_id)
+    if own is None or (cost in SPEED_UPS and above is None):
+        raise LookupError(f"{cost} of their own or their teacher's")
+    kept = retained(run, point, one.teacher)
+    if kept is None:
+        raise LookupError("a share of their teacher's score on test")
+    rounded = is_table(point) and point.knobs["table"] != WHOLE
+    x = above / own if cost in SPEED_UPS and above is not None else own
+    return Mark(point.point_id, knobs_words(point.knobs), rounded, own, x, kept)
+
+
+def draw(info: Info) -> go.Figure:
+    """A thin line a trained model, but over time, through its points; large: tables as trained."""
+    every = [m.x for p in info.panes for c in p.curves for m in c.marks]
+    titles = [f"{p.budget:,} labels" for p in info.panes]
+    above = f"share of the teacher's {info.score} on test" + BUDGETS * (len(titles) > 1)
+    out = panes(titles, info.axis, above, every, across=2, height=TALL)
+    out.update_layout(meta={"caption": info.caption})
+    for k, pane in enumerate(info.panes):
+        across, up = names(k)
+        out.add_scatter(
+            x=[min(every) / WIDER, max(every) * WIDER],
+            y=[1.0, 1.0],
+            xaxis=across,
+            yaxis=up,
+            mode="lines",
+            name=TEACHER,
+            legendgroup=TEACHER,
+            showlegend=k == 0,
+            line={"color": style.GREY, "width": 1.2, "dash": "dash"},
+            hoverinfo="skip",
+        )
+        for curve in pane.curves:
+            _curve(out, k, curve, info)
+    legend(out, info.procedures, [c.procedure for p in info.panes for c in p.curves])
+    return out
+
+
+def _curve(out: go.Figure, k: int, curve: Curve, info: Info) -> None:
+    across, up = names(k)
+    look = style.marks(info.procedures)[curve.procedure]
+    shares = [m.kept.value for m in curve.marks]
+    shown = [m.kept.ends if m.point_id == curve.whole else None for m in curve.marks]
+    hollow = ["-open" if m.kept.ends is None else "" for m in curve.marks]
+    out.add_scatter(
+        x=[m.x for m in curve.marks],
+        y=shares,
+        xaxis=across,
+        yaxis=up,
+        mode="markers" if info.cost == MS else "lines+markers",  # times of cuts differ by noise
+        line={"color": look.colour, "width": 0.8},
+        marker={
+            "symbol": [look.shape + h for h in hollow],
+            "size": [
+                9 if m.point_id == curve.whole else 4 if m.rounded else 6 for m in curve.marks
+            ],
+            "color": look.colour,
+            "line": {"width": 1.2, "color": look.colour},
+            "opacity": [1.0 if m.point_id == curve.whole else 0.75 for m in curve.marks],
+        },
+        error_y=style.bars(shares, shown),
+        showlegend=False,
+        legendgroup=style.inert(curve.procedure),
+        text=[_hover(info, curve, m) for m in curve.marks],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _size(curve: Curve, mark: Mark) -> int:
+    """Of a mark [px]: the model as trained is the largest, rounded tables are the smallest."""
+    if mark.point_id == curve.whole:
+        return 9
+    return 4 if mark.rounded else 6
+
+
+def _hover(info: Info, curve: Curve, mark: Mark) -> str:
+    kept = mark.kept
+    ends = "not confirmed"
+    if kept.ends is not None:
+        ends = f"[{kept.ends[0]:.3f}, {kept.ends[1]:.3f}], {kept.draws} draws"
+    learned = "taught by" if curve.taught else "from labels alone; held against"
+    at = f"{brief(mark.x)} {info.axis}: " if info.cost in SPEED_UPS else ""
+    lines = [
+        f"{curve.words}: {mark.words}" if mark.words else curve.words,
+        f"{learned} {curve.teacher}",
+        f"{kept.value:.3f} of its {info.score} {ends}",
+        f"{info.score} {kept.score:.3f}, the teacher's {kept.teacher:.3f}",
+        f"{at}{brief(mark.cost)} {UNITS[info.cost]}",
+        f"raysearch export {info.run} {mark.point_id} --to DIR",
+    ]
+    return "<br>".join(style.inert(text) for text in lines)
+
+
+def numbers(info: Info) -> list[dict[str, object]]:
+    """Every number of the picture, one row a mark."""
+    out: list[dict[str, object]] = []
+    for pane in info.panes:
+        for curve in pane.curves:
+            for mark in curve.marks:
+                low, high = mark.kept.ends or (None, None)
+                out.append(
+                    {
+                        "pane": pane.budget,
+                        "procedure": curve.procedure,
+                        "model": curve.model,
+                        "teacher": curve.teacher,
+                        "taught": curve.taught,
+                        "point_id": mark.point_id,
+                        "words": mark.words,
+                        info.cost: mark.cost,
+                        "x": mark.x,
+                        "retained": mark.kept.value,
+                        "low": low,
+                        "high": high,
+                        info.score: mark.kept.score,
+                        "of_teacher": mark.kept.teacher,
+                        "draws": mark.kept.draws,
+                    }
+                )
+    return out
