@@ -16,6 +16,23 @@ from raysearch.engine.store import Store
 from raysearch.ledger import Ledger
 
 
+def asked(learner: Learner, knobs: Mapping[str, Any], rows: Rows) -> Logits:
+    """Logits (n, C) of a point on rows that nothing is kept of; charged to `test`.
+
+    What `Judge.score` would have scored.
+
+    Raises:
+        FloatingPointError: a prediction is not a finite number.
+    """
+    if isinstance(learner, Exiting):
+        logits = leaving.answers(learner.exits(rows, phase="test"), knobs)
+    else:
+        logits = learner.predict(rows, knobs, phase="test")
+    if not np.isfinite(logits).all():
+        raise FloatingPointError("a prediction is not a finite number")
+    return logits
+
+
 class Judge:
     """Of one trial: each point is scored on a split once, paid for, and its logits are kept."""
 

@@ -28,7 +28,7 @@ from raysearch.engine.splits import held_back
 from raysearch.engine.store import Store, load_state, save_state
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import Infeasible, InputError
-from raysearch.judging import Judge
+from raysearch.judging import Judge, asked
 from raysearch.ledger import Ledger
 from raysearch.methods import get as find_method
 from raysearch.place import Place, knobs_of, lengths_sample, prompt_of, question_of
@@ -282,6 +282,15 @@ class TrialRun:
         ]
         return np.concatenate(parts)
 
+    def ask(self, point: OperatingPoint, rows: Rows) -> Logits:
+        """Logits (n, classes) of a finished trial's point on rows of any task; nothing is kept.
+
+        Raises:
+            FloatingPointError: a prediction is not a finite number.
+        """
+        assert self._learner is not None and not point.knobs.get("int8")
+        return asked(self._learner, point.knobs, rows)
+
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """A `score` event of a finished trial's point on a whole split of the task."""
         if point.knobs.get("int8"):
@@ -393,6 +402,11 @@ class TrialRun:
     def validation(self) -> Rows:
         """The trial's own validation rows."""
         return self._validation
+
+    @property
+    def unlabelled(self) -> Rows:
+        """The texts that the trial learns from without their labels."""
+        return self._unlabelled
 
     @property
     def folder(self) -> Path | None:

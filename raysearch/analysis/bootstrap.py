@@ -188,7 +188,7 @@ def replicates(
     stacked = [np.hstack([c[k].features for c in choices]) for k in range(len(draws))]
     blocks = []
     per_draw = np.empty((len(choices), len(draws)))
-    for at, weights in _weights(rng, resamples, len(rows)):
+    for at, weights in row_weights(rng, resamples, len(rows)):
         parts = [weights[:, place] for place in places]
         sums = [part @ f for part, f in zip(parts, stacked, strict=True)]  # k of (b, m * f)
         sizes = np.stack([part.sum(axis=1) for part in parts], axis=1)
@@ -211,7 +211,9 @@ def replicates(
     return Replicates(made[0], per_draw, made[1:], BOUNDS.get(score, (-np.inf, np.inf)))
 
 
-def _weights(rng: np.random.Generator, resamples: int, rows: int) -> Iterator[tuple[int, Floats]]:
+def row_weights(
+    rng: np.random.Generator, resamples: int, rows: int
+) -> Iterator[tuple[int, Floats]]:
     """Blocks of how often each row is taken, (b, n), with their place; line 0 takes each once."""
     many = max(1, BLOCK // rows)
     for start in range(0, resamples + 1, many):

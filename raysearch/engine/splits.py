@@ -6,7 +6,7 @@ Pure functions on arrays; the only randomness is the seed that comes in.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -53,11 +53,7 @@ class Part:
 
     def keys(self) -> list[str]:
         """What two rows share when they hold the same text (n,)."""
-        if self.pair is None:
-            return [normalise(t) for t in self.text]
-        return [
-            normalise(t) + PAIR + normalise(p) for t, p in zip(self.text, self.pair, strict=True)
-        ]
+        return keys(self.text, self.pair)
 
     def rows(self, split: str) -> Rows:
         """The same rows as the rest of the house knows them."""
@@ -72,6 +68,23 @@ def normalise(text: str) -> str:
     'a good film'
     """
     return " ".join(text.casefold().split())
+
+
+def keys(text: Sequence[str], pair: Sequence[str] | None = None) -> list[str]:
+    """Return what two rows share when they hold the same text, or the same pair (n,).
+
+    >>> keys(["A  b", "a B"])
+    ['a b', 'a b']
+    """
+    if pair is None:
+        return [normalise(t) for t in text]
+    return [normalise(t) + PAIR + normalise(p) for t, p in zip(text, pair, strict=True)]
+
+
+def unseen(rows: Rows, seen: Set[str]) -> Rows:
+    """Return the rows whose text is none of the seen ones, given as `keys`. O(rows)."""
+    fresh = [i for i, key in enumerate(keys(rows.text, rows.pair)) if key not in seen]
+    return rows if len(fresh) == len(rows) else rows.take(np.array(fresh, dtype=np.int64))
 
 
 def labelled(part: Part) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import yaml
 
 import raysearch
 from raysearch.analysis import Run
+from raysearch.analysis.domains import FILE as DOMAINS
 from raysearch.analysis.students import has_tables
 from raysearch.errors import InputError, unknown
 from raysearch.panels.catalog import check_options, picture
@@ -22,9 +23,10 @@ NEEDS: Mapping[str, Callable[[Run], bool]] = {
     "procedures": lambda run: bool(run.study.get("procedures")),
     "exits": lambda run: any(p.exits for r in run.records for p in r.points),
     "tables": has_tables,
+    "domains": lambda run: (run.folder / DOMAINS).is_file(),
 }
-"""What of a run a page may need: `procedures`, which a crossing's study.yaml has, or points of a
-model with `exits`, or of `tables` of n-grams."""
+"""What of a run a page may need: `procedures`, which a crossing's study.yaml has, points of a
+model with `exits` or of `tables` of n-grams, or the matrix that `raysearch domains` has written."""
 FIRST = "frontier"
 """The page that is written as index.html."""
 

@@ -167,6 +167,7 @@ def test_the_shipped_pages_are_whole(search_run: Run) -> None:
     pages = read_dashboards()
     assert [p.file for p in pages] == [
         "index.html",
+        "domains.html",
         "early_exit.html",
         "performance_efficiency.html",
         "research.html",

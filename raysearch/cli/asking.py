@@ -1,0 +1,176 @@
+"""Trained points of runs are opened from their Stores and asked about other runs' test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raysearch.errors import InputError, RaysearchError
+
+if TYPE_CHECKING:
+    from raysearch.analysis import Run
+    from raysearch.analysis.bootstrap import Judged
+    from raysearch.engine.data import TaskData
+    from raysearch.engine.protocol import Rows
+    from raysearch.record import OperatingPoint, TrialRecord
+    from raysearch.trial import TrialRun
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One chosen point of a run, and the trained models that answer for it."""
+
+    run: Run
+    data: TaskData
+    method: str
+    """Its name in the matrix."""
+    point_id: str
+    words: str
+    models: tuple[tuple[int, TrialRecord, OperatingPoint], ...]
+    """(draw, trial, its point): fresh draws, or the search's own trial alone."""
+    own: bool
+    """Whether it is the search's own trial."""
+    confirmed: int
+    """Fresh draws there are."""
+
+
+def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bool) -> Asked:
+    """Find the models of a point: of its fresh draws those with weights, else the search's trial.
+
+    Args:
+        run: where the point was searched.
+        data: its task's.
+        method: the point's name in the matrix.
+        point_id: the search's point.
+        train: count what has no weights too: it will be trained again.
+
+    Raises:
+        InputError: an int8 twin, or nothing has weights.
+    """
+    from raysearch.analysis.confirmation import fresh_draws
+    from raysearch.analysis.draws import twin
+    from raysearch.analysis.named import find, name_of
+    from raysearch.engine.store import Store
+
+    record, point = find(run, point_id)
+    words = name_of(record, point)
+    if point.knobs.get("int8"):
+        raise InputError(f"{run.folder}: point {point_id} is an int8 twin; name its float point")
+    store = Store(run.folder / "store")
+    fresh = fresh_draws(run).get(point_id, (record, point, {}))[2]
+    held = {
+        draw: (draw, r, like)
+        for draw, r in sorted(fresh.items())
+        if (train or store.entry("weights", r.id)) and (like := twin(r, point)) is not None
+    }
+    many = len(fresh)
+    if held:
+        return Asked(run, data, method, point_id, words, tuple(held.values()), False, many)
+    if not train and store.entry("weights", record.id) is None:
+        raise InputError(
+            f"{run.folder}: the weights of trial {record.id} ({words}) were not kept; "
+            "--train trains it again"
+        )
+    return Asked(run, data, method, point_id, words, ((0, record, point),), True, many)
+
+
+def ask(
+    source: Asked,
+    targets: Mapping[str, TaskData],
+    *,
+    data_dir: Path | None,
+    models_dir: Path | None,
+    say: Callable[[str], None],
+) -> tuple[dict[str, list[Judged]], dict[str, int]]:
+    """Ask a point's models about the test rows of every task; their labels only score.
+
+    Args:
+        source: what is asked.
+        targets: the tasks' data by name, the source's own among them.
+        data_dir: where data sets lie; None: where the run found them.
+        models_dir: likewise of checkpoints.
+        say: hears what is trained again.
+
+    Returns:
+        By task the draws as the bootstrap takes them, and the test rows that no draw was asked
+        about, because their text stands among those it may have learnt from.
+
+    Raises:
+        InputError: the data have changed, or no row of a test is left.
+        RaysearchError: a model's answer is not a finite number.
+    """
+    from raysearch.cli.models import opened
+
+    known = _known(source.data)
+    judged: dict[str, list[Judged]] = {task: [] for task in targets}
+    for draw, record, point in source.models:
+        trial, _ = opened(source.run.folder, record, data_dir, models_dir)
+        try:
+            if not trial.restore_weights():
+                say(f"weights were not kept: trains trial {record.id} again")
+                trial.train()
+            mine = known | _keys(trial.unlabelled)
+            for task, data in targets.items():
+                home = data.digest == source.data.digest
+                rows = trial.data.splits["test"] if home else _foreign(data, mine)
+                if not len(rows):
+                    raise InputError(
+                        f"{source.run.folder}: every test text of '{task}' stands among those "
+                        f"that {source.words} may have learnt from"
+                    )
+                judged[task].append(_judged(trial, point, draw, rows, data.task.score))
+        finally:
+            trial.close()
+    return judged, {task: _left_out(found, targets[task]) for task, found in judged.items()}
+
+
+def _keys(rows: Rows) -> frozenset[str]:
+    from raysearch.engine.splits import keys
+
+    return frozenset(keys(rows.text, rows.pair))
+
+
+def _known(data: TaskData) -> frozenset[str]:
+    """Every text of a task that one of its models may have learnt or been chosen by.
+
+    Where it is cross-fitted a fresh draw learns from rows of the carved test split as well.
+    """
+    parts = [
+        rows for split, rows in data.splits.items() if split != "test" or data.pool is not None
+    ]
+    return frozenset().union(*map(_keys, parts))
+
+
+def _foreign(data: TaskData, known: frozenset[str]) -> Rows:
+    """Another task's test rows, those known left out.
+
+    They have a name of their own: a split of the trial's would be read from its Store.
+    """
+    from raysearch.engine.splits import unseen
+
+    return replace(unseen(data.splits["test"], known), split=f"test of {data.digest}")
+
+
+def _judged(trial: TrialRun, point: OperatingPoint, draw: int, rows: Rows, score: str) -> Judged:
+    import numpy as np
+
+    from raysearch.analysis.bootstrap import Judged, features
+
+    label: Any = rows.label
+    try:
+        logits = trial.ask(point, replace(rows, label=None))
+    except FloatingPointError as e:
+        raise RaysearchError(f"point {point.point_id}: {e}") from e
+    order = np.argsort(rows.ids, kind="stable")
+    made = features(logits[order].astype(np.float64), label[order], score)
+    return Judged(draw, rows.ids[order], made)
+
+
+def _left_out(judged: Sequence[Judged], data: TaskData) -> int:
+    """Rows of the test split that no draw has answered."""
+    import numpy as np
+
+    asked = np.unique(np.concatenate([j.ids for j in judged]))
+    return int((~np.isin(data.splits["test"].ids, asked)).sum())
