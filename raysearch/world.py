@@ -429,7 +429,7 @@ def _small_ngram(rung: Rung) -> bool:
 def _too_large(rung: Rung, device: str) -> str | None:
     """Why a model cannot be trained in this machine's memory; None when it can."""
     needed = TRAINED_BYTES * rung.params
-    if rung.family == "dan":  # moments stand for touched rows alone
+    if rung.family == "dan" and device == "cpu":  # moments stand for touched rows alone
         needed = TABLE_BYTES * rung.params + BESIDE
     if device.startswith("cuda"):
         there = torch.cuda.get_device_properties(0).total_memory

@@ -153,7 +153,7 @@ class Bagging:
         self._at += 1
         self._loop.rest()
         before_it, self._loop = self._loop, self._looped()
-        self._loop.load_weights(before_it.weights())  # so that it knows which rows have moved
+        self._loop.follow(before_it)
         self._bags, self._order = [], (-1, self._order[1])
         return True
 

@@ -87,17 +87,22 @@ def open_corpus(
     if key not in _opened:
         while len(_opened) >= _KEPT:
             _opened.popitem(last=False)
-        reader = _Reader(name, data, lines)
-        folder = store.build("corpora", key, lambda f: reader.fill(path, f / FILE))
+        try:
+            folder = store.build(
+                "corpora", key, lambda f: _Reader(name, data, lines).fill(path, f / FILE)
+            )
+        except OSError as e:
+            why = e.strerror or str(e)
+            raise InputError(f"pool '{name}': cannot be written to the store: {why}") from e
         found, table = facts(folder), opened(folder / FILE)
-        shown = Path(name).stem if path.suffix in STREAMED and Path(name).suffix else name
+        columns_ = {k: Texts(table.select_columns([k]), k) for k in table.column_names}
         _opened[key] = Corpus(
-            shown,
+            Path(name).stem if Path(name).suffix in STREAMED else name,
             found["digest"],
-            Texts(table, "text"),
+            columns_["text"],
             int(found["dropped"]),
             found["column"],
-            Texts(table, "pair") if "pair" in table.column_names else None,
+            columns_.get("pair"),
         )
     return _opened[key]
 
@@ -113,7 +118,11 @@ class _Reader:
                 f"{self._where}: lines are single texts, task '{data.task.name}' has pairs"
             )
         self._lines = lines
-        self._seen = {_hash(key) for rows in data.splits.values() for key in _keys(rows)}
+        self._whole = {_hash(key) for rows in data.splits.values() for key in _keys(rows)}
+        self._seen = set(self._whole)
+        if lines:  # nor may a judging text come in line by line
+            every = (t for rows in data.splits.values() for t in rows.text)
+            self._seen |= {_hash(normalise(line)) for t in every for line in t.splitlines()}
         self._book = hashlib.sha256()
         self._columns: tuple[str, ...] = ()
         self._all = 0
@@ -142,22 +151,32 @@ class _Reader:
                 continue
             self._seen.add(mark)
             self._book.update(("" if first else "\x1e").encode())
-            self._book.update(PAIR.join(row).encode("utf-8"))
+            self._book.update(PAIR.join(row).encode("utf-8", "surrogatepass"))
             first = False
-            yield row
+            # half a surrogate pair is no text that could be written
+            yield tuple(t.encode("utf-8", "replace").decode("utf-8") for t in row)
 
     def _rows(self, path: Path) -> Iterator[tuple[str, ...]]:
         for frame in pieces(path):
             self._columns = self._columns or _columns(frame, self._task, self._where)
-            for name in self._columns:
-                columns.column(frame, name, self._where)
+            if len(self._columns) == 1 and self._columns[0] != "text" in frame.columns:
+                raise InputError(
+                    f"{self._where}: its texts stand in column '{self._columns[0]}' of the first "
+                    f"rows and in 'text' of later ones, must stand in one"
+                )
+            if path.suffix != ".jsonl":  # where a line may lack a key
+                for name in self._columns:
+                    columns.column(frame, name, self._where)
+            frame = frame.reindex(columns=list(self._columns))
             for row in zip(*(frame[name] for name in self._columns), strict=True):
                 if not all(isinstance(t, str) for t in row):
                     self._all += 1
-                    continue
-                # half a surrogate pair is no text that could be written
-                row = tuple(t.encode("utf-8", "replace").decode("utf-8") for t in row)
-                yield from ((line,) for line in row[0].split("\n")) if self._lines else (row,)
+                elif not self._lines:
+                    yield row
+                elif _hash(normalise(row[0])) in self._whole:
+                    self._all += 1
+                else:
+                    yield from ((line,) for line in row[0].splitlines() or [""])
 
 
 def _columns(frame: pd.DataFrame, task: Task, where: str) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ def inside(ends: Any, n: int) -> Any:
     """Whether the n words from each place on are of one text."""
     out = ~ends
     for k in range(1, n):
-        out[: len(ends) - k] &= ~ends[k:]
-        out[len(ends) - k :] = False
+        whole = max(0, len(ends) - k)
+        out[:whole] &= ~ends[k:]
+        out[whole:] = False
     return out
 
 

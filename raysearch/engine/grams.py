@@ -42,7 +42,7 @@ class Bags:
 
     def take(self, index: NDArray[np.int64]) -> Bags:
         """The bags at these positions, in this order."""
-        sizes = self.sizes[index]
+        sizes = self.offsets[index + 1] - self.offsets[index]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         shift = np.repeat(self.offsets[index] - offsets[:-1], sizes)
         return Bags(self.ids[shift + np.arange(offsets[-1])], offsets)
@@ -306,10 +306,10 @@ def _counted(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Distinct keys that occur `least` times or more, ascending, and how often each does.
 
-    In passes over ranges of the prefix, each of which occurs so often that its keys fit `held`.
+    In passes over ranges of the prefix that occur `held` times each: distinct keys are fewer.
     """
     through = np.cumsum(prefixes)
-    passes = 1 + int(through[-1]) * 8 // held
+    passes = 1 + int(through[-1]) // held
     cuts = np.searchsorted(through, np.arange(1, passes) * (through[-1] / passes))
     ranges = [0, *np.unique(cuts + 1).tolist(), len(prefixes)]
     keys, number = [np.empty(0, np.int64)], [np.empty(0, np.int64)]

@@ -40,7 +40,7 @@ class RowEmbedding(nn.Module):
         if not (self.train_rows and self.training and torch.is_grad_enabled()):
             return F.embedding(ids, self.weight).to(self.dtype)
         rows, place = ids.unique(return_inverse=True)
-        leaf = self.weight[rows].to(self.dtype).requires_grad_()
+        leaf = self.weight.index_select(0, rows).to(self.dtype).requires_grad_()
         self.pending.append((rows, leaf))
         return F.embedding(place, leaf)
 

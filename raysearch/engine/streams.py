@@ -24,7 +24,9 @@ ROWS = 8192
 
 
 def pieces(path: Path) -> Iterator[pd.DataFrame]:
-    """Tables of up to 8,192 rows each, columns alike; of .txt the column is `text`.
+    """Tables of up to 8,192 rows each, none without a row; of .txt the column is `text`.
+
+    Of .jsonl a column may be missing where no line of the piece has it.
 
     Raises:
         InputError: it cannot be read, with the line where that is known.
@@ -36,7 +38,11 @@ def pieces(path: Path) -> Iterator[pd.DataFrame]:
     try:
         for frame in read(path, where):
             frame.columns = [str(c).strip() for c in frame.columns]
-            yield frame
+            twice = frame.columns[frame.columns.duplicated()]
+            if len(twice):
+                raise InputError(f"{where}: column '{twice[0]}' stands twice, must stand once")
+            if len(frame):
+                yield frame
     except UnicodeDecodeError as e:
         raise InputError(f"{where}: is not UTF-8; save it as UTF-8 and try again") from e
     except OSError as e:
@@ -50,7 +56,11 @@ def _parquet(path: Path, where: str) -> Iterator[pd.DataFrame]:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=ROWS):
-                yield batch.to_pandas()
+                # as Python's own values: what is no UTF-8 is found here
+                columns = [pd.Series(c.to_pylist(), dtype=object) for c in batch.columns]
+                frame = pd.concat(columns, axis=1) if columns else pd.DataFrame()
+                frame.columns = batch.schema.names
+                yield frame
     except pa.ArrowInvalid as e:
         raise InputError(f"{where}: is not a Parquet file") from e
 
@@ -89,7 +99,7 @@ def _json_lines(path: Path, where: str) -> Iterator[pd.DataFrame]:
                     continue
                 try:
                     row = json.loads(line)
-                except ValueError as e:
+                except (ValueError, RecursionError) as e:
                     raise InputError(f"{where}: line {number}: is not JSON") from e
                 if not isinstance(row, dict):
                     raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -40,7 +41,8 @@ class Texts(Sequence[str]):
 
     def take(self, index: NDArray[np.int64]) -> Texts:
         """The texts at these positions, in this order, still on disk."""
-        return Texts(self._table.select(index), self._column)
+        # a name of its own: else the library makes one out of every number of the index
+        return Texts(self._table.select(index, new_fingerprint=uuid.uuid4().hex), self._column)
 
 
 def taken(texts: Sequence[str], index: NDArray[np.int64]) -> Sequence[str]:

@@ -216,6 +216,11 @@ class Loop:
         for lazy in self._rows:
             lazy.rest()
 
+    def follow(self, before: Loop) -> None:
+        """Come after a loop over the same module: the rows that it has moved count as moved."""
+        for lazy, other in zip(self._rows, before._rows, strict=True):
+            lazy.follow(other)
+
     def restore(self, state: State) -> None:
         """Go on from `state()`, over freshly built weights."""
         self.steps = int(state["steps"])
@@ -289,7 +294,7 @@ class LazyAdam:
         weight = self._words.weight
         if self._moments is None:
             self._moments = Moments(weight)
-        at, some = self._moments.of(rows), len(rows)
+        at, some = self._moments.of(rows), max(1, len(rows))
         if weight.device.type == "cpu":  # what a block makes on the way stays in the cache
             some = max(1, BLOCK // weight.shape[1])
         for part in range(0, len(rows), some):
@@ -357,6 +362,10 @@ class LazyAdam:
         made.m[at] = state["m"].to(weight.device)
         made.v[at] = state["v"].to(weight.device)
         made.count[at] = state["count"].to(weight.device)
+
+    def follow(self, before: LazyAdam) -> None:
+        """Count as touched what another has touched."""
+        self._moved = before._touched()
 
     def rest(self) -> None:
         """Forget the moments, not which rows are touched."""

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from raysearch.engine import corpora, streams
+from raysearch.engine.data import load_task
 from raysearch.engine.splits import normalise
 from raysearch.engine.store import Store
 from raysearch.engine.texts import Texts
 from raysearch.errors import InputError
+from raysearch.plan.task import Task
 from tests import tiny
 
 
@@ -157,6 +159,8 @@ def test_pairs_are_a_corpus_for_pairs(open_corpus, tmp_path):
         ("c.txt", b"good\n\xff\xfe\n", "is not UTF-8"),
         ("c.csv", b"text,n\na,b,c\n", "must stand in quotes"),
         ("c.csv", b"", "must stand in quotes"),
+        ("c.jsonl", b'{"text": "a", " text": "b"}', "column 'text' stands twice"),
+        ("c.jsonl", b"[" * 100_000, "line 1: is not JSON"),
         ("c.txt", b"", "holds no rows"),
         ("c.parquet", b"PAR0", "is not a Parquet file"),
     ],
@@ -169,6 +173,54 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(
     with pytest.raises(InputError, match=says) as e:
         open_corpus(str(path), data, None)
     assert "\n" not in str(e.value) and not Store(tmp_path / "store").keys("corpora")
+
+
+def test_lines_may_lack_keys_and_pieces_rows(open_corpus, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "ROWS", 4)
+    path = tmp_path / "c.jsonl"
+    named = [json.dumps({"text": f"t{i}"}) for i in range(4)]
+    path.write_text("\n".join([*named, "", "", "", "", '{"title": "x"}', ""]))
+    corpus = open_corpus(str(path), data, None)
+    assert list(corpus.text) == ["t0", "t1", "t2", "t3"] and corpus.dropped == 1
+    path = tmp_path / "d.jsonl"
+    path.write_text("\n".join(['{"title": "some words"}'] * 4 + named))
+    with pytest.raises(InputError, match="in column 'title' of the first rows and in 'text' of"):
+        open_corpus(str(path), data, None)
+
+
+def test_no_line_of_the_task_comes_in_alone(open_corpus, tmp_path):
+    rows = {
+        n: [(f"Dear {n},\nlost {n}.\nBye", 0), *((f"{n} {k}", k % 2) for k in range(20))]
+        for n in ("train", "test")
+    }
+    folder = tmp_path / "lined"
+    folder.mkdir()
+    for name, several in rows.items():
+        pd.DataFrame(several, columns=["text", "label"]).to_csv(folder / f"{name}.csv", index=False)
+    task = Task(name="lined", source=f"file:{folder}", label_names=("n", "p"))
+    data = load_task(task)
+    whole = data.splits["test"].text[0]
+    path = write(tmp_path / "c.jsonl", [whole, "lost test.", "fine\r\nlost test.\r\nwell"])
+    corpus = open_corpus(str(path), data, None, lines=True)
+    assert list(corpus.text) == ["fine", "well"]
+
+
+def test_what_cannot_be_written_or_decoded_is_one_line(open_corpus, data, tmp_path, monkeypatch):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    bad = pa.array([b"good", b"\xff\xfe"], pa.binary()).view(pa.utf8())
+    pq.write_table(pa.table({"text": bad}), tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        open_corpus(str(tmp_path / "bad.parquet"), data, None)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(corpora, "written", full)
+    path = write(tmp_path / "c.jsonl", ["x"])
+    with pytest.raises(InputError, match="cannot be written to the store: No space left"):
+        open_corpus(str(path), data, None)
 
 
 def test_odd_characters_do_not_stop_it(open_corpus, data, tmp_path):

@@ -136,6 +136,15 @@ def test_one_text_at_a_time_is_the_same() -> None:
         assert together.ids.tolist() == [i for b in each for i in b.ids.tolist()]
 
 
+@pytest.mark.parametrize("ngrams", [1, 2, 3, 4])
+def test_a_word_alone_has_one_n_gram(ngrams: int) -> None:
+    texts = ["a b c"] * 1024 + ["good"]
+    hashed = Hashed(1000, ngrams)
+    assert hashed.bags(["good"]).sizes.tolist() == [1] == hashed.bags(texts).sizes[-1:].tolist()
+    assert hashed.collisions(["good"])[0] == 1
+    assert frequent(texts, 2, ngrams).bags(["good", ""]).sizes.tolist()[1] == 0
+
+
 def test_long_texts_keep_what_starts_first() -> None:
     text = " ".join(["a b c"] * 2000)
     for vocabulary in (frequent([text], 9, 3), Hashed(50, 3)):
