@@ -37,20 +37,30 @@ class Crossing:
         """
         for line in procedures:
             _known(line)
+        without: dict[str, str] = {}
         found = (
             p
             for labels in self.space.labels
             for line in procedures
-            for p in self._cells(line, labels)
+            for p in self._cells(line, labels, without)
         )
         made = list({canonical(p.to_json()): p for p in found}.values())
+        there = {method for p in made for method in _methods(p)}
+        for name, reason in without.items():
+            if name not in there:  # by another of its lines the method takes part
+                self.left_out.setdefault(name, reason)
         if procedures and not made:
             reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
             raise InputError(f"procedures: nothing is left to run ({reasons})")
         return made
 
-    def _cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
-        """A procedure's proposals at one label budget, its teacher first."""
+    def _cells(
+        self, line: Procedure, labels: int, without: MutableMapping[str, str]
+    ) -> Iterator[Proposal]:
+        """A procedure's proposals at one label budget, its teacher first.
+
+        `without` takes why a line has no model, by its method.
+        """
         if line.method not in self.space.methods:
             return  # `left_out` says why
         above = line.teacher
@@ -70,13 +80,15 @@ class Crossing:
             smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
             names = tuple(n for n in names if n in smaller) or names
             yield teacher
-        for name in self._named(line, names):
+        for name in self._named(line, names, without):
             yield _proposal(line, labels, name, teacher)
 
-    def _named(self, line: Procedure, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _named(
+        self, line: Procedure, names: tuple[str, ...], without: MutableMapping[str, str]
+    ) -> tuple[str, ...]:
         """The models that a procedure asks for and can train with its knobs.
 
-        `left_out` says why where there is none.
+        `without` says why where there is none.
 
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
@@ -84,7 +96,7 @@ class Crossing:
         asked = tuple(n for n in names if n in line.named) if line.named else names
         if line.named and not asked:
             models = " or ".join(f"'{n}'" for n in line.named)
-            self.left_out.setdefault(line.method, f"no model {models} that it can train takes part")
+            without.setdefault(line.method, f"no model {models} that it can train takes part")
             return ()
         refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
         if asked and all(refused.values()):
@@ -103,6 +115,13 @@ class Crossing:
         above = self._teacher(line.teacher, labels)
         (name,) = line.named or sizes[-1:]
         return _proposal(line, labels, name, above)
+
+
+def _methods(proposal: Proposal) -> Iterator[str]:
+    """Its own and its teachers'."""
+    yield proposal.method
+    if proposal.teacher is not None:
+        yield from _methods(proposal.teacher)
 
 
 def _known(line: Procedure) -> None:

@@ -18,6 +18,7 @@ from raysearch.trial import TrialRun
 from raysearch.tune.folder import Folder, held
 from tests import tiny
 from tests.judged import Recipe, write_run
+from tests.sparse import TABLES, sparse
 from tests.verbs import Say
 
 NUMBERS = {
@@ -118,6 +119,15 @@ def test_a_zero_shot_model_is_measured_beside_the_confirmed(
     (sentence,) = [x for x in out.splitlines() if x.startswith("Without labels, zero_shot")]
     assert sentence.endswith("; 2.3 ms a text.") and "not drawn" not in out
     assert "measured already" in say("measure", "run")[1]
+
+
+def test_points_of_one_table_are_one_job(tmp_path: Path) -> None:
+    run = sparse(tmp_path / "run", tables=TABLES[2:4], labels=(100,), draws=1)
+    wanted = {p.point_id for r in run.records for p in r.points}
+    jobs = measuring._together(measuring._graphs(run.records, wanted, again=True))
+    told = [[point.point_id for ((_, point), *_) in job] for job in jobs]
+    assert sorted(map(len, told))[0] == 1 and len(told) == 3, "the teacher, and two tables"
+    assert sorted(sum(told, [])) == sorted(wanted)
 
 
 def test_nothing_confirmed_is_refused(say: Say, tmp_path: Path, tiny_ladder: None) -> None:

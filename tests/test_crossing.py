@@ -123,8 +123,10 @@ def test_a_procedure_may_ask_for_one_model_or_the_largest(crossed):
 
 def test_a_model_that_takes_no_part_is_said(crossed):
     w = crossed({**FINE, "model": "random-2"}, {**FINE, "model": "random-1"}, models=BOTH[:1])
-    assert {p.rung for p in w.crossing()} == {"random-1"}
-    assert "random-2" in w.left_out["finetune"]
+    assert {p.rung for p in w.crossing()} == {"random-1"} and not w.left_out, "the method runs"
+    more = crossed({**FINE, "model": "random-2"}, {"method": "prompt"}, models=BOTH[:1])
+    assert {p.method for p in more.crossing()} == {"prompt"}
+    assert "random-2" in more.left_out["finetune"]
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,23 @@ def test_a_model_without_layers_is_refused_by_name(crossed):
         match="'early_exit': cannot train 'hash-16', a model of family ngram; it trains encoder",
     ):
         w.crossing()
+
+
+def test_a_method_is_left_out_only_where_none_of_its_lines_runs(crossed):
+    table = {"method": "sparse_distill", "hyper": {"vocabulary": "hashed"}, "teacher": FINE}
+    lines = [{**table, "model": m} for m in ("dan-1m-4k", ["dan-10k", "dan-100k"], "dan-1m-62k")]
+    w = crossed(FINE, *lines, labels=(8,), models=("random-2", "dan-10k", "dan-100k"))
+    assert [p.rung for p in w.crossing() if p.method == "sparse_distill"] == ["dan-10k", "dan-100k"]
+    assert not w.left_out
+    alone = crossed(FINE, lines[0], lines[2], labels=(8,), models=("random-2", "table-400"))
+    assert [p.method for p in alone.crossing()] == ["finetune"]
+    assert "no model 'dan-1m-4k'" in alone.left_out["sparse_distill"]
+
+
+def test_a_method_that_runs_as_a_teacher_is_not_left_out(crossed):
+    students = {"method": "distill", "teacher": FINE}
+    w = crossed({**FINE, "model": "random-2"}, students, labels=(8,), models=BOTH[:1])
+    assert told(w.crossing())[0] == "finetune random-1 8" and not w.left_out
 
 
 def test_a_crossing_of_nothing_says_why(crossed):

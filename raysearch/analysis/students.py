@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from raysearch.analysis import Run, winners
+from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import BOUNDS, ends_of
 from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.exiting import flops_of
 from raysearch.analysis.knob_words import TABLE
 from raysearch.record import OperatingPoint, TrialRecord
 
-CELL = ("procedure", "model", "vocabulary", "labels_train")
-"""Of each the best trial is shown: the commonest n-grams and hashed ones are two questions."""
 WHOLE = "float32"
 """How a table is stored as trained."""
+LEAST = 0.01
+"""A teacher's score below which a share of it means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Teacher:
 
     record: TrialRecord
     best: OperatingPoint
-    """Of its points the best on validation."""
+    """Of its points the best on validation: by the mean over draws where it is confirmed."""
 
     @property
     def words(self) -> str:
@@ -36,7 +37,10 @@ class Teacher:
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """The best trial on validation of its cell: taught, or a table from labels alone."""
+    """The best trial on validation of its cell: taught, or a table from labels alone.
+
+    Commonest n-grams and hashed ones are two cells.
+    """
 
     record: TrialRecord
     teacher: Teacher | None
@@ -86,62 +90,74 @@ def vocabulary_of(record: TrialRecord) -> str:
     return str(record.hyper.get("vocabulary", "")) if table else ""
 
 
+def plain(record: TrialRecord) -> tuple[OperatingPoint, ...]:
+    """Its points, without the int8 twins that an export has added."""
+    return tuple(p for p in record.points if not p.knobs.get("int8"))
+
+
 def whole(record: TrialRecord) -> OperatingPoint | None:
     """The table as it was trained, neither cut nor rounded; None where the model is no table."""
-    tables = [p for p in record.points if is_table(p) and p.knobs["table"] == WHOLE]
+    tables = [p for p in plain(record) if is_table(p) and p.knobs["table"] == WHOLE]
     return max(tables, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)
 
 
 def students(run: Run) -> tuple[Student, ...]:
-    """The best of each cell among trials with a teacher and tables, by procedure, model, budget."""
-    search = {r.id: r for r in run.records if r.phase != "confirm" and r.status == "DONE"}
-    mine = {k for k, r in search.items() if r.config.teachers or whole(r) is not None}
-    table = run.table[run.table["id"].isin(mine) & run.table["phase"].ne("confirm")]
-    if not len(table):
-        return ()
-    kinds = {k: vocabulary_of(search[k]) for k in mine}
-    found = winners(table.assign(vocabulary=table["id"].map(kinds)), CELL)
-    # The teacher nearest above: of a chain the last.
-    above = {k: search.get(c.id) for k in mine for c in search[k].config.teachers[:1]}
+    """The best of each cell among trials with a teacher and tables, by procedure, model, budget.
+
+    Chosen by the mean validation over draws where a trial is confirmed: what is shown of it holds
+    every draw, so that none of them alone may choose.
+    """
+    found = (r for r in run.records if r.phase != "confirm" and r.status == "DONE" and plain(r))
+    search = {r.id: r for r in found}
     made = confirmation(run)
-    known = {r.id: _teacher(r) for r in above.values() if r is not None}
+    won: dict[tuple[str, str, str, int], tuple[_Order, TrialRecord]] = {}
+    above: dict[str, TrialRecord] = {}
+    for record in search.values():
+        config = record.config
+        if not config.teachers and whole(record) is None:
+            continue
+        # The teacher nearest above: of a chain the last.
+        above |= {c.id: search[c.id] for c in config.teachers[:1] if c.id in search}
+        scored = [o for p in plain(record) if math.isfinite((o := _order(made, record, p))[1])]
+        if not scored:
+            continue
+        cell = config.procedure, config.rung, vocabulary_of(record), config.data.train
+        if cell not in won or min(scored) < won[cell][0]:
+            won[cell] = min(scored), record
+    known = {k: _teacher(made, r) for k, r in above.items()}
     best: dict[int, Teacher] = {}
-    for teacher in known.values():
-        n = teacher.record.config.data.train
-        if n not in best or _order(made, teacher) < _order(made, best[n]):
-            best[n] = teacher
+    for teacher in sorted(known.values(), key=lambda t: _order(made, t.record, t.best)):
+        best.setdefault(teacher.record.config.data.train, teacher)
     out = []
-    for name in found["id"]:
-        record = search[str(name)]
-        taught = bool(record.config.teachers)
-        giver = above.get(record.id) if taught else None
-        held = known[giver.id] if giver is not None else None
-        out.append(Student(record, held if taught else best.get(record.config.data.train), taught))
+    for _, (_, record) in sorted(won.items(), key=lambda item: item[0]):
+        givers, budget = record.config.teachers, record.config.data.train
+        held = known.get(givers[0].id) if givers else best.get(budget)
+        out.append(Student(record, held, bool(givers)))
     return tuple(out)
 
 
-def _teacher(record: TrialRecord) -> Teacher:
-    def order(point: OperatingPoint) -> tuple[float, float, str]:
-        seen = point.scores.get("validation", {}).get(record.score, -math.inf)
-        return -seen, flops_of(point), point.point_id
-
-    return Teacher(record, min(record.points, key=order))
+def _teacher(made: Confirmation, record: TrialRecord) -> Teacher:
+    return Teacher(record, min(plain(record), key=lambda p: _order(made, record, p)))
 
 
-def _order(made: Confirmation, teacher: Teacher) -> tuple[bool, float, float, str]:
-    """Confirmed ones first, then by validation; ties to the cheaper."""
-    at = made.at(teacher.best.point_id)
-    seen = teacher.best.scores.get("validation", {}).get(teacher.record.score, -math.inf)
+_Order: TypeAlias = tuple[bool, float, float, str, str]
+
+
+def _order(made: Confirmation, record: TrialRecord, point: OperatingPoint) -> _Order:
+    """Confirmed ones first, then by validation; ties to the cheaper. inf where it has no score."""
+    at = made.at(point.point_id)
+    seen = point.scores.get("validation", {}).get(record.score, -math.inf)
     if at is not None and math.isfinite(made.estimates[at].validation):
         seen = made.estimates[at].validation
-    return at is None, -seen, flops_of(teacher.best), teacher.record.id
+    seen = seen if math.isfinite(seen) else -math.inf
+    return at is None, -seen, flops_of(point), record.id, point.point_id
 
 
 def retained(run: Run, point: OperatingPoint, teacher: Teacher) -> Retained | None:
     """What a student's point retains of its teacher's score; 1 means all of it.
 
     Of two confirmed points from their fresh draws, rows and draws resampled alike for both. None
-    where one of them has no score on test, or the teacher's is not above 0 (in any resample): a
+    where one of them has no score on test, or the teacher's is below `LEAST` (in any resample): a
     share of it means nothing.
     """
     score = teacher.record.score
@@ -150,7 +166,7 @@ def retained(run: Run, point: OperatingPoint, teacher: Teacher) -> Retained | No
     if i is not None and j is not None:
         return _confirmed(made, i, j, score)
     own, above = (_tested(p, score) for p in (point, teacher.best))
-    if own is None or above is None or above <= 0:
+    if own is None or above is None or above < LEAST:
         return None
     return Retained(own / above, own, above, None, 0, point.rows.get("test", 0))
 
@@ -158,7 +174,7 @@ def retained(run: Run, point: OperatingPoint, teacher: Teacher) -> Retained | No
 def _confirmed(made: Confirmation, i: int, j: int, score: str) -> Retained | None:
     own, above = made.estimates[i], made.estimates[j]
     below = [above.score, *above.per_draw, float(made.resampled[:, j].min())]
-    if min(below) <= 0:
+    if min(below) < LEAST:
         return None
     each = np.array(own.per_draw) / np.array(above.per_draw)
     low, high = ends_of(made.resampled[:, i] / made.resampled[:, j], each)

@@ -13,15 +13,14 @@ SEARCHED = ("score", "train_flops_full", "infer_flops")
 """The objectives a study searches by default."""
 
 
-def winners(table: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
-    """Pick the best point on validation of each cell: (procedure, model, labels_train).
+def winners(table: pd.DataFrame) -> pd.DataFrame:
+    """Pick the best point on validation of each (procedure, model, labels_train) cell.
 
     Points without a validation score (zero-shot) are never picked. Ties go to fewer infer_flops,
     then fewer train_flops_full (an absent cost last), then the smaller trial id, then point id.
 
     Args:
         table: as `to_table` makes it; not changed.
-        cell: the columns of which each combination is a cell.
 
     Returns:
         One row of the table per cell, ordered by the cell. Order of growth: n log n.
@@ -34,8 +33,8 @@ def winners(table: pd.DataFrame, cell: Sequence[str] = CELL) -> pd.DataFrame:
         na_position="last",
         kind="stable",
     )
-    best = ranked.drop_duplicates(list(cell))
-    return best.sort_values(list(cell), kind="stable").reset_index(drop=True)
+    best = ranked.drop_duplicates(list(CELL))
+    return best.sort_values(list(CELL), kind="stable").reset_index(drop=True)
 
 
 def selected(

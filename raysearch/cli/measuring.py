@@ -141,11 +141,14 @@ def _graphs(
 def _together(
     groups: list[list[tuple[TrialRecord, OperatingPoint]]],
 ) -> list[list[list[tuple[TrialRecord, OperatingPoint]]]]:
-    """Graphs that one process times one after the other: those of one model with exits."""
+    """Graphs that one process times one after the other: of one model with exits, of one table."""
+    from raysearch.analysis.students import is_table
+
     jobs: dict[str, list[list[tuple[TrialRecord, OperatingPoint]]]] = {}
     for group in groups:
         record, point = group[0]
-        jobs.setdefault(record.id if point.exits else point.point_id, []).append(group)
+        several = bool(point.exits) or is_table(point)
+        jobs.setdefault(record.id if several else point.point_id, []).append(group)
     return list(jobs.values())
 
 

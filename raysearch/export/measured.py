@@ -7,6 +7,7 @@ The parent writes the graph and a sample of texts into a folder of its own and s
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -47,7 +48,8 @@ def measure_points(
 
     Args:
         run: their trial; restored, or trained again where its weights were not kept.
-        points: which points: one, or several of a model with exits, one after the other.
+        points: which points: one, or several of a model with exits or of a table of n-grams, one
+            after the other.
         threads: CPU threads the process may use.
 
     Returns:
@@ -93,7 +95,7 @@ def _graphs(run: TrialRun, points: Sequence[OperatingPoint]) -> list[Graph]:
 def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -> None:
     """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint.
 
-    Several are one model with exits, under several rules.
+    Several are one model with exits, under several rules, or tables, each in a folder of its own.
     """
     graph = graphs[0]
     facts: dict[str, Any] = {"kind": graph.kind, "threads": threads, "device": run.place.device}
@@ -104,7 +106,10 @@ def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -
         if graph.idf is not None:
             tensors["idf"] = torch.from_numpy(graph.idf)
     elif isinstance(graph, BagGraph):
-        _write_table(graph, folder)
+        facts["tables"] = [f"{TABLE}{k}" for k in range(len(graphs))]
+        for name, one in zip(facts["tables"], graphs, strict=True):
+            assert isinstance(one, BagGraph)
+            _write_table(one, folder / name)
     else:
         rung = find_rung(run.config.rung)
         tokeniser = run.tokeniser()
@@ -143,13 +148,13 @@ def _write_table(graph: BagGraph, folder: Path) -> None:
     names = tuple(map(str, range(max(2, graph.classes))))
     facts = Manifest("table", "", "", names, graph.classes == 1, graph.pair)
     known = replace(facts, ngrams=graph.vocabulary.ngrams, buckets=graph.vocabulary.rows)
-    (folder / TABLE).mkdir()
-    table.FORMAT.write(Exported(graph, known), folder / TABLE)
-    write_manifest(folder / TABLE, known)
+    folder.mkdir()
+    table.FORMAT.write(Exported(graph, known), folder)
+    write_manifest(folder, known)
 
 
 def _read(folder: Path) -> list[Model]:
-    """The models of a folder that `_write` wrote: one, or one a rule."""
+    """The models of a folder that `_write` wrote: one, or one a rule; tables are read in turn."""
     facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
     torch.set_num_threads(int(facts["threads"]))
     tensors = load_file(folder / WEIGHTS)
@@ -169,13 +174,6 @@ def _read(folder: Path) -> list[Model]:
             return ngrams.weighted(hashing.transform(ngrams.joined(_rows(texts, pairs))), plain.idf)
 
         return [Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))]
-    if facts["kind"] == BagGraph.kind:
-        made = dan_numpy.Model(folder / TABLE)
-
-        def bags(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
-            return made.features(list(texts), None if pairs is None else list(pairs))
-
-        return [Model(bags, made.logits)]
     device = torch.device(facts["device"])
     place = Path(facts["folder"])
     graph = _graph(facts, tensors, place, device)
@@ -197,6 +195,30 @@ def _read(folder: Path) -> list[Model]:
         return [model(graph)]
     names = ("criterion", "threshold")
     return [model(graph.ruled(dict(zip(names, rule, strict=True)))) for rule in facts["rules"]]
+
+
+def _table(folder: Path) -> Model:
+    made = dan_numpy.Model(folder)
+
+    def bags(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+        return made.features(list(texts), None if pairs is None else list(pairs))
+
+    return Model(bags, made.logits)
+
+
+def _tables_timed(
+    folders: Sequence[Path], texts: Sequence[str], pairs: Sequence[str] | None
+) -> list[dict[str, float]]:
+    """Each table alone: the one before has been dropped, and small ones come before large ones.
+
+    So the most memory that was held until then is that of the table just timed.
+    """
+    order = sorted(folders, key=lambda f: sum(p.stat().st_size for p in f.iterdir()))
+    found = {}
+    for folder in order:
+        found[folder] = timed(_table(folder), texts, pairs) | {"peak_memory": peak_memory()}
+        gc.collect()
+    return [found[folder] for folder in folders]
 
 
 def _graph(
@@ -236,15 +258,20 @@ def _rows(texts: Sequence[str], pairs: Sequence[str] | None) -> Rows:
 
 def main(folder: Path) -> None:
     """The fresh process: read, time, print."""
-    models = _read(folder)
-    kind = json.loads((folder / GRAPH).read_text(encoding="utf-8"))["kind"]
+    facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
+    kind = facts["kind"]
     texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
-    out = [timed(m, texts["text"], texts["pair"], uneven=kind == ExitGraph.kind) for m in models]
+    sample = texts["text"], texts["pair"]
+    if kind == BagGraph.kind:
+        torch.set_num_threads(int(facts["threads"]))
+        out = _tables_timed([folder / name for name in facts["tables"]], *sample)
+    else:
+        out = [timed(m, *sample, uneven=kind == ExitGraph.kind) for m in _read(folder)]
     whole = {"threads": float(torch.get_num_threads()), "peak_memory": peak_memory()}
     with contextlib.suppress(RuntimeError):
         if torch.cuda.is_available() and torch.cuda.max_memory_reserved():
             whole["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
-    sys.stdout.write(json.dumps([found | whole for found in out]) + "\n")
+    sys.stdout.write(json.dumps([whole | found for found in out]) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
+from raysearch.analysis.bootstrap import BOUNDS
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.students import (
     WHOLE,
     Retained,
     Student,
     is_table,
+    plain,
     retained,
     students,
     whole,
@@ -40,6 +43,7 @@ SIZES = {"params": "parameters of the student", "bytes": "stored size of the stu
 NO_STUDENTS = "No finished trial of this run has learned from a teacher or is a table of n-grams."
 UNTAUGHT = "from labels alone, held against the best teacher of as many labels"
 TEACHER = "the teacher"
+MAJORITY = "most frequent class"
 BUDGETS = ", by label budget"
 UNITS = {"infer_flops": "FLOP/text", MS: "ms a text", "params": "parameters", "bytes": "bytes"}
 WIDER = 1.3
@@ -88,6 +92,11 @@ class Pane:
     budget: int
     curves: tuple[Curve, ...]
 
+    @property
+    def teachers(self) -> tuple[float, ...]:
+        """The teachers' scores that shares are of, each once, ascending."""
+        return tuple(sorted({m.kept.teacher for c in self.curves for m in c.marks}))
+
 
 @dataclass(frozen=True, slots=True)
 class Info:
@@ -101,7 +110,19 @@ class Info:
     panes: tuple[Pane, ...]
     run: str
     """The run's folder, for commands."""
+    majority: float | None
+    """What the most frequent class scores; None: not known, or no share of a teacher's score."""
     caption: str
+
+
+def chance(run: Run) -> float | None:
+    """What the most frequent class scores, of scores that lie above 0; None where not known."""
+    value = (run.study.get("baselines") or {}).get("majority")
+    scores = {r.score for r in run.records if r.score}
+    if not isinstance(value, int | float) or not scores:
+        return None
+    above = all(BOUNDS.get(score, (-math.inf, 0.0))[0] >= 0 for score in scores)
+    return float(value) if above and math.isfinite(value) and value > 0 else None
 
 
 def info(run: Run, *, cost: str = "infer_flops") -> Info:
@@ -119,7 +140,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
     by_budget: dict[int, list[Curve]] = {}
     for one in found:
         marks = []
-        for point in one.record.points:
+        for point in plain(one.record):
             try:
                 marks.append(_mark(run, one, point, costs, cost))
             except LookupError as e:
@@ -128,15 +149,19 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
             marks.sort(key=lambda m: (m.x, m.kept.value, m.point_id))
             config = one.record.config
             own = config.procedure, config.rung, one.words, config.data.validation
-            named = (whole(one.record) or one.record.points[0]).point_id
+            named = (whole(one.record) or plain(one.record)[0]).point_id
             curve = Curve(*own, one.teacher.words, one.taught, tuple(marks), named)
             by_budget.setdefault(config.data.train, []).append(curve)
     shown = tuple(Pane(n, tuple(by_budget[n])) for n in sorted(by_budget))
     said = _said(shown) if found else [NO_STUDENTS]
+    majority = chance(run)
+    if shown and majority is not None:
+        said.append(_level(shown, majority, held.score))
     said += [f"Points without {what} left out: {lost[what]:,}." for what in sorted(lost)]
     said += [UNCOUNTED] if shown else []
     folder = shlex.quote(str(run.folder))
-    return Info(held.score, cost, axis[cost], held.procedures, shown, folder, " ".join(said))
+    head = held.score, cost, axis[cost], held.procedures
+    return Info(*head, shown, folder, majority, " ".join(said))
 
 
 def _said(shown: Sequence[Pane]) -> list[str]:
@@ -159,6 +184,13 @@ def _said(shown: Sequence[Pane]) -> list[str]:
     if alone:
         out.append(f"{', '.join(alone)}: {UNTAUGHT}.")
     return out
+
+
+def _level(shown: Sequence[Pane], majority: float, score: str) -> str:
+    """Where the most frequent class stands, as shares of the teachers' scores."""
+    shares = sorted({f"{majority / t:.3f}" for p in shown for t in p.teachers}, key=float)
+    of = " to ".join(dict.fromkeys([shares[0], shares[-1]]))
+    return f"Dotted: the {MAJORITY}: {score} {majority:.3f}, {of} of a teacher's."
 
 
 def _costs(run: Run, cost: str) -> Mapping[str, float]:
@@ -188,7 +220,10 @@ def _mark(
 
 
 def draw(info: Info) -> go.Figure:
-    """A thin line a trained model, but over time, through its points; large: tables as trained."""
+    """A thin line a trained model, but over time, through its points; large: tables as trained.
+
+    Dashed at 1: the teacher. Dotted: the most frequent class, over each teacher's score.
+    """
     every = [m.x for p in info.panes for c in p.curves for m in c.marks]
     titles = [f"{p.budget:,} labels" for p in info.panes]
     above = f"share of the teacher's {info.score} on test" + BUDGETS * (len(titles) > 1)
@@ -208,6 +243,19 @@ def draw(info: Info) -> go.Figure:
             line={"color": style.GREY, "width": 1.2, "dash": "dash"},
             hoverinfo="skip",
         )
+        for n, teacher in enumerate(pane.teachers if info.majority is not None else ()):
+            out.add_scatter(
+                x=[min(every) / WIDER, max(every) * WIDER],
+                y=[(info.majority or 0.0) / teacher] * 2,
+                xaxis=across,
+                yaxis=up,
+                mode="lines",
+                name=MAJORITY,
+                legendgroup=MAJORITY,
+                showlegend=k == n == 0,
+                line={"color": style.GREY, "width": 1.2, "dash": "dot"},
+                hoverinfo="skip",
+            )
         for curve in pane.curves:
             _curve(out, k, curve, info)
     legend(out, info.procedures, [c.procedure for p in info.panes for c in p.curves])

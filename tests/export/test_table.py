@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,15 @@ def test_a_table_is_measured_as_it_is_exported(folders, make_run):
     _, trial, point = folders(make_run, "two", "frequent", "float16")
     (numbers,) = measure_points(trial, [point], 1)
     assert numbers["latency_ms"] > 0 and numbers["tokenise_ms"] > 0
+
+
+def test_points_of_a_table_are_measured_in_one_process_small_before_large(folders, make_run):
+    _, trial, point = folders(make_run, "two", "frequent", "float32")
+    points = [replace(point, knobs={"rows": n, "table": "float32"}) for n in (400, 40, 120)]
+    found = measure_points(trial, points, 1)
+    large, small, middle = (numbers["peak_memory"] for numbers in found)
+    assert 0 < small <= middle <= large
+    assert all(n["latency_ms"] > 0 and n["threads"] == 1 for n in found)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", "half"])

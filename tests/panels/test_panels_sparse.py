@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import pytest
 
 from raysearch.analysis import Run, read_run, to_table
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.students import has_tables, students, whole
+from raysearch.analysis.students import _confirmed, has_tables, students, whole
 from raysearch.analysis.sweeps import over_knob, over_shape
 from raysearch.errors import InputError
 from raysearch.panels import retention, table_sweep, write_pages
 from raysearch.panels.captions import UNCOUNTED
 from raysearch.panels.catalog import check_options
-from raysearch.record import OperatingPoint
+from raysearch.record import OperatingPoint, TrialRecord
 from tests.panels.test_panels_page import HOSTILE, tags
 from tests.sparse import TABLES, Table, sparse
 
@@ -214,6 +215,115 @@ def test_a_score_that_is_not_above_nothing_is_not_divided_by(bare: Run) -> None:
     )
     info = retention.info(replace(bare, records=records, table=to_table(records)))
     assert info.panes == () and "without a share of their teacher's score" in info.caption
+
+
+def changed(run: Run, **of: Callable[[TrialRecord], TrialRecord]) -> Run:
+    """The run with the records of some methods changed; its folder stays."""
+    records = tuple(of.get(r.config.method, lambda r: r)(r) for r in run.records)
+    return replace(run, records=records, table=to_table(records))
+
+
+def twinned(record: TrialRecord) -> TrialRecord:
+    """With int8 twins of all its points, better on validation, at the same FLOPs."""
+    if record.phase == "confirm":
+        return record
+    twins = tuple(
+        replace(p, point_id=f"0{p.point_id[1:]}8", knobs={**p.knobs, "int8": True},
+                scores={**p.scores, "validation": {"accuracy": 1.0}})
+        for p in record.points
+    )  # fmt: skip
+    return replace(record, points=record.points + twins)
+
+
+def test_int8_twins_that_an_export_has_added_stand_for_nobody(run: Run) -> None:
+    exported = changed(run, finetune=twinned, sparse_distill=twinned)
+    for picture in PICTURES:
+        assert picture.numbers(picture.info(exported)) == picture.numbers(picture.info(run))
+    assert [s.teacher and s.teacher.best for s in students(exported)] == [
+        s.teacher and s.teacher.best for s in students(run)
+    ]
+
+
+def test_a_trial_of_a_cell_is_chosen_by_the_mean_of_its_draws(run: Run) -> None:
+    """The luck of one draw, which the shown mean holds, does not choose."""
+    made = confirmation(run)
+    mean = {e.point_id: e.validation for e in made.estimates}
+    cell = ("sparse_distill", "dan-1m-4k", 100)
+    rivals = [r for r in run.records if r.phase == "search" and not r.config.data.seed
+              and (r.config.method, r.config.rung, r.config.data.train) == cell]  # fmt: skip
+    best = {r.id: max(mean[p.point_id] for p in r.points) for r in rivals}
+    assert len(best) == 4
+    worst = min(best, key=best.__getitem__)
+
+    def lucky(record: TrialRecord) -> TrialRecord:
+        if record.id != worst:
+            return record
+        points = tuple(
+            replace(p, scores={**p.scores, "validation": {"accuracy": value + 0.01}})
+            for p in record.points
+            for value in [max(q.scores["validation"]["accuracy"] for r in rivals for q in r.points)]
+        )
+        return replace(record, points=points)
+
+    turned = changed(run, sparse_distill=lucky)
+    mean = {e.point_id: e.validation for e in confirmation(turned).estimates}
+    now = {r.id: max(mean[p.point_id] for p in r.points) for r in rivals}
+    assert worst != max(now, key=now.__getitem__)
+    for held in (run, turned):
+        (shown,) = [s.record.id for s in students(held) if
+                    (s.record.config.method, s.record.config.rung, s.record.config.data.train)
+                    == cell]  # fmt: skip
+        assert shown == max(now, key=now.__getitem__)
+
+
+def test_a_teacher_without_points_is_no_teacher(run: Run) -> None:
+    empty = changed(run, finetune=lambda r: replace(r, points=()))
+    info = retention.info(empty)
+    points = sum(len(s.record.points) for s in students(empty))
+    assert points and f"Points without a teacher left out: {points}." in info.caption
+    bare_too = changed(empty, sparse_distill=lambda r: replace(r, points=()))
+    assert {s.record.config.method for s in students(bare_too)} == {"dan"}
+
+
+def test_a_share_of_almost_nothing_is_left_out(bare: Run, run: Run) -> None:
+    def lowered(record: TrialRecord) -> TrialRecord:
+        scores = {"test": {"accuracy": 0.004}}
+        return replace(record, points=tuple(
+            replace(p, scores={**p.scores, **scores}) for p in record.points))  # fmt: skip
+
+    info = retention.info(changed(bare, finetune=lowered))
+    assert info.panes == () and "without a share of their teacher's score" in info.caption
+    one = students(run)[0]
+    assert one.teacher is not None
+    made = confirmation(run)
+    low = tuple(replace(e, per_draw=(0.004, *e.per_draw[1:])) for e in made.estimates)
+    at, above = made.at(one.record.points[0].point_id), made.at(one.teacher.best.point_id)
+    assert at is not None and above is not None
+    assert _confirmed(made, at, above, "accuracy") is not None
+    assert _confirmed(replace(made, estimates=low), at, above, "accuracy") is None
+
+
+def test_the_most_frequent_class_has_a_line_at_its_share(tmp_path: Path) -> None:
+    study = {"baselines": {"majority": 0.5}}
+    run = sparse(tmp_path / "run", tables=TABLES[2:5], **study)
+    info = retention.info(run)
+    figure = retention.draw(info)
+    lines = [t for t in figure.data if t.name == retention.MAJORITY]
+    assert len(lines) == len(info.panes) == 2 and sum(t.showlegend for t in lines) == 1
+    ends = []
+    for k, pane in enumerate(info.panes):
+        (above,) = {m.kept.teacher for c in pane.curves for m in c.marks}
+        (line,) = [t for t in lines if t.xaxis == ("x" if k == 0 else f"x{k + 1}")]
+        assert set(line.y) == {0.5 / above} and line.line.dash == "dot"
+        ends.append(0.5 / above)
+    said = f"most frequent class: accuracy 0.500, {min(ends):.3f} to {max(ends):.3f} of a teacher's"
+    assert said in info.caption.lower()
+    for study in ({}, {"baselines": {"majority": 0.0}}, {"baselines": {"majority": math.nan}}):
+        without = retention.info(replace(run, study={**run.study, "baselines": {}, **study}))
+        assert "frequent class" not in without.caption
+        assert not [t for t in retention.draw(without).data if t.name == retention.MAJORITY]
+    other = replace(run, records=tuple(replace(r, score="pearson") for r in run.records))
+    assert retention.chance(other) is None
 
 
 def test_the_order_of_the_records_changes_nothing(tmp_path: Path) -> None:
