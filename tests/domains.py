@@ -17,6 +17,8 @@ from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 from raysearch.trial import TrialRun
 from tests import tiny
 
+SPLITS = "5f1d0c0ffee15bad"
+"""Of the runs of tests.synthetic."""
 NGRAM = ("ngram_linear", "hash-16")
 
 
@@ -103,9 +105,12 @@ def matrix(
     *,
     draws: int = 3,
     dropped: int = 0,
+    splits: str = SPLITS,
 ) -> Matrix:
-    """A matrix of made-up numbers, best on the diagonal."""
-    domains = tuple(Domain(n, f"run-{i}", f"{i:016x}", 100) for i, n in enumerate(names))
+    """A matrix of made-up numbers, best on the diagonal; the first run is a synthetic one."""
+    domains = tuple(
+        Domain(n, f"run-{i}", f"{i:016x}" if i else splits, 100) for i, n in enumerate(names)
+    )
     made = []
     for k, method in enumerate(methods):
         cells = tuple(

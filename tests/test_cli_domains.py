@@ -6,13 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
+from raysearch.analysis import Run
 from raysearch.analysis.domains import FILE, read_domains
 from raysearch.engine.data import load_task
-from raysearch.errors import RecordError
+from raysearch.errors import InputError
 from raysearch.plan.task import Task
 from raysearch.record import read_records
+from tests import tiny
 from tests.domains import NGRAM, learn, own, task, train
 from tests.verbs import Say, refused
 
@@ -53,7 +57,10 @@ def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path) -> None:
     assert "Means over 3 fresh draws; 95 % intervals over draws and test rows." in out
     assert "Mean drop off the diagonal over 2 pairs of domains: ngram_linear " in out
     assert (tmp_path / "dvd" / "dashboard" / "domains.html").is_file()
-    assert "page: dvd/dashboard/domains.html" in out
+    assert "page: dvd/dashboard/domains.html" in out and "Chosen on validation of" in out
+    for name in ("books", "dvd"):
+        page = (tmp_path / name / "dashboard" / "domains.html").read_text()
+        assert "Chosen on validation of" in page and "Out of date" not in page
 
 
 def test_off_the_diagonal_stands_what_the_model_says_of_the_others_test(
@@ -94,7 +101,7 @@ def test_without_weights_of_draws_the_searchs_own_trial_is_asked(say: Say, tmp_p
     two(tmp_path, draws=3, kept=[0])
     code, out, _ = say("domains", "books", "dvd")
     assert (
-        code == 0 and "the search's own trial (the weights of its fresh draws were not kept" in out
+        code == 0 and "the search's own trial (the weights of the other draws were not kept" in out
     )
     (own,) = [r for r in read_records(tmp_path / "dvd" / "records.jsonl").trials
               if r.phase == "search"]  # fmt: skip
@@ -105,6 +112,46 @@ def test_without_weights_of_draws_the_searchs_own_trial_is_asked(say: Say, tmp_p
     again = cells(tmp_path / "books")["dvd", "dvd"]
     assert len(again.per_draw) == 3, "the second call replaces the first"
     assert "Means over 3 fresh draws" in out
+
+
+def test_of_a_crossing_the_search_s_own_trial_alone_is_no_mean(say: Say, tmp_path: Path) -> None:
+    """There the search's own trial is one of the draws, and often the only one with weights."""
+    two(tmp_path, draws=2, kept=[0])
+    for name in ("books", "dvd"):
+        study = tmp_path / name / "study.yaml"
+        value = yaml.safe_load(study.read_text())
+        value |= {"procedures": [{"method": "ngram_linear"}], "searcher": "grid"}
+        study.write_text(yaml.safe_dump(value))
+    code, out, err = say("domains", "books", "dvd")
+    assert code == 0, err
+    assert "fresh draws" not in out
+    assert "the search's own trial (the weights of the other draws were not kept; --train" in out
+    source = read_domains(tmp_path / "books").methods[0].sources[0]
+    assert (source.draws, source.confirmed) == (0, 2)
+    code, out, _ = say("domains", "books", "dvd", "--train")
+    assert code == 0 and "Means over 3 fresh draws" in out
+
+
+def test_all_draws_are_judged_on_the_same_rows(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each draw takes texts of its own from a pool: what one has is left out for all."""
+    from raysearch.engine.protocol import Rows
+    from raysearch.trial import TrialRun
+
+    _, dvd = two(tmp_path, draws=3)
+    test = load_task(dvd).splits["test"]
+
+    def pool(trial: TrialRun) -> Rows:
+        draw = trial.config.data.seed
+        return replace(test.take(np.arange(5 * draw, 5 * draw + 5)), split="unlabelled")
+
+    monkeypatch.setattr(TrialRun, "unlabelled", property(pool))
+    code, out, err = say("domains", "books", "dvd")
+    assert code == 0, err
+    there = cells(tmp_path / "books")["books", "dvd"]
+    assert len(there.per_draw) == 3 and (there.rows, there.dropped) == (25, 15)
+    assert "15 of dvd from books" in out
 
 
 def test_without_any_weights_the_error_says_what_to_do(say: Say, tmp_path: Path) -> None:
@@ -133,6 +180,8 @@ def test_points_are_named(say: Say, tmp_path: Path) -> None:
     code, out, _ = say("domains", "books", "dvd", "--point", last.point_id, "--json")
     (only,) = json.loads(out)["methods"]
     assert code == 0 and only["method"] == "dan table-400"
+    page = (tmp_path / "books" / "dashboard" / "domains.html").read_text()
+    assert json.loads(out)["by_hand"] and "Points named by hand, shown on test." in page
     assert [s["point_id"] for s in only["sources"]] == [last.point_id]
     both = [x for p in made[1].points[:2] for x in ("--point", p.point_id)]
     refused(say("domains", "books", "dvd", *both), "one point a method and model")
@@ -162,6 +211,62 @@ def test_tasks_that_cannot_be_compared_are_refused_in_one_line(say: Say, tmp_pat
     refused(say("domains", "books", "twin"), "the same rows")
 
 
+def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
+    """Of eight classes six are shown; and a name with a comma is not two names."""
+    from raysearch.cli.domains import comparable
+    from raysearch.plan.asrun import AsRun
+
+    told = task(tmp_path, "books", 1)
+    study = tiny.world(told, tmp_path / "world").study
+
+    def refused_of(one: tuple[str, ...], other: tuple[str, ...]) -> str:
+        runs = [
+            (Path(name), AsRun(study, replace(told, name=name, label_names=names), name))
+            for name, names in (("books", one), ("dvd", other))
+        ]
+        with pytest.raises(InputError) as e:
+            comparable(runs)
+        return str(e.value)
+
+    eight = tuple("abcdefgh")
+    line = refused_of(eight, (*eight[:7], "z"))
+    assert "whose number 8 is 'h'" in line and "whose number 8 is 'z'" in line
+    line = refused_of(("a, b", "c"), ("a", "b, c"))
+    assert "whose number 1 is 'a, b'" in line and "whose number 1 is 'a'" in line
+    assert "'a, b'" in refused_of(("a", "b"), ("a", "c"))
+    assert refused_of(("a", "b, c"), ("a", "b", "c")).count("\n") == 0
+
+
+def test_an_ambiguous_point_is_an_error_whatever_the_other_run_has(tmp_path: Path) -> None:
+    from raysearch.analysis.named import find
+    from raysearch.analysis.table import read_run
+    from raysearch.cli.domains import _named
+    from tests.synthetic import records, write_run
+
+    made = list(records(12))
+    ids = ["abcd00000000000" + c for c in "0123456789ab"]
+
+    def named(folder: str, *ids: str) -> Run:
+        some = [
+            replace(r, points=(replace(r.points[0], point_id=i),))
+            for r, i in zip([r for r in made if r.points], ids, strict=False)
+        ]
+        return read_run(write_run(tmp_path / folder, some))
+
+    two, one, none = (
+        named("two", *ids[:2]),
+        named("one", "abcdef0123456789"),
+        named("none", "0" * 16),
+    )
+    for runs in ((two, one), (one, two), (none, two), (two, none)):
+        with pytest.raises(InputError, match="may be abcd0000"):
+            _named(runs, ["abcd"])
+    assert find(one, "abcd")[1].point_id == "abcdef0123456789"
+    assert _named((none, one), ["abcd"])[0] == {}
+    with pytest.raises(InputError, match="no trial or point"):
+        _named((none, one), ["ffffff"])
+
+
 def test_pairs_of_texts_are_domains_too(say: Say, tmp_path: Path) -> None:
     for at, name in enumerate(("news", "letters")):
         train(tmp_path / name, task(tmp_path, name, 5 + at, "pair"))
@@ -186,6 +291,7 @@ def test_folds_are_judged_at_home_and_the_carved_split_abroad(say: Say, tmp_path
         assert home.score == pytest.approx(right / 120) and len(home.per_draw) == 3
         (abroad,) = [c for k, c in cells(tmp_path / "mine").items() if k[0] == task_ != k[1]]
         assert abroad.rows < 60
+    assert found.methods[0].drop is not None and found.methods[0].drop.pairs == 2
 
 
 def test_changed_data_are_refused(say: Say, tmp_path: Path) -> None:
@@ -198,11 +304,13 @@ def test_a_torn_file_is_one_line(say: Say, tmp_path: Path) -> None:
     two(tmp_path)
     assert say("domains", "books", "dvd")[0] == 0
     path = tmp_path / "books" / FILE
+    page = tmp_path / "books" / "dashboard" / "domains.html"
     for torn in (path.read_text()[:200], "[]", '{"schema": 2}', '{"schema": 1}'):
         path.write_text(torn)
-        with pytest.raises(RecordError, match="`raysearch domains RUN RUN` writes it anew"):
+        with pytest.raises(InputError, match="`raysearch domains RUN RUN` writes it anew"):
             read_domains(tmp_path / "books")
-        refused(say("page", "books"), FILE, "is not whole", code=1)
+        assert say("page", "books")[0] == 0, "the other pages are written"
+        assert "is not whole" in page.read_text()
     assert say("domains", "books", "dvd")[0] == 0 and say("page", "books")[0] == 0
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from raysearch.analysis.domains import Matrix
+from raysearch.analysis.domains import Matrix, MethodMatrix
 
 FEW = 4
 """Pairs of domains up to which each is named."""
 
 
+def choice_words(matrix: Matrix) -> list[str]:
+    """Who chose the points."""
+    if matrix.by_hand:
+        return ["Points named by hand, shown on test."]
+    return ["Chosen on validation of the domain of training, shown on test."]
+
+
 def drop_words(matrix: Matrix) -> list[str]:
-    """How far each method's score falls off the diagonal; nothing where none has a drop."""
+    """How far each method's score falls off the diagonal; nothing where none could have one."""
     known = [(m.method, m.drop) for m in matrix.methods if m.drop is not None]
+    lost = sum(_pairs(m) - (0 if m.drop is None else m.drop.pairs) for m in matrix.methods)
+    gone = [f"Pairs whose cells share no test row, left out of the drop: {lost:,}."]
     if not known:
-        return []
+        return gone if lost > 0 else []
     most = max(d.pairs for _, d in known)
     said = [
         f"{name} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
@@ -22,8 +31,15 @@ def drop_words(matrix: Matrix) -> list[str]:
     return [
         f"Mean drop off the diagonal over {most:,} pairs of domains: {', '.join(said)}.",
         "A drop is the score of the models trained in the domain that is tested minus that of "
-        "models from another, paired over test rows.",
+        "models from another, on the test rows that both have answered.",
+        *(gone if lost > 0 else []),
     ]
+
+
+def _pairs(method: MethodMatrix) -> int:
+    """Cells off the diagonal whose domain of test has a model of its own."""
+    there = {(c.trained_on, c.tested_on) for c in method.cells}
+    return sum(a != b and (b, b) in there for a, b in there)
 
 
 def models_words(matrix: Matrix) -> list[str]:
@@ -40,7 +56,7 @@ def models_words(matrix: Matrix) -> list[str]:
     if own:
         of = "" if not fresh else f"{len(own):,} of {len(sources):,} rows: "
         bare = sum(not s.confirmed for s in own)
-        gone = "the weights of its fresh draws were not kept; --train trains them again"
+        gone = "the weights of the other draws were not kept; --train trains them again"
         if bare == len(own):
             gone = "not confirmed"
         elif bare:

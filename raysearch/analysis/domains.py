@@ -9,14 +9,19 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from raysearch.errors import RecordError
+from raysearch.errors import InputError, RecordError
 
 FILE = "domains.json"
 SCHEMA = 1
+MOST = 2**53
+"""The largest count: beyond it floats lose their units."""
+LONGEST = 160
+"""Characters of the reason why a file is not whole."""
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What stands for a method in one domain: the models of a point that validation has chosen."""
+    """What stands for a method in one domain: the models of a point chosen or named."""
 
     trained_on: str
     point_id: str
@@ -42,7 +47,7 @@ class Source:
     draws: int
     """Fresh draws of data and seed that were asked; 0: the search's own trial."""
     confirmed: int
-    """Fresh draws there are, with or without their weights."""
+    """Draws there are beside the search's own trial, with or without their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,58 +99,105 @@ class Matrix:
     score: str
     domains: tuple[Domain, ...]
     methods: tuple[MethodMatrix, ...]
+    by_hand: bool = False
+    """Whether somebody named the points; else validation of the domain of training chose them."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON; holds no text and no path."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Matrix:
+    def from_json(cls, value: object) -> Matrix:
         """Read what `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not whole, or of another schema.
+            ValueError, OverflowError: it is not whole, or of another schema.
         """
-        if value["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {value['schema']!r}, {SCHEMA} is expected")
-        domains = tuple(Domain(**d) for d in value["domains"])
-        made = cls(str(value["score"]), domains, tuple(map(_method, value["methods"])))
+        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+            found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+            raise ValueError(f"its schema is {found!r}, {SCHEMA} is expected")
+        domains = tuple(_made(Domain, d) for d in _list(value, "domains"))
+        methods = tuple(_method(m) for m in _list(value, "methods"))
         known = {d.task for d in domains}
-        for m in made.methods:
-            named = {c.trained_on for c in m.cells} | {c.tested_on for c in m.cells}
-            if not named <= known or not all(_whole(c) for c in m.cells):
-                raise ValueError(f"the matrix of {m.method} is not whole")
-        return made
+        if len(known) < len(domains):
+            raise ValueError("a domain stands twice")
+        for m in methods:
+            pairs = [(c.trained_on, c.tested_on) for c in m.cells]
+            named = {task for pair in pairs for task in pair} | {s.trained_on for s in m.sources}
+            if not named <= known or len(set(pairs)) < len(pairs):
+                raise ValueError(f"the matrix of {m.method!r} is not whole")
+        score = _value("score", "str", value.get("score"))
+        by_hand = _value("by_hand", "bool", value.get("by_hand", False))
+        return cls(score, domains, methods, by_hand)
 
 
-def _method(value: Mapping[str, Any]) -> MethodMatrix:
-    cells = [{**c, "per_draw": tuple(c["per_draw"])} for c in value["cells"]]
+def _method(value: object) -> MethodMatrix:
+    if not isinstance(value, dict):
+        raise ValueError(f"a method is of type {type(value).__name__}")
+    drop = value.get("drop")
     return MethodMatrix(
-        str(value["method"]),
-        tuple(Source(**s) for s in value["sources"]),
-        tuple(Cell(**c) for c in cells),
-        None if value["drop"] is None else Drop(**value["drop"]),
+        _value("method", "str", value.get("method")),
+        tuple(_made(Source, s) for s in _list(value, "sources")),
+        tuple(_made(Cell, c) for c in _list(value, "cells")),
+        None if drop is None else _made(Drop, drop),
     )
 
 
-def _whole(cell: Cell) -> bool:
-    return all(math.isfinite(v) for v in (cell.score, cell.low, cell.high, *cell.per_draw))
+def _list(value: Mapping[str, Any], key: str) -> list[Any]:
+    if not isinstance(found := value.get(key), list):
+        raise ValueError(f"{key} is of type {type(found).__name__}, a list is expected")
+    return found
+
+
+def _made(kind: type[Made], value: object) -> Made:
+    """Build one of the rows above: every field there, and of its type; nothing else."""
+    if not isinstance(value, dict):
+        raise ValueError(f"a {kind.__name__.lower()} is of type {type(value).__name__}")
+    types = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]
+    if value.keys() != types.keys():
+        raise ValueError(f"the keys of a {kind.__name__.lower()} are {sorted(value)}")
+    return kind(**{name: _value(name, types[name], value[name]) for name in types})
+
+
+def _value(name: str, kind: str, value: object) -> Any:
+    """One value as its field's type has it.
+
+    Raises:
+        ValueError: it is not; a number that is not finite, a count below 0, a text that no file
+            of UTF-8 holds.
+        OverflowError: a number that is too large.
+    """
+    if kind == "tuple[float, ...]" and isinstance(value, list) and value:
+        return tuple(_value(name, "float", v) for v in value)
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "float" and plain and math.isfinite(float(value)):  # type: ignore[arg-type]
+        return float(value)  # type: ignore[arg-type]
+    if kind == "int" and plain and isinstance(value, int) and 0 <= value <= MOST:
+        return value
+    if kind == "str" and isinstance(value, str):
+        value.encode()
+        return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} is {value!r}")
 
 
 def read_domains(folder: Path) -> Matrix | None:
     """Read the matrix of a run's folder; None where there is none.
 
     Raises:
-        RecordError: the file cannot be read or is not whole.
+        InputError: the file cannot be read or is not whole; somebody has changed it by hand.
     """
     path = folder / FILE
     if not path.exists():
         return None
     try:
         return Matrix.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        reason = " ".join(str(e).split()) or type(e).__name__
-        raise RecordError(
+    except (OSError, ValueError, OverflowError, RecursionError) as e:
+        reason = " ".join(str(getattr(e, "strerror", None) or e).split())
+        reason = reason if len(reason) <= LONGEST else reason[:LONGEST] + " ..."
+        reason = reason.encode("ascii", "backslashreplace").decode()
+        raise InputError(
             f"{path}: is not whole ({reason}); `raysearch domains RUN RUN` writes it anew"
         ) from e
 

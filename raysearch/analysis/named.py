@@ -11,13 +11,18 @@ FEWEST_DIGITS = 4
 """Of an id, so that a prefix is not unique by chance."""
 
 
+class NoSuchPoint(InputError):
+    """No id of the run begins so."""
+
+
 def find(run: Run, name: str) -> tuple[TrialRecord, OperatingPoint]:
     """Find the trial of the search and its point that an id, or the start of one, means.
 
     A trial of several points means its best on validation; int8 twins go by their own id alone.
 
     Raises:
-        InputError: no such id, an ambiguous one, fewer than four digits, or a trial without points.
+        NoSuchPoint: no such id.
+        InputError: an ambiguous one, fewer than four digits, or a trial without points.
     """
     search = [r for r in run.records if r.phase != "confirm"]
     points = {p.point_id: (r, p) for r in search for p in r.points}
@@ -33,7 +38,7 @@ def find(run: Run, name: str) -> tuple[TrialRecord, OperatingPoint]:
     if not hits:
         hint = nearest(name, known)
         guess = f" Did you mean '{hint}'?" if hint else ""
-        raise InputError(
+        raise NoSuchPoint(
             f"{where} '{name}': no trial or point of the search has that id.{guess} "
             "records.parquet lists them (id, point_id)"
         )

@@ -2,8 +2,9 @@
 
 All models that are asked about one test split are judged on the same resampled rows, and all cells
 of one row of the matrix by the same resampled draws: what two cells share cancels in their
-difference. Test splits of different domains, and draws of different runs, are independent.
-Estimates, the K - 1 resampled draws and Student's quantile are those of `bootstrap`.
+difference. A difference of two cells is of the rows that both have answered alone. Test splits of
+different domains, and draws of different runs, are independent. Estimates, the K - 1 resampled
+draws and Student's quantile are those of `bootstrap`.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ def transfer(
 
     Returns:
         Estimates by cell; draws vary only where a source has three or more, else the interval is
-        that of the rows alone. The drop is None where no domain is judged both in its own domain
-        and from another.
+        that of the rows alone. The drop is the mean over pairs of domains, both cells of a pair
+        on the rows that both have answered; None where no two cells share a row.
 
     Order of growth: B times rows and draws of all cells.
     """
@@ -75,10 +76,14 @@ def transfer(
     }
     resampled: dict[Pair, Floats] = {}
     per_draw: dict[Pair, Floats] = {}
+    apart: list[tuple[Floats, Floats]] = []
     for at, target in enumerate(targets):
         mine = [p for p in cells if p[1] == target]
         rows = np.unique(np.concatenate([j.ids for p in mine for j in cells[p]]))
+        paired = _paired({p: cells[p] for p in mine}, target, pooled)
         blocks: dict[Pair, list[Floats]] = {p: [] for p in mine}
+        falls: dict[Pair, list[Floats]] = {p: [] for p in paired}
+        fallen: dict[Pair, Floats] = {}
         rng = np.random.default_rng([seed, 1, at])
         for start, weights in row_weights(rng, resamples, len(rows)):
             for p in mine:
@@ -87,13 +92,56 @@ def transfer(
                 blocks[p].append(mean)
                 if start == 0:
                     per_draw[p] = single
+            for p, sides in paired.items():
+                of: list[tuple[Floats, Floats]] = []
+                for side, cell in sides.items():
+                    here = often[side[0]][start : start + len(weights)]
+                    of.append(_scores(cell, rows, weights, here, score, side in pooled))
+                (home, homes), (away, aways) = of
+                falls[p].append(home - away)
+                if start == 0:
+                    k = min(len(homes), len(aways))
+                    fallen[p] = homes[:k] - aways[:k]
         resampled |= {p: np.concatenate(found) for p, found in blocks.items()}
+        apart += [(np.concatenate(found), fallen[p]) for p, found in falls.items()]
     bounds = BOUNDS.get(score, (-np.inf, np.inf))
     out = {}
     for p, values in resampled.items():
         low, high = _interval(values, per_draw[p], bounds)
         out[p] = Estimate(float(values[0]), low, high, tuple(per_draw[p].tolist()))
-    return out, _drop(resampled, per_draw)
+    return out, _drop(apart)
+
+
+def _paired(
+    cells: Mapping[Pair, Sequence[Judged]], target: str, pooled: Set[Pair]
+) -> dict[Pair, dict[Pair, list[Judged]]]:
+    """By cell of a column off the diagonal: the diagonal's and its own draws on rows of both.
+
+    What shares no row with the diagonal is left out.
+    """
+    home = (target, target)
+    if home not in cells:
+        return {}
+    known = _answered(cells[home], home in pooled)
+    out: dict[Pair, dict[Pair, list[Judged]]] = {}
+    for p in cells:
+        rows = np.intersect1d(known, _answered(cells[p], p in pooled))
+        if p != home and len(rows):
+            out[p] = {side: [_among(j, rows) for j in cells[side]] for side in (home, p)}
+    return out
+
+
+def _answered(cell: Sequence[Judged], pooled: bool) -> npt.NDArray[np.int64]:
+    """The rows that a cell has an answer for: of every draw, or, of folds, of any."""
+    found = cell[0].ids
+    for j in cell[1:]:
+        found = np.union1d(found, j.ids) if pooled else np.intersect1d(found, j.ids)
+    return found
+
+
+def _among(judged: Judged, rows: npt.NDArray[np.int64]) -> Judged:
+    keep = np.isin(judged.ids, rows)
+    return Judged(judged.draw, judged.ids[keep], judged.features[keep])
 
 
 def _often(cells: Sequence[Sequence[Judged]], resamples: int, seed: list[int]) -> Floats:
@@ -123,7 +171,9 @@ def _scores(
     single = from_sums(sums, sizes, score)
     if pooled:
         total = np.einsum("bk,bkf->bf", often, sums)
-        return from_sums(total, (often * sizes).sum(axis=1), score), single[0]
+        mean = from_sums(total, (often * sizes).sum(axis=1), score)
+        # a fold may have none of the rows that it is paired on: it says nothing of its own
+        return mean, np.where(sizes[0] > 0, single[0], mean[0])
     return (often * single).sum(axis=1) / often.sum(axis=1), single[0]
 
 
@@ -137,13 +187,11 @@ def _interval(
     return float(low), float(high)
 
 
-def _drop(resampled: Mapping[Pair, Floats], per_draw: Mapping[Pair, Floats]) -> Drop | None:
-    """The mean of in-domain minus cross-domain, over the pairs that have both."""
-    pairs = [(s, t) for s, t in resampled if s != t and (t, t) in resampled]
-    if not pairs:
+def _drop(apart: Sequence[tuple[Floats, Floats]]) -> Drop | None:
+    """The mean of in-domain minus cross-domain, given by pair (B + 1,) and by draw (k,)."""
+    if not apart:
         return None
-    apart = np.mean([resampled[t, t] - resampled[s, t] for s, t in pairs], axis=0)
-    k = min(len(per_draw[p]) for s, t in pairs for p in ((s, t), (t, t)))
-    each = np.mean([per_draw[t, t][:k] - per_draw[s, t][:k] for s, t in pairs], axis=0)
-    low, high = _interval(apart, each)
-    return Drop(float(apart[0]), low, high, len(pairs))
+    k = min(len(each) for _, each in apart)
+    mean = np.mean([values for values, _ in apart], axis=0)
+    low, high = _interval(mean, np.mean([each[:k] for _, each in apart], axis=0))
+    return Drop(float(mean[0]), low, high, len(apart))

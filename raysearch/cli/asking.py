@@ -29,11 +29,12 @@ class Asked:
     point_id: str
     words: str
     models: tuple[tuple[int, TrialRecord, OperatingPoint], ...]
-    """(draw, trial, its point): fresh draws, or the search's own trial alone."""
+    """(draw, trial, its point): fresh draws, or the search's own trial alone. Of a crossing the
+    search's own trial is one of the draws."""
     own: bool
-    """Whether it is the search's own trial."""
+    """Whether it is the search's own trial alone."""
     confirmed: int
-    """Fresh draws there are."""
+    """Draws there are beside it."""
 
 
 def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bool) -> Asked:
@@ -65,8 +66,8 @@ def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bo
         for draw, r in sorted(fresh.items())
         if (train or store.entry("weights", r.id)) and (like := twin(r, point)) is not None
     }
-    many = len(fresh)
-    if held:
+    many = sum(r.id != record.id for r in fresh.values())
+    if any(r.id != record.id for _, r, _ in held.values()):
         return Asked(run, data, method, point_id, words, tuple(held.values()), False, many)
     if not train and store.entry("weights", record.id) is None:
         raise InputError(
@@ -94,8 +95,9 @@ def ask(
         say: hears what is trained again.
 
     Returns:
-        By task the draws as the bootstrap takes them, and the test rows that no draw was asked
-        about, because their text stands among those it may have learnt from.
+        By task the draws as the bootstrap takes them, all on the same rows (at home folds have
+        their own), and how many test rows are left out, because their text stands among those
+        that one of the draws may have learnt from.
 
     Raises:
         InputError: the data have changed, or no row of a test is left.
@@ -116,14 +118,36 @@ def ask(
                 home = data.digest == source.data.digest
                 rows = trial.data.splits["test"] if home else _foreign(data, mine)
                 if not len(rows):
-                    raise InputError(
-                        f"{source.run.folder}: every test text of '{task}' stands among those "
-                        f"that {source.words} may have learnt from"
-                    )
+                    raise _nothing(source, task)
                 judged[task].append(_judged(trial, point, draw, rows, data.task.score))
         finally:
             trial.close()
+    for task, data in targets.items():
+        if data.digest != source.data.digest:
+            judged[task] = _same_rows(judged[task])
+            if not len(judged[task][0].ids):
+                raise _nothing(source, task)
     return judged, {task: _left_out(found, targets[task]) for task, found in judged.items()}
+
+
+def _nothing(source: Asked, task: str) -> InputError:
+    return InputError(
+        f"{source.run.folder}: every test text of '{task}' stands among those that "
+        f"{source.words} may have learnt from"
+    )
+
+
+def _same_rows(judged: Sequence[Judged]) -> list[Judged]:
+    """The draws on the rows that all of them were asked about: pools differ from draw to draw."""
+    import numpy as np
+
+    from raysearch.analysis.bootstrap import Judged
+
+    rows = judged[0].ids
+    for j in judged[1:]:
+        rows = np.intersect1d(rows, j.ids)
+    keep = [np.isin(j.ids, rows) for j in judged]
+    return [Judged(j.draw, j.ids[k], j.features[k]) for j, k in zip(judged, keep, strict=True)]
 
 
 def _keys(rows: Rows) -> frozenset[str]:
@@ -169,7 +193,7 @@ def _judged(trial: TrialRun, point: OperatingPoint, draw: int, rows: Rows, score
 
 
 def _left_out(judged: Sequence[Judged], data: TaskData) -> int:
-    """Rows of the test split that no draw has answered."""
+    """Rows of the test split that the draws were not asked about."""
     import numpy as np
 
     asked = np.unique(np.concatenate([j.ids for j in judged]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def domains(
         data = {r.folder: open_data(r.folder, data_dir) for r in found}
         wanted = _wanted(found, data, points, train=train)
         matrix = _matrix(found, data, wanted, data_dir, models_dir, say)
+        matrix = replace(matrix, by_hand=bool(points))
         write_domains(runs, matrix)
     pages = [studies.write_page(run) for run in runs]
     if as_json:
@@ -109,8 +111,12 @@ def comparable(runs: Sequence[tuple[Path, AsRun]]) -> None:
         if as_run.splits in rows:
             raise InputError(f"{rows[as_run.splits]} and {run} hold the same rows; domains differ")
         seen[task.name] = rows[as_run.splits] = run
+        if one.label_names != task.label_names:
+            theirs, ours = _lists(one.label_names, task.label_names)
+            raise InputError(
+                f"{first} has classes {theirs}, {run} has classes {ours}; domains must be alike"
+            )
         alike: list[tuple[str, Any, Any]] = [
-            ("classes", _list(one.label_names), _list(task.label_names)),
             ("score", one.score, task.score),
             ("rows of", kinds[one.text_pair is None], kinds[task.text_pair is None]),
         ]
@@ -119,6 +125,16 @@ def comparable(runs: Sequence[tuple[Path, AsRun]]) -> None:
                 raise InputError(
                     f"{first} has {what} {theirs}, {run} has {what} {ours}; domains must be alike"
                 )
+
+
+def _lists(one: Sequence[str], other: Sequence[str]) -> tuple[str, str]:
+    """Two different lists of classes in words: the first of each, or where they part."""
+    said = _list(one), _list(other)
+    if said[0] != said[1]:
+        return said
+    pairs = enumerate(zip(one, other, strict=False), 1)  # a longer list would be seen to be longer
+    at, (a, b) = next(p for p in pairs if p[1][0] != p[1][1])
+    return f"whose number {at} is '{a}'", f"whose number {at} is '{b}'"
 
 
 def _list(names: Sequence[str]) -> str:
@@ -148,9 +164,10 @@ def _named(runs: Sequence[Run], points: Sequence[str]) -> list[dict[str, str]]:
     """By run the named points, each by its procedure and model.
 
     Raises:
-        InputError: an id that no run has, that two have, or two points of one model in one run.
+        InputError: an id that no run has, that two have, that may be several of one run, or two
+            points of one model in one run.
     """
-    from raysearch.analysis.named import find
+    from raysearch.analysis.named import NoSuchPoint, find
 
     out: list[dict[str, str]] = [{} for _ in runs]
     for name in points:
@@ -158,7 +175,7 @@ def _named(runs: Sequence[Run], points: Sequence[str]) -> list[dict[str, str]]:
         for at, run in enumerate(runs):
             try:
                 hits.append((at, *find(run, name)))
-            except InputError as e:
+            except NoSuchPoint as e:
                 errors.append(e)
         if not hits:
             raise errors[0]
@@ -250,7 +267,17 @@ def _show(matrix: Matrix, method: MethodMatrix) -> None:
 
 
 def notes(matrix: Matrix) -> list[str]:
-    """What is said under the tables: whose models, how far scores drop, what was left out."""
-    from raysearch.analysis.domain_words import drop_words, dropped_words, models_words
+    """What is said under the tables: who chose, whose models, drops, what was left out."""
+    from raysearch.analysis.domain_words import (
+        choice_words,
+        drop_words,
+        dropped_words,
+        models_words,
+    )
 
-    return [*drop_words(matrix), *models_words(matrix), *dropped_words(matrix)]
+    return [
+        *choice_words(matrix),
+        *drop_words(matrix),
+        *models_words(matrix),
+        *dropped_words(matrix),
+    ]

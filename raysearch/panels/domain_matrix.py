@@ -8,8 +8,10 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.domain_words import drop_words, dropped_words, models_words
-from raysearch.analysis.domains import Cell, Matrix, read_domains
+from raysearch.analysis.chosen import chosen
+from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
+from raysearch.analysis.domains import FILE, Cell, Domain, Matrix, read_domains
+from raysearch.errors import InputError
 from raysearch.panels import style
 from raysearch.panels.panes import names
 
@@ -32,6 +34,10 @@ DARK = 0.5
 NOTHING = (
     "This run has not been compared with runs of other tasks of the same classes; "
     "raysearch domains RUN RUN does it."
+)
+FOREIGN = (
+    f"{FILE} holds a comparison of other data than this run's: not shown; "
+    "raysearch domains RUN RUN compares it."
 )
 
 
@@ -66,14 +72,16 @@ class Info:
 
 
 def info(run: Run) -> Info:
-    """Read the matrix of a run; empty where it has none.
-
-    Raises:
-        RecordError: its file is not whole.
-    """
-    found = read_domains(run.folder)
+    """Read the matrix of a run; empty, with a sentence, where it has none that is whole and its."""
+    try:
+        found = read_domains(run.folder)
+    except InputError as e:  # the other pages need not fall with it; and no page holds a path
+        return Info("score", (), (), str(e).replace(str(run.folder / FILE), FILE))
     if found is None:
         return Info("score", (), (), NOTHING)
+    mine = _mine(found, run)
+    if mine is None:
+        return Info("score", (), (), FOREIGN)
     place = {d.task: i for i, d in enumerate(found.domains)}
     panes = []
     for m in found.methods:
@@ -89,7 +97,7 @@ def info(run: Run) -> Info:
             for c in m.cells
         ]
         panes.append(Pane(m.method, tuple(squares)))
-    return Info(found.score, tuple(place), tuple(panes), _caption(found))
+    return Info(found.score, tuple(place), tuple(panes), _caption(found, _stale(found, mine, run)))
 
 
 def _words(cell: Cell, model: str, draws: int) -> str:
@@ -106,9 +114,33 @@ def _words(cell: Cell, model: str, draws: int) -> str:
     )
 
 
-def _caption(found: Matrix) -> str:
-    said = [*drop_words(found), *models_words(found), *dropped_words(found)]
-    return " ".join(["Chosen on validation of the domain of training, shown on test.", *said])
+def _mine(found: Matrix, run: Run) -> Domain | None:
+    """The domain of the run's own data; None: the file came from elsewhere, or the data changed."""
+    known = {r.config.splits for r in run.records}
+    if splits := run.study.get("splits"):
+        known = {splits}
+    return next((d for d in found.domains if d.splits in known), None)
+
+
+def _stale(found: Matrix, mine: Domain, run: Run) -> str:
+    """Say whose points of this run are no longer those that would be taken; empty: none's."""
+    if found.by_hand:
+        return ""
+    now = chosen(run)
+    then = {m.method: s.point_id for m in found.methods for s in m.sources
+            if s.trained_on == mine.task}  # fmt: skip
+    other = sorted(m for m in {*now, *then} if now.get(m) != then.get(m))
+    if not other:
+        return ""
+    return (
+        f"Out of date: of this run other points would be chosen now ({', '.join(other)}); "
+        "raysearch domains RUN RUN compares them."
+    )
+
+
+def _caption(found: Matrix, *more: str) -> str:
+    said = [*choice_words(found), *drop_words(found), *models_words(found), *dropped_words(found)]
+    return " ".join([*said, *(s for s in more if s)])
 
 
 def draw(info: Info) -> go.Figure:

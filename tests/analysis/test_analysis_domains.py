@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import pytest
 
 from raysearch.analysis.bootstrap import Judged
 from raysearch.analysis.chosen import chosen
-from raysearch.analysis.domain_words import drop_words, dropped_words, models_words
+from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
 from raysearch.analysis.domains import FILE, Matrix, read_domains, write_domains
 from raysearch.analysis.outside import rows_interval
 from raysearch.analysis.table import read_run
 from raysearch.analysis.transfer import transfer
-from raysearch.errors import RecordError
+from raysearch.errors import InputError, RecordError
 from tests.domains import matrix
 from tests.synthetic import records, write_run
 
@@ -116,6 +117,63 @@ def test_cells_may_lack_rows_and_folds_are_pooled() -> None:
         transfer({**cells, ("a", "b"): few[:2]}, "accuracy")
 
 
+def told(right: np.ndarray, ids: np.ndarray, draw: int = 0) -> Judged:
+    return Judged(draw, ids, right[ids].astype(np.float64)[:, None])
+
+
+@pytest.mark.parametrize("draws", [1, 3])
+def test_a_drop_is_of_the_rows_that_both_have_answered(draws: int) -> None:
+    """Half of b's rows are hard and are left out for a, whose models say what b's own say."""
+    right = np.arange(200) < 100
+    every, few = np.arange(200), np.arange(100)
+    cells = {
+        ("b", "b"): [told(right, every, d) for d in range(draws)],
+        ("a", "b"): [told(right, few, d) for d in range(draws)],
+    }
+    made, drop = transfer(cells, "accuracy")
+    assert (made["b", "b"].score, made["a", "b"].score) == (0.5, 1.0), "cells keep their rows"
+    assert drop is not None and (drop.mean, drop.low, drop.high, drop.pairs) == (0, 0, 0, 1)
+    cells["a", "b"] = [told(~right, few, d) for d in range(draws)]
+    drop = transfer(cells, "accuracy")[1]
+    assert drop is not None and (drop.mean, drop.low, drop.high) == (1, 1, 1)
+
+
+def test_a_drop_of_folds_is_of_the_carved_rows() -> None:
+    """Folds judge all 300 rows, the models from elsewhere the 60 that were carved."""
+    rng = np.random.default_rng(6)
+    right = np.arange(ROWS) < 60
+    folds = [told(right, np.arange(ROWS)[d::3], d) for d in range(3)]
+    carved = rng.permutation(60)
+    carved.sort()
+    cells = {("b", "b"): folds, ("a", "b"): [told(right, carved, d) for d in range(3)]}
+    made, drop = transfer(cells, "accuracy", pooled={("b", "b")})
+    assert made["b", "b"].score == 0.2 and made["a", "b"].score == 1
+    assert drop is not None and (drop.mean, drop.low, drop.high, drop.pairs) == (0, 0, 0, 1)
+    cells["b", "b"] = [told(right, np.array([5, 7, 9]), 0), *folds[1:]]
+    cells["a", "b"] = [told(right, np.array([5, 9]), d) for d in range(3)]
+    drop = transfer(cells, "accuracy", pooled={("b", "b")})[1]
+    assert drop is not None and np.isfinite([drop.mean, drop.low, drop.high]).all()
+
+
+def test_pairs_without_a_row_in_common_have_no_drop() -> None:
+    right = np.ones(200, bool)
+    cells = {("b", "b"): [told(right, np.arange(100))], ("a", "b"): [told(right, np.arange(9, 20))]}
+    cells["c", "b"] = [told(right, np.arange(100, 200))]
+    made, drop = transfer(cells, "accuracy")
+    assert len(made) == 3 and drop is not None and drop.pairs == 1
+    del cells["a", "b"]
+    assert transfer(cells, "accuracy")[1] is None
+    few = matrix()
+    one = replace(few.methods[0], drop=None)
+    assert "Pairs whose cells share no test row, left out of the drop: 2." in drop_words(
+        replace(few, methods=(one, few.methods[1]))
+    )
+    assert drop_words(replace(few, methods=(one,))) == [
+        "Pairs whose cells share no test row, left out of the drop: 2."
+    ]
+    assert not any("share no" in s for s in drop_words(few))
+
+
 def test_a_matrix_comes_back_whole_and_replaces_the_last(tmp_path: Path) -> None:
     made = matrix(("books", "dvd"), dropped=3)
     folders = [tmp_path / "a", tmp_path / "b"]
@@ -131,17 +189,65 @@ def test_a_matrix_comes_back_whole_and_replaces_the_last(tmp_path: Path) -> None
         write_domains([tmp_path / "nowhere"], made)
 
 
-@pytest.mark.parametrize("wrong", ["score", "tested_on", "schema"])
-def test_what_is_not_whole_is_refused(tmp_path: Path, wrong: str) -> None:
+CELL, DROP = ("methods", 0, "cells", 0), ("methods", 0, "drop")
+WRONG = {
+    "schema": (("schema",), 7),
+    "score": ((*CELL, "score"), float("nan")),
+    "elsewhere": ((*CELL, "tested_on"), "elsewhere"),
+    "rows": ((*CELL, "rows"), "400"),
+    "rows below 0": ((*CELL, "rows"), -1),
+    "rows and a half": ((*CELL, "rows"), 400.5),
+    "rows true": ((*CELL, "rows"), True),
+    "dropped": ((*CELL, "dropped"), "4"),
+    "draws": (("methods", 0, "sources", 0, "draws"), "3"),
+    "stranger": (("methods", 0, "sources", 0, "trained_on"), "elsewhere"),
+    "drop": ((*DROP, "mean"), "0.1"),
+    "drop nan": ((*DROP, "mean"), float("nan")),
+    "drop null": ((*DROP, "low"), None),
+    "pairs": ((*DROP, "pairs"), 10**30),
+    "overflow": ((*CELL, "low"), 10**400),
+    "per_draw": ((*CELL, "per_draw"), 3),
+    "no draw": ((*CELL, "per_draw"), []),
+    "key": ((*CELL, "nonsense\n\ud800"), 1),
+    "text": (("methods", 0, "method"), "\ud800"),
+    "method": (("methods", 0), "dan"),
+    "methods": (("methods",), {}),
+    "domains": (("domains", 1), {"task": "dvd"}),
+    "twice": (("domains", 1, "task"), "books"),
+    "by hand": (("by_hand",), "no"),
+}
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, "deep", "digits", "list", "torn", "bytes"])
+def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, wrong: str) -> None:
     value = matrix().to_json()
-    cell = value["methods"][0]["cells"][0]
-    if wrong == "schema":
-        value["schema"] = 7
-    else:
-        cell[wrong] = {"score": float("nan"), "tested_on": "elsewhere"}[wrong]
-    (tmp_path / FILE).write_text(json.dumps(value))
-    with pytest.raises(RecordError, match="is not whole"):
+    text = {"deep": "[" * 100_000, "digits": "9" * 5000, "list": "[]", "torn": '{"schema"'}
+    if wrong in WRONG:
+        (*path, last), bad = WRONG[wrong]
+        value = json.loads(json.dumps(value))
+        at = value
+        for key in path:
+            at = at[key]
+        at[last] = bad
+    (tmp_path / FILE).write_text(text.get(wrong) or json.dumps(value))
+    if wrong == "bytes":
+        (tmp_path / FILE).write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match="is not whole") as e:
         read_domains(tmp_path)
+    line = str(e.value)
+    assert "\n" not in line and len(line.encode()) < len(str(tmp_path)) + 300
+
+
+def test_older_files_were_chosen_on_validation(tmp_path: Path) -> None:
+    value = matrix().to_json()
+    assert value.pop("by_hand") is False
+    (tmp_path / FILE).write_text(json.dumps(value))
+    assert read_domains(tmp_path) == matrix()
+    write_domains([tmp_path], replace(matrix(), by_hand=True))
+    found = read_domains(tmp_path)
+    assert found is not None and found.by_hand
+    assert choice_words(found) == ["Points named by hand, shown on test."]
+    assert choice_words(matrix())[0].startswith("Chosen on validation")
 
 
 def test_sentences_say_whose_models_and_what_was_left_out() -> None:

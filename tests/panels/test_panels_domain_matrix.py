@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.domains import Matrix, write_domains
+from raysearch.analysis.chosen import chosen
+from raysearch.analysis.domains import FILE, Matrix, write_domains
 from raysearch.panels import domain_matrix, write_pages
 from tests.domains import matrix
 from tests.panels.visit import Visit, draw_all
@@ -59,6 +60,51 @@ def test_the_caption_says_the_drop_and_whose_models(tmp_path: Path) -> None:
     assert "over 2 pairs of domains: dan +0.100 [+0.050, +0.150], finetune" in caption
     assert "Means over 3 fresh draws" in caption
     assert "2 of dvd from books" in caption and caption.startswith("Chosen on validation")
+
+
+def test_points_named_by_hand_were_not_chosen(tmp_path: Path) -> None:
+    caption = domain_matrix.info(run_of(tmp_path, replace(matrix(), by_hand=True))).caption
+    assert caption.startswith("Points named by hand, shown on test.")
+    assert "hosen on validation" not in caption and "Out of date" not in caption
+
+
+def test_a_broken_file_takes_no_other_page_down(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", matrix())
+    for torn in ('{"schema": 1}', "[" * 100_000, "\x00"):
+        (tmp_path / "run" / FILE).write_text(torn)
+        info = domain_matrix.info(run)
+        assert not info.panes and info.caption.startswith("domains.json: is not whole (")
+        assert str(tmp_path) not in info.caption
+    index = write_pages(run, tmp_path / "out")
+    assert "domains.json: is not whole" in (index.parent / "domains.html").read_text()
+    assert index.is_file() and (index.parent / "research.html").is_file()
+
+
+def test_a_file_of_other_data_is_not_shown(tmp_path: Path) -> None:
+    """The matrix was copied here, or the data have changed since."""
+    info = domain_matrix.info(run_of(tmp_path / "a", matrix(splits="0123456789abcdef")))
+    assert not info.panes and info.caption == domain_matrix.FOREIGN
+    out = write_run(tmp_path / "b", records(20), splits="fedcba9876543210")
+    write_domains([out], matrix())
+    assert not domain_matrix.info(read_run(out)).panes, "study.yaml has the last word"
+    write_domains([out], matrix(splits="fedcba9876543210"))
+    assert domain_matrix.info(read_run(out)).panes
+
+
+def test_points_that_would_not_be_chosen_now_are_said(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    now = chosen(run)
+    made = matrix(methods=tuple(now))
+    mine = [
+        replace(m, sources=(replace(m.sources[0], point_id=now[m.method]), m.sources[1]))
+        for m in made.methods
+    ]
+    write_domains([tmp_path], replace(made, methods=tuple(mine)))
+    assert "Out of date" not in domain_matrix.info(run).caption
+    first = made.methods[0]
+    write_domains([tmp_path], replace(made, methods=(first, *mine[1:])))
+    said = f"Out of date: of this run other points would be chosen now ({first.method});"
+    assert said in domain_matrix.info(run).caption
 
 
 def test_a_method_that_a_domain_lacks_leaves_cells_empty(tmp_path: Path) -> None:
