@@ -251,7 +251,7 @@ def clip_(grads: Sequence[Tensor], limit: float) -> None:
     torch._foreach_mul_(list(grads), (limit / (norm + 1e-6)).clamp(max=1.0))
 
 
-BLOCK = 2**16
+BLOCK = 2**20
 """Numbers of a table's rows that are updated at once on a CPU."""
 COPIED = 2**28
 """Bytes of a table up to which a state is a copy; a larger one would not fit a second time."""
