@@ -15,7 +15,7 @@ import pandas as pd
 from raysearch.engine import columns
 from raysearch.engine.data import TaskData
 from raysearch.engine.protocol import Rows
-from raysearch.engine.splits import PAIR, normalise
+from raysearch.engine.splits import PAIR, keys, normalise
 from raysearch.engine.store import Store, facts
 from raysearch.engine.streams import STREAMED, pieces
 from raysearch.engine.texts import Texts, opened, taken, written
@@ -118,7 +118,9 @@ class _Reader:
                 f"{self._where}: lines are single texts, task '{data.task.name}' has pairs"
             )
         self._lines = lines
-        self._whole = {_hash(key) for rows in data.splits.values() for key in _keys(rows)}
+        self._whole = {
+            _hash(key) for rows in data.splits.values() for key in keys(rows.text, rows.pair)
+        }
         self._seen = set(self._whole)
         if lines:  # nor may a judging text come in line by line
             every = (t for rows in data.splits.values() for t in rows.text)
@@ -189,12 +191,6 @@ def _columns(frame: pd.DataFrame, task: Task, where: str) -> tuple[str, ...]:
     if "text" in frame.columns:
         return ("text",)
     return (columns.guess_texts(frame, set(), where)[0],)
-
-
-def _keys(rows: Rows) -> Iterator[str]:
-    if rows.pair is None:
-        return map(normalise, rows.text)
-    return (normalise(a) + PAIR + normalise(b) for a, b in zip(rows.text, rows.pair, strict=True))
 
 
 def _hash(key: str) -> int:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from raysearch.engine.sources import KINDS
 from raysearch.errors import InputError
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 STREAMED = (*KINDS, ".txt")
 """File types that can be read in pieces; .txt holds a text a line."""
@@ -32,9 +30,9 @@ def pieces(path: Path) -> Iterator[pd.DataFrame]:
         InputError: it cannot be read, with the line where that is known.
     """
     where = f"{path.parent.name}/{path.name}" if path.parent.name else path.name
-    read = {".parquet": _parquet, ".jsonl": _json_lines, ".txt": _lines}.get(path.suffix, _csv)
     if path.suffix not in STREAMED:
         raise InputError(f"{where}: is no {', '.join(STREAMED[:-1])} or {STREAMED[-1]} file")
+    read = {".parquet": _parquet, ".jsonl": _json_lines, ".txt": _lines}.get(path.suffix, _csv)
     try:
         for frame in read(path, where):
             frame.columns = [str(c).strip() for c in frame.columns]
@@ -110,8 +108,9 @@ def _json_lines(path: Path, where: str) -> Iterator[pd.DataFrame]:
 
 
 def _lines(path: Path, where: str) -> Iterator[pd.DataFrame]:
-    file: BinaryIO
+    # as bytes: only "\n" ends a line, of the many that Unicode knows
     with path.open("rb") as file:
+        if file.read(len(BOM_UTF8)) != BOM_UTF8:
+            file.seek(0)
         while lines := list(islice(file, ROWS)):
-            texts = [line.decode("utf-8-sig").rstrip("\r\n") for line in lines]
-            yield pd.DataFrame({"text": texts})
+            yield pd.DataFrame({"text": [line.decode("utf-8").rstrip("\r\n") for line in lines]})

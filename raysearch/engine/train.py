@@ -354,9 +354,8 @@ class LazyAdam:
     def restore(self, state: State) -> None:
         """Put `moments()` back."""
         weight = self._words.weight
-        order = (
-            state["order"] if "order" in state else state["rows"]
-        )  # older ones: in the order of the rows
+        # older states have no order: theirs is that of the rows
+        order = state["order"] if "order" in state else state["rows"]
         self._moments = Moments(weight)
         at, made = self._moments.of(order.to(weight.device)), self._moments
         made.m[at] = state["m"].to(weight.device)

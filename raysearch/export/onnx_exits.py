@@ -18,7 +18,7 @@ from raysearch.export.manifest import FILE, Manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.onnx import LIMIT, trace, write_tokeniser
 from raysearch.export.onnx_predictor import need
-from raysearch.export.own_code import run_own, write_own
+from raysearch.export.own_code import run_own, usage, write_own
 from raysearch.export.predictor import Predictor, broken, part
 
 if TYPE_CHECKING:
@@ -256,34 +256,19 @@ def _stock(
 
 
 def _use(manifest: Manifest) -> str:
-    second, said = "", "one text a line"
-    if manifest.pair:
-        second, said = ', ["a second text"]', "two texts a line with a tab between"
     layers = manifest.exits.replace(",", ", ")
     goes = f"reaches {manifest.threshold}"
     if manifest.threshold == NEVER:
         goes = f"reaches the threshold; here that is `{NEVER}`: texts take all layers"
-    return "\n".join(
-        [
-            "```sh",
-            f"python model.py < texts.txt    # {said}; needs numpy, onnxruntime, tokenizers",
-            f"python model.py --threshold {NEVER} < texts.txt",
-            "```",
-            "",
-            "```python",
-            "from model import Model",
-            "",
-            'model = Model(".")',
-            f'model.probabilities(["a text"]{second}), model.labels',
-            "```",
-            "",
-            f"There are exits after layers {layers}. A text leaves at the first whose "
-            f"{manifest.criterion} ({CRITERIA[manifest.criterion]}) {goes}. Another choice is an "
-            f'argument, as `threshold=0.95` or `criterion="patience", threshold=2`, and takes no '
-            f"training: `{NEVER}` runs all layers, 0 leaves at the first exit. Scores, costs and "
-            "calibration below are of the threshold that stands in `raysearch.json`. "
-            "`raysearch predict` takes `--threshold` and `--criterion` too.",
-        ]
+    shell = f"python model.py --threshold {NEVER} < texts.txt"
+    return (
+        f"{usage(manifest, 'numpy, onnxruntime, tokenizers', shell)}\n\n"
+        f"There are exits after layers {layers}. A text leaves at the first whose "
+        f"{manifest.criterion} ({CRITERIA[manifest.criterion]}) {goes}. Another choice is an "
+        f'argument, as `threshold=0.95` or `criterion="patience", threshold=2`, and takes no '
+        f"training: `{NEVER}` runs all layers, 0 leaves at the first exit. Scores, costs and "
+        "calibration below are of the threshold that stands in `raysearch.json`. "
+        "`raysearch predict` takes `--threshold` and `--criterion` too."
     )
 
 

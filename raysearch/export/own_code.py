@@ -70,14 +70,20 @@ def stock(
 
 
 def use(manifest: Manifest) -> str:
-    """How the folder is used."""
+    """How the folder is used, where numpy is all it needs."""
+    return usage(manifest, "numpy alone")
+
+
+def usage(manifest: Manifest, needs: str, *commands: str) -> str:
+    """How the folder's model.py is used: a shell's lines and Python's."""
     second, said = "", "one text a line"
     if manifest.pair:
         second, said = ', ["a second text"]', "two texts a line with a tab between"
     return "\n".join(
         [
             "```sh",
-            f"python model.py < texts.txt    # {said}; needs numpy alone",
+            f"python model.py < texts.txt    # {said}; needs {needs}",
+            *commands,
             "```",
             "",
             "```python",
