@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raysearch.engine.checkpoints import weights_folder
-from raysearch.engine.corpora import Corpus, open_corpus
+from raysearch.engine.corpora import Corpus, open_corpus, read_corpus
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.protocol import Method, Prompt, Rows
-from raysearch.engine.store import Store
+from raysearch.engine.sources import landed
+from raysearch.engine.store import Store, copy_of
+from raysearch.errors import InputError
 from raysearch.plan.catalog import task_from_json
 from raysearch.plan.config import ArtifactConfig, digest
 from raysearch.plan.ladder import Rung
@@ -42,6 +44,12 @@ class Place:
     """A corpus for transfer instead of the task's own texts: a file, or a name under data_dir."""
     pool_lines: bool = False
     """Whether each line of its texts is a text."""
+    storage: str | None = None
+    """Shared storage behind the Store, a folder or a URI; a machine then has a copy of its own."""
+    inputs: str | None = None
+    """Likewise of data and checkpoints, which studies share."""
+    shipped: Mapping[str, str] = field(default_factory=dict)
+    """What lies there, by role: `task`, `pool`, and each model by its name."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -52,23 +60,51 @@ class Place:
         """Read what `to_json` wrote."""
         return cls(**value)
 
+    def open_store(self) -> Store:
+        """The Store of the study."""
+        return Store(Path(self.store)) if self.storage is None else copy_of(self.storage)
+
     def open_task(self) -> TaskData:
         """The task's data; loaded once a process."""
-        data_dir = None if self.data_dir is None else Path(self.data_dir)
-        return load_task(task_from_json(self.task), data_dir=data_dir)
+        task = task_from_json(self.task)
+        folder = self._arrived("data", "task")
+        if folder is not None:
+            return load_task(landed(task, folder), data_dir=folder)
+        return load_task(task, data_dir=None if self.data_dir is None else Path(self.data_dir))
 
-    def corpus(self, data: TaskData) -> Corpus | None:
+    def corpus(self, data: TaskData, store: Store | None = None) -> Corpus | None:
         """The corpus for transfer, without the task's own texts; None where none is named."""
         if self.pool is None:
             return None
+        store = store or self.open_store()
+        if (key := self.shipped.get("pool")) is not None:
+            return read_corpus(self.pool, key, store)
         folder = None if self.data_dir is None else Path(self.data_dir)
-        return open_corpus(self.pool, data, folder, Store(Path(self.store)), lines=self.pool_lines)
+        return open_corpus(self.pool, data, folder, store, lines=self.pool_lines)
 
     def folder(self, rung: Rung) -> Path | None:
         """The rung's checkpoint, None for rungs that have none."""
         if rung.family != "encoder":
             return None
+        if (folder := self._arrived("models", rung.name)) is not None:
+            return folder
         return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
+
+    def _arrived(self, kind: str, role: str) -> Path | None:
+        """This machine's copy of what was shipped; None where it was not.
+
+        Raises:
+            InputError: it has gone from the storage.
+        """
+        key = self.shipped.get(role)
+        if key is None or self.inputs is None:
+            return None
+        folder = copy_of(self.inputs).entry(kind, key)
+        if folder is None:
+            raise InputError(
+                f"storage '{self.inputs}': {kind}/{key} ({role}) is not there any more"
+            )
+        return folder
 
 
 def prompt_of(task: Task) -> Prompt | None:

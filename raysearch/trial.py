@@ -25,7 +25,7 @@ from raysearch.engine.graph import Graph
 from raysearch.engine.models import open_encoder
 from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows, Telling
 from raysearch.engine.splits import held_back
-from raysearch.engine.store import Store, load_state, save_state
+from raysearch.engine.store import load_state, save_state
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import Infeasible, InputError
 from raysearch.judging import Judge, asked
@@ -75,7 +75,7 @@ class TrialRun:
         self._knobs = knobs_of(self.method, config.hyper)
         self._train, self._calibration = self._held()
         self._rung = find_rung(config.rung)
-        self._store = Store(Path(place.store))
+        self._store = place.open_store()
         self._teachers = {
             role: Taught(c, self._store, partial(TrialRun, c, place))
             for role, c in config.inputs.items()

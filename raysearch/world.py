@@ -22,7 +22,8 @@ from raysearch.engine.evaluate import majority
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import Price
 from raysearch.engine.protocol import Method, Rows
-from raysearch.engine.store import Store
+from raysearch.engine.remote import Remote, below
+from raysearch.engine.store import Store, copy_of
 from raysearch.engine.tokens import fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
 from raysearch.methods import get as find_method
@@ -34,9 +35,12 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
 from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
+from raysearch.shipping import inputs_of, ship
 
 TRAINED_BYTES = 16
 """A trained parameter's: weight, gradient and two moments in float32."""
+STORE = "store"
+"""Of a run on shared storage."""
 TABLE_BYTES, BESIDE = 4, 2**31
 """A table's parameter's, and what training takes beside a table whatever its size [bytes]."""
 
@@ -52,6 +56,7 @@ class World:
         out: Path,
         data_dir: Path | None = None,
         models_dir: Path | None = None,
+        storage: str | None = None,
     ) -> None:
         self.study = study
         self.data = data
@@ -69,7 +74,10 @@ class World:
             pool=study.pool,
             pool_lines=study.pool_lines,
         )
-        self._store = Store(out / "store")
+        self._storage = storage
+        """The run's place on shared storage."""
+        behind = None if storage is None else Remote(below(storage, STORE))
+        self._store = Store(out / "store", behind)
         self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts)
         self.left_out: dict[str, str] = {}
         """Why a method, model or budget does not take part, one sentence each, by name."""
@@ -172,7 +180,7 @@ class World:
     @cached_property
     def corpus(self) -> Corpus | None:
         """The corpus for transfer; None where the task's own texts serve."""
-        return self.place.corpus(self.data)
+        return self.place.corpus(self.data, self._store)
 
     def _texts(self, labels: int) -> int:
         """Texts without a label that are there beside so many labelled ones."""
@@ -403,6 +411,27 @@ class World:
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
         self._store.keep_only("weights", ids)
+
+    def ship(self) -> Place:
+        """The place as workers know it; what they read is put on the storage, where there is one.
+
+        Raises:
+            StorageLost: the storage does not answer.
+        """
+        if self._storage is None:
+            return self.place
+        inputs = inputs_of(self._storage)
+        place = replace(self.place, storage=below(self._storage, STORE), inputs=inputs)
+        space = self.space
+        named = {
+            n for part in (space.rungs, space.teacher_rungs) for ns in part.values() for n in ns
+        }
+        rungs = [find_rung(name) for name in sorted(named)]
+        return ship(place, self.data, rungs, copy_of(inputs))
+
+    def fetch(self) -> None:
+        """Have what readers of the run's folder look for in it, wherever it was made."""
+        self._store.fetch("logits", "exits", "bills", "weights")
 
     def baselines(self) -> dict[str, float]:
         """The main score on test of always answering the commonest training class."""

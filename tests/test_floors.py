@@ -28,6 +28,7 @@ FLOORS = {
     "crossing": 5,
     "judging": 5,
     "place": 5,
+    "shipping": 5,
     "pricing": 5,
     "teaching": 5,
     "trial": 5,
@@ -48,7 +49,9 @@ BESIDE = {
     ("trial", "teaching"),
     ("pricing", "place"),
     ("world", "crossing"),
+    ("shipping", "place"),
     ("world", "place"),
+    ("world", "shipping"),
     ("world", "pricing"),
     ("__main__", "cli"),
 }

@@ -41,6 +41,7 @@ def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
     done = measure_run(run, say, again=again, **given)
     found, table = studies.read_back(run)
     page = studies.write_page(run)
+    studies.carry(run)
     if as_json:
         print(json.dumps({**done, "page": str(page)}))
         return 0

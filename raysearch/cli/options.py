@@ -81,6 +81,17 @@ share: Callable[[Any], Any] = click.option(
     "--share-teacher", metavar="K", help="Students that share a teacher's bill.  [the study's: 8]"
 )
 
+address: Callable[[Any], Any] = click.option(
+    "--address", metavar="ADDR", help="A running Ray cluster: auto on one of its nodes."
+)
+
+storage: Callable[[Any], Any] = click.option(
+    "--storage",
+    envvar="RAYSEARCH_STORAGE",
+    metavar="DIR|URI",
+    help="What all nodes see: a folder, s3://BUCKET/PATH, gs://BUCKET/PATH.",
+)
+
 search: Callable[[Any], Any] = group(
     prices,
     share,
@@ -104,7 +115,8 @@ search: Callable[[Any], Any] = group(
     click.option("--dollars", type=float, metavar="X", help="Stop at this cost (needs prices)."),
     click.option("--precision", metavar="auto|fp32|bf16", help="What matrix products run in."),
     click.option("--concurrency", type=int, metavar="N", help="Trials at once."),
-    click.option("--address", metavar="ADDR", help="A running Ray cluster."),
+    address,
+    storage,
     click.option(
         "--out", type=FOLDER, metavar="DIR", help="Folder of the run.  [default: runs/TASK-STUDY]"
     ),

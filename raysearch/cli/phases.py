@@ -122,6 +122,7 @@ def confirm_run(
             address=address,
             draws=plan.draws,
             budget=budget,
+            storage=prepared.storage,
         )
     return Confirmed(outcome, done.chosen, done.left_out, plan.rounds, folds)
 

@@ -45,6 +45,8 @@ class Prepared:
     out: Path
     extends: bool
     """The folder already holds a run of this study."""
+    storage: str | None = None
+    """The run's place on storage that all nodes see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
     Budget.of(study)
     data_dir = given["data_dir"] or _folder(old, "data")
     models_dir = given["models_dir"] or _folder(old, "models")
+    storage = given.get("storage") or (None if old is None else old.folders.get("storage"))
+    at = None if storage is None else run_at(storage, out)
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
         if folder is not None and not folder.is_dir():
             raise InputError(f"{option}: no folder '{folder}'")
@@ -132,7 +136,7 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
             f"{out}: its run is of other data under the name '{task.name}'; give --out"
         )
     _check_labels(given, len(data.splits["train"]), task.name)
-    world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir)
+    world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir, storage=at)
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
     space = world.space
     study = study.model_copy(update={"labels": space.labels})
@@ -147,9 +151,26 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
         world.baselines(),
         old.reference if old is not None else world.reference(),
         notes,
-        {k: str(v) for k, v in (("data", data_dir), ("models", models_dir)) if v is not None},
+        {
+            k: str(v)
+            for k, v in (("data", data_dir), ("models", models_dir), ("storage", storage))
+            if v is not None
+        },
     )
-    return Prepared(run, world, out, old is not None)
+    return Prepared(run, world, out, old is not None, at)
+
+
+def run_at(storage: str, out: Path) -> str:
+    """The place of a run on a storage: it has the name of the run's folder.
+
+    Raises:
+        InputError: the storage is none that can be opened.
+    """
+    from raysearch.engine.remote import Remote
+    from raysearch.shipping import run_of
+
+    where = storage if "://" in storage else str(Path(storage).expanduser().resolve())
+    return Remote(run_of(where, out.resolve().name)).where
 
 
 def _folder(old: AsRun | None, kind: str) -> Path | None:

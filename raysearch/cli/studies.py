@@ -17,7 +17,7 @@ from raysearch.cli import options
 from raysearch.cli.phases import confirm_run, search_budget
 from raysearch.cli.prepare import Prepared, Quote, ask, prepare, quote
 from raysearch.errors import InputError, RecordError
-from raysearch.plan.asrun import read_asrun, write_asrun
+from raysearch.plan.asrun import FILE, read_asrun, write_asrun
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
@@ -57,7 +57,8 @@ def run(**given: Any) -> int:
 @click.argument("out", type=options.FOLDER)
 @options.folders
 @click.option("--hours", type=float, metavar="H", help="Stop after this wall time.")
-@click.option("--address", metavar="ADDR", help="A running Ray cluster.")
+@options.address
+@options.storage
 @click.option("--yes", is_flag=True, help="Start a long study without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def resume(out: Path, **given: Any) -> int:
@@ -66,6 +67,8 @@ def resume(out: Path, **given: Any) -> int:
     \b
     raysearch resume runs/sst2-quick
     """
+    if given["storage"] is not None and not (out / FILE).exists():
+        bring(given["storage"], out)
     read_asrun(out)  # says at once when there is nothing to resume
     keys = [p.name for p in frontier.params if p.name is not None]
     return _study({**dict.fromkeys(keys), "dry_run": False, "out": out, **given}, whole=True)
@@ -141,6 +144,7 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
                 out,
                 on_event=watch,
                 budget=search_budget(study) if draws else None,
+                storage=prepared.storage,
             )
         say(outcome.stopped_by)
         table = _table(out)
@@ -156,8 +160,31 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
     if draws:
         _measure(out, given, say)
     page = write_page(out) if whole else None
+    carry(out)
     _show(prepared, out, page, given)
     return 0
+
+
+def bring(storage: str, out: Path) -> None:
+    """Have a run's folder here that another machine wrote; nothing where the storage has none."""
+    from raysearch.cli.prepare import run_at
+    from raysearch.tune.folder import Folder
+    from raysearch.tune.mirror import Mirror
+
+    Mirror(run_at(storage, out), Folder(out.resolve())).meet()
+
+
+def carry(out: Path) -> None:
+    """Have on the run's storage what its folder holds; nothing where it has none."""
+    from raysearch.cli.prepare import run_at
+    from raysearch.tune.folder import Folder
+    from raysearch.tune.mirror import Mirror
+
+    storage = read_asrun(out).folders.get("storage")
+    if storage is not None:
+        mirror = Mirror(run_at(storage, out), Folder(out.resolve()))
+        mirror.meet()
+        mirror.push()
 
 
 def drawable(table: Any) -> bool:

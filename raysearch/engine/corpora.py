@@ -80,20 +80,31 @@ def open_corpus(
     Raises:
         InputError: it is not there, holds no text, or no pairs where the task asks for them.
     """
+    path, key = _find(name, data_dir), corpus_key(name, data, data_dir, lines=lines)
+    try:
+        store.build("corpora", key, lambda f: _Reader(name, data, lines).fill(path, f / FILE))
+    except OSError as e:
+        why = e.strerror or str(e)
+        raise InputError(f"pool '{name}': cannot be written to the store: {why}") from e
+    return read_corpus(name, key, store)
+
+
+def corpus_key(name: str, data: TaskData, data_dir: Path | None, *, lines: bool = False) -> str:
+    """The key under which `open_corpus` keeps it in the Store; the file's time counts."""
     path = _find(name, data_dir)
     about = path.stat()
     made_of = {"path": str(path.resolve()), "size": about.st_size, "mtime": about.st_mtime_ns}
-    key = digest({**made_of, "task": data.digest, "lines": lines})
+    return digest({**made_of, "task": data.digest, "lines": lines})
+
+
+def read_corpus(name: str, key: str, store: Store) -> Corpus:
+    """Open a corpus that lies in the Store already; InputError where it does not."""
     if key not in _opened:
         while len(_opened) >= _KEPT:
             _opened.popitem(last=False)
-        try:
-            folder = store.build(
-                "corpora", key, lambda f: _Reader(name, data, lines).fill(path, f / FILE)
-            )
-        except OSError as e:
-            why = e.strerror or str(e)
-            raise InputError(f"pool '{name}': cannot be written to the store: {why}") from e
+        folder = store.entry("corpora", key)
+        if folder is None:
+            raise InputError(f"pool '{name}': is not in the store any more")
         found, table = facts(folder), opened(folder / FILE)
         columns_ = {k: Texts(table.select_columns([k]), k) for k in table.column_names}
         _opened[key] = Corpus(

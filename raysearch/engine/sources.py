@@ -7,7 +7,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from raysearch.plan.task import Task
 
 KINDS = (".parquet", ".csv", ".tsv", ".jsonl")
 """File types that can be read, in the order in which a folder is searched."""
+
+OWN = "own"
+"""Folder of packed files of the user's own."""
 
 ALIASES = {
     "train": ("train", "training"),
@@ -69,6 +72,30 @@ def files(task: Task, data_dir: Path | None) -> dict[str, Path]:
     if "unlabelled" in task.splits and "unlabelled" not in found and beside.is_file():
         found["unlabelled"] = beside
     return found
+
+
+def packed(task: Task, data_dir: Path | None) -> dict[str, Path]:
+    """Return the files that `landed` needs to read the task elsewhere, by relative name."""
+    found = files(task, data_dir)
+    if not found:
+        return {}
+    own, home = task.source.startswith("file:"), found["train"].parent
+    folder = OWN if own else task.folder or task.name
+    out = {}
+    for split, path in found.items():  # a file alone may have any name
+        known = path.parent == home and (not own or Path(task.source[5:]).is_dir())
+        out[f"{folder}/{path.name if known else split + path.suffix}"] = path
+    if not own and (home / "meta.json").is_file():
+        out[f"{folder}/meta.json"] = home / "meta.json"
+    return out
+
+
+def landed(task: Task, folder: Path) -> Task:
+    """Return the task as it is read from a folder with its packed files, the `data_dir` then."""
+    if not task.source.startswith("file:"):
+        return task
+    splits = {k: v for k, v in task.splits.items() if not Path(v).is_absolute()}
+    return replace(task, source=f"file:{folder / OWN}", splits=splits)
 
 
 def read(task: Task, data_dir: Path | None = None) -> Source:

@@ -1,7 +1,8 @@
 """The Store: content-addressed tokens, weights and logits, committed by writing the manifest last.
 
 No lock is needed: an entry without its manifest does not exist, and two builders of one key build
-the same bytes.
+the same bytes. With shared storage behind it the folder is this machine's copy: what it lacks is
+fetched once, whole, and memory-mapped from there; what is built is written behind too.
 """
 
 from __future__ import annotations
@@ -18,20 +19,45 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from raysearch.engine.protocol import State
+from raysearch.engine.remote import Remote
+from raysearch.plan.config import digest
 
 MANIFEST = "manifest.json"
+CACHE = "RAYSEARCH_CACHE_DIR"
+"""Environment variable: where a machine keeps its copies."""
+DROPPED = "weights"
+"""The kind whose entries come and go: copies of dropped ones leave with the next one built."""
 
 
 class Store:
-    """A folder of entries `<kind>/<key>/`, each whole or absent."""
+    """A folder of entries `<kind>/<key>/`, each whole or absent.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        root: the folder, on this machine where there is something behind it.
+        behind: storage that several machines see; it then says what exists.
+    """
+
+    def __init__(self, root: Path, behind: Remote | None = None) -> None:
+        self.root, self._behind = root, behind
 
     def entry(self, kind: str, key: str) -> Path | None:
-        """The folder of an entry that was committed, else None."""
+        """The folder of an entry that was committed, else None; fetched where it lies behind."""
         folder = self._folder(kind, key)
-        return folder if (folder / MANIFEST).is_file() else None
+        if (folder / MANIFEST).is_file():
+            return folder
+        if self._behind is None or not self._behind.has(f"{kind}/{key}/{MANIFEST}"):
+            return None
+        draft = _draft(folder)
+        try:
+            self._behind.get(f"{kind}/{key}", draft)
+            if not (draft / MANIFEST).is_file():
+                return None
+            self._settle(draft, folder)
+        except FileNotFoundError:  # dropped meanwhile
+            return None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return folder
 
     def build(self, kind: str, key: str, fill: Callable[[Path], dict[str, Any] | None]) -> Path:
         """Return the entry's folder, building it with `fill(folder)` when it is absent.
@@ -42,34 +68,46 @@ class Store:
         if done is not None:
             return done
         folder = self._folder(kind, key)
-        draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        draft.mkdir(parents=True)
+        draft = _draft(folder)
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            for attempts_left in reversed(range(8)):
-                try:
-                    draft.rename(folder)
-                    break
-                except OSError:
-                    # Another builder was first, or a torn entry stands there: clear the torn one.
-                    if self.entry(kind, key) is not None:
-                        break
-                    if not attempts_left:
-                        raise
-                    shutil.rmtree(folder, ignore_errors=True)
+            if self._behind is not None:  # first: what stands here stands behind
+                self._behind.put(draft, f"{kind}/{key}", MANIFEST)
+            self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+        if self._behind is not None and kind == DROPPED:
+            self._forget(kind, set(self.keys(kind)) | {key})
         return folder
+
+    def _settle(self, draft: Path, folder: Path) -> None:
+        """Give a whole draft its name; another builder's entry stays."""
+        for attempts_left in reversed(range(8)):
+            try:
+                draft.rename(folder)
+                break
+            except OSError:
+                # Another builder was first, or a torn entry stands there: clear the torn one.
+                if (folder / MANIFEST).is_file():
+                    break
+                if not attempts_left:
+                    raise
+                shutil.rmtree(folder, ignore_errors=True)
 
     def drop(self, kind: str, key: str) -> None:
         """Forget an entry; nothing happens when it is absent."""
         folder = self._folder(kind, key)
+        if self._behind is not None:
+            self._behind.drop(f"{kind}/{key}", MANIFEST)
         (folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
     def keys(self, kind: str) -> list[str]:
         """The committed keys of a kind, sorted."""
+        if self._behind is not None:
+            files = (name.split("/") for name in self._behind.files(kind))
+            return sorted(f[0] for f in files if len(f) == 2 and f[1] == MANIFEST)
         folder = self.root / kind
         if not folder.is_dir():
             return []
@@ -83,11 +121,44 @@ class Store:
             if key not in kept:
                 self.drop(kind, key)
 
+    def drop_all(self, kind: str) -> None:
+        """Forget every entry of a kind, and its folder."""
+        self.keep_only(kind, ())
+        shutil.rmtree(self.root / kind, ignore_errors=True)
+
+    def fetch(self, *kinds: str) -> None:
+        """Have every entry of these kinds on this machine."""
+        for kind in kinds if self._behind is not None else ():
+            for key in self.keys(kind):
+                self.entry(kind, key)
+
+    def _forget(self, kind: str, kept: set[str]) -> None:
+        """Drop this machine's copies of what is behind no more."""
+        for path in (self.root / kind).iterdir():
+            if path.name not in kept and not path.name.startswith("."):
+                (path / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(path, ignore_errors=True)
+
     def _folder(self, kind: str, key: str) -> Path:
         for part in (kind, key):
             if not part or part.startswith(".") or "/" in part or "\\" in part:
                 raise ValueError(f"store: '{part}' cannot name an entry")
         return self.root / kind / key
+
+
+def copy_of(storage: str) -> Store:
+    """This machine's copy of a Store on shared storage.
+
+    Copies lie in RAYSEARCH_CACHE_DIR, else ~/.cache/raysearch: a folder for each storage.
+    """
+    cache = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysearch")
+    return Store(cache / digest({"storage": storage}), Remote(storage))
+
+
+def _draft(folder: Path) -> Path:
+    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+    draft.mkdir(parents=True)
+    return draft
 
 
 def facts(entry: Path) -> dict[str, Any]:

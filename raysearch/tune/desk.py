@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from raysearch.engine.remote import StorageLost
 from raysearch.errors import RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
@@ -25,9 +25,11 @@ from raysearch.tune.draws import CONFIRM, Draws
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, Suggestion, append_suggestion, read_suggestions
 from raysearch.tune.lines import ended, named, teacher_failed
+from raysearch.tune.mirror import Mirror
 from raysearch.tune.offer import Offer, lineage, unmet
 from raysearch.tune.parking import Parking
 from raysearch.tune.proposer import Proposer
+from raysearch.tune.saves import Saves
 from raysearch.tune.standing import Standing
 from raysearch.tune.weights import Weights
 from raysearch.tune.world import Kit, World
@@ -52,7 +54,11 @@ class Desk:
         gpus: float,
         on_event: Callable[[Event], None] | None,
         draws: Sequence[TrialConfig] | None = None,
+        saves: Saves | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
+        self.saves = saves or Saves(folder.checkpoints)
+        self._mirror = mirror
         self.study, self.world, self.folder, self.budget = study, world, folder, budget
         self.kit, self.place, self.phase, self.gpus = kit, place, phase, gpus
         self._on_event = on_event
@@ -200,9 +206,10 @@ class Desk:
         self._blind = 0
         self.spent = self.spent.plus(record, self.gpus)
         self.proposer.tell(record)
-        shutil.rmtree(self.folder.checkpoints / record.id, ignore_errors=True)
         kept = self._kept()
-        self.world.keep(kept)
+        with contextlib.suppress(StorageLost):  # tidied up with the next record
+            self.saves.drop(record.id)
+            self.world.keep(kept)
         self.proposer.kept(kept)
         self.emit("record", ended(record), record.id)
         if record.status == "DONE":
@@ -285,6 +292,8 @@ class Desk:
         """Tell whoever watches, and the log what is no mere sign of life."""
         if kind not in ("start", "progress"):
             self.log(text)
+            if self._mirror is not None and (said := self._mirror.soon()):
+                self.log(said)
         if self._on_event is not None:
             self._on_event(Event(kind, text, self.snapshot(), id_, data))
 

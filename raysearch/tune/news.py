@@ -11,6 +11,7 @@ import ray
 from ray.tune import Callback
 from ray.tune.stopper import Stopper
 
+from raysearch.errors import RecordError
 from raysearch.tune.desk import Desk
 from raysearch.tune.trainable import sentence
 
@@ -35,7 +36,9 @@ class News(Callback):
         id_ = trial.config["id"]
         if log := result.pop("log", ""):
             self._desk.log(log)
-        if text := result.pop("record", ""):
+        if fault := result.pop("fault", ""):
+            self._desk.fault = RecordError(fault)
+        elif text := result.pop("record", ""):
             self._desk.take_json(text)
         else:
             self._desk.progressed(id_, result)

@@ -23,7 +23,10 @@ from raysearch.tune.draws import CONFIRM
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
+from raysearch.tune.mirror import Mirror
 from raysearch.tune.news import News, StopNow, blame
+from raysearch.tune.preflight import preflight
+from raysearch.tune.saves import Saves
 from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.surroundings import Share, environment, fit_share, signals, started
 from raysearch.tune.trainable import bound, sentence
@@ -69,6 +72,7 @@ def run_study(
     save_every: float = 30.0,
     draws: Sequence[TrialConfig] | None = None,
     budget: Budget | None = None,
+    storage: str | None = None,
 ) -> Outcome:
     """Run a study in `out`, or go on with the one that lies there.
 
@@ -86,9 +90,12 @@ def run_study(
         save_every: seconds of a trial's work between two checkpoints [s].
         draws: run these instead of searching: the confirming phase.
         budget: limits of this phase alone, instead of the study's.
+        storage: the run's place on storage that every node sees; None: `out` is such a place, or
+            there is one node.
 
     Raises:
-        InputError: the folder is in use, or the study cannot be run as it stands.
+        InputError: the folder is in use, a node does not see the storage, or the study cannot be
+            run as it stands.
         RecordError: the folder cannot be read or written before the first trial.
     """
     folder = Folder(out.resolve())
@@ -96,8 +103,12 @@ def run_study(
         phase, score_test, trials = CONFIRM, False, len(draws)
     budget = replace(budget or Budget.of(study), trials=study.trials if trials is None else trials)
     with held(folder), started(study.concurrency, address, cpus):
+        preflight(storage, folder.root)
+        mirror = None if storage is None else Mirror(storage, folder)
+        if mirror is not None:
+            mirror.meet()
         share = fit_share(study.concurrency)
-        place = replace(world.place, threads=share.threads, concurrency=share.concurrency)
+        place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
         desk = Desk(
             study,
             world,
@@ -109,12 +120,19 @@ def run_study(
             gpus=share.gpus,
             on_event=on_event,
             draws=draws,
+            saves=Saves(folder.checkpoints, storage),
+            mirror=mirror,
         )
         try:
             with environment(share.concurrency):
-                return _Run(desk, share, score_test, save_every).go()
+                outcome = _Run(desk, share, score_test, save_every).go()
+                if storage is not None and desk.fault is None:
+                    world.fetch()
+                return outcome
         finally:
             desk.close()
+            if mirror is not None:
+                mirror.push()
 
 
 class _Run:
@@ -192,7 +210,7 @@ class _Run:
         desk, share = self._desk, self._share
         storage = desk.folder.root / "ray"
         tuner = tune.Tuner(
-            bound(desk.kit, desk.place, desk.phase, desk.folder.checkpoints, self._save_every),
+            bound(desk.kit, desk.place, desk.phase, desk.saves, self._save_every),
             tune_config=TuneConfig(
                 search_alg=StudySearcher(self._draw, lambda: desk.waits),
                 num_samples=-1,

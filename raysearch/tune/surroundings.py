@@ -119,6 +119,11 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
         return
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if address is not None:
+        if address.startswith("ray://"):
+            raise InputError(
+                f"address '{address}': is for Ray's client; run the verb on a node of the cluster "
+                "with --address auto, or hand it to the service: raysearch submit"
+            )
         try:
             ray.init(address=address, **common)
         except Exception as e:  # Ray raises a dozen types for a head that does not answer

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import shutil
 import sys
 import time
 import traceback
@@ -20,9 +18,11 @@ from typing import Any, ClassVar
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
+from raysearch.engine.remote import StorageLost
 from raysearch.errors import Infeasible, RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import TrialRecord
+from raysearch.tune.saves import Saves
 from raysearch.tune.world import Kit, Trial
 
 SAVE_SHARE = 0.05
@@ -38,7 +38,7 @@ class TrialTrainable(tune.Trainable):
     kit: ClassVar[Kit]
     place: ClassVar[Any]
     phase: ClassVar[str]
-    checkpoints: ClassVar[Path]
+    saves: ClassVar[Saves]
     save_every: ClassVar[float]
     """Seconds of work between two checkpoints [s]."""
     slice_seconds: ClassVar[float] = 1.0
@@ -61,7 +61,6 @@ class TrialTrainable(tune.Trainable):
         value = json.loads(config["trial"])
         self._config = TrialConfig.from_json(value["config"])
         self._hyper = value["hyper"]
-        self._home = self.checkpoints / self._config.id
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_cost = 0.0
@@ -85,6 +84,9 @@ class TrialTrainable(tune.Trainable):
             text = _text(self._trial.record())
         except Infeasible as e:
             text = self._failed("INFEASIBLE", str(e))
+        except StorageLost as e:  # no fault of the trial's: the study stops, and it goes on later
+            self._leave()
+            return {"done": True, "fault": str(e), "log": log}
         except RaysearchError as e:
             text = self._failed("FAILED", str(e))
         except (Exception, SystemExit) as e:  # the trial's whole world may be broken: say so, live
@@ -110,7 +112,7 @@ class TrialTrainable(tune.Trainable):
         if torch is not None:
             torch.set_num_threads(self.place.threads)
         self._trial = self.kit.open(self._config, self.place, self.phase)
-        found = newest(self._home)
+        found = self.saves.newest(self._config.id)
         if found is None:
             return ""
         try:
@@ -134,19 +136,10 @@ class TrialTrainable(tune.Trainable):
         """Write a checkpoint beside the last one, then drop the last one."""
         assert self._trial is not None
         start = time.monotonic()
-        last = newest(self._home)
-        number = 0 if last is None else int(last.name) + 1
-        draft = self._home / f"draft-{os.getpid()}"
         try:
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            self._trial.save(draft)
-            draft.rename(self._home / f"{number:06d}")  # a reader sees a whole folder or none
-            if last is not None:
-                shutil.rmtree(last, ignore_errors=True)
+            self.saves.save(self._config.id, self._trial.save)
             return ""
         except Exception:  # a full disk costs the checkpoint, not the trial
-            shutil.rmtree(draft, ignore_errors=True)
             return f"{self._config.id}: checkpoint not written\n{traceback.format_exc()}"
         finally:
             self._saved_at = time.monotonic()
@@ -180,24 +173,17 @@ class TrialTrainable(tune.Trainable):
 
 
 def bound(
-    kit: Kit, place: Any, phase: str, checkpoints: Path, save_every: float
+    kit: Kit, place: Any, phase: str, saves: Saves, save_every: float
 ) -> type[TrialTrainable]:
     """The trainable of one study: a subclass that carries what all its trials share."""
     shared = {
         "kit": kit,
         "place": place,
         "phase": phase,
-        "checkpoints": checkpoints,
+        "saves": saves,
         "save_every": save_every,
     }
     return type("Trial", (TrialTrainable,), shared)
-
-
-def newest(home: Path) -> Path | None:
-    """The latest whole checkpoint of a trial."""
-    if not home.is_dir():
-        return None
-    return max((p for p in home.iterdir() if p.name.isdigit()), key=lambda p: p.name, default=None)
 
 
 def sentence(error: BaseException) -> str:

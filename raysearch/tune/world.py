@@ -51,6 +51,12 @@ class World(Protocol):
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
 
+    def ship(self) -> Any:
+        """The place as workers know it, once what they need is where they find it."""
+
+    def fetch(self) -> None:
+        """Have in the run's folder what its readers look for there."""
+
 
 class Trial(Protocol):
     """One trial at work, without Ray."""

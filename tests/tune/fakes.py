@@ -135,6 +135,12 @@ class FakeWorld:
     def keep(self, ids: Set[str]) -> None:
         self.kept.append(set(ids))
 
+    def ship(self) -> FakePlace:
+        return self.place
+
+    def fetch(self) -> None:
+        pass
+
 
 def cost(config: TrialConfig) -> float:
     dear = 1.0 if config.method == "lookup" else 50.0

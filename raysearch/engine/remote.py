@@ -1,0 +1,202 @@
+"""Storage that several machines see: a shared folder or an object store, by pyarrow's file systems.
+
+What is written is immutable: an entry is files under one prefix, its manifest last. Nothing needs a
+lock, a rename or a listing that is up to date.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyarrow import fs
+
+from raysearch.errors import InputError, RaysearchError
+
+SCHEMES = ("file", "s3", "gs", "hdfs", "abfs")
+"""Of URIs that pyarrow opens."""
+PATIENCE = 600.0
+"""How long a storage that does not answer is waited for [s]."""
+PAUSES = (0.2, 1.0, 5.0, 15.0)
+"""Between attempts; the last one over and over [s]."""
+
+T = TypeVar("T")
+
+
+class StorageLost(RaysearchError):
+    """The storage has not answered for so long that the study must stop."""
+
+
+class Remote:
+    """A place on shared storage; keys are relative paths with `/` between.
+
+    Args:
+        where: a folder's path, or a URI as `s3://bucket/prefix`.
+        patience: how long to wait for a storage that does not answer [s].
+
+    Raises:
+        InputError: the URI is none that can be opened.
+    """
+
+    def __init__(self, where: str, *, patience: float = PATIENCE) -> None:
+        self.where, self._patience = where, patience
+        scheme, colon, _ = where.partition("://")
+        if not colon:
+            self._fs, self._root = fs.LocalFileSystem(), str(Path(where).expanduser().resolve())
+            return
+        if scheme not in SCHEMES:
+            raise InputError(
+                f"storage '{where}': no scheme '{scheme}'. Known: {', '.join(SCHEMES)}, or a folder"
+            )
+        try:
+            self._fs, path = fs.FileSystem.from_uri(where)
+        except (OSError, ValueError, NotImplementedError) as e:
+            raise InputError(f"storage '{where}': cannot be opened: {_first(e)}") from e
+        self._root = path.rstrip("/")
+        if not self._root.strip("/"):
+            raise InputError(f"storage '{where}': names no bucket or folder")
+
+    def below(self, name: str) -> Remote:
+        """A place below this one."""
+        return Remote(below(self.where, name), patience=self._patience)
+
+    def has(self, key: str) -> bool:
+        """Whether a file is there."""
+        found = self._patiently(lambda: self._fs.get_file_info(self._path(key)))
+        return bool(found.type == fs.FileType.File)
+
+    def read(self, key: str) -> bytes | None:
+        """A file's bytes; None where it is not there."""
+
+        def once() -> bytes | None:
+            try:
+                with self._fs.open_input_stream(self._path(key)) as file:
+                    return bytes(file.read())
+            except FileNotFoundError:
+                return None
+
+        return self._patiently(once)
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write a file; on object stores it appears whole or not at all."""
+
+        def once() -> None:
+            path = self._path(key)
+            self._parent(path)
+            with self._fs.open_output_stream(path) as file:
+                file.write(data)
+
+        self._patiently(once)
+
+    def put(self, folder: Path, key: str, last: str) -> None:
+        """Copy a local folder's files below a key, the one named `last` after all others."""
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        for path in sorted(files, key=lambda p: p == folder / last):
+            name = path.relative_to(folder).as_posix()
+            self._patiently(partial(self._copy_up, path, f"{key}/{name}"))
+
+    def get(self, key: str, folder: Path) -> None:
+        """Copy all files below a key into a local folder.
+
+        Raises:
+            FileNotFoundError: one was dropped meanwhile.
+        """
+        for name in self.files(key):
+            to = folder / name
+            to.parent.mkdir(parents=True, exist_ok=True)
+            self._patiently(partial(self._copy_down, f"{key}/{name}", to))
+
+    def files(self, key: str) -> list[str]:
+        """Relative names of the files below a key, sorted; empty where nothing is there."""
+        base = self._path(key)
+
+        def once() -> list[Any]:
+            choice = fs.FileSelector(base, recursive=True, allow_not_found=True)
+            return list(self._fs.get_file_info(choice))
+
+        found = (i.path for i in self._patiently(once) if i.type == fs.FileType.File)
+        return sorted(path.removeprefix(base).lstrip("/") for path in found)
+
+    def drop(self, key: str, first: str) -> None:
+        """Delete what lies below a key, the file named `first` before all others."""
+
+        def once() -> None:
+            try:
+                self._fs.delete_file(self._path(f"{key}/{first}"))
+            except FileNotFoundError:
+                pass
+            try:
+                self._fs.delete_dir(self._path(key))
+            except FileNotFoundError:
+                pass
+
+        self._patiently(once)
+
+    def _path(self, key: str) -> str:
+        parts = key.split("/")
+        if any(p in ("", ".", "..") for p in parts):
+            raise ValueError(f"storage: '{key}' is no key")
+        return f"{self._root}/{key}"
+
+    def _parent(self, path: str) -> None:
+        if isinstance(self._fs, fs.LocalFileSystem):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+    def _copy_up(self, source: Path, key: str) -> None:
+        path = self._path(key)
+        self._parent(path)
+        with source.open("rb") as file, self._fs.open_output_stream(path) as out:
+            shutil.copyfileobj(file, out, 2**22)
+
+    def _copy_down(self, key: str, to: Path) -> None:
+        with self._fs.open_input_stream(self._path(key)) as file, to.open("wb") as out:
+            shutil.copyfileobj(file, out, 2**22)
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Act, and act again while the storage does not answer; what is not there is no failure.
+
+        Raises:
+            StorageLost: it has not answered for `patience` seconds, or refuses.
+        """
+        begun, attempt = time.monotonic(), 0
+        while True:
+            try:
+                return act()
+            except FileNotFoundError:
+                raise
+            except OSError as e:
+                if refused(e) or time.monotonic() - begun >= self._patience:
+                    raise StorageLost(f"storage '{self.where}': {_first(e)}") from e
+            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1
+
+
+def below(where: str, name: str) -> str:
+    """Return the place of that name below a folder or URI; a URI's options stay at its end.
+
+    >>> below("s3://bucket/x?region=eu-west-1", "runs/a"), below("/mnt/share/", "runs/a")
+    ('s3://bucket/x/runs/a?region=eu-west-1', '/mnt/share/runs/a')
+    """
+    path, mark, options = where.partition("?") if "://" in where else (where, "", "")
+    return f"{path.rstrip('/')}/{name}{mark}{options}"
+
+
+def refused(error: OSError) -> bool:
+    """Whether trying again is idle: wrong keys, no such bucket, no right, no space.
+
+    >>> refused(PermissionError(13, "Permission denied")), refused(TimeoutError())
+    (True, False)
+    """
+    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
+        return True
+    text = str(error)
+    known = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "No space left")
+    return any(word in text for word in known)
+
+
+def _first(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
