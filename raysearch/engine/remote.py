@@ -191,7 +191,7 @@ def refused(error: OSError) -> bool:
     >>> refused(PermissionError(13, "Permission denied")), refused(TimeoutError())
     (True, False)
     """
-    if isinstance(error, PermissionError | NotADirectoryError | IsADirectoryError):
+    if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
         return True
     text = str(error)
     known = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "No space left")

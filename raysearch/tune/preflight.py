@@ -15,6 +15,7 @@ from raysearch.engine.remote import Remote
 from raysearch.errors import InputError, RaysearchError
 
 PROBES = "probes"
+"""Begins the name of a folder that goes again."""
 WAIT = 120.0
 """How long a node may take to answer: its first process imports the package [s]."""
 PATIENCE = 10.0
@@ -36,7 +37,7 @@ def preflight(storage: str | None, out: Path) -> None:
     where = str(out) if storage is None else storage
     hint = "; give --storage, a URI or a folder that all nodes mount" if storage is None else ""
     token, place = uuid.uuid4().hex, Remote(where, patience=PATIENCE)
-    place.write(f"{PROBES}/{token}/driver", token.encode())
+    place.write(f"{PROBES}-{token}/driver", token.encode())
     try:
         asked = {n["NodeManagerHostname"]: _ask(n["NodeID"], where, token) for n in nodes}
         ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT)
@@ -47,7 +48,7 @@ def preflight(storage: str | None, out: Path) -> None:
                 raise InputError(f"node '{host}': {fault}{hint}")
     finally:
         with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
-            place.drop(f"{PROBES}/{token}", "driver")
+            place.drop(f"{PROBES}-{token}", "driver")
 
 
 def _fault(future: ray.ObjectRef[Answer], place: Remote, token: str) -> str:
@@ -60,7 +61,7 @@ def _fault(future: ray.ObjectRef[Answer], place: Remote, token: str) -> str:
         return found.error
     if found.version != __version__:
         return f"has raysearch {found.version}, the driver {__version__}"
-    if place.read(f"{PROBES}/{token}/{found.name}") != token.encode():
+    if place.read(f"{PROBES}-{token}/{found.name}") != token.encode():
         return f"what it writes to '{place.where}' is not seen here"
     return ""
 
@@ -79,9 +80,9 @@ def probe(where: str, token: str, name: str) -> Answer:
     """Read the driver's probe and write one's own; runs on a node."""
     place = Remote(where, patience=PATIENCE)
     try:
-        if place.read(f"{PROBES}/{token}/driver") != token.encode():
+        if place.read(f"{PROBES}-{token}/driver") != token.encode():
             return Answer(name, __version__, f"does not see what is written to '{where}'")
-        place.write(f"{PROBES}/{token}/{name}", token.encode())
+        place.write(f"{PROBES}-{token}/{name}", token.encode())
     except (RaysearchError, OSError) as e:
         return Answer(name, __version__, f"cannot use '{where}': {e}")
     return Answer(name, __version__)
