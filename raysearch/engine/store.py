@@ -66,6 +66,9 @@ class Store:
         """
         done = self.entry(kind, key)
         if done is not None:
+            # this machine's copy may be older than what lies behind now
+            if self._behind is not None and not self._behind.has(f"{kind}/{key}/{MANIFEST}"):
+                self._behind.put(done, f"{kind}/{key}", MANIFEST)
             return done
         folder = self._folder(kind, key)
         draft = _draft(folder)

@@ -92,6 +92,15 @@ def test_an_entry_without_its_manifest_does_not_exist(remote: Remote, tmp_path: 
     assert other is not None and (other / "below" / "note.txt").read_text() == "whole"
 
 
+def test_a_copy_serves_a_storage_that_was_emptied(remote: Remote, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here", remote)
+    here.build("data", "a", note("one"))
+    remote.drop("data/a", MANIFEST)
+    here.build("data", "a", note("two"))
+    other = Store(tmp_path / "there", remote).entry("data", "a")
+    assert other is not None and (other / "below" / "note.txt").read_text() == "one"
+
+
 def test_fetch_brings_what_others_have_built(remote: Remote, tmp_path: Path) -> None:
     Store(tmp_path / "there", remote).build("logits", "a", note("one"))
     here = Store(tmp_path / "here", remote)

@@ -68,7 +68,7 @@ def tickets(path: Path) -> Path:
     with path.open("w", newline="", encoding="utf-8") as f:
         rows = csv.writer(f)
         rows.writerow(["text", "label"])
-        rows.writerows(zip(texts[:400], ("no", "yes")[:0] or labels[:400], strict=True))
+        rows.writerows(zip(texts[:400], labels[:400], strict=True))
     return path
 
 
@@ -79,56 +79,61 @@ def trials(out: Path) -> list[dict[str, Any]]:
 
 def test_a_study_of_two_nodes_outlives_its_storage(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("RAYSEARCH_CACHE_DIR", str(tmp_path / "driver"))
     task, out = tickets(tmp_path / "tickets.csv"), tmp_path / "runs" / "one"
-    options = ("--methods", "finetune", "--models", "toy-tiny", "--labels", "32,100")
+    plan = ("run", "--task", task, "--methods", "finetune", "--models", "toy-tiny", "--yes")
     with s3_server() as server:
         storage = server.bucket("studies") + "/team"
+        where = ("--labels", "32,100", "--storage", storage)
         with nodes(tmp_path, 1, 1) as address:
-            at = ("--address", address, "--storage", storage, "--out", out)
-            run = verb("run", "--task", task, *options, *at, "--trials", 6, "--yes", cwd=tmp_path)
+            at = ("--address", address, "--out", out, "--trials", 6)
+            run = verb(*plan, *where, *at, cwd=tmp_path)
             until(lambda: (out / "records.jsonl").exists() and trials(out))
             server.kill()
+            before = len(trials(out))
             time.sleep(8.0)
             server.restart()
             said, _ = run.communicate(timeout=240)
             assert run.returncode == 0, said
-        done = trials(out)
-        assert Counter(e["status"] for e in done) == {"DONE": 6}
-        assert len({e["id"] for e in done}) == 6
-        hosts = [sorted(p.name for p in tmp_path.glob(f"node-{n}/*/data/*")) for n in (0, 1)]
-        assert hosts[0] == hosts[1] and len(hosts[0]) == 1  # shipped once to each node
+        assert before < 6, "the storage was there all the time"
+        assert Counter(e["status"] for e in trials(out)) == {"DONE": 6}
+        assert len({e["id"] for e in trials(out)}) == 6
+        arrived = [sorted(p.name for p in tmp_path.glob(f"node-{n}/*/data/*")) for n in (0, 1)]
+        assert arrived[0] == arrived[1] and len(arrived[0]) == 1  # to each node, once
 
         there = Remote(f"{storage}/runs/one")
         segments = there.files("records")
         mirrored = b"".join(there.read(f"records/{name}") or b"" for name in segments)
         assert mirrored == (out / "records.jsonl").read_bytes() and len(segments) >= 2
 
-        # another machine, which has nothing of it but the storage's name
+        # a machine that knows nothing of it but the storage's name goes on with it
         shutil.move(out, tmp_path / "gone")
-        again = verb(
-            "resume", out, "--storage", storage, "--trials-of-the-study-have-run", cwd=tmp_path
-        )
-        assert again.wait(60) == 2  # a typo is bad input, and nothing is touched
-        assert not out.exists()
-        more = verb("run", "--task", task, *options, "--out", out, "--storage", storage,
-                    "--trials", "+1", "--yes", cwd=tmp_path)  # fmt: skip
+        monkeypatch.setenv("RAYSEARCH_CACHE_DIR", str(tmp_path / "other"))
+        more = verb(*plan, *where, "--out", out, "--trials", 7, cwd=tmp_path)
         said, _ = more.communicate(timeout=240)
         assert more.returncode == 0, said
-        assert len(read_records(out / "records.jsonl").trials) == 7
         assert (out / "records.jsonl").read_bytes().startswith(mirrored)
+        assert len(read_records(out / "records.jsonl").trials) == 7
+        known = {e["id"] for e in map(json.loads, mirrored.splitlines()) if e["event"] == "trial"}
+        assert known < {r.id for r in read_records(out / "records.jsonl").trials}
+        logits = {p.name for p in (out / "store" / "logits").iterdir()}
+        assert {p.name for p in (tmp_path / "gone" / "store" / "logits").iterdir()} <= logits
 
-        other = verb("run", "--task", task, *options, "--out", tmp_path / "b" / "one",
-                     "--storage", storage, "--trials", "2", "--seed", "5", "--yes", cwd=tmp_path)  # fmt: skip
-        said, _ = other.communicate(timeout=120)
-    shutil.rmtree(tmp_path / "node-0")
+        # another run of the same name is refused, and the first stands as it was
+        other = tmp_path / "elsewhere" / "one"
+        other.mkdir(parents=True)
+        (other / "records.jsonl").write_bytes(b"".join(mirrored.splitlines(True)[1:]))
+        clash = verb(*plan, *where, "--out", other, "--trials", 7, cwd=tmp_path)
+        said, _ = clash.communicate(timeout=120)
+        assert clash.returncode == 2 and "holds another run" in said and "Traceback" not in said
 
 
-def test_a_folder_that_the_nodes_do_not_share_is_found_out(tmp_path: Path) -> None:
-    with nodes(tmp_path, 1, 1) as address:
-        # a folder nobody can write: on a machine of one's own all nodes see the same disk
-        closed = tmp_path / "closed"
-        closed.write_text("")
-        run = verb("run", "--task", "toy", "--models", "toy-tiny", "--address", address,
-                   "--storage", closed, "--trials", 1, "--yes", cwd=tmp_path)  # fmt: skip
-        said, _ = run.communicate(timeout=120)
-    assert run.returncode == 2 and "raysearch: error: storage" in said, said
+def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.write_text("a file, not a folder")
+    run = verb("run", "--task", "toy", "--storage", closed, "--trials", 1, "--yes", cwd=tmp_path)
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode == 1 and said.strip().splitlines()[-1].startswith(
+        "raysearch: error: storage '"
+    ), said
+    assert "Traceback" not in said
