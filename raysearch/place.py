@@ -36,6 +36,8 @@ class Place:
     data_dir: str | None = None
     models_dir: str | None = None
     device: str = "cpu"
+    gpus: float = 0.0
+    """GPUs a trial holds; a part of one where several share it."""
     threads: int = 1
     """CPU threads a trial may use."""
     concurrency: int = 1

@@ -217,6 +217,13 @@ class Outside:
         return out
 
 
+def held_gpus(record: TrialRecord) -> float:
+    """GPUs that a trial held: a part of one where several shared it, 0 on the CPU."""
+    if not str(record.made_by.get("device", "cpu")).startswith("cuda"):
+        return 0.0
+    return float(record.made_by.get("gpus", 1.0))
+
+
 class RecordWriter:
     """Appends events to records.jsonl, one fsynced line each; the driver alone holds one.
 

@@ -457,15 +457,21 @@ def made_by(config: TrialConfig, place: Place, started: str | None = None) -> di
         "raysearch": __version__,
         "python": platform.python_version(),
         "device": place.device,
-        "device_name": torch.cuda.get_device_name(0)
-        if place.device.startswith("cuda")
-        else platform.machine(),
+        "device_name": _device_name(place),
+        "gpus": place.gpus,
         "precision": config.precision,
         "threads": place.threads,
         "concurrency": place.concurrency,
         "started": started or now,
         "ended": now,
     }
+
+
+def _device_name(place: Place) -> str:
+    if not place.device.startswith("cuda"):
+        return platform.machine()
+    # the driver, who writes of trials that died, may have no GPU itself
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
 def failed_record(

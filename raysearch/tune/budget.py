@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raysearch.errors import InputError
 from raysearch.ledger import ANSWERS, OWN
 from raysearch.plan.study import Prices, Study
-from raysearch.record import TrialRecord
+from raysearch.record import TrialRecord, held_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +30,21 @@ class Spent:
     answered: frozenset[tuple[str, str, int]] = frozenset()
     """What teachers have answered, each set of texts once: payer, phase and FLOPs."""
 
-    def plus(self, record: TrialRecord, gpus: float = 1.0) -> Spent:
-        """What is spent after one more record of a trial that held `gpus` GPUs."""
+    def plus(self, record: TrialRecord) -> Spent:
+        """What is spent after one more record."""
         own = [c for c in record.bill if c.payer == OWN]
         # a student's trial does the work of its teacher's answers, once for each set of texts
         answers = [c for c in record.bill if c.payer != OWN and c.phase in ANSWERS]
         new = {(c.payer, c.phase, c.flops): c for c in answers}
         own += [c for key, c in new.items() if key not in self.answered]
         seconds = sum(c.seconds for c in own)
-        on_gpu = str(record.made_by.get("device", "cpu")).startswith("cuda")
+        on_gpu = held_gpus(record) > 0
         return Spent(
             trials=self.trials + 1,
             flops=self.flops + sum(c.flops for c in own),
             train_seconds=self.train_seconds + seconds,
             cpu_hours=self.cpu_hours + (0.0 if on_gpu else seconds / 3600),
-            gpu_hours=self.gpu_hours + (seconds / 3600 * gpus if on_gpu else 0.0),
+            gpu_hours=self.gpu_hours + (seconds / 3600 * held_gpus(record)),
             labels=max(self.labels, record.labels_used),
             answered=self.answered | new.keys(),
         )
@@ -58,11 +58,11 @@ class Spent:
         )
 
 
-def spent_by(records: Iterable[TrialRecord], gpus: float = 1.0) -> Spent:
+def spent_by(records: Iterable[TrialRecord]) -> Spent:
     """What these records have cost together."""
     total = Spent()
     for record in records:
-        total = total.plus(record, gpus)
+        total = total.plus(record)
     return total
 
 

@@ -51,7 +51,6 @@ class Desk:
         *,
         place: Any,
         phase: str,
-        gpus: float,
         on_event: Callable[[Event], None] | None,
         draws: Sequence[TrialConfig] | None = None,
         saves: Saves | None = None,
@@ -60,7 +59,7 @@ class Desk:
         self.saves = saves or Saves(folder.checkpoints)
         self._mirror = mirror
         self.study, self.world, self.folder, self.budget = study, world, folder, budget
-        self.kit, self.place, self.phase, self.gpus = kit, place, phase, gpus
+        self.kit, self.place, self.phase = kit, place, phase
         self._on_event = on_event
         self.begun = time.monotonic()
         past = folder.read()
@@ -82,7 +81,7 @@ class Desk:
         self._standing = Standing(study)
         self._weights = Weights()
         mine = [r for r in past.trials if r.phase == phase]
-        self.spent = spent_by(mine, gpus)
+        self.spent = spent_by(mine)
         self._numbers: dict[str, int] = {}
         self._before = len(mine)
         self._blind = 0
@@ -204,7 +203,7 @@ class Desk:
         self._file(record)
         self.fresh += 1
         self._blind = 0
-        self.spent = self.spent.plus(record, self.gpus)
+        self.spent = self.spent.plus(record)
         self.proposer.tell(record)
         kept = self._kept()
         with contextlib.suppress(StorageLost):  # tidied up with the next record

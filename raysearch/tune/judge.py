@@ -17,8 +17,8 @@ from raysearch.errors import RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import OperatingPoint
 from raysearch.tune.desk import Desk
-from raysearch.tune.surroundings import Share
-from raysearch.tune.trainable import sentence
+from raysearch.tune.placement import Share
+from raysearch.tune.trainable import placed, sentence
 
 WAIT = 0.5
 """How often a waiting driver looks whether it was interrupted [s]."""
@@ -36,14 +36,16 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
     if not due:
         return 0
     desk.emit("note", f"scores {sum(len(points) for _, points in due)} points on test")
-    task = ray.remote(_score).options(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=1)
+    task = ray.remote(_score)
     kit = ray.put(desk.kit.score)
     waiting: dict[Any, TrialConfig] = {}
     scored = 0
     while (due or waiting) and not stop():
         while due and len(waiting) < share.concurrency:
             config, points = due.pop(0)
-            waiting[task.remote(kit, config, desk.place, points)] = config
+            hold = share.of(config)
+            asked = task.options(num_cpus=hold.cpus, num_gpus=hold.gpus, max_retries=1)
+            waiting[asked.remote(kit, config, placed(desk.place, hold), points)] = config
         ready, _ = ray.wait(list(waiting), timeout=WAIT)
         for future in ready:
             config = waiting.pop(future)

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,20 @@ from raysearch.tune.draws import CONFIRM
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
+from raysearch.tune.machines import machines
 from raysearch.tune.mirror import Mirror
 from raysearch.tune.news import News, StopNow, blame
 from raysearch.tune.preflight import preflight
 from raysearch.tune.saves import Saves
 from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.surroundings import Share, environment, fit_share, signals, started
+from raysearch.tune.placement import Share
+from raysearch.tune.placement import share as fit_share
+from raysearch.tune.surroundings import environment, signals, started
 from raysearch.tune.trainable import bound, sentence
 from raysearch.tune.world import Kit, World, real_kit
 
+TEACHER = "teacher"
+"""Where an offer of a trial comes from that others wait for: it gets the best GPU."""
 FRESH_FITS = 3
 """Break-downs in a row without one new record after which the run gives up."""
 
@@ -73,6 +78,7 @@ def run_study(
     draws: Sequence[TrialConfig] | None = None,
     budget: Budget | None = None,
     storage: str | None = None,
+    gpus_per_trial: float | None = None,
 ) -> Outcome:
     """Run a study in `out`, or go on with the one that lies there.
 
@@ -92,6 +98,7 @@ def run_study(
         budget: limits of this phase alone, instead of the study's.
         storage: the run's place on storage that every node sees; None: `out` is such a place, or
             there is one node.
+        gpus_per_trial: GPUs of each trial that gains from one; None: what it is predicted to need.
 
     Raises:
         InputError: the folder is in use, a node does not see the storage, or the study cannot be
@@ -107,7 +114,7 @@ def run_study(
         mirror = None if storage is None else Mirror(storage, folder)
         if mirror is not None:
             mirror.meet()
-        share = fit_share(study.concurrency)
+        share = fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial)
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
         desk = Desk(
             study,
@@ -117,7 +124,6 @@ def run_study(
             kit or real_kit(),
             place=place,
             phase=phase,
-            gpus=share.gpus,
             on_event=on_event,
             draws=draws,
             saves=Saves(folder.checkpoints, storage),
@@ -239,11 +245,12 @@ class _Run:
         if offer is None:
             return None
         value = {"config": offer.config.to_json(), "hyper": dict(offer.proposal.hyper)}
+        best = self._share.best if offer.source == TEACHER else ""
+        hold = self._share.of(offer.config, kind=best)
         return {
             "id": offer.config.id,
             "trial": json.dumps(value),  # one string: Tune walks through nested dictionaries
-            "cpus": self._share.cpus,
-            "gpus": self._share.gpus,
+            "holds": json.dumps(asdict(hold)),
         }
 
 

@@ -11,31 +11,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import optuna
 import ray
 
 from raysearch.errors import InputError
-
-MEMORY_PER_TRIAL = 3 * 2**30
-"""What one trial on the CPU is taken to need at most when concurrency is fitted [bytes]."""
-MOST = 8
-"""Fitted concurrency never exceeds this on CPUs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What each trial holds while it runs, the same for all."""
-
-    concurrency: int
-    """Trials at once."""
-    cpus: float
-    gpus: float
-    threads: int
-    """Threads of one trial; threads times trials never exceeds the cores."""
-
 
 @contextmanager
 def environment(concurrency: int) -> Iterator[None]:
@@ -154,19 +135,3 @@ def started(
     """Everything a run needs around itself; several phases may share one."""
     with quiet(), environment(concurrency or 1), cluster(address, cpus):
         yield
-
-
-def fit_share(wanted: int | None) -> Share:
-    """Fit trials at once, and each one's share, to the Ray cluster at hand."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0))
-    if wanted is None:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        fitted = min(int(cpus), memory // MEMORY_PER_TRIAL, MOST)
-        wanted = int(gpus) if gpus else max(1, int(fitted))
-    share = int(cpus / wanted * 100) / 100
-    if share <= 0:
-        raise InputError(f"concurrency: {wanted} trials at once do not fit {cpus:g} CPUs")
-    if share >= 1:
-        share = float(int(share))
-    return Share(wanted, share, int(gpus / wanted * 100) / 100, max(1, int(share)))

@@ -22,6 +22,7 @@ from raysearch.engine.remote import StorageLost
 from raysearch.errors import Infeasible, RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import TrialRecord
+from raysearch.tune.placement import Hold
 from raysearch.tune.saves import Saves
 from raysearch.tune.world import Kit, Trial
 
@@ -50,17 +51,15 @@ class TrialTrainable(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """The fixed share of one trial; Tune asks before it starts an actor."""
-        share = {"CPU": config["cpus"]}
-        if config["gpus"]:
-            share["GPU"] = config["gpus"]
-        return PlacementGroupFactory([share])
+        """What one trial holds; Tune asks before it starts an actor."""
+        return PlacementGroupFactory([Hold(**json.loads(config["holds"])).resources])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a trial's configuration; nothing is opened yet, because nothing here may raise."""
         value = json.loads(config["trial"])
         self._config = TrialConfig.from_json(value["config"])
         self._hyper = value["hyper"]
+        self._place = placed(self.place, Hold(**json.loads(config["holds"])))
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_cost = 0.0
@@ -98,7 +97,7 @@ class TrialTrainable(tune.Trainable):
 
     def _failed(self, status: str, error: str) -> str:
         """The record of a trial that broke, with the bill of what it did before."""
-        record = self.kit.failed(self._config, self.place, self.phase, status, error, self._hyper)
+        record = self.kit.failed(self._config, self._place, self.phase, status, error, self._hyper)
         if self._trial is not None:
             with contextlib.suppress(Exception):  # whatever broke the trial may break this too
                 so_far = self._trial.record()
@@ -110,8 +109,8 @@ class TrialTrainable(tune.Trainable):
         """Open the trial, from its checkpoint where there is one; returns what there is to log."""
         torch = sys.modules.get("torch")
         if torch is not None:
-            torch.set_num_threads(self.place.threads)
-        self._trial = self.kit.open(self._config, self.place, self.phase)
+            torch.set_num_threads(self._place.threads)
+        self._trial = self.kit.open(self._config, self._place, self.phase)
         found = self.saves.newest(self._config.id)
         if found is None:
             return ""
@@ -120,7 +119,7 @@ class TrialTrainable(tune.Trainable):
             return f"{self._config.id}: goes on from {found.name}\n"
         except Exception:  # a checkpoint cut short by a power loss: start over rather than fail
             self._trial.close()
-            self._trial = self.kit.open(self._config, self.place, self.phase)
+            self._trial = self.kit.open(self._config, self._place, self.phase)
             return f"{self._config.id}: checkpoint unreadable, starts over\n" + (
                 traceback.format_exc()
             )
@@ -154,7 +153,7 @@ class TrialTrainable(tune.Trainable):
         """Go on from Tune's own checkpoint."""
         folder = Path(checkpoint)
         if any(p for p in folder.iterdir() if not p.name.startswith(".")):
-            self._trial = self.kit.open(self._config, self.place, self.phase)
+            self._trial = self.kit.open(self._config, self._place, self.phase)
             self._trial.load(folder)
 
     def cleanup(self) -> None:
@@ -184,6 +183,12 @@ def bound(
         "save_every": save_every,
     }
     return type("Trial", (TrialTrainable,), shared)
+
+
+def placed(place: Any, hold: Hold) -> Any:
+    """The place of one trial: its threads, and its device where it holds a part of one."""
+    device = "cuda" if hold.gpus else "cpu"
+    return dataclasses.replace(place, threads=hold.threads, device=device, gpus=hold.gpus)
 
 
 def sentence(error: BaseException) -> str:

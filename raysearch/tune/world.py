@@ -28,6 +28,18 @@ class Price(Protocol):
         """Wall-clock time on this machine [s]."""
 
 
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the trials of a method on a model need."""
+
+    gpu: bool
+    """Whether a GPU makes them faster."""
+    memory: float
+    """Of the GPU, at the largest batch they may have [bytes]."""
+    name: str = ""
+    """What a person calls them."""
+
+
 class World(Protocol):
     """The driver's side: turns proposals into configurations and keeps the store small."""
 
@@ -50,6 +62,9 @@ class World(Protocol):
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
+
+    def demands(self) -> Mapping[tuple[str, str], Demand]:
+        """What trials need, by method and model, teachers included."""
 
     def ship(self) -> Any:
         """The place as workers know it, once what they need is where they find it."""

@@ -17,7 +17,7 @@ from raysearch.ledger import Charge
 from raysearch.plan.config import DataBudget, TrialConfig
 from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
-from raysearch.tune.world import Kit
+from raysearch.tune.world import Demand, Kit
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class FakePlace:
     threads: int = 1
     concurrency: int = 1
     device: str = "cpu"
+    gpus: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class FakeWorld:
     place: FakePlace = field(default_factory=FakePlace)
     kept: list[set[str]] = field(default_factory=list)
     crossed: tuple[Proposal, ...] = ()
+    needs: dict[tuple[str, str], Demand] = field(default_factory=dict)
 
     def configure(self, proposal: Proposal) -> TrialConfig:
         if proposal.hyper.get("wish") == "unfit":
@@ -134,6 +136,9 @@ class FakeWorld:
 
     def keep(self, ids: Set[str]) -> None:
         self.kept.append(set(ids))
+
+    def demands(self) -> dict[tuple[str, str], Demand]:
+        return self.needs
 
     def ship(self) -> FakePlace:
         return self.place

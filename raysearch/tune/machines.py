@@ -1,0 +1,106 @@
+"""The machines of the Ray cluster at hand, and those that its autoscaler would start."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from raysearch.tune.placement import Node
+
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""Where Ray's launcher leaves the cluster's file on its head."""
+KIND = "accelerator_type:"
+WAIT = 60.0
+"""How long a node may take to say how large its GPUs are [s]."""
+
+
+def machines() -> list[Node]:
+    """The nodes of the cluster, the largest of what may still come included."""
+    alive = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
+    asked = {n["NodeID"]: _ask(n["NodeID"]) for n in alive if n["Resources"].get("GPU", 0) > 0}
+    if asked:
+        ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT)
+    found = []
+    for n in alive:
+        has = n["Resources"]
+        here = n["NodeManagerHostname"] == platform.node()
+        found.append(
+            Node(
+                n["NodeManagerHostname"],
+                float(has.get("CPU", 0.0)),
+                float(has.get("GPU", 0.0)),
+                main_memory()
+                if here
+                else int(has.get("memory", 0) + has.get("object_store_memory", 0)),
+                kind_of(has),
+                _answer(asked.get(n["NodeID"])),
+                n["NodeID"],
+            )
+        )
+    return found + to_come(found)
+
+
+def to_come(alive: list[Node]) -> list[Node]:
+    """A node of each kind that the autoscaler may start and none of is there; those of a head."""
+    try:
+        config = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
+        kinds = config["available_node_types"]
+        head = config["head_node_type"]
+        found = [
+            Node(f"{name}, not started", float(has.get("CPU", 0)), float(has.get("GPU", 0)))
+            for name, about in kinds.items()
+            if name != head and about.get("max_workers", 1) and (has := about.get("resources") or {})
+        ]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+        return []  # no cluster of Ray's launcher
+    shapes = {(n.cpus, n.gpus) for n in alive}
+    return [n for n in found if (n.cpus, n.gpus) not in shapes]
+
+
+def kind_of(resources: Mapping[str, Any]) -> str:
+    """Ray's name of a node's accelerator; empty without.
+
+    >>> kind_of({"CPU": 8.0, "accelerator_type:A10G": 1.0})
+    'A10G'
+    """
+    return next((k.removeprefix(KIND) for k in resources if k.startswith(KIND)), "")
+
+
+def main_memory() -> int:
+    """This machine's [bytes]."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def device_memory() -> int:
+    """Of the first GPU that this process sees; 0 without one [bytes]."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    return int(torch.cuda.get_device_properties(0).total_memory)
+
+
+def _ask(node: str) -> ray.ObjectRef[int]:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(device_memory).options(
+        num_cpus=0, num_gpus=0.01, max_retries=0, scheduling_strategy=there
+    )
+    asked: ray.ObjectRef[int] = task.remote()
+    return asked
+
+
+def _answer(future: ray.ObjectRef[int] | None) -> int:
+    if future is None:
+        return 0
+    try:
+        return int(ray.get(future, timeout=0.1))
+    except Exception:  # busy or broken: a whole GPU then, which needs no knowledge
+        ray.cancel(future, force=True)
+        return 0
