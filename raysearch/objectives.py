@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from raysearch.errors import unknown
 from raysearch.ledger import OWN, TRAINING
-from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.record import OperatingPoint, TrialRecord, held_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +176,10 @@ def peak_memory(view: View) -> float | None:
 @objective("$")
 def dollars(view: View) -> float | None:
     """Training hours and labels at the study's prices; absent where a price is not given."""
-    device = (
-        "gpu_hour"
-        if str(view.record.made_by.get("device", "cpu")).startswith("cuda")
-        else ("cpu_hour")
-    )
+    gpus = held_gpus(view.record)
+    device = "gpu_hour" if gpus else "cpu_hour"
     seconds = train_seconds(view)
     if device not in view.prices or "label" not in view.prices or seconds is None:
         return None
-    return seconds / 3600 * view.prices[device] + view.record.labels_used * view.prices["label"]
+    hours = seconds / 3600 * (gpus or 1.0)
+    return hours * view.prices[device] + view.record.labels_used * view.prices["label"]

@@ -13,6 +13,7 @@ import torch
 from raysearch.engine.batches import ENOUGH, padded_lengths
 from raysearch.engine.cloze import Pattern
 from raysearch.engine.data import TaskData
+from raysearch.engine.demand import ANSWERING_BYTES, Demand, training_memory
 from raysearch.engine.flops import encoder_forward
 from raysearch.engine.price import (
     HASH_RATE,
@@ -69,6 +70,29 @@ class Pricing:
             full += labelling + self.price(teacher).flops
         labels = config.data.train + config.data.validation
         return Price(full, labels, seconds, own)
+
+    def demands(self, space: SearchSpace) -> dict[tuple[str, str], Demand]:
+        """What trials need, by method and model, teachers included."""
+        above = {name for names in space.teacher_rungs.values() for name in names}
+        taught = max((find_rung(name).params for name in above), default=0)
+        out = {}
+        for methods, rungs in ((space.teachers, space.teacher_rungs), (space.methods, space.rungs)):
+            for name, names in rungs.items():
+                answers = ANSWERING_BYTES * taught if find_method(name).teacher else 0
+                for rung in map(find_rung, names):
+                    memory = self._memory(methods[name], rung) + answers
+                    shown = f"method '{name}' on model '{rung.name}'"
+                    out[name, rung.name] = Demand(rung.family == "encoder", memory, shown)
+        return out
+
+    def _memory(self, space: MethodSpace, rung: Rung) -> float:
+        """Of a GPU, at the largest batch of the space [bytes]."""
+        usual = getattr(knobs_of(find_method(space.method), space.first), "batch_size", 32)
+        domain = space.knobs.get("batch_size")
+        most = usual if domain is None else max(usual, *map(int, _ends(domain)))
+        width = 2 if self.precision == "bf16" else 4
+        tokens = min(self.data.task.max_length, rung.positions)
+        return training_memory(rung, int(most), tokens, width)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Predicted seconds to score a trial's point on the whole test split [s]."""

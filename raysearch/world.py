@@ -18,6 +18,7 @@ from raysearch.engine.checkpoints import NotHere, weights_digest
 from raysearch.engine.cloze import Pattern, lacks, word_ids
 from raysearch.engine.corpora import Corpus
 from raysearch.engine.data import TaskData
+from raysearch.engine.demand import TRAINED_BYTES, Demand
 from raysearch.engine.evaluate import majority
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import Price
@@ -37,8 +38,6 @@ from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
 from raysearch.shipping import inputs_of, ship
 
-TRAINED_BYTES = 16
-"""A trained parameter's: weight, gradient and two moments in float32."""
 STORE = "store"
 """Of a run on shared storage."""
 TABLE_BYTES, BESIDE = 4, 2**31
@@ -57,10 +56,11 @@ class World:
         data_dir: Path | None = None,
         models_dir: Path | None = None,
         storage: str | None = None,
+        device: str | None = None,
     ) -> None:
         self.study = study
         self.data = data
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = resolve(study.precision, torch.device(device))
         concurrency = study.concurrency or _concurrency(device)
         self.place = Place(
@@ -411,6 +411,10 @@ class World:
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
         self._store.keep_only("weights", ids)
+
+    def demands(self) -> dict[tuple[str, str], Demand]:
+        """What trials need, by method and model, teachers included."""
+        return self.pricing.demands(self.space)
 
     def ship(self) -> Place:
         """The place as workers know it; what they read is put on the storage, where there is one.

@@ -193,7 +193,9 @@ def to_json(points: Points, found: Answer) -> dict[str, Any]:
 @click.option("--draws", type=int, metavar="K", help="Fresh draws of each candidate. [the study's]")
 @options.folders
 @click.option("--hours", type=float, metavar="H", help="Only as many candidates as fit this time.")
-@click.option("--address", metavar="ADDR", help="A running Ray cluster.")
+@options.gpus
+@options.address
+@options.storage
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
     r"""Run the best again on fresh draws of data and seeds; estimates come from those alone.
@@ -211,15 +213,18 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
     if given["hours"] is not None and not given["hours"] > 0:
         raise InputError(f"--hours: {given['hours']:g} given, must be above 0")
     keys = [p.name for p in studies.frontier.params if p.name is not None]
-    prepared = prepare({**dict.fromkeys(keys), "out": run, **given, "hours": None})
     say = studies.printer(as_json)
-    done = phases.confirm_run(prepared, draws, say, hours=given["hours"], address=given["address"])
+    with studies.at_hand(given["address"]) as device:
+        prepared = prepare({**dict.fromkeys(keys), "out": run, **given, "hours": None}, device)
+        hours, address = given["hours"], given["address"]
+        done = phases.confirm_run(prepared, draws, say, hours=hours, address=address)
     if done.outcome is not None and done.outcome.interrupted:
         say(done.outcome.stopped_by)
         say(f"go on with: raysearch confirm {run} --draws {draws}")
         return 130 if "disk" not in done.outcome.stopped_by else 1
     found, table = studies.read_back(run)
     page = studies.write_page(run)
+    studies.carry(run)
     if as_json:
         print(
             json.dumps({**phases.as_json(done), **studies.confirmed_json(found), "page": str(page)})

@@ -81,6 +81,12 @@ share: Callable[[Any], Any] = click.option(
     "--share-teacher", metavar="K", help="Students that share a teacher's bill.  [the study's: 8]"
 )
 
+gpus: Callable[[Any], Any] = click.option(
+    "--gpus-per-trial",
+    metavar="X",
+    help="GPUs of a trial that gains from one, as 0.5 or 1; 0: none.  [what it is predicted to need]",
+)
+
 address: Callable[[Any], Any] = click.option(
     "--address", metavar="ADDR", help="A running Ray cluster: auto on one of its nodes."
 )
@@ -115,6 +121,7 @@ search: Callable[[Any], Any] = group(
     click.option("--dollars", type=float, metavar="X", help="Stop at this cost (needs prices)."),
     click.option("--precision", metavar="auto|fp32|bf16", help="What matrix products run in."),
     click.option("--concurrency", type=int, metavar="N", help="Trials at once."),
+    gpus,
     address,
     storage,
     click.option(
@@ -141,6 +148,15 @@ def prices_of(given: Mapping[str, Any]) -> dict[str, float]:
         if value is not None:
             out[name] = value
     return out
+
+
+def gpus_of(given: Mapping[str, Any]) -> float | None:
+    """Read --gpus-per-trial; None stays None, InputError for what cannot be held."""
+    text = given.get("gpus_per_trial")
+    value = positive(text, "--gpus-per-trial", zero=True)
+    if value is not None and value > 1 and not value.is_integer():
+        raise InputError(f"--gpus-per-trial: '{text}' must be a part of one GPU, or whole ones")
+    return value
 
 
 def number(text: str | None, option: str) -> float | None:

@@ -123,6 +123,7 @@ def confirm_run(
             draws=plan.draws,
             budget=budget,
             storage=prepared.storage,
+            gpus_per_trial=prepared.gpus,
         )
     return Confirmed(outcome, done.chosen, done.left_out, plan.rounds, folds)
 

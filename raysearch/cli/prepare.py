@@ -47,6 +47,8 @@ class Prepared:
     """The folder already holds a run of this study."""
     storage: str | None = None
     """The run's place on storage that all nodes see."""
+    gpus: float | None = None
+    """Of each trial that gains from one; None: what it is predicted to need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,12 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def prepare(given: Mapping[str, Any]) -> Prepared:
+def prepare(given: Mapping[str, Any], device: str | None = None) -> Prepared:
     """Bring the options, the folder and the catalogs together, and open the data.
+
+    Args:
+        given: the options of a verb that runs a study.
+        device: what trials run on; None: what this machine has.
 
     Raises:
         InputError: a name, file, number or folder cannot be used.
@@ -122,7 +128,7 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
     data_dir = given["data_dir"] or _folder(old, "data")
     models_dir = given["models_dir"] or _folder(old, "models")
     storage = given.get("storage") or (None if old is None else old.folders.get("storage"))
-    at = None if storage is None else run_at(storage, out)
+    at, gpus = None if storage is None else run_at(storage, out), options.gpus_of(given)
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
         if folder is not None and not folder.is_dir():
             raise InputError(f"{option}: no folder '{folder}'")
@@ -136,7 +142,15 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
             f"{out}: its run is of other data under the name '{task.name}'; give --out"
         )
     _check_labels(given, len(data.splits["train"]), task.name)
-    world = World(study, data, out=out, data_dir=data_dir, models_dir=models_dir, storage=at)
+    world = World(
+        study,
+        data,
+        out=out,
+        data_dir=data_dir,
+        models_dir=models_dir,
+        storage=at,
+        device="cpu" if gpus == 0 else device,
+    )
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
     space = world.space
     study = study.model_copy(update={"labels": space.labels})
@@ -157,7 +171,7 @@ def prepare(given: Mapping[str, Any]) -> Prepared:
             if v is not None
         },
     )
-    return Prepared(run, world, out, old is not None, at)
+    return Prepared(run, world, out, old is not None, at, gpus)
 
 
 def run_at(storage: str, out: Path) -> str:

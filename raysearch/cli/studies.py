@@ -6,7 +6,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ def run(**given: Any) -> int:
 @click.argument("out", type=options.FOLDER)
 @options.folders
 @click.option("--hours", type=float, metavar="H", help="Stop after this wall time.")
+@options.gpus
 @options.address
 @options.storage
 @click.option("--yes", is_flag=True, help="Start a long study without asking.")
@@ -114,7 +116,25 @@ def status(out: Path, as_json: bool) -> int:
 
 def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
-    prepared = prepare(given)
+    with at_hand(given["address"]) as device:
+        return _run(given, device, whole=whole)
+
+
+@contextmanager
+def at_hand(address: str | None) -> Iterator[str | None]:
+    """Connect to a cluster that is named, before anything is planned: what its trials run on."""
+    if address is None:
+        yield None
+        return
+    from raysearch.tune.machines import device
+    from raysearch.tune.surroundings import started
+
+    with started(None, address):
+        yield device()
+
+
+def _run(given: dict[str, Any], device: str | None, *, whole: bool) -> int:
+    prepared = prepare(given, device)
     out = prepared.out
     say = printer(given["as_json"])
     for line in prepared.run.notes:
@@ -145,6 +165,7 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
                 on_event=watch,
                 budget=search_budget(study) if draws else None,
                 storage=prepared.storage,
+                gpus_per_trial=prepared.gpus,
             )
         say(outcome.stopped_by)
         table = _table(out)

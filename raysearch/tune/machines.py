@@ -47,6 +47,12 @@ def machines() -> list[Node]:
     return found + to_come(found)
 
 
+def device() -> str:
+    """What trials that gain from a GPU run on: `cuda` where a node has one, or one may come."""
+    alive = ray.cluster_resources().get("GPU", 0.0) > 0  # type: ignore[no-untyped-call]
+    return "cuda" if alive or any(n.gpus for n in to_come([])) else "cpu"
+
+
 def to_come(alive: list[Node]) -> list[Node]:
     """A node of each kind that the autoscaler may start and none of is there; those of a head."""
     try:
@@ -56,7 +62,9 @@ def to_come(alive: list[Node]) -> list[Node]:
         found = [
             Node(f"{name}, not started", float(has.get("CPU", 0)), float(has.get("GPU", 0)))
             for name, about in kinds.items()
-            if name != head and about.get("max_workers", 1) and (has := about.get("resources") or {})
+            if name != head
+            and about.get("max_workers", 1)
+            and (has := about.get("resources") or {})
         ]
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
         return []  # no cluster of Ray's launcher

@@ -1,4 +1,4 @@
-"""What a trial holds while it runs: CPUs, and a GPU or a part of one, by what it is predicted to need.
+"""What a trial holds while it runs: CPUs, and a GPU or a part of one, by its predicted need.
 
 Pure arithmetic over the nodes of a cluster; nothing here asks Ray.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raysearch.engine.demand import Demand
 from raysearch.errors import InputError
 from raysearch.plan.config import TrialConfig
-from raysearch.tune.world import Demand
 
 MEMORY_PER_TRIAL = 3 * 2**30
 """What one trial on the CPU is taken to need at most when concurrency is fitted [bytes]."""
@@ -147,8 +147,8 @@ def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
         known = [n.device_memory for n in nodes if n.device_memory]
         if known and demand.memory > ROOM * max(known):
             raise InputError(
-                f"{demand.name or 'a trial'}: needs about {demand.memory / 2**30:.1f} GiB of a GPU, "
-                f"the largest has {max(known) / 2**30:.1f}"
+                f"{demand.name or 'a trial'}: needs about {demand.memory / 2**30:.1f} GiB of a "
+                f"GPU, the largest has {max(known) / 2**30:.1f}"
             )
         fits = [m for m in known if demand.memory <= ROOM * m]
         whole = len(known) < len(nodes) or not fits

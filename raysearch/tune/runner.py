@@ -26,11 +26,11 @@ from raysearch.tune.judge import score_winners
 from raysearch.tune.machines import machines
 from raysearch.tune.mirror import Mirror
 from raysearch.tune.news import News, StopNow, blame
+from raysearch.tune.placement import Share
+from raysearch.tune.placement import share as fit_share
 from raysearch.tune.preflight import preflight
 from raysearch.tune.saves import Saves
 from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.placement import Share
-from raysearch.tune.placement import share as fit_share
 from raysearch.tune.surroundings import environment, signals, started
 from raysearch.tune.trainable import bound, sentence
 from raysearch.tune.world import Kit, World, real_kit

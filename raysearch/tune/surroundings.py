@@ -18,6 +18,7 @@ import ray
 
 from raysearch.errors import InputError
 
+
 @contextmanager
 def environment(concurrency: int) -> Iterator[None]:
     """Set Tune's environment variables for the run only."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from raysearch.engine.demand import Demand
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.space import Proposal, SearchSpace
 from raysearch.record import OperatingPoint, TrialRecord
@@ -26,18 +27,6 @@ class Price(Protocol):
     @property
     def seconds(self) -> float:
         """Wall-clock time on this machine [s]."""
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What the trials of a method on a model need."""
-
-    gpu: bool
-    """Whether a GPU makes them faster."""
-    memory: float
-    """Of the GPU, at the largest batch they may have [bytes]."""
-    name: str = ""
-    """What a person calls them."""
 
 
 class World(Protocol):

@@ -56,7 +56,6 @@ def desk(
         KIT,
         place=world.place,
         phase="search" if draws is None else CONFIRM,
-        gpus=0.0,
         on_event=None,
         draws=draws,
     )

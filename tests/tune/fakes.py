@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from raysearch.engine.demand import Demand
 from raysearch.errors import Infeasible
 from raysearch.ledger import Charge
 from raysearch.plan.config import DataBudget, TrialConfig
 from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
-from raysearch.tune.world import Demand, Kit
+from raysearch.tune.world import Kit
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,7 +322,6 @@ def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> 
         KIT,
         place=FakeWorld(space()).place,
         phase="search" if draws is None else CONFIRM,
-        gpus=0.0,
         on_event=None,
         draws=draws,
     )

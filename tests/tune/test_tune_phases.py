@@ -58,7 +58,6 @@ class InTurn:
             KIT,
             place=world.place,
             phase="search" if draws is None else CONFIRM,
-            gpus=0.0,
             on_event=None,
             draws=draws,
         )

@@ -42,7 +42,6 @@ def desk(out: Path, on_event: object = None, **changes: object) -> Desk:
         KIT,
         place=FakePlace(),
         phase="search",
-        gpus=1.0,
         on_event=on_event,  # type: ignore[arg-type]
     )
     made.resume()
