@@ -84,7 +84,7 @@ share: Callable[[Any], Any] = click.option(
 gpus: Callable[[Any], Any] = click.option(
     "--gpus-per-trial",
     metavar="X",
-    help="GPUs of a trial that gains from one, as 0.5 or 1; 0: none.  [what it is predicted to need]",
+    help="GPUs of a trial that gains from one, as 0.5 or 1; 0: none.  [by its predicted need]",
 )
 
 address: Callable[[Any], Any] = click.option(
@@ -96,6 +96,12 @@ storage: Callable[[Any], Any] = click.option(
     envvar="RAYSEARCH_STORAGE",
     metavar="DIR|URI",
     help="What all nodes see: a folder, s3://BUCKET/PATH, gs://BUCKET/PATH.",
+)
+
+down: Callable[[Any], Any] = click.option(
+    "--down-when-done",
+    is_flag=True,
+    help="On the head of a cluster that `ray up` made: take it down at the end.",
 )
 
 search: Callable[[Any], Any] = group(
@@ -124,6 +130,7 @@ search: Callable[[Any], Any] = group(
     gpus,
     address,
     storage,
+    down,
     click.option(
         "--out", type=FOLDER, metavar="DIR", help="Folder of the run.  [default: runs/TASK-STUDY]"
     ),

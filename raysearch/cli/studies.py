@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raysearch.cli import options
+from raysearch.cli import ending, options
 from raysearch.cli.phases import confirm_run, search_budget
 from raysearch.cli.prepare import Prepared, Quote, ask, prepare, quote
 from raysearch.errors import InputError, RecordError
@@ -61,6 +61,7 @@ def run(**given: Any) -> int:
 @options.gpus
 @options.address
 @options.storage
+@options.down
 @click.option("--yes", is_flag=True, help="Start a long study without asking.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def resume(out: Path, **given: Any) -> int:
@@ -107,6 +108,8 @@ def status(out: Path, as_json: bool) -> int:
         print(f"  measured: {found['measured']} points")
     if found["trials"]:
         print(f"  spent {found['flops']:.3g} FLOPs, {found['train_seconds']:.0f} s of trials")
+    for line in ending.nodes(out, as_run.study.prices):
+        print(f"  {line}")
     if not found["running"] and found["trials"] < found["wanted"]:
         print(f"  go on: raysearch resume {out}")
     for line in found.get("skipped", ()):
@@ -116,8 +119,12 @@ def status(out: Path, as_json: bool) -> int:
 
 def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
+    cluster = ending.can_go_down(given["storage"]) if given.get("down_when_done") else None
     with at_hand(given["address"]) as device:
-        return _run(given, device, whole=whole)
+        code = _run(given, device, whole=whole)
+    if cluster is not None and code == 0:
+        ending.go_down(cluster, printer(given["as_json"]))
+    return code
 
 
 @contextmanager
@@ -178,6 +185,10 @@ def _run(given: dict[str, Any], device: str | None, *, whole: bool) -> int:
         return 130 if "disk" not in outcome.stopped_by else 1
     if not (table["status"] == "DONE").any():
         raise InputError(_nothing(table))
+    for line in ending.overshoot(study, time.monotonic() - begun):
+        say(line)
+    for line in ending.nodes(out, study.prices):
+        say(line)
     if draws:
         _measure(out, given, say)
     page = write_page(out) if whole else None

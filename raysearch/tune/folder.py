@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from raysearch.plan.config import canonical
 from raysearch.plan.space import Proposal
 from raysearch.record import Records, read_records
 from raysearch.tune.budget import spent_by
+from raysearch.tune.fleet import read_hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +178,6 @@ def status(out: Path) -> dict[str, Any]:
         "train_seconds": spent.train_seconds,
         "labels": spent.labels,
         "running": running(folder),
+        "nodes": {id_: asdict(hours) for id_, hours in read_hours(out).items()},
         "skipped": list(records.skipped),
     }

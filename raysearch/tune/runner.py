@@ -22,6 +22,7 @@ from raysearch.tune.desk import Desk
 from raysearch.tune.draws import CONFIRM
 from raysearch.tune.event import Event
 from raysearch.tune.folder import Folder, held
+from raysearch.tune.fleet import watched
 from raysearch.tune.judge import score_winners
 from raysearch.tune.machines import machines
 from raysearch.tune.mirror import Mirror
@@ -130,7 +131,7 @@ def run_study(
             mirror=mirror,
         )
         try:
-            with environment(share.concurrency):
+            with environment(share.concurrency), watched(folder.root):
                 outcome = _Run(desk, share, score_test, save_every).go()
                 if storage is not None and desk.fault is None:
                     world.fetch()

@@ -78,9 +78,10 @@ def test_the_first_limit_reached_stops_the_search(
 def test_dollars_and_gpu_hours_are_counted_by_device() -> None:
     config = FakeTrial(_config(), FakePlace(), "search").config
     bill = (Charge("train", "own", 10, 3600.0), Charge("train", "t", 90, 7200.0))
-    gpu = TrialRecord("a", config, "DONE", bill=bill, labels_used=50, made_by={"device": "cuda:0"})
+    on = {"device": "cuda:0", "gpus": 0.5}
+    gpu = TrialRecord("a", config, "DONE", bill=bill, labels_used=50, made_by=on)
     cpu = TrialRecord("b", config, "FAILED", bill=bill[:1], labels_used=20)
-    spent = Spent().plus(gpu, 0.5).plus(cpu)
+    spent = Spent().plus(gpu).plus(cpu)
     assert (spent.gpu_hours, spent.cpu_hours, spent.flops, spent.labels) == (0.5, 1.0, 20, 50)
     study = Study.model_validate(
         {"name": "x", "dollars": 3.0, "prices": {"cpu_hour": 1.0, "gpu_hour": 2.0, "label": 0.1}}

@@ -1,0 +1,75 @@
+"""What stands at the end of a study: its bill of nodes, its overshoot, the cluster taken down."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from raysearch.cli.prepare import span
+from raysearch.errors import InputError
+from raysearch.plan.study import Prices, Study
+
+OPTION = "--down-when-done"
+
+
+def overshoot(study: Study, seconds: float) -> list[str]:
+    """How a study kept to its hours; nothing where it had no limit.
+
+    >>> overshoot(Study(name="s", hours=1), 3900.0)
+    ['took 65 min, 5 min over --hours 1: what runs when the time is up runs to its end']
+    >>> overshoot(Study(name="s", hours=1), 1800.0)
+    []
+    """
+    if study.hours is None or seconds <= 3600 * study.hours:
+        return []
+    over = span(seconds - 3600 * study.hours)
+    return [
+        f"took {span(seconds)}, {over} over --hours {study.hours:g}: "
+        "what runs when the time is up runs to its end"
+    ]
+
+
+def nodes(out: Path, prices: Prices) -> list[str]:
+    """The bill of the nodes; nothing for a run on one machine."""
+    from raysearch.tune.fleet import read_hours, sentences
+
+    return sentences(read_hours(out), prices)
+
+
+def can_go_down(storage: str | None) -> Path:
+    """The file of the cluster whose head this is.
+
+    Raises:
+        InputError: this is no head that `ray up` made, or the records would go with it.
+    """
+    from raysearch.tune.machines import BOOTSTRAP
+
+    path = BOOTSTRAP.expanduser()
+    try:
+        provider = yaml.safe_load(path.read_text(encoding="utf-8"))["provider"]["type"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as e:
+        raise InputError(
+            f"{OPTION}: is for the head of a cluster that `ray up` made (no {BOOTSTRAP} here)"
+        ) from e
+    if provider != "local" and storage is None:
+        raise InputError(f"{OPTION}: the records would go with the head; give --storage URI")
+    return path
+
+
+def go_down(path: Path, say: Callable[[str], None]) -> None:
+    """Take the cluster down, in a process that outlives this one."""
+    beside = Path(sys.executable).with_name("ray")
+    ray = str(beside) if beside.exists() else shutil.which("ray") or "ray"
+    say(f"taking the cluster down: ray down -y {path}")
+    subprocess.Popen(
+        [ray, "down", "-y", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
