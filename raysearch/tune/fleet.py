@@ -148,7 +148,7 @@ def _looks() -> list[Look]:
     from ray._private.state import available_resources_per_node
 
     try:
-        free = available_resources_per_node()
+        free = available_resources_per_node()  # type: ignore[no-untyped-call]
         nodes = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
     except Exception:  # the connection is gone, or going
         return []

@@ -21,8 +21,8 @@ from raysearch.tune.budget import Budget
 from raysearch.tune.desk import Desk
 from raysearch.tune.draws import CONFIRM
 from raysearch.tune.event import Event
-from raysearch.tune.folder import Folder, held
 from raysearch.tune.fleet import watched
+from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
 from raysearch.tune.machines import machines
 from raysearch.tune.mirror import Mirror

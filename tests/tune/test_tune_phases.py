@@ -12,6 +12,7 @@ import optuna
 import pytest
 
 from raysearch.cli.phases import SEARCH_SHARE, Confirmed, as_json, confirm_run, search_budget
+from raysearch.cli.prepare import Prepared
 from raysearch.engine import crossfit
 from raysearch.errors import InputError
 from raysearch.plan.config import TrialConfig
@@ -96,7 +97,7 @@ def prepared(tmp_path: Path) -> Make:
         out = tmp_path / "run"
         out.mkdir()
         InTurn()(study.model_copy(update={"flops": None, "dollars": None}), world, out)
-        return SimpleNamespace(run=SimpleNamespace(study=study), world=world, out=out)
+        return Prepared(SimpleNamespace(study=study), world, out, False)
 
     return make
 
@@ -192,7 +193,7 @@ def prepared_copy(at: Any) -> Any:
     out = at.out.with_name("copy")
     out.mkdir()
     (out / "records.jsonl").write_bytes((at.out / "records.jsonl").read_bytes())
-    return SimpleNamespace(run=at.run, world=at.world, out=out)
+    return Prepared(at.run, at.world, out, False)
 
 
 @pytest.mark.parametrize("limit", ["dollars", "gpu_hours"])
