@@ -36,7 +36,10 @@ from raysearch.plan.space import Domain, MethodSpace, SearchSpace
 
 
 class Pricing:
-    """Prices of one task on one machine; `texts(labels)` says how many are left without a label."""
+    """Prices of one task on one machine; `texts(labels)` says how many are left without a label.
+
+    `there` calls a function on that machine.
+    """
 
     def __init__(
         self,
@@ -45,10 +48,11 @@ class Pricing:
         store: Store,
         precision: str,
         texts: Callable[[int], int],
+        there: Callable[..., Any],
     ) -> None:
         self.data, self.place, self.precision = data, place, precision
         self._store = store
-        self._texts = texts
+        self._texts, self._there = texts, there
         self._rates: dict[tuple[int, int], Rates] = {}
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
@@ -163,8 +167,9 @@ class Pricing:
         width = (rung.hidden, rung.intermediate)
         if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
-            self._rates[width] = measure(
-                rung, length, self.precision, torch.device(self.place.device), self.place.threads
+            device = torch.device(self.place.device)
+            self._rates[width] = self._there(
+                measure, rung, length, self.precision, device, self.place.threads
             )
         return seconds(parts, self._rates[width], rung)
 

@@ -45,7 +45,18 @@ TABLE_BYTES, BESIDE = 4, 2**31
 
 
 class World:
-    """What the runner asks: the space, a proposal's configuration and price, and the place."""
+    """What the runner asks: the space, a proposal's configuration and price, and the place.
+
+    Args:
+        study: the plan.
+        data: the task's.
+        out: the run's folder.
+        data_dir: folder of data sets; None: the hub.
+        models_dir: folder of checkpoints; None: the hub.
+        storage: the run's place on storage that all machines see; None: `out` is all there is.
+        device: what trials run on; None: a GPU where this machine has one.
+        there: calls a function where trials run, for what this machine cannot measure.
+    """
 
     def __init__(
         self,
@@ -57,11 +68,14 @@ class World:
         models_dir: Path | None = None,
         storage: str | None = None,
         device: str | None = None,
+        there: Callable[..., Any] | None = None,
     ) -> None:
         self.study = study
         self.data = data
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = resolve(study.precision, torch.device(device))
+        if there is None or torch.cuda.is_available() or device == "cpu":
+            there = _here
+        self.precision = str(there(resolve, study.precision, torch.device(device)))
         concurrency = study.concurrency or _concurrency(device)
         self.place = Place(
             store=str((out / "store").resolve()),
@@ -78,7 +92,7 @@ class World:
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
         self._store = Store(out / "store", behind)
-        self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts)
+        self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts, there)
         self.left_out: dict[str, str] = {}
         """Why a method, model or budget does not take part, one sentence each, by name."""
 
@@ -455,6 +469,10 @@ class World:
         return {"score": floor, **most}
 
 
+def _here(act: Callable[..., Any], *given: Any) -> Any:
+    return act(*given)
+
+
 def _small_ngram(rung: Rung) -> bool:
     return rung.family == "ngram" and rung.buckets <= 2**16
 
@@ -465,6 +483,8 @@ def _too_large(rung: Rung, device: str) -> str | None:
     if rung.family == "dan" and device == "cpu":  # moments stand for touched rows alone
         needed = TABLE_BYTES * rung.params + BESIDE
     if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            return None  # elsewhere: who places the trials knows how large its GPUs are
         there = torch.cuda.get_device_properties(0).total_memory
     else:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -476,5 +496,5 @@ def _too_large(rung: Rung, device: str) -> str | None:
 def _concurrency(device: str) -> int:
     """Trials at once: one a core up to 8 on a CPU, one a GPU."""
     if device == "cuda":
-        return torch.cuda.device_count()
+        return max(1, torch.cuda.device_count())
     return max(1, min(8, os.cpu_count() or 1))

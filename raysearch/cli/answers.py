@@ -214,8 +214,8 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
         raise InputError(f"--hours: {given['hours']:g} given, must be above 0")
     keys = [p.name for p in studies.frontier.params if p.name is not None]
     say = studies.printer(as_json)
-    with studies.at_hand(given["address"]) as device:
-        prepared = prepare({**dict.fromkeys(keys), "out": run, **given, "hours": None}, device)
+    with studies.at_hand(given["address"]) as cluster:
+        prepared = prepare({**dict.fromkeys(keys), "out": run, **given, "hours": None}, **cluster)
         hours, address = given["hours"], given["address"]
         done = phases.confirm_run(prepared, draws, say, hours=hours, address=address)
     if done.outcome is not None and done.outcome.interrupted:

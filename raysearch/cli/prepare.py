@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -97,12 +97,17 @@ def span(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def prepare(given: Mapping[str, Any], device: str | None = None) -> Prepared:
+def prepare(
+    given: Mapping[str, Any],
+    device: str | None = None,
+    there: Callable[..., Any] | None = None,
+) -> Prepared:
     """Bring the options, the folder and the catalogs together, and open the data.
 
     Args:
         given: the options of a verb that runs a study.
         device: what trials run on; None: what this machine has.
+        there: calls a function where trials run.
 
     Raises:
         InputError: a name, file, number or folder cannot be used.
@@ -150,6 +155,7 @@ def prepare(given: Mapping[str, Any], device: str | None = None) -> Prepared:
         models_dir=models_dir,
         storage=at,
         device="cpu" if gpus == 0 else device,
+        there=there,
     )
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
     space = world.space

@@ -119,29 +119,29 @@ def status(out: Path, as_json: bool) -> int:
 
 def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
-    cluster = ending.can_go_down(given["storage"]) if given.get("down_when_done") else None
-    with at_hand(given["address"]) as device:
-        code = _run(given, device, whole=whole)
-    if cluster is not None and code == 0:
-        ending.go_down(cluster, printer(given["as_json"]))
+    file = ending.can_go_down(given["storage"]) if given.get("down_when_done") else None
+    with at_hand(given["address"]) as cluster:
+        code = _run(given, cluster, whole=whole)
+    if file is not None and code == 0:
+        ending.go_down(file, printer(given["as_json"]))
     return code
 
 
 @contextmanager
-def at_hand(address: str | None) -> Iterator[str | None]:
-    """Connect to a cluster that is named, before anything is planned: what its trials run on."""
+def at_hand(address: str | None) -> Iterator[dict[str, Any]]:
+    """Connect to a cluster that is named, before anything is planned: what `prepare` asks of it."""
     if address is None:
-        yield None
+        yield {}
         return
-    from raysearch.tune.machines import device
+    from raysearch.tune.machines import device, there
     from raysearch.tune.surroundings import started
 
     with started(None, address):
-        yield device()
+        yield {"device": device(), "there": there}
 
 
-def _run(given: dict[str, Any], device: str | None, *, whole: bool) -> int:
-    prepared = prepare(given, device)
+def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
+    prepared = prepare(given, **cluster)
     out = prepared.out
     say = printer(given["as_json"])
     for line in prepared.run.notes:

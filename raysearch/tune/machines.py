@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,11 @@ def device() -> str:
     """What trials that gain from a GPU run on: `cuda` where a node has one, or one may come."""
     alive = ray.cluster_resources().get("GPU", 0.0) > 0  # type: ignore[no-untyped-call]
     return "cuda" if alive or any(n.gpus for n in to_come([])) else "cpu"
+
+
+def there(act: Callable[..., Any], *given: Any) -> Any:
+    """Call a function on a node that has a GPU, with the whole of it."""
+    return ray.get(ray.remote(act).options(num_cpus=1, num_gpus=1).remote(*given))
 
 
 def to_come(alive: list[Node]) -> list[Node]:
