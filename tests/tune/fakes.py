@@ -174,6 +174,7 @@ class FakeTrial:
     def _note(self, what: str) -> None:
         if self.place.diary:
             line = {"id": self.config.id, "what": what, "pid": os.getpid(), "at": time.time()}
+            line |= {"device": self.place.device, "gpus": self.place.gpus}
             with open(self.place.diary, "a", encoding="utf-8") as f:
                 f.write(json.dumps({**line, "step": self.steps}) + "\n")
 

@@ -1,4 +1,4 @@
-"""A Ray of several nodes on this machine until standard input ends: nodes.py FOLDER CPUS [CPUS...].
+"""A Ray of several nodes on this machine until standard input ends: nodes.py FOLDER CPUS[:GPUS] ...
 
 Each node keeps its copies below FOLDER, in a folder of its own. Prints the address.
 """
@@ -16,7 +16,8 @@ def main() -> None:
     cluster = Cluster()
     for number, count in enumerate(cpus):
         cluster.add_node(
-            num_cpus=int(count),
+            num_cpus=int(count.partition(":")[0]),
+            num_gpus=int(count.partition(":")[2] or 0),
             include_dashboard=False,
             env_vars={"RAYSEARCH_CACHE_DIR": str(Path(folder) / f"node-{number}")},
         )

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +20,10 @@ from raysearch.engine.remote import Remote
 from raysearch.record import read_records
 from raysearch.toy import grammar
 from tests.s3 import s3_server
+from tests.tune.clusters import nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-@contextmanager
-def nodes(folder: Path, *cpus: int) -> Iterator[str]:
-    """The address of a Ray of so many nodes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.tune.nodes", str(folder), *map(str, cpus)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(60)
 
 
 def verb(*args: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
