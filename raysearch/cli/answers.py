@@ -221,7 +221,7 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
     if done.outcome is not None and done.outcome.interrupted:
         say(done.outcome.stopped_by)
         say(f"go on with: raysearch confirm {run} --draws {draws}")
-        return 130 if "disk" not in done.outcome.stopped_by else 1
+        return 130 if done.outcome.stopped_by.startswith("interrupted") else 1
     found, table = studies.read_back(run)
     page = studies.write_page(run)
     studies.carry(run)

@@ -184,13 +184,13 @@ def run_at(storage: str, out: Path) -> str:
     """The place of a run on a storage: it has the name of the run's folder.
 
     Raises:
-        InputError: the storage is none that can be opened.
+        InputError: the storage is none that can be opened, written and read.
     """
     from raysearch.engine.remote import Remote
     from raysearch.shipping import run_of
 
     where = storage if "://" in storage else str(Path(storage).expanduser().resolve())
-    return Remote(run_of(where, out.resolve().name)).where
+    return Remote(run_of(Remote(where).where, out.resolve().name)).usable().where
 
 
 def _folder(old: AsRun | None, kind: str) -> Path | None:

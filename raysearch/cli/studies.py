@@ -182,7 +182,7 @@ def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
             table = _table(out)
     if outcome.interrupted:
         say(f"go on with: raysearch resume {out}")
-        return 130 if "disk" not in outcome.stopped_by else 1
+        return 130 if outcome.stopped_by.startswith("interrupted") else 1
     if not (table["status"] == "DONE").any():
         raise InputError(_nothing(table))
     for line in ending.overshoot(study, time.monotonic() - begun):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ SCHEMES = ("file", "s3", "gs", "hdfs", "abfs")
 """Of URIs that pyarrow opens."""
 PATIENCE = 600.0
 """How long a storage that does not answer is waited for [s]."""
+SOON = 10.0
+"""How long a first probe waits [s]."""
 PAUSES = (0.2, 1.0, 5.0, 15.0)
 """Between attempts; the last one over and over [s]."""
 
@@ -63,6 +66,24 @@ class Remote:
     def below(self, name: str) -> Remote:
         """A place below this one."""
         return Remote(below(self.where, name), patience=self._patience)
+
+    def usable(self) -> Remote:
+        """Write, read and delete a probe; the place itself.
+
+        Raises:
+            InputError: it does not let us, or does not answer soon.
+        """
+        soon, key = Remote(self.where, patience=SOON), f"probe-{uuid.uuid4().hex}"
+        try:
+            soon.write(f"{key}/driver", key.encode())
+            if soon.read(f"{key}/driver") != key.encode():
+                raise InputError(
+                    f"storage '{self.where}': does not give back what is written to it"
+                )
+            soon.drop(key, "driver")
+        except StorageLost as e:
+            raise InputError(str(e)) from e
+        return self
 
     def has(self, key: str) -> bool:
         """Whether a file is there."""

@@ -14,6 +14,7 @@ import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
+from raysearch.engine.remote import StorageLost
 from raysearch.errors import RaysearchError
 from raysearch.plan.config import TrialConfig
 from raysearch.plan.study import Study
@@ -139,7 +140,12 @@ def run_study(
         finally:
             desk.close()
             if mirror is not None:
-                mirror.push()
+                try:
+                    mirror.push()
+                except (
+                    StorageLost
+                ) as e:  # all stands in the folder, and goes there with the next run
+                    desk.log(f"records not mirrored: {e}")
 
 
 class _Run:
