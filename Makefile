@@ -3,6 +3,7 @@
 #
 #   make frontier   the main job on the embedded toy task, no network
 #   make test       every test
+#   make test-cluster   brings up a cluster on this machine and pulls plugs (root, Linux)
 #   make check      format, lint, types and the fast tests
 #
 # PYTHON    another interpreter, at least 3.11
@@ -10,12 +11,14 @@
 # PIP_ARGS  more arguments for pip install, as for an index with torch's CPU build
 # ARGS      more arguments for `raysearch frontier`
 # TESTS     other arguments for pytest
+# PLAN      of `make test-cluster`: lost, idle, scaling or spot (tests/cluster/rehearse.py)
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
 ARGS ?=
 TESTS ?= tests raysearch
+PLAN ?= lost
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
@@ -23,16 +26,20 @@ FAST := not slow and not ray and not browser and not real
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help frontier test check format venv dev system clean
+.PHONY: help frontier test test-cluster check format venv dev system clean
 
 help:
-	@sed -n '4,6s/^#   //p' Makefile
+	@sed -n '4,7s/^#   //p' Makefile
 
 frontier: venv
 	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --yes $(ARGS)
 
 test: dev system
 	$(BIN)/python -m pytest $(TESTS)
+
+test-cluster: dev
+	@$(MAKE) --no-print-directory system PACKAGES='ip:iproute2 sshd:openssh-server rsync'
+	$(BIN)/python -m tests.cluster.rehearse --plan $(PLAN)
 
 check: dev
 	$(BIN)/ruff format --check .
@@ -66,11 +73,13 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-# Debian packages, where one is missing: the browser that the tests of the pages drive.
+# Debian packages, where one is missing: the browser that the tests of the pages drive. A package
+# whose command has another name is written command:package.
 PACKAGES ?= chromium
 system:
 	@for p in $(PACKAGES); do \
-	  command -v $$p >/dev/null 2>&1 && continue; \
+	  command -v $${p%%:*} >/dev/null 2>&1 && continue; \
+	  p=$${p##*:}; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "installing $$p"; \
 	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \

@@ -94,7 +94,7 @@ class TrialRecord:
     maximise: bool = True
     error: str | None = None
     made_by: Mapping[str, Any] = field(default_factory=dict)
-    """Versions, device, precision, concurrency at the time, and when."""
+    """Versions, device, host, precision, concurrency at the time, and when."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the method says of its trained state; empty for most."""
 

@@ -450,7 +450,7 @@ class TrialRun:
 
 
 def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:
-    """Versions, device, precision, concurrency at the time, and when."""
+    """Versions, device, host, precision, concurrency at the time, and when."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         **{name: importlib.metadata.version(name) for name in ("torch", "transformers")},
@@ -459,6 +459,7 @@ def made_by(config: TrialConfig, place: Place, started: str | None = None) -> di
         "device": place.device,
         "device_name": _device_name(place),
         "gpus": place.gpus,
+        "host": platform.node(),
         "precision": config.precision,
         "threads": place.threads,
         "concurrency": place.concurrency,

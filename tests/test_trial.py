@@ -278,7 +278,7 @@ def test_a_trial_draws_from_no_global_generator_and_leaves_none_changed(trial):
 def test_a_record_says_what_made_it_and_nothing_of_where(trial, tmp_path):
     run = tiny.finish(trial("ngram_linear"))
     record = run.record()
-    assert {"torch", "transformers", "raysearch", "python", "device"} <= set(record.made_by)
+    assert {"torch", "transformers", "raysearch", "python", "device", "host"} <= set(record.made_by)
     assert record.made_by["precision"] == record.config.precision == "fp32"
     assert record.made_by["started"] <= record.made_by["ended"]
     assert (

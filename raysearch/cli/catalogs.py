@@ -164,13 +164,21 @@ PACKAGES = ("torch", "transformers", "datasets", "peft", "ray", "optuna", "panda
 
 @click.command()
 @options.folders
+@click.option(
+    "--cluster", type=options.FOLDER, metavar="FILE", help="Check this cluster file instead."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def doctor(data_dir: Path | None, models_dir: Path | None, as_json: bool) -> int:
+def doctor(
+    data_dir: Path | None, models_dir: Path | None, cluster: Path | None, as_json: bool
+) -> int:
     r"""Versions, devices, folders and the hub; what is missing, and the command that mends it.
 
     \b
     raysearch doctor
+    raysearch doctor --cluster cluster.yaml
     """
+    if cluster is not None:
+        return _cluster(cluster, as_json)
     from raysearch.engine.hub import answers
 
     found: dict[str, Any] = {
@@ -202,6 +210,26 @@ def doctor(data_dir: Path | None, models_dir: Path | None, as_json: bool) -> int
     for line in mend:
         print(f"! {line}")
     return 0
+
+
+def _cluster(path: Path, as_json: bool) -> int:
+    """What is wrong with a cluster file, a line each; 2 when something is."""
+    from raysearch.tune import cluster_file
+
+    config = cluster_file.read(path)
+    wrong = cluster_file.problems(config)
+    notes = [] if wrong else cluster_file.unchecked(config)
+    if as_json:
+        print(json.dumps({"file": str(path), "problems": wrong, "notes": notes}))
+        return 2 if wrong else 0
+    for line in wrong:
+        print(f"! {path}: {line}")
+    for line in notes:
+        print(f"{path}: {line}")
+    if not wrong:
+        kind, most = config["provider"]["type"], cluster_file.workers(config)
+        print(f"{path}: whole: {kind}, a head and up to {most} workers")
+    return 2 if wrong else 0
 
 
 def _version(package: str) -> str | None:

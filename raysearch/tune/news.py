@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,22 @@ from raysearch.errors import RecordError
 from raysearch.tune.desk import Desk
 from raysearch.tune.trainable import sentence
 
+NODE_LOST = ("its node has died", "temporarily unavailable")
+"""In the text of Ray's error when the machine went or its link did, not only the process.
+
+NOTE: a process that dies on a living node is reported within a second (Ray 2.60 waits that long for
+it); where no word comes, the whole machine is silent.
+"""
+NODES = 5
+"""Nodes that one trial may lose beside its own failures: more, and it may be what kills them."""
+
 
 class News(Callback):
     """Carries Tune's news to the desk."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._nodes: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A process is at work on a trial."""
@@ -44,15 +55,24 @@ class News(Callback):
             self._desk.progressed(id_, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process died; Tune starts the trial again and it goes on from its checkpoint."""
-        self._desk.emit("note", "a worker died; its trial goes on", trial.config["id"])
+        """A process died; Tune starts the trial again and it goes on from its checkpoint.
+
+        A node that was lost (a spot machine taken away) is no fault of the trial: up to a limit it
+        is not counted among its failures, of which Tune forgives one.
+        """
+        id_ = trial.config["id"]
+        what = "a worker died"
+        last = _error_text(trial).rpartition("Failure #")[2]
+        if any(text in last for text in NODE_LOST):
+            what = "its node was lost"
+            self._nodes[id_] += 1
+            if self._nodes[id_] <= NODES:
+                trial.run_metadata.num_failures -= 1
+        self._desk.emit("note", f"{what}; its trial goes on", id_)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died once too often."""
-        try:
-            text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = ""
+        text = _error_text(trial)
         self._desk.log(f"{trial.config['id']}: {text}")
         self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
 
@@ -61,6 +81,14 @@ class News(Callback):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> News:
         return self
+
+
+def _error_text(trial: Any) -> str:
+    """What Tune keeps about a trial's failures; empty where it cannot be read."""
+    try:
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError):
+        return ""
 
 
 class StopNow(Stopper):
