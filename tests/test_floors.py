@@ -54,10 +54,12 @@ BESIDE = {
     ("world", "shipping"),
     ("world", "pricing"),
     ("__main__", "cli"),
+    ("cli", "service"),  # the verb that runs it
+    ("service", "cli"),  # what it says of a run is what the verbs say
 }
 """Files that may look sideways at another room of their floor."""
 
-HOMES = {"plotly": {"panels"}, "ray": {"tune"}}
+HOMES = {"plotly": {"panels"}, "ray": {"tune", "service"}}
 """Libraries that one room alone may import, even inside a function."""
 
 EAST = {"analysis", "panels", "record", "objectives", "plan", "ledger", "errors"}
@@ -202,7 +204,7 @@ def test_the_house_is_read():
     assert len(SOURCES) > 60 and len(METHODS) >= 3 and len(FACES) >= 9
     rooms = {room(m) for m in SOURCES}
     assert rooms <= set(FLOORS), "a room without a floor"
-    assert set(FLOORS) - rooms <= {"service"}, "a floor for a room that is not there"
+    assert set(FLOORS) == rooms, "a floor for a room that is not there"
     found = list(imports("raysearch.trial", SOURCES["raysearch.trial"]))
     assert {"torch", "raysearch.engine.store", "raysearch.methods"} <= {i.target for i in found}
     hidden = imports("raysearch.cli.studies", SOURCES["raysearch.cli.studies"])

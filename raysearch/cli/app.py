@@ -17,7 +17,9 @@ from raysearch.cli import (
     models,
     outside,
     pages,
+    remote,
     report,
+    serving,
     studies,
 )
 from raysearch.errors import InputError, RaysearchError, nearest
@@ -55,7 +57,7 @@ for verb in (
     studies.frontier,
     studies.run,
     studies.resume,
-    studies.status,
+    remote.status,
     answers.confirm,
     measuring.measure,
     answers.recommend,
@@ -70,6 +72,12 @@ for verb in (
     pages.export_optuna,
     models.export,
     models.predict,
+    serving.serve,
+    serving.token,
+    remote.submit,
+    remote.stop,
+    remote.logs,
+    remote.fetch,
 ):
     verb.help = (verb.help or "").replace("\\b", "\b")  # click's mark of a block kept as it is
     app.add_command(verb)

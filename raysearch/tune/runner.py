@@ -28,6 +28,7 @@ from raysearch.tune.judge import score_winners
 from raysearch.tune.machines import machines
 from raysearch.tune.mirror import Mirror
 from raysearch.tune.news import News, StopNow, blame
+from raysearch.tune.part import part_of
 from raysearch.tune.placement import Share
 from raysearch.tune.placement import share as fit_share
 from raysearch.tune.preflight import preflight
@@ -116,7 +117,7 @@ def run_study(
         mirror = None if storage is None else Mirror(storage, folder)
         if mirror is not None:
             mirror.meet()
-        share = fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial)
+        share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
         desk = Desk(
             study,

@@ -1,0 +1,292 @@
+"""The verbs that speak to a service: submit, stop, logs, fetch, and status with --server."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from raysearch.cli import options, studies
+from raysearch.errors import InputError, RaysearchError
+
+if TYPE_CHECKING:
+    from raysearch.cli.server import Server
+
+FILES = (".csv", ".tsv", ".jsonl", ".parquet")
+PLAIN = (
+    *("text", "label", "group", "score", "words", "pool_lines", "searcher", "seed", "draws"),
+    *("hours", "gpu_hours", "flops", "dollars", "precision", "concurrency"),
+)
+"""Options that a submission has under the same name."""
+REFUSED = {"out": None, "address": None, "dry_run": False, "unlabelled": None, "storage": None}
+"""Options of `frontier` that are the service's own business, with what says they are not given."""
+
+server: Callable[[Any], Any] = options.group(
+    click.option(
+        "--server",
+        envvar="RAYSEARCH_SERVER",
+        metavar="URL",
+        required=True,
+        help="A service, as http://127.0.0.1:8100; or RAYSEARCH_SERVER.",
+    ),
+    click.option(
+        "--token-file",
+        type=options.FOLDER,
+        metavar="FILE",
+        help="A file that holds the token; or RAYSEARCH_TOKEN.",
+    ),
+)
+
+
+def _open(url: str, token_file: Path | None) -> Server:
+    from raysearch.cli.server import Server
+
+    return Server(url, token_file)
+
+
+@click.command()
+@server
+@options.data
+@options.search
+@click.option("--gpus", type=int, default=0, metavar="N", help="GPUs it waits for.")
+@click.option("--follow", is_flag=True, help="Watch it until it has ended.")
+def submit(
+    server: str, token_file: Path | None, gpus: int, follow: bool, as_json: bool, **given: Any
+) -> int:
+    r"""Have a service run a study; a file that --task or --pool names is uploaded first.
+
+    \b
+    raysearch submit --server http://127.0.0.1:8100 --task tickets.csv --label queue
+    """
+    given.pop("yes", None)
+    typed = click.get_current_context().get_parameter_source
+    if typed("storage") == ParameterSource.ENVIRONMENT:  # meant for studies that run here
+        given["storage"] = None
+    for name, nothing in REFUSED.items():
+        if given.pop(name, nothing) != nothing:
+            raise InputError(f"--{name.replace('_', '-')}: has no meaning for a service")
+    there = _open(server, token_file)
+    body = submission(given, lambda path: _upload(there, path))
+    if gpus:
+        body["gpus"] = gpus
+    made = there.json("POST", "/v1/studies", json=body)
+    if as_json and not follow:
+        print(json.dumps(made))
+        return 0
+    print(f"{made['id']}: {made['why'] or made['state']}", flush=True)
+    return _follow(there, made["id"], as_json) if follow else 0
+
+
+def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str, Any]:
+    """The options of `frontier` as the body of a submission; files become what they were.
+
+    Raises:
+        InputError: an option that a service does not take, or one that cannot be read.
+    """
+    out: dict[str, Any] = {k: given.pop(k, None) for k in PLAIN}
+    for name in ("methods", "models"):
+        if (text := given.pop(name, None)) is not None:
+            out[name] = list(options.names(text))
+    if (text := given.pop("labels", None)) is not None:
+        out["labels"] = list(options.numbers(text, "--labels"))
+    if (text := given.pop("trials", None)) is not None:
+        out["trials"] = options.trials(text, 0)
+    out["share_teacher"] = options.share_of(given)
+    out["gpus_per_trial"] = options.gpus_of(given)
+    out["prices"] = options.prices_of(given)
+    out["template"] = list(given.pop("template", ()))
+    for key, own in (("task", "dataset"), ("pool", "pool_dataset")):
+        name = given.pop(key, None)
+        if name is not None and Path(name).suffix.lower() in FILES:
+            out[own] = upload(Path(name))
+        else:
+            out[key] = name
+    study = given.pop("study", None)
+    if study is not None and study.endswith((".yaml", ".yml")):
+        from raysearch.plan.strict import load_yaml
+
+        out["study"] = load_yaml(Path(study))
+    else:
+        out["study"] = study
+    for name in ("share_teacher", "gpus_per_trial", *options.PRICES.values()):
+        given.pop(name, None)
+    left = [k for k, v in given.items() if v is not None and v is not False and v != ()]
+    if left:
+        raise InputError(f"--{left[0].replace('_', '-')}: a service does not take it")
+    return {k: v for k, v in out.items() if v is not None and v is not False and v not in ([], {})}
+
+
+def _upload(there: Server, path: Path) -> str:
+    try:
+        with path.open("rb") as f:
+            found = there.json("POST", "/v1/datasets", params={"name": path.name}, data=f)
+    except OSError as e:
+        if isinstance(e, FileNotFoundError | PermissionError | IsADirectoryError):
+            raise InputError(f"{path}: cannot be read: {e.strerror}") from e
+        raise
+    return str(found["id"])
+
+
+def _follow(there: Server, id_: str, as_json: bool) -> int:
+    """Print a line at each change until the study has ended; 0 when it is done."""
+    last, study = "", {}
+    with there.ask("GET", f"/v1/studies/{id_}/events", stream=True) as answer:
+        for raw in answer.iter_lines():
+            if not raw.startswith(b"data: {"):
+                continue
+            study = json.loads(raw.removeprefix(b"data: "))
+            line = _line(study)
+            if line != last and not as_json:
+                print(line, flush=True)
+            last = line
+    if as_json:
+        print(json.dumps(study))
+    return 0 if study.get("state") == "done" else 1
+
+
+def _line(study: dict[str, Any]) -> str:
+    progress = study.get("progress")
+    said = f"{study['id']}: {study['state']}"
+    if study["verb"] != "frontier":
+        said += f" ({study['verb']})"
+    if progress:
+        said += f", {progress['trials']} of {progress['wanted']} trials"
+        if progress["draws"]:
+            said += f", {progress['draws']} confirming draws"
+    return f"{said}; {study['why']}" if study["why"] else said
+
+
+@click.command()
+@click.argument("out", required=False, metavar="OUT|ID")
+@click.option("--server", envvar="RAYSEARCH_SERVER", metavar="URL", help="Ask a service instead.")
+@click.option("--token-file", type=options.FOLDER, metavar="FILE", help="Holds the token.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.pass_context
+def status(
+    ctx: click.Context, out: str | None, server: str | None, token_file: Path | None, as_json: bool
+) -> int:
+    r"""How far a study is, from its records alone; of a service, one of its studies or all.
+
+    \b
+    raysearch status runs/sst2-quick
+    raysearch status --server http://127.0.0.1:8100
+    """
+    if server is None or (out is not None and Path(out).is_dir()):
+        if out is None:
+            raise InputError("OUT: name a run's folder, or a service with --server")
+        code: int = ctx.invoke(studies.status, out=Path(out), as_json=as_json)
+        return code
+    there = _open(server, token_file)
+    if out is None:
+        found = there.json("GET", "/v1/studies")
+        lines = [f"{_line(s)} ({s['owner']})" for s in found["studies"]] or ["no studies"]
+    else:
+        found = there.json("GET", f"/v1/studies/{_id(out)}")
+        lines = [_line(found)]
+    print(json.dumps(found) if as_json else "\n".join(lines))
+    return 0
+
+
+@click.command()
+@click.argument("study", metavar="ID")
+@server
+def stop(study: str, server: str, token_file: Path | None) -> int:
+    r"""Stop a service's study; what it has recorded stays.
+
+    \b
+    raysearch stop toy-quick-1f2e3d4c --server http://127.0.0.1:8100
+    """
+    found = _open(server, token_file).json("POST", f"/v1/studies/{_id(study)}/stop")
+    print(_line(found))
+    return 0
+
+
+@click.command()
+@click.argument("study", metavar="ID")
+@click.option("--follow", is_flag=True, help="Go on until the study has ended.")
+@server
+def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
+    r"""Print what a service's study has said.
+
+    \b
+    raysearch logs toy-quick-1f2e3d4c --server http://127.0.0.1:8100
+    """
+    there, at = _open(server, token_file), -65536
+    while True:
+        state = there.json("GET", f"/v1/studies/{_id(study)}")["state"]
+        while True:
+            answer = there.ask("GET", f"/v1/studies/{_id(study)}/logs", params={"start": at})
+            at = int(answer.headers["X-Next"])
+            if not answer.content:
+                break
+            print(answer.content.decode(errors="replace"), end="", flush=True)
+        if not follow or state in ("done", "failed", "stopped"):
+            return 0
+        time.sleep(1.0)
+
+
+@click.command()
+@click.argument("study", metavar="ID")
+@click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
+@click.option("--model", is_flag=True, help="The exported model too; exports it first.")
+@click.option("--point", metavar="ID", help="Which point to export.  [the recommended]")
+@click.option("--format", "kind", metavar="NAME", help="As `export` knows them.")
+@click.option("--int8", is_flag=True, help="Weights in 8 bits.")
+@server
+def fetch(
+    study: str,
+    to: Path,
+    model: bool,
+    point: str | None,
+    kind: str | None,
+    int8: bool,
+    server: str,
+    token_file: Path | None,
+) -> int:
+    r"""Fetch a study's records, frontier and recommendation, and its model.
+
+    \b
+    raysearch fetch toy-quick-1f2e3d4c --to results --model
+    """
+    there, path = _open(server, token_file), f"/v1/studies/{_id(study)}"
+    if (point or kind or int8) and not model:
+        raise InputError("--point, --format and --int8: are for --model")
+    if to.exists() and any(to.iterdir() if to.is_dir() else [to]):
+        raise InputError(f"--to: '{to}' is not empty; name another")
+    there.json("GET", path)  # says at once where there is none
+    if model:
+        _export(there, path, {"point": point, "format": kind, "int8": int8})
+    to.mkdir(parents=True, exist_ok=True)
+    there.save(f"{path}/records", to / "records.parquet", params={"format": "parquet"})
+    for name in ("frontier", "recommend"):
+        (to / f"{name}.json").write_bytes(there.ask("GET", f"{path}/{name}").content)
+    if model:
+        there.save(f"{path}/model", to / "model.zip")
+        with zipfile.ZipFile(to / "model.zip") as packed:  # it keeps its names inside the folder
+            packed.extractall(to)
+        (to / "model.zip").unlink()
+    print(to)
+    return 0
+
+
+def _export(there: Server, path: str, given: dict[str, Any]) -> None:
+    there.json("POST", f"{path}/export", json={k: v for k, v in given.items() if v})
+    while (found := there.json("GET", path))["state"] not in ("done", "failed", "stopped"):
+        time.sleep(1.0)
+    if found["state"] != "done":
+        raise RaysearchError(
+            f"the export has {found['state']}: {found['why'] or 'no reason given'}"
+        )
+
+
+def _id(text: str) -> str:
+    """What may stand in an address."""
+    from raysearch.service.home import checked
+
+    return checked(text, "study")

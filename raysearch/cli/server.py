@@ -1,0 +1,85 @@
+"""Speaking to a service: one session, its token, and its errors as the program's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from raysearch.errors import InputError, RaysearchError
+
+TOKEN = "RAYSEARCH_TOKEN"
+SECONDS = 330.0
+"""Longest a request may take [s]: a submission is checked before it is answered."""
+
+
+class Server:
+    """A service by its address; every error is one line."""
+
+    def __init__(self, url: str, token_file: Path | None = None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"--server: '{url}' must begin with http:// or https://")
+        self._url = url.rstrip("/")
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy or a .netrc must not see the token
+        self._session.headers["Authorization"] = f"Bearer {_token(token_file)}"
+
+    def ask(
+        self, method: str, path: str, *, stream: bool = False, **more: Any
+    ) -> requests.Response:
+        """One request.
+
+        Raises:
+            InputError: the service does not answer, or says what was wrong.
+            RaysearchError: something broke over there.
+        """
+        try:
+            answer = self._session.request(
+                method,
+                self._url + path,
+                timeout=(10.0, SECONDS),
+                stream=stream,
+                allow_redirects=False,
+                **more,
+            )
+        except requests.RequestException as e:
+            raise InputError(f"{self._url}: no service answers: {type(e).__name__}") from e
+        if answer.status_code < 300:
+            return answer
+        try:
+            said = str(answer.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            said = f"answers {answer.status_code}: is it a raysearch service?"
+        kind = RaysearchError if answer.status_code >= 500 else InputError
+        raise kind(f"{self._url}: {said}")
+
+    def json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """One request that is answered by an object."""
+        found = self.ask(method, path, **more).json()
+        if not isinstance(found, dict):
+            raise RaysearchError(f"{self._url}: answers no object")
+        return found
+
+    def save(self, path: str, to: Path, **more: Any) -> None:
+        """Fetch a file; it takes its name when it is whole."""
+        draft = to.with_name(f".{to.name}.part")
+        with self.ask("GET", path, stream=True, **more) as answer, draft.open("wb") as f:
+            for piece in answer.iter_content(2**18):
+                f.write(piece)
+        os.replace(draft, to)
+
+
+def _token(file: Path | None) -> str:
+    """The token: of the file, else of the environment."""
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as e:
+            raise InputError(f"--token-file: {file} cannot be read: {e}") from e
+    else:
+        text = os.environ.get(TOKEN, "").strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise InputError(f"no token: set {TOKEN}, or name a file with --token-file")
+    return text

@@ -1,0 +1,193 @@
+"""What every request passes: the Host, the length of its body, who asks, and what is written down.
+
+It stands in front of all routes, so that none can forget it.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+
+from raysearch.service.audit import Audit
+from raysearch.service.settings import Settings
+from raysearch.service.tokens import Token, Tokens
+from raysearch.service.visits import COOKIE, Visits
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+ENTER = "/enter"
+UPLOAD = "/v1/datasets"
+TOO_LONG = "the body is longer than this service takes"
+CLOSED = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+"""The policy of what is no page."""
+HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"cross-origin-opener-policy": b"same-origin",
+    b"content-security-policy": CLOSED.encode(),
+}
+"""On every answer that does not say otherwise."""
+
+
+class Refused(Exception):
+    """The request does not come in: a status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class _TooLong(Exception):
+    """The body is longer than allowed."""
+
+
+class Doors:
+    """An ASGI application around another."""
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, tokens: Tokens, visits: Visits, audit: Audit
+    ) -> None:
+        self._app, self._settings = app, settings
+        self._tokens, self._visits, self._audit = tokens, visits, audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or say in one line why not."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return  # nothing here speaks over web sockets
+        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+        answer = _Answer(send, scope["method"])
+        who: Token | None = None
+        try:
+            self._host(headers)
+            if scope["path"] != ENTER:
+                who = self._who(headers, scope)
+                scope.setdefault("state", {})["who"] = who
+            most = self._most(scope)
+            length = headers.get("content-length", "0")
+            if not length.isdigit() or int(length) > most:
+                raise _TooLong
+            await self._app(scope, _counted(receive, most, answer), answer)
+        except Refused as e:
+            await answer.error(e.status, e.sentence)
+        except _TooLong:
+            await answer.error(413, TOO_LONG)
+        except Exception:
+            traceback.print_exc()  # the log says what; the answer does not
+            await answer.error(500, "something broke; the service's log says what")
+        finally:
+            if scope["method"] not in SAFE or scope["path"] == ENTER:
+                who = scope.get("state", {}).get("who", who)  # a link says later whose it is
+                owner, token = (who.owner, who.name) if who is not None else ("", "")
+                what = scope["path"] + scope.get("state", {}).get("made", "")
+                self._audit.write(owner, token, scope["method"], what, answer.status)
+
+    def _host(self, headers: Mapping[str, str]) -> None:
+        """A page of another name that resolves to this address is not let in."""
+        host = headers.get("host", "")
+        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
+        if name.lower() not in self._settings.hosts:
+            raise Refused(400, f"Host: '{host[:80]}' is no name of this service; see --name")
+
+    def _who(self, headers: Mapping[str, str], scope: Scope) -> Token:
+        given = headers.get("authorization")
+        if given is not None:
+            kind, _, text = given.partition(" ")
+            token = self._tokens.find(text.strip()) if kind.lower() == "bearer" else None
+        else:
+            token = self._visits.find(cookie) if (cookie := _cookie(headers)) else None
+            if token is not None and scope["method"] not in SAFE:
+                _same_origin(headers)
+        if token is None:
+            how = "a header 'Authorization: Bearer TOKEN', or a link of `raysearch token link`"
+            raise Refused(401, f"no token, or one that is unknown or has expired; needed is {how}")
+        if token.role != "submitter" and scope["method"] not in SAFE:
+            raise Refused(403, f"token '{token.name}' is a reader's: it changes nothing")
+        return token
+
+    def _most(self, scope: Scope) -> int:
+        upload = scope["method"] == "POST" and scope["path"] == UPLOAD
+        return self._settings.most_dataset if upload else self._settings.most_body
+
+
+class _Answer:
+    """Sends on, with the headers of every answer, and remembers how it went."""
+
+    def __init__(self, send: Send, method: str) -> None:
+        self._send, self._method = send, method
+        self.status = 0
+        self.too_long = False
+        """Whether the body went over its limit: whatever the route says of that is not sent."""
+
+    async def __call__(self, message: Message) -> None:
+        if self.too_long and not self.status:
+            await self.error(413, TOO_LONG)
+        if self.too_long and self.status == 413:
+            return
+        await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            there = {k.lower() for k, _ in message["headers"]}
+            more = [(k, v) for k, v in HEADERS.items() if k not in there]
+            message = {**message, "headers": [*message["headers"], *more]}
+        await self._send(message)
+
+    async def error(self, status: int, sentence: str) -> None:
+        """One line as JSON, unless an answer is on its way already."""
+        if self.status:
+            return
+        body = json.dumps({"error": sentence}).encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        if status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if status == 413:
+            headers.append((b"connection", b"close"))  # what is left of the body is not read
+        await self._pass({"type": "http.response.start", "status": status, "headers": headers})
+        body = b"" if self._method == "HEAD" else body
+        await self._pass({"type": "http.response.body", "body": body})
+
+
+def _counted(receive: Receive, most: int, answer: _Answer) -> Receive:
+    """The body as it comes, until it is too long, whatever length was announced."""
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        if message["type"] == "http.request":
+            total += len(message.get("body", b""))
+            if total > most:
+                answer.too_long = True
+                raise _TooLong
+        return message
+
+    return counted
+
+
+def _cookie(headers: Mapping[str, str]) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+def _same_origin(headers: Mapping[str, str]) -> None:
+    """A browser that changes something must come from a page of this very service."""
+    origin, host = headers.get("origin", ""), headers.get("host", "")
+    if origin.partition("://")[2] != host or not origin.startswith(("http://", "https://")):
+        raise Refused(403, f"Origin: '{origin[:80]}' is not this service")

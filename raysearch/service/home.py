@@ -1,0 +1,111 @@
+"""The service's root folder: where its files lie, and that no name leads out of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raysearch.errors import InputError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}\Z")
+"""What an id, an owner or a token's name looks like: it is a folder's name too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of one service."""
+
+    root: Path
+
+    @property
+    def tokens(self) -> Path:
+        """Who may come in; mode 0600."""
+        return self.root / "tokens.json"
+
+    @property
+    def visits(self) -> Path:
+        """One-time links and browsers that came in by one; mode 0600."""
+        return self.root / "visits.json"
+
+    @property
+    def audit(self) -> Path:
+        """A line for each write."""
+        return self.root / "audit.jsonl"
+
+    @property
+    def studies(self) -> Path:
+        """A folder for each study."""
+        return self.root / "studies"
+
+    @property
+    def datasets(self) -> Path:
+        """A folder for each owner, in it one for each data set."""
+        return self.root / "datasets"
+
+    @property
+    def head(self) -> Path:
+        """The Ray head that was started here: ray.json, its token, its log."""
+        return self.root / "ray"
+
+    def study(self, id: str) -> Path:
+        """The folder of a study; InputError for what cannot be an id."""
+        return self.studies / checked(id, "study")
+
+    def create(self) -> None:
+        """Make the folders, closed to others; InputError where that cannot be."""
+        try:
+            for folder in (self.root, self.studies, self.datasets, self.head):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.chmod(self.root, 0o700)
+        except OSError as e:
+            raise InputError(f"{self.root}: cannot be used as a root: {e.strerror}") from e
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the root for this process; InputError where another service does.
+
+        The lock is the kernel's: a killed service leaves a stale file, never a held lock.
+        """
+        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as e:
+            raise InputError(f"{self.root}: another service runs over this root") from e
+        finally:
+            os.close(handle)
+
+    def scrubbed(self, text: str) -> str:
+        """A sentence without the root's path: where it lies is nobody's business.
+
+        >>> Home(Path("/srv/rs")).scrubbed("/srv/rs/studies/a/run: is not there")
+        'studies/a/run: is not there'
+        """
+        for root in {str(self.root.resolve()), str(self.root)}:
+            text = text.replace(f"{root}/", "")
+        return text
+
+
+def checked(name: str, kind: str) -> str:
+    """The name itself where it can be one; InputError otherwise.
+
+    >>> checked("sst2-quick-3fa9", "study")
+    'sst2-quick-3fa9'
+    """
+    if not NAME.match(name):
+        raise InputError(f"'{name[:80]}': is no {kind}'s name: a-z, 0-9, - and _")
+    return name
+
+
+def slug(text: str, longest: int = 32) -> str:
+    """A name out of any text; empty where nothing is left.
+
+    >>> slug("Tickets (new).v2"), slug("../..")
+    ('tickets-new-v2', '')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].strip("-")

@@ -1,0 +1,93 @@
+"""Ray's Jobs as the service sees them: submitted under our own ids, looked at, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from raysearch.errors import RaysearchError
+
+
+class Unreachable(RaysearchError):
+    """Ray does not answer now; nothing is known of any job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a job stands for Ray."""
+
+    status: Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
+    message: str = ""
+
+
+class Jobs(Protocol):
+    """Where studies run. Every call may raise Unreachable."""
+
+    def submit(self, job: str, command: str, environment: Mapping[str, str]) -> None:
+        """Start a job; one of that id that is there already is left as it is."""
+
+    def look(self, job: str) -> Look | None:
+        """How it stands; None when there is none of that id."""
+
+    def stop(self, job: str) -> None:
+        """Ask it to end."""
+
+    def room(self) -> tuple[int, int]:
+        """(CPUs, GPUs) of the cluster now."""
+
+
+class RayJobs:
+    """The Jobs of a Ray cluster, by the address of its dashboard."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._client: Any = None
+
+    def submit(self, job: str, command: str, environment: Mapping[str, str]) -> None:
+        """Start a job; one of that id that is there already is left as it is."""
+        if self.look(job) is None:
+            self._ask(
+                "submit_job",
+                entrypoint=command,
+                submission_id=job,
+                runtime_env={"env_vars": dict(environment)},
+            )
+
+    def look(self, job: str) -> Look | None:
+        """How it stands; None when there is none of that id."""
+        try:
+            found = self._ask("get_job_info", job)
+        except Unreachable as e:
+            if "404" in str(e):
+                return None
+            raise
+        return Look(str(getattr(found.status, "value", found.status)), found.message or "")  # type: ignore[arg-type]
+
+    def stop(self, job: str) -> None:
+        """Ask it to end."""
+        self._ask("stop_job", job)
+
+    def room(self) -> tuple[int, int]:
+        """(CPUs, GPUs) of the nodes that are alive."""
+        from ray.util.state import list_nodes
+
+        try:
+            nodes = list_nodes(address=self._address, detail=True, timeout=20)
+        except Exception as e:  # RayStateApiException and what requests raises
+            self._client = None
+            raise Unreachable(f"Ray at {self._address} does not answer: {e}") from e
+        alive = [n.resources_total or {} for n in nodes if n.state == "ALIVE"]
+        return tuple(int(sum(r.get(k, 0) for r in alive)) for k in ("CPU", "GPU"))  # type: ignore[return-value]
+
+    def _ask(self, what: str, *args: Any, **named: Any) -> Any:
+        from ray.job_submission import JobSubmissionClient
+
+        try:
+            if self._client is None:
+                self._client = JobSubmissionClient(self._address)
+            return getattr(self._client, what)(*args, **named)
+        except Exception as e:  # RuntimeError with the HTTP status, ConnectionError, requests' own
+            self._client = None
+            text = " ".join(str(e).split())[:300]
+            raise Unreachable(f"Ray at {self._address}: {text}") from e

@@ -1,0 +1,111 @@
+"""Routes for browsers: the way in, a list of studies, and each study's dashboards."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from raysearch.panels.page import POLICY
+from raysearch.service import sending
+from raysearch.service.book import ENDED
+from raysearch.service.datasets import Missing
+from raysearch.service.doors import ENTER
+from raysearch.service.parts import Parts
+from raysearch.service.visits import COOKIE, VISIT_SECONDS
+
+FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.(html|js)\Z")
+RELOAD_SECONDS = 30
+"""An open page of a study at work loads itself anew this often [s]."""
+LIST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;max-width:60rem}"
+    "td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
+)
+
+
+def routes(parts: Parts) -> APIRouter:
+    """The routes outside /v1."""
+    router = APIRouter(tags=["pages"], include_in_schema=False)
+
+    @router.get(ENTER)
+    def enter(request: Request, ticket: Annotated[str, Query(max_length=200)] = "") -> Response:
+        """Tear a one-time link's ticket and let the browser in."""
+        cookie = parts.visits.enter(ticket)
+        if cookie is None:
+            return _page("This link has been used or has expired.", status=401)
+        request.scope.setdefault("state", {})["who"] = parts.visits.find(cookie)
+        # A page that goes on by itself: a cookie that is Strict is not sent where the step to this
+        # address came from elsewhere.
+        answer = _page(
+            '<a href="/">Go on</a>', head='<meta http-equiv="refresh" content="0;url=/">'
+        )
+        answer.set_cookie(
+            COOKIE,
+            cookie,
+            max_age=int(VISIT_SECONDS),
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+            path="/",
+        )
+        return answer
+
+    @router.get("/")
+    def home() -> HTMLResponse:
+        """List the studies with links to their dashboards."""
+        rows = []
+        for id_ in parts.book.ids():
+            reply = parts.reply(id_)
+            there = (parts.book.run(id_) / "records.jsonl").exists()
+            name = (
+                f'<a href="{escape(reply.dashboard)}">{escape(id_)}</a>' if there else escape(id_)
+            )
+            said = f"{reply.state}{': ' + reply.why if reply.why else ''}"
+            rows.append(f"<tr><td>{name}<td>{escape(reply.owner)}<td>{escape(said)}</tr>")
+        head = f'<meta http-equiv="refresh" content="{RELOAD_SECONDS}">'
+        table = "<table><tr><th>study<th>owner<th>state</tr>" + "".join(rows) + "</table>"
+        return _page(f"<h1>Studies</h1>{table}", head=head)
+
+    @router.get("/studies/{id}/dashboard")
+    def slash(id: str) -> Response:
+        """Pages link to their neighbours: they need the slash."""
+        parts.book.folder(id)
+        return RedirectResponse(f"/studies/{id}/dashboard/", status_code=308)
+
+    @router.get("/studies/{id}/dashboard/{name:path}")
+    async def dashboard(request: Request, id: str, name: str) -> Response:
+        """Give out a page of a study, written anew where its records have changed."""
+        name = name or "index.html"
+        run = parts.records(id)
+        if not FILE.match(name):
+            raise Missing(f"no page '{name[:80]}'")
+        if name.endswith(".html"):
+            await parts.answer("pages", id)
+        path = run.parent / "cache" / "dashboard" / name
+        if not path.is_file():
+            raise Missing(f"no page '{name[:80]}' of study '{id}'")
+        headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
+        if name.endswith(".js"):
+            found = path.stat()
+            tag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+            headers |= {"ETag": tag, "Cache-Control": "private, no-cache"}
+            if request.headers.get("if-none-match") == tag:
+                return Response(status_code=304, headers=headers)
+            return sending.file(path, "text/javascript; charset=utf-8", headers=headers)
+        if parts.book.state(id).state not in ENDED:
+            headers["Refresh"] = str(RELOAD_SECONDS)
+        return sending.file(path, "text/html; charset=utf-8", headers=headers)
+
+    return router
+
+
+def _page(body: str, *, head: str = "", status: int = 200) -> HTMLResponse:
+    text = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>raysearch</title>'
+        f"{head}<style>{STYLE}</style></head><body>{body}</body></html>"
+    )
+    return HTMLResponse(text, status_code=status, headers={"Content-Security-Policy": LIST})

@@ -1,0 +1,144 @@
+"""Answers about studies, kept while the records stay as they are.
+
+While a study runs its records change every second. Then one reader's question has them read anew,
+in another process, and the others have the last answer until that is done: at most one reading at
+a time for each question, whoever asks, and pauses between long ones, so that readers of a large
+study take no more than a third of a core from its trials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raysearch.errors import RaysearchError
+from raysearch.service import reading
+
+PATIENCE_SECONDS = 0.1
+"""How long a reader waits for fresher than what is at hand [s]; not at all where the last reading
+took longer than that."""
+STALE_SECONDS = 15.0
+"""What is older than this is waited for in any case [s]."""
+PAUSE = 2.0
+"""Pause between two readings, as a multiple of what the last one took."""
+KEPT = 512
+"""Answers that are kept at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer."""
+
+    body: bytes
+    tag: str
+    """Of the body: what a reader sends back to hear that nothing has changed."""
+    mark: object
+    """The records that it was read off."""
+    begun: float
+    """When that was, on the monotonic clock [s]."""
+    seconds: float
+    """How long it took, waiting and the process's own start aside."""
+
+
+class Results:
+    """The answers of a service, and the process that reads them."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._kept: OrderedDict[tuple[str, str, str], Answered] = OrderedDict()
+        self._under_way: dict[tuple[str, str, str], asyncio.Task[Answered]] = {}
+
+    async def get(
+        self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
+    ) -> Answered:
+        """The answer; it may be as old as the reading that is under way, unless `exact`.
+
+        Raises:
+            InputError: what the command line would say.
+        """
+        given = given or {}
+        key = (what, str(run), json.dumps(given, sort_keys=True))
+        held = self._kept.get(key)
+        now: object = reading.mark(run)
+        if what == "model":
+            now = _changed(run.parent / "model")
+        if held is not None and held.mark == now:
+            self._kept.move_to_end(key)
+            return held
+        task = self._under_way.get(key)
+        age = 0.0 if held is None else time.monotonic() - held.begun
+        if held is not None and not exact and task is None:
+            if age < min(STALE_SECONDS, (1 + PAUSE) * held.seconds):
+                return held
+        if task is None:
+            task = asyncio.create_task(self._read(key, what, run, given, now))
+            self._under_way[key] = task
+            task.add_done_callback(lambda t: self._over(key, t))
+        if held is None or exact or age > STALE_SECONDS + held.seconds:
+            return await asyncio.shield(task)
+        if held.seconds > PATIENCE_SECONDS:
+            return held
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
+        return task.result() if done else held
+
+    def _over(self, key: tuple[str, str, str], task: asyncio.Task[Answered]) -> None:
+        self._under_way.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # heard, whether or not somebody still waits
+
+    async def _read(
+        self,
+        key: tuple[str, str, str],
+        what: str,
+        run: Path,
+        given: Mapping[str, Any],
+        now: object,
+    ) -> Answered:
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
+        try:
+            body, seconds = await loop.run_in_executor(
+                self._reader(), reading.timed, what, str(run), dict(given)
+            )
+        except BrokenProcessPool as e:
+            self._pool = None
+            raise RaysearchError("reading the records has ended early; ask again") from e
+        made = Answered(body, hashlib.sha256(body).hexdigest()[:24], now, begun, seconds)
+        self._kept[key] = made
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return made
+
+    def _reader(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=reading.watch_parent,
+                initargs=(os.getpid(),),
+            )
+        return self._pool
+
+    def close(self) -> None:
+        """End the reading process."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+def _changed(folder: Path) -> object:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

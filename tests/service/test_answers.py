@@ -1,0 +1,194 @@
+"""Answers from records over HTTP: what the command line says, kept while nothing changes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from starlette.testclient import TestClient
+
+from raysearch.analysis import read_run
+from raysearch.errors import InputError
+from raysearch.service.results import Results
+from tests.service.fakes import HOST, Site, recorded, site
+from tests.verbs import Say
+
+pytestmark = pytest.mark.slow
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory):
+    """One service with a study that has 60 synthetic trials and a hostile name."""
+    there = site(tmp_path_factory.mktemp("answers") / "root")
+    with TestClient(there.app, base_url=f"http://{HOST}:8100") as client:
+        client.headers["Authorization"] = f"Bearer {there.anna}"
+        id_ = client.post("/v1/studies", json={}).json()["id"]
+        recorded(there.parts.book.folder(id_) / "run", 60, tldr=HOSTILE)
+        there.parts.keeper.tick()
+        there.ends(id_, 0)
+        there.parts.keeper.tick()
+        yield client, id_, there
+
+
+def test_the_frontier_is_the_command_lines(client: tuple[TestClient, str, Site]):
+    from raysearch.analysis import summary
+
+    ask, id_, there = client
+    answer = ask.get(f"/v1/studies/{id_}/frontier")
+    run = there.parts.book.run(id_)
+    assert answer.json() == summary(read_run(run).table)
+    assert len(answer.json()["frontier"]) > 1
+    tag = answer.headers["etag"]
+    same = ask.get(f"/v1/studies/{id_}/frontier", headers={"If-None-Match": tag})
+    assert same.status_code == 304 and same.content == b""
+    other = ask.get(f"/v1/studies/{id_}/frontier?objectives=score,train_flops,bytes")
+    assert other.json() == summary(read_run(run).table, ("score", "train_flops", "bytes"))
+    wrong = ask.get(f"/v1/studies/{id_}/frontier?objectives=score,bites")
+    assert wrong.status_code == 422 and "Did you mean 'bytes'?" in wrong.json()["error"]
+    for few in ("score", "score,score", ",", ""):
+        assert ask.get(f"/v1/studies/{id_}/frontier?objectives={few}").status_code in (200, 422)
+
+
+def test_the_recommendation_is_the_command_lines(client: tuple[TestClient, str, Site], say: Say):
+    ask, id_, there = client
+    run = str(there.parts.book.run(id_))
+    for query, options in (
+        ("", []),
+        ("labels=800&max_bytes=2M", ["--labels", "800", "--max-bytes", "2M"]),
+        ("volume=1e6&price_per_cpu_hour=0.05", ["--volume", "1e6", "--price-per-cpu-hour", "0.05"]),
+        ("methods=finetune&teacher=free", ["--methods", "finetune", "--teacher", "free"]),
+    ):
+        code, out, err = say("recommend", run, "--json", *options)
+        assert code == 0, err
+        assert ask.get(f"/v1/studies/{id_}/recommend?{query}").json() == json.loads(out)
+    for query, options in (
+        ("labels=many", ["--labels", "many"]),
+        ("methods=nope", ["--methods", "nope"]),
+        ("teacher=x", ["--teacher", "x"]),
+        ("max_ms=0", ["--max-ms", "0"]),
+        ("share_teacher=0.5", ["--share-teacher", "0.5"]),
+    ):
+        code, _, err = say("recommend", run, *options)
+        answer = ask.get(f"/v1/studies/{id_}/recommend?{query}")
+        assert code == 2 and answer.status_code == 422
+        assert answer.json()["error"] == err.strip().removeprefix("raysearch: error: ")
+
+
+def test_records_as_a_table_and_as_json(client: tuple[TestClient, str, Site]):
+    ask, id_, there = client
+    table = read_run(there.parts.book.run(id_)).table
+    answer = ask.get(f"/v1/studies/{id_}/records?format=parquet")
+    found = pd.read_parquet(io.BytesIO(answer.content))
+    assert found["point_id"].equals(table["point_id"])
+    assert f'filename="{id_}.parquet"' in answer.headers["content-disposition"]
+    rows = ask.get(f"/v1/studies/{id_}/records").json()
+    known = [None if pd.isna(p) else p for p in table["point_id"]]
+    assert [r["point_id"] for r in rows] == known
+    assert ask.get(f"/v1/studies/{id_}/records?format=pickle").status_code == 422
+
+
+def test_the_dashboards_are_the_pages_of_the_command_line(
+    client: tuple[TestClient, str, Site], say: Say, tmp_path: Path
+):
+    ask, id_, there = client
+    page = ask.get(f"/studies/{id_}/dashboard/")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert "refresh" not in page.headers  # it has ended
+    run = there.parts.book.run(id_)
+    assert say("page", run, "--out", tmp_path / "own", "--data-dir", tmp_path)[0] == 0
+    assert page.text == (tmp_path / "own" / "index.html").read_text()
+    linked = ask.get(f"/studies/{id_}/dashboard/plotly-basic.min.js")
+    assert linked.status_code == 200 and "javascript" in linked.headers["content-type"]
+    tag = {"If-None-Match": linked.headers["etag"]}
+    path = f"/studies/{id_}/dashboard/plotly-basic.min.js"
+    assert ask.get(path, headers=tag).status_code == 304
+    for name in ("../records.json", "..%2frecords.json", "x.html", ".x.html", "index.html.part"):
+        assert ask.get(f"/studies/{id_}/dashboard/{name}").status_code == 404, name
+
+
+def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
+    ask, id_, there = client
+    run = there.parts.book.run(id_)
+    lines = (run / "records.jsonl").read_text().splitlines()
+    first = json.loads(next(x for x in lines if '"trial"' in x))
+    first["config"]["rung"] = HOSTILE
+    first["error"] = HOSTILE
+    first["id"] = "feed" * 4
+    (run / "records.jsonl").write_text("\n".join([*lines, json.dumps(first)]) + "\n")
+    names = [p.name for p in (run.parent / "cache" / "dashboard").glob("*.html")]
+    assert "index.html" in names
+    time.sleep(0.01)
+    assert ask.get(f"/v1/studies/{id_}/records").text.count("alert(1)") >= 1  # it is there
+    for name in names:
+        assert HOSTILE not in ask.get(f"/studies/{id_}/dashboard/{name}").text, name
+    there.parts.book.move(id_, "failed", why=HOSTILE)
+    home = ask.get("/")
+    assert HOSTILE not in home.text and "&lt;script&gt;" in home.text
+    there.parts.book.move(id_, "done")
+
+
+def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
+    there = site(tmp_path / "root")
+    with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        id_ = ask.post("/v1/studies", json={}).json()["id"]
+        there.parts.keeper.tick()
+        run = recorded(there.parts.book.folder(id_) / "run", 12)
+        progress = ask.get(f"/v1/studies/{id_}").json()["progress"]
+        assert (progress["trials"], progress["wanted"]) == (12, 12)
+        first = ask.get(f"/studies/{id_}/dashboard/")
+        assert first.headers["refresh"] == "30"
+        recorded(run, 30, seed=5)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if ask.get(f"/studies/{id_}/dashboard/").text != first.text:
+                break
+            time.sleep(0.2)
+        assert ask.get(f"/studies/{id_}/dashboard/").text != first.text
+        while time.monotonic() < deadline:
+            if ask.get(f"/v1/studies/{id_}").json()["progress"]["trials"] == 30:
+                break
+            time.sleep(0.2)
+        assert ask.get(f"/v1/studies/{id_}").json()["progress"]["trials"] == 30
+
+
+def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeypatch):
+    run = recorded(tmp_path / "study" / "run", 20)
+
+    async def many() -> None:
+        results, reads = Results(), []
+        real = results._read
+
+        async def counted(*args):
+            reads.append(args)
+            return await real(*args)
+
+        results._read = counted  # type: ignore[method-assign]
+        found = await asyncio.gather(*(results.get("frontier", run) for _ in range(50)))
+        assert len(reads) == 1 and len({f.body for f in found}) == 1
+        recorded(run, 40, seed=3)
+        stale = await results.get("frontier", run)
+        fresh = await results.get("frontier", run, exact=True)
+        again = await results.get("frontier", run)
+        assert again == fresh  # the records are as they were
+        assert fresh.body != found[0].body and stale.body in (fresh.body, found[0].body)
+        assert len(reads) == 2
+        with pytest.raises(InputError, match="objectives"):
+            await results.get("frontier", run, {"objectives": ["score"]})
+        # what took long to read is given out as it is, and read anew after a pause
+        (key,) = results._kept
+        results._kept[key] = replace(fresh, mark=None, seconds=60.0)
+        assert (await results.get("frontier", run)).mark is None
+        results._kept[key] = replace(fresh, mark=None, seconds=60.0, begun=fresh.begun - 999)
+        assert (await results.get("frontier", run)).mark is not None  # too old to give out
+        results.close()
+
+    asyncio.run(many())

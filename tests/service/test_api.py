@@ -1,0 +1,374 @@
+"""The routes over a fake Ray: data sets, studies' lives, who may do what, and restarts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from raysearch.service import commands
+from raysearch.service.keeper import LOST
+from tests.service.fakes import HOST, FakeJobs, Site, site
+
+BASE = f"http://{HOST}:8100"
+CSV = b"text,label\n" + b"".join(b"row %d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(80))
+
+
+def submit(ask: TestClient, token: str | None = None, **body: object) -> str:
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    answer = ask.post("/v1/studies", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["id"])
+
+
+def state(ask: TestClient, id_: str) -> str:
+    return str(ask.get(f"/v1/studies/{id_}").json()["state"])
+
+
+def test_a_data_set_is_its_content(ask: TestClient, there: Site):
+    first = ask.post("/v1/datasets?name=My Tickets.csv&days=2", content=CSV).json()
+    again = ask.post("/v1/datasets?name=other.csv&days=9", content=CSV).json()
+    assert first["id"] == again["id"] and again["expires"] > first["expires"]
+    assert again["file"] == "my-tickets.csv" and first["bytes"] == len(CSV)
+    (listed,) = ask.get("/v1/datasets").json()["datasets"]
+    assert listed == ask.get(f"/v1/datasets/{first['id']}").json() == again
+    path = there.home.datasets / "anna" / first["id"] / "my-tickets.csv"
+    assert path.read_bytes() == CSV
+    assert ask.delete(f"/v1/datasets/{first['id']}").json() == {"deleted": first["id"]}
+    assert not path.exists() and ask.get("/v1/datasets").json() == {"datasets": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "content"),
+    [
+        ("name=x.exe", CSV),
+        ("name=x.csv", b""),
+        ("name=x.csv&days=0", CSV),
+        ("name=x.csv&days=nan", CSV),
+        ("name=x.csv&days=999", CSV),
+        ("", CSV),
+        ("name=" + "x" * 300 + ".csv", CSV),
+    ],
+)
+def test_a_data_set_that_cannot_be(ask: TestClient, there: Site, query: str, content: bytes):
+    answer = ask.post(f"/v1/datasets?{query}", content=content)
+    assert answer.status_code == 422 and set(answer.json()) == {"error"}
+    assert not list(there.home.datasets.glob("*/*"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.csv", "/etc/cron.d/x.csv", "..csv", "a\0b.csv", "😀.csv"]
+)
+def test_no_name_of_a_file_leads_out_of_its_folder(ask: TestClient, there: Site, name: str):
+    made = ask.post("/v1/datasets", params={"name": name}, content=CSV).json()
+    (file,) = [p for p in there.home.root.rglob("*.csv")]
+    assert file.parent == there.home.datasets / "anna" / made["id"]
+
+
+def test_a_data_set_is_its_owners_alone_and_expires(ask: TestClient, there: Site):
+    made = ask.post("/v1/datasets?name=a.csv", content=CSV).json()["id"]
+    other = {"Authorization": f"Bearer {there.bert}"}
+    assert ask.get("/v1/datasets", headers=other).json() == {"datasets": []}
+    for method in ("GET", "DELETE"):
+        assert ask.request(method, f"/v1/datasets/{made}", headers=other).status_code == 404
+    refused = ask.post("/v1/studies", json={"dataset": made}, headers=other)
+    assert refused.status_code == 404 and "no data set" in refused.json()["error"]
+    id_ = submit(ask, dataset=made)
+    assert ask.delete(f"/v1/datasets/{made}").status_code == 409  # a study reads it
+    file = there.home.datasets / "anna" / made / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "expires": 1.0}))
+    there.parts.keeper.tick()
+    assert file.exists()
+    ask.post(f"/v1/studies/{id_}/stop")
+    there.parts.keeper.tick()
+    there.ends(id_, 143)
+    there.parts.keeper.tick()
+    assert state(ask, id_) == "stopped" and not file.exists()
+
+
+def test_an_owner_keeps_so_many_and_no_more(tmp_path: Path):
+    there = site(tmp_path / "root", datasets=1, studies=2)
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        assert ask.post("/v1/datasets?name=a.csv", content=CSV).status_code == 200
+        assert ask.post("/v1/datasets?name=a.csv", content=CSV + b"x,a\n").status_code == 422
+        submit(ask), submit(ask)
+        full = ask.post("/v1/studies", json={})
+        assert full.status_code == 409 and "anna has 2 studies already" in full.json()["error"]
+        submit(ask, there.bert)
+
+
+def test_a_submission_that_the_command_line_refuses_is_refused_in_its_words(
+    ask: TestClient, there: Site
+):
+    answer = ask.post("/v1/studies", json={"methods": ["nope"]})
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "options: methods: no method 'nope'"}
+    assert list(there.home.studies.iterdir()) == []
+
+
+def test_a_study_from_its_submission_to_its_end(ask: TestClient, there: Site):
+    id_ = submit(ask, trials=2, labels=[32], concurrency=3)
+    reply = ask.get(f"/v1/studies/{id_}").json()
+    assert reply["state"] == "queued" and reply["why"].startswith("queued: ")
+    assert reply["quote"] == {"trials": 2, "flops": 1e9, "labels": 64, "hours": 0.1}
+    there.parts.keeper.tick()
+    assert state(ask, id_) == "running" and list(there.jobs.commands) == [id_]
+    command = there.jobs.commands[id_].partition("; ")[2].partition(" >>")[0]
+    words = shlex.split(command)
+    run = there.home.studies / id_ / "run"
+    assert words[1:4] == ["-m", "raysearch", "frontier"]
+    assert {f"--out={run}", "--yes", "--address=auto", "--concurrency=3"} <= set(words)
+    assert "--gpus-per-trial=0" in words and there.jobs.environments[id_]["RAYSEARCH_CPUS"] == "3"
+    assert {"--task=toy", "--trials=2", "--labels=32"} <= set(words)
+    assert ask.delete(f"/v1/studies/{id_}").status_code == 409
+    assert ask.post(f"/v1/studies/{id_}/resume").status_code == 409
+    (there.home.studies / id_ / "log.txt").write_text(f"at work in {run}\n")
+    said = ask.get(f"/v1/studies/{id_}/logs")
+    assert said.text == f"at work in studies/{id_}/run\n" and said.headers["x-next"] != "0"
+    there.ends(id_, 0)
+    there.parts.keeper.tick()
+    assert state(ask, id_) == "done"
+    assert ask.post(f"/v1/studies/{id_}/stop").status_code == 409
+    for path in ("frontier", "recommend", "records"):
+        assert ask.get(f"/v1/studies/{id_}/{path}").status_code == 404  # no records yet
+    assert ask.get(f"/v1/studies/{id_}/model").status_code == 404
+    assert ask.post(f"/v1/studies/{id_}/confirm").status_code == 409
+    assert ask.delete(f"/v1/studies/{id_}").json() == {"deleted": id_}
+    assert ask.get(f"/v1/studies/{id_}").status_code == 404
+    assert list(there.home.studies.iterdir()) == []
+
+
+def test_a_study_that_fails_says_why_and_goes_on_when_asked(ask: TestClient, there: Site):
+    id_ = submit(ask)
+    there.parts.keeper.tick()
+    root = there.home.root
+    there.ends(id_, 2, f"x\nraysearch: error: {root}/studies/x: a disk is full\nbye\n")
+    there.parts.keeper.tick()
+    reply = ask.get(f"/v1/studies/{id_}").json()
+    assert (reply["state"], reply["why"]) == ("failed", "studies/x: a disk is full")
+    (there.home.studies / id_ / "run").mkdir()
+    (there.home.studies / id_ / "run" / "study.yaml").write_text("name: x\n")
+    assert ask.post(f"/v1/studies/{id_}/resume").json()["state"] == "queued"
+    there.parts.keeper.tick()
+    words = there.jobs.commands[f"{id_}-2"]
+    assert "--task" not in words and f"--out={there.home.studies / id_ / 'run'}" in words
+
+
+def test_only_the_owner_stops_deletes_reads_logs_and_takes_the_model(ask: TestClient, there: Site):
+    id_ = submit(ask)
+    other = {"Authorization": f"Bearer {there.bert}"}
+    for method, path in [
+        *(("POST", p) for p in ("/stop", "/resume", "/confirm", "/export")),
+        ("DELETE", ""),
+        ("GET", "/logs"),
+        ("GET", "/model"),
+    ]:
+        answer = ask.request(method, f"/v1/studies/{id_}{path}", headers=other)
+        assert answer.status_code == 403 and "is anna's" in answer.json()["error"], path
+    assert ask.get(f"/v1/studies/{id_}", headers=other).status_code == 200
+    assert len(ask.get("/v1/studies?owner=bert").json()["studies"]) == 0
+
+
+def test_a_waiting_study_stops_at_once_and_a_running_one_by_its_driver(
+    ask: TestClient, there: Site
+):
+    there.jobs.size = (1, 0)
+    first, second = submit(ask), submit(ask)
+    there.parts.keeper.tick()
+    why = ask.get(f"/v1/studies/{second}").json()["why"]
+    assert why == "queued: needs 1 CPU, next"
+    assert ask.post(f"/v1/studies/{second}/stop").json()["state"] == "stopped"
+    assert ask.post(f"/v1/studies/{first}/stop").json()["state"] == "stopping"
+    there.parts.keeper.tick()
+    assert there.jobs.stopped == [first]
+    there.parts.keeper.tick()
+    assert state(ask, first) == "stopped"
+
+
+def test_a_restarted_service_knows_every_study(ask: TestClient, there: Site):
+    ids = [submit(ask), submit(ask, there.bert)]
+    there.parts.keeper.tick()
+    with (there.home.studies / ids[0] / "states.jsonl").open("a") as f:
+        f.write('{"time": 1, "sta')  # a crash tore the line
+    again = site(there.home.root, there.jobs)
+    again.parts.keeper.tick()
+    assert [again.parts.book.state(i).state for i in ids] == ["running", "running"]
+    again.ends(ids[0], 0)
+    again.parts.keeper.tick()
+    assert again.parts.book.state(ids[0]).state == "done"
+    assert len(again.jobs.commands) == 2  # nothing was started twice
+
+
+def test_a_crash_between_the_file_and_ray_submits_once(there: Site, ask: TestClient):
+    id_ = submit(ask)
+    there.jobs.away = True
+    there.jobs.size = (4, 0)
+    keeper = there.parts.keeper
+    keeper._room = (time.monotonic(), (4, 0))  # Ray goes away right after its size was read
+    assert keeper.tick() and keeper.trouble == "Ray does not answer"
+    assert there.parts.book.state(id_).state == "starting" and not there.jobs.commands
+    again = site(there.home.root, there.jobs)
+    there.jobs.away = False
+    again.parts.keeper.tick()
+    again.parts.keeper.tick()
+    assert list(there.jobs.commands) == [id_]
+    assert again.parts.book.state(id_).state == "running"
+
+
+def test_jobs_that_vanish_with_their_head_are_taken_up_again(there: Site, ask: TestClient):
+    id_ = submit(ask)
+    keeper = there.parts.keeper
+    for attempt in range(1, LOST + 1):
+        keeper.tick()
+        assert there.parts.book.state(id_).attempt == attempt
+        there.jobs.status.clear()  # a new head knows no job
+    keeper.tick()
+    keeper.tick()
+    there.jobs.status.clear()
+    keeper.tick()
+    last = there.parts.book.state(id_)
+    assert last.state == "failed" and "vanished" in last.why
+    assert list(there.jobs.commands) == [id_, f"{id_}-2", f"{id_}-3", f"{id_}-4"][: LOST + 1]
+
+
+def test_a_study_whose_driver_still_lives_is_not_started_a_second_time(
+    there: Site, ask: TestClient
+):
+    import fcntl
+
+    id_ = submit(ask)
+    there.parts.keeper.tick()
+    run = there.home.studies / id_ / "run"
+    run.mkdir()
+    handle = os.open(run / ".lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    there.jobs.status.clear()
+    there.parts.keeper.tick()
+    assert there.parts.book.state(id_).state == "running" and len(there.jobs.commands) == 1
+    os.close(handle)
+    there.parts.keeper.tick()
+    assert there.parts.book.state(id_).job == f"{id_}-2"
+
+
+def test_two_owners_run_side_by_side_within_their_cap(tmp_path: Path):
+    there = site(tmp_path / "root", FakeJobs((4, 0)), owner_trials=2)
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        many = [submit(ask) for _ in range(3)]
+        other = submit(ask, there.bert)
+        there.parts.keeper.tick()
+        assert [state(ask, i) for i in (*many, other)] == ["running", "queued", "queued", "running"]
+        why = ask.get(f"/v1/studies/{many[2]}").json()["why"]
+        assert why == "queued: anna has 2 of 2 trials at work, 1 study ahead"
+        there.ends(many[0], 0)
+        there.parts.keeper.tick()
+        there.parts.keeper.tick()
+        assert state(ask, many[1]) == "running"
+
+
+def test_events_follow_a_study_to_its_end(there: Site, ask: TestClient):
+    id_ = submit(ask)
+    there.parts.keeper.stop(id_)
+    text = ask.get(f"/v1/studies/{id_}/events")
+    assert text.headers["content-type"].startswith("text/event-stream")
+    kinds = [x for x in text.text.splitlines() if x.startswith("event: ")]
+    assert kinds == ["event: study", "event: end"] and '"stopped"' in text.text
+    assert there.parts.streams == 0
+    there.parts.streams = there.parts.settings.streams
+    assert ask.get(f"/v1/studies/{id_}/events").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "id_", ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "A", "x" * 200, ".hidden"]
+)
+def test_no_id_leads_out_of_the_studies(ask: TestClient, id_: str):
+    for path in ("", "/frontier", "/logs", "/events", "/records"):
+        assert ask.get(f"/v1/studies/{id_}{path}").status_code in (404, 405, 307), path
+    assert ask.get(f"/studies/{id_}/dashboard/").status_code == 404
+
+
+def test_the_shell_keeps_output_and_code_of_a_program_that_is_stopped(tmp_path: Path):
+    import signal
+    import subprocess
+    import sys
+
+    code = "import signal,sys,time\nprint('up', flush=True)\n"
+    code += "signal.signal(signal.SIGTERM, lambda *a: sys.exit(130))\ntime.sleep(60)"
+    folder = tmp_path / "a 'b"
+    folder.mkdir()
+    text = commands.shell([sys.executable, "-c", code], folder, "job-1")
+    child = subprocess.Popen(text, shell=True, start_new_session=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (folder / "log.txt").exists():
+        time.sleep(0.05)
+    while time.monotonic() < deadline and "up" not in (folder / "log.txt").read_text():
+        time.sleep(0.05)
+    time.sleep(0.2)
+    os.killpg(child.pid, signal.SIGTERM)
+    assert child.wait(timeout=30) == 130
+    assert commands.exit_code(folder, "job-1") == 130
+    assert commands.exit_code(folder, "job-2") is None
+
+
+def test_a_study_keeps_to_the_gpus_that_it_waits_for(tmp_path: Path):
+    there = site(tmp_path / "root", FakeJobs((8, 2)))
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        first = submit(ask, gpus=2, gpus_per_trial=0.5)
+        second = submit(ask, there.bert, gpus=1)
+        third = submit(ask, there.bert)
+        there.parts.keeper.tick()
+        assert state(ask, first) == "running"
+        assert "--gpus-per-trial=0.5" in there.jobs.commands[first]
+        assert there.parts.book.state(first).concurrency == 2  # one for each, unless it says more
+        why = ask.get(f"/v1/studies/{second}").json()["why"]
+        assert why == "queued: needs 1 GPU, next"
+        assert state(ask, third) == "running"
+        assert "--gpus-per-trial=0" in there.jobs.commands[third]
+        there.ends(first, 0)
+        there.parts.keeper.tick()
+        there.parts.keeper.tick()
+        assert state(ask, second) == "running"
+        assert "--gpus-per-trial" not in there.jobs.commands[second]
+        wrong = ask.post("/v1/studies", json={"gpus": 1, "gpus_per_trial": 2})
+        assert wrong.status_code == 422 and "cannot be above gpus" in wrong.json()["error"]
+
+
+def test_a_broken_folder_stops_no_other_study(there: Site, ask: TestClient):
+    broken, torn, good = submit(ask), submit(ask), submit(ask)
+    (there.home.studies / broken / "spec.json").write_text("{")
+    (there.home.studies / torn / "states.jsonl").write_text('{"time')
+    again = site(there.home.root, there.jobs)
+    again.parts.keeper.tick()
+    assert again.parts.book.ids() == [good] and list(there.jobs.commands) == [good]
+
+
+def test_too_many_submissions_at_once_are_sent_away_and_readers_are_heard(
+    there: Site, ask: TestClient, monkeypatch
+):
+    held, entered = threading.Event(), threading.Semaphore(0)
+
+    def slow(words, environment):
+        entered.release()
+        held.wait(30)
+        return {"task": "toy"}
+
+    monkeypatch.setattr(there.parts.intake, "_check", slow)
+    with ThreadPoolExecutor(12) as pool:
+        sent = [pool.submit(ask.post, "/v1/studies", json={}) for _ in range(12)]
+        assert entered.acquire(timeout=30) and entered.acquire(timeout=30)
+        assert ask.get("/v1/studies").status_code == 200
+        while sum(s.done() for s in sent) < 4:
+            time.sleep(0.02)
+        held.set()
+        codes = Counter(s.result().status_code for s in sent)
+    assert codes == {200: 8, 409: 4}

@@ -1,0 +1,149 @@
+"""The verbs that speak to a service, over a real socket; and the operator's verbs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from raysearch.service.home import Home
+from raysearch.service.serve import _greet, _ray
+from raysearch.service.tokens import Tokens
+from tests.service.fakes import Site, recorded, site
+from tests.verbs import Say, refused
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A service on a port of its own, and the environment that names it."""
+    there = site(tmp_path / "root")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(there.app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    monkeypatch.setenv("RAYSEARCH_SERVER", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("RAYSEARCH_TOKEN", there.anna)
+    yield there
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def test_a_study_from_the_command_line(served: Site, say: Say, tmp_path: Path):
+    table = tmp_path / "Own Texts.csv"
+    table.write_text("text,label\na,b\n")
+    code, out, err = say("submit", "--task", table, "--labels", "32,1k", "--draws", "0")
+    assert code == 0, err
+    id_ = out.partition(":")[0]
+    (data,) = served.parts.datasets.all("anna")
+    spec = served.parts.book.spec(id_)
+    assert data.file == "own-texts.csv" and list(spec.datasets) == [data.id]
+    assert {"--labels=32,1000", "--draws=0"} <= set(spec.arguments)
+    assert say("status")[1] == f"{out.strip()} (anna)\n".replace(": ", ": queued; ", 1)
+    served.parts.keeper.tick()
+    recorded(served.parts.book.run(id_), 12)
+    code, out, _ = say("status", id_, "--json")
+    assert json.loads(out)["progress"]["trials"] == 12
+    (served.parts.book.folder(id_) / "log.txt").write_text("line 1\nline 2\n")
+    assert say("logs", id_)[1] == "line 1\nline 2\n"
+    assert say("fetch", id_, "--to", tmp_path / "got")[0] == 0
+    assert {p.name for p in (tmp_path / "got").iterdir()} == {
+        "records.parquet",
+        "frontier.json",
+        "recommend.json",
+    }
+    refused(say("fetch", id_, "--to", tmp_path / "got"), "is not empty")
+    assert say("stop", id_)[1].startswith(f"{id_}: stopping")
+
+
+def test_a_study_of_ones_own_as_a_file(served: Site, say: Say, tmp_path: Path):
+    study = tmp_path / "mine.yaml"
+    study.write_text("name: mine\ntrials: 3\n")
+    code, out, err = say("submit", "--study", study, "--json")
+    assert code == 0, err
+    made = json.loads(out)
+    assert made["study"] == "mine" and made["id"].startswith("toy-mine-")
+    (file,) = [w for w in served.parts.book.spec(made["id"]).arguments if "study" in w]
+    assert Path(file.partition("=")[2]).read_text().count("name: mine") == 1
+
+
+def test_what_a_service_refuses_is_one_line(served: Site, say: Say, monkeypatch, tmp_path: Path):
+    refused(say("submit", "--methods", "nope"), "options: methods: no method 'nope'")
+    refused(say("submit", "--out", tmp_path), "--out: has no meaning for a service")
+    refused(say("submit", "--dry-run"), "--dry-run")
+    refused(say("submit", "--task", "missing.csv"), "missing.csv: cannot be read")
+    refused(say("submit", "--task", "sst3"), "Did you mean 'sst2'?")
+    refused(say("status", "none-1"), "no study 'none-1'")
+    refused(say("stop", "../x"), "is no study's name")
+    monkeypatch.setenv("RAYSEARCH_TOKEN", "rs_wrong")
+    refused(say("status"), "no token, or one that is unknown")
+    monkeypatch.delenv("RAYSEARCH_TOKEN")
+    refused(say("status"), "no token: set RAYSEARCH_TOKEN")
+    refused(say("status", "--token-file", tmp_path / "none"), "cannot be read")
+    (tmp_path / "token").write_text(served.anna + "\n")
+    assert say("status", "--token-file", tmp_path / "token")[1] == "no studies\n"
+    monkeypatch.setenv("RAYSEARCH_TOKEN", "x")
+    refused(say("status", "--server", "http://127.0.0.1:9"), "no service answers")
+    refused(say("status", "--server", "127.0.0.1:9"), "must begin with http")
+
+
+def test_status_of_a_folder_is_what_it_was(say: Say, tmp_path: Path):
+    run = recorded(tmp_path / "run", 12)
+    assert "12 of 12 trials" in say("status", run)[1]
+    refused(say("status"), "name a run's folder")
+
+
+def test_the_operators_verbs(say: Say, tmp_path: Path):
+    root = tmp_path / "root"
+    code, out, _ = say("token", "add", "anna", "--root", root, "--role", "reader", "--days", "2")
+    assert code == 0 and out.startswith("rs_")
+    assert Tokens(Home(root).tokens).find(out.strip()) is not None
+    assert say("token", "ls", "--root", root)[1].startswith("anna: reader of anna, until 20")
+    link = say("token", "link", "anna", "--root", root)[1]
+    assert link.startswith("http://127.0.0.1:8100/enter?ticket=")
+    refused(say("token", "link", "bert", "--root", root), "no token 'bert'")
+    refused(say("token", "add", "anna", "--root", root), "already")
+    assert say("token", "revoke", "anna", "--root", root)[1] == "revoked anna\n"
+    refused(say("token", "revoke", "anna", "--root", root), "no token 'anna'")
+    refused(say("serve", "--root", root, "--max-mb", "0"), "--max-mb")
+    refused(say("serve", "--root", root, "--address", "auto:1"), "must be a dashboard's")
+    refused(say("serve", "--root", root, "--data-dir", tmp_path / "no"), "no folder")
+    with Home(root).alone():
+        refused(say("serve", "--root", root), "another service runs over this root")
+    (tmp_path / "file").write_text("")
+    refused(say("serve", "--root", tmp_path / "file"), "cannot be used as a root")
+
+
+def test_the_first_start_shows_a_token_once_and_warns_off_loopback(tmp_path: Path):
+    there = site(tmp_path / "root")
+    said: list[str] = []
+    _greet(there.parts.settings, "127.0.0.1", 8100, there.parts, said.append)
+    assert "first token" not in "\n".join(said) and said[0] == "service: http://127.0.0.1:8100"
+    assert "enter?ticket=" in said[1]
+    there.home.tokens.unlink()
+    said.clear()
+    _greet(there.parts.settings, "0.0.0.0", 8100, there.parts, said.append)
+    token = said[0].rpartition(" ")[2]
+    found = there.tokens.find(token)
+    assert found is not None and (found.owner, found.role) == ("owner", "submitter")
+    assert said[1].startswith("warning: listens on 0.0.0.0 without TLS")
+    said.clear()
+    _greet(there.parts.settings, "127.0.0.1", 8100, there.parts, said.append)
+    assert token not in "\n".join(said)
+
+
+def test_an_address_of_ones_own_starts_no_ray(tmp_path: Path):
+    jobs, revive, environment = _ray(tmp_path, "http://127.0.0.1:9", print, None)
+    assert environment == {"RAY_AUTH_MODE": "token"} and revive() is None
+    assert not (tmp_path / "ray.json").exists()
+    with pytest.raises(Exception, match="127.0.0.1:9"):
+        jobs.look("x")

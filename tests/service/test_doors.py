@@ -1,0 +1,251 @@
+"""The doors: tokens, hosts, origins, lengths; every route behind them."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+from starlette.testclient import TestClient
+
+from raysearch.errors import InputError
+from raysearch.service import tokens as tokens_module
+from raysearch.service.audit import Audit
+from raysearch.service.tokens import Tokens, digest
+from raysearch.service.visits import COOKIE, Visits
+from tests.service.fakes import HOST, Site, site
+
+BASE = f"http://{HOST}:8100"
+
+
+def routes(there: Site) -> list[tuple[str, str]]:
+    """Every method and path that the application knows."""
+    found = []
+
+    def walk(those):
+        for route in those:
+            if isinstance(route, APIRoute):
+                found.extend((m, route.path) for m in route.methods)
+            walk(getattr(getattr(route, "original_router", None), "routes", ()))
+
+    walk(there.app._app.routes)  # type: ignore[attr-defined]
+    found.append(("GET", "/openapi.json"))
+    return found
+
+
+def test_no_route_opens_without_a_token(there: Site):
+    known = routes(there)
+    assert len(known) > 20
+    with TestClient(there.app, base_url=BASE) as bare:
+        for method, path in [*known, ("GET", "/nowhere"), ("PUT", "/v1/studies")]:
+            if path == "/enter":
+                continue
+            answer = bare.request(method, path.replace("{id}", "x").replace("{name:path}", "x"))
+            assert answer.status_code == 401, (method, path)
+            assert set(answer.json()) == {"error"}
+            assert answer.headers["www-authenticate"] == "Bearer"
+        assert bare.get("/enter").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header", ["Bearer rs_wrong", "Bearer ", "Bearer", "Basic x", "", "Bearer é", "rs_x"]
+)
+def test_a_wrong_token_is_refused(there: Site, header: str):
+    with TestClient(there.app, base_url=BASE) as bare:
+        answer = bare.get("/v1/studies", headers={"Authorization": header.encode()})
+        assert answer.status_code == 401
+
+
+def test_an_expired_and_a_revoked_token_are_refused(ask: TestClient, there: Site, monkeypatch):
+    assert ask.get("/v1/studies").status_code == 200
+    there.tokens.revoke("anna")  # another process: the command line
+    assert ask.get("/v1/studies").status_code == 401
+    text = there.tokens.add("late", "anna", "submitter", days=1)
+    headers = {"Authorization": f"Bearer {text}"}
+    assert ask.get("/v1/studies", headers=headers).status_code == 200
+    clock = Tokens(there.home.tokens, now=lambda: time.time() + 86401)
+    assert clock.find(text) is None and clock.named("late") is None
+    assert there.tokens.find(text) is not None
+
+
+def test_tokens_are_kept_as_hashes_in_a_file_of_the_owner_alone(there: Site):
+    text = there.home.tokens.read_text()
+    assert there.anna not in text and digest(there.anna) in text
+    assert stat.S_IMODE(there.home.tokens.stat().st_mode) == 0o600
+    assert stat.S_IMODE(there.home.root.stat().st_mode) == 0o700
+    there.home.tokens.chmod(0o644)
+    with pytest.raises(InputError, match="mode is 0644, must be 0600"):
+        Tokens(there.home.tokens).all()
+
+
+def test_every_token_is_compared_and_none_early(there: Site, monkeypatch):
+    seen = []
+    real = tokens_module.hmac.compare_digest
+    monkeypatch.setattr(
+        tokens_module.hmac, "compare_digest", lambda a, b: seen.append(a) or real(a, b)
+    )
+    assert there.tokens.find(there.anna) is not None
+    assert len(seen) == len(there.tokens.all()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "role", "days", "sentence"),
+    [
+        ("../x", "a", "reader", 1, "is no token's name"),
+        ("x", "A B", "reader", 1, "is no owner's name"),
+        ("x", "a", "root", 1, "no role 'root'"),
+        ("x", "a", "reader", 0, "must be above 0"),
+        ("anna", "a", "reader", 1, "already"),
+    ],
+)
+def test_a_token_that_cannot_be(there: Site, name, owner, role, days, sentence):
+    with pytest.raises(InputError, match=sentence):
+        there.tokens.add(name, owner, role, days)
+
+
+def test_a_reader_changes_nothing(there: Site, ask: TestClient):
+    made = ask.post("/v1/studies", json={}).json()
+    headers = {"Authorization": f"Bearer {there.reader}"}
+    assert ask.get(f"/v1/studies/{made['id']}", headers=headers).status_code == 200
+    for method, path in routes(there):
+        if method in ("GET", "HEAD"):
+            continue
+        answer = ask.request(method, path.replace("{id}", made["id"]), headers=headers)
+        assert answer.status_code == 403 and "reader" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8100", "", "[::2]"])
+def test_a_name_that_was_bound_to_this_address_is_refused(ask: TestClient, host: str):
+    answer = ask.get("/v1/studies", headers={"Host": host})
+    assert answer.status_code == 400 and "is no name of this service" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8100", "localhost", "LOCALHOST:1", "[::1]:8100"])
+def test_the_names_of_loopback_are_known(ask: TestClient, host: str):
+    assert ask.get("/v1/studies", headers={"Host": host}).status_code == 200
+
+
+def entered(there: Site, client: TestClient) -> str:
+    """Let the client in as a browser."""
+    del client.headers["Authorization"]
+    answer = client.get("/enter", params={"ticket": there.parts.visits.link("anna")})
+    assert answer.status_code == 200
+    return str(answer.headers["set-cookie"])
+
+
+def test_a_link_lets_one_browser_in_once(there: Site, ask: TestClient):
+    ticket = there.parts.visits.link("anna")
+    assert stat.S_IMODE(there.home.visits.stat().st_mode) == 0o600
+    assert ticket not in there.home.visits.read_text()
+    del ask.headers["Authorization"]
+    first = ask.get("/enter", params={"ticket": ticket})
+    cookie = first.headers["set-cookie"]
+    line = json.loads(there.home.audit.read_text().splitlines()[-1])
+    assert (line["owner"], line["what"], line["status"]) == ("anna", "/enter", 200)
+    assert ticket not in there.home.audit.read_text()
+    assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "Path=/" in cookie
+    assert ask.get("/v1/studies").status_code == 200
+    again = site(there.home.root)  # a restarted service knows the browser still
+    with TestClient(again.app, base_url=BASE, cookies=ask.cookies) as client:
+        assert client.get("/v1/studies").status_code == 200
+    with TestClient(there.app, base_url=BASE) as other:
+        assert other.get("/enter", params={"ticket": ticket}).status_code == 401
+        assert other.get("/v1/studies").status_code == 401
+    there.tokens.revoke("anna")  # the visit ends with its token
+    assert ask.get("/v1/studies").status_code == 401
+
+
+def test_a_link_and_a_visit_end_in_time(there: Site):
+    late = Visits(there.home.visits, there.tokens, now=lambda: time.time() + 601)
+    assert late.enter(there.parts.visits.link("anna")) is None
+    cookie = there.parts.visits.enter(there.parts.visits.link("anna"))
+    assert cookie is not None and there.parts.visits.find(cookie) is not None
+    assert there.parts.visits.find(there.parts.visits.link("anna")) is None  # a link is no visit
+    later = Visits(there.home.visits, there.tokens, now=lambda: time.time() + 13 * 3600)
+    assert later.find(cookie) is None
+
+
+def test_a_browser_changes_something_only_from_a_page_of_this_service(there: Site, ask: TestClient):
+    entered(there, ask)
+    for origin in (
+        None,
+        "http://evil.example",
+        "null",
+        f"http://{HOST}:9999",
+        f"ftp://{HOST}:8100",
+    ):
+        headers = {} if origin is None else {"Origin": origin}
+        answer = ask.post("/v1/studies", json={}, headers=headers)
+        assert answer.status_code == 403 and "Origin" in answer.json()["error"]
+    assert ask.post("/v1/studies", json={}, headers={"Origin": BASE}).status_code == 200
+    assert COOKIE in ask.cookies
+
+
+def test_a_body_that_is_too_long_is_refused_announced_or_not(tmp_path: Path):
+    there = site(tmp_path / "root", most_body=1000, most_dataset=5000)
+    with TestClient(there.app, base_url=BASE) as client:
+        client.headers["Authorization"] = f"Bearer {there.anna}"
+
+        def pieces(n: int):
+            for _ in range(n):
+                yield b"x" * 500
+
+        for path, good, bad in (("/v1/studies", 1, 3), ("/v1/datasets?name=a.csv", 8, 11)):
+            assert client.post(path, content=b"x" * 500 * bad).status_code == 413
+            answer = client.post(path, content=pieces(bad))
+            assert answer.status_code == 413 and "longer" in answer.json()["error"]
+            assert client.post(path, content=pieces(good)).status_code != 413
+        made = client.post("/v1/studies", json={}).json()["id"]
+        answer = client.post(f"/v1/studies/{made}/confirm", content=pieces(3))
+        assert answer.status_code == 413
+        bad = client.post("/v1/studies", content=b"x", headers={"Content-Length": "-1"})
+        assert bad.status_code == 413
+    assert not [p for p in there.home.datasets.rglob(".*")]  # no half of a file is left
+
+
+def test_every_answer_says_how_a_browser_is_to_take_it(ask: TestClient):
+    for path in ("/v1/studies", "/v1/studies/none", "/", "/nowhere", "/openapi.json"):
+        headers = ask.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY" and headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "script-src" not in headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert "server" not in headers
+
+
+def test_what_breaks_is_one_line_for_a_reader_and_a_traceback_for_the_log(
+    ask: TestClient, there: Site, monkeypatch, capsys
+):
+    def broken():
+        raise RuntimeError("secret thing")
+
+    monkeypatch.setattr(there.parts.book, "ids", broken)
+    with TestClient(there.app, base_url=BASE, raise_server_exceptions=False) as client:
+        answer = client.get("/v1/studies", headers={"Authorization": f"Bearer {there.anna}"})
+    assert answer.status_code == 500 and set(answer.json()) == {"error"}
+    assert "secret" not in answer.text and "Traceback" not in answer.text
+    assert "secret thing" in capsys.readouterr().err
+
+
+def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClient, there: Site):
+    ask.get("/v1/studies")
+    made = ask.post("/v1/studies", json={"trials": 3}).json()["id"]
+    ask.post("/v1/studies", json={"trials": -3})
+    ask.delete(f"/v1/studies/{made}", headers={"Authorization": f"Bearer {there.bert}"})
+    ask.post("/v1/studies", json={}, headers={"Authorization": "Bearer no"})
+    lines = [json.loads(x) for x in there.home.audit.read_text().splitlines()]
+    assert [(x["owner"], x["verb"], x["what"], x["status"]) for x in lines] == [
+        ("anna", "POST", f"/v1/studies/{made}", 200),
+        ("anna", "POST", "/v1/studies", 422),
+        ("bert", "DELETE", f"/v1/studies/{made}", 403),
+        ("", "POST", "/v1/studies", 401),
+    ]
+    assert all(set(x) == {"time", "owner", "token", "verb", "what", "status"} for x in lines)
+    before = there.home.audit.read_text()
+    Audit(there.home.audit).write("a", "b", "GET", "/\n{}", 1)
+    assert there.home.audit.read_text().startswith(before)
+    assert len(there.home.audit.read_text().splitlines()) == 5
