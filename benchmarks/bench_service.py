@@ -15,6 +15,7 @@ import asyncio
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -134,6 +135,7 @@ def main() -> None:
                 os.kill(found.pid, 15)
                 while head.found(home.head) is not None:
                     time.sleep(0.5)
+                shutil.rmtree(found.temporary, ignore_errors=True)
 
 
 def load(port: int, token: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from raysearch.errors import InputError
 
+PREFIX = "rs-head-"
 WAIT_SECONDS = 120.0
 """How long a head may take to answer [s]; 17 measured on two busy cores."""
 
@@ -47,11 +48,15 @@ def environment(home: Path) -> dict[str, str]:
 
 def found(home: Path) -> Head | None:
     """The head that this root remembers, if it is alive."""
+    head = _remembered(home)
+    return head if head is not None and _begun(head.pid) == head.begun != "" else None
+
+
+def _remembered(home: Path) -> Head | None:
     try:
-        head = Head(**json.loads((home / "ray.json").read_text(encoding="utf-8")))
+        return Head(**json.loads((home / "ray.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return head if _begun(head.pid) == head.begun != "" else None
 
 
 def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> Head:
@@ -74,7 +79,10 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
         with os.fdopen(handle, "w") as f:
             f.write(secrets.token_hex(32))
     # NOTE: sockets lie below it and a socket's path holds at most 107 bytes.
-    temporary = tempfile.mkdtemp(prefix="rs-")
+    temporary = tempfile.mkdtemp(prefix=PREFIX)
+    before = _remembered(home)
+    if before is not None and Path(before.temporary).name.startswith(PREFIX):
+        shutil.rmtree(before.temporary, ignore_errors=True)  # of a head that has ended
     port, dashboard, agent, client = _free_ports(4)
     words = [program, "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
     words += [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -163,6 +164,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         found_head = head.found(place.root / "ray")
         if found_head is not None:
             end_tree(found_head.pid)
+            shutil.rmtree(found_head.temporary, ignore_errors=True)
 
 
 def post(place: Place, path: str, owner: str, **body: object) -> dict[str, Any]:
