@@ -55,6 +55,11 @@ class Remote:
             raise InputError(
                 f"storage '{where}': no scheme '{scheme}'. Known: {', '.join(SCHEMES)}, or a folder"
             )
+        if "@" in where.partition("://")[2].partition("/")[0]:
+            raise InputError(
+                f"storage '{scheme}://...': keys do not belong in a URI, which is written down; "
+                "put them into the environment"
+            )
         try:
             self._fs, path = fs.FileSystem.from_uri(where)
         except (OSError, ValueError, NotImplementedError) as e:

@@ -59,22 +59,21 @@ def there(act: Callable[..., Any], *given: Any) -> Any:
 
 
 def to_come(alive: list[Node]) -> list[Node]:
-    """A node of each kind that the autoscaler may start and none of is there; those of a head."""
+    """The nodes that the cluster's autoscaler may still start; none of a cluster without one."""
     try:
         config = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
-        kinds = config["available_node_types"]
-        head = config["head_node_type"]
-        found = [
-            Node(f"{name}, not started", float(has.get("CPU", 0)), float(has.get("GPU", 0)))
-            for name, about in kinds.items()
-            if name != head
-            and about.get("max_workers", 1)
-            and (has := about.get("resources") or {})
-        ]
+        head, room = config["head_node_type"], int(config.get("max_workers", 0))
+        found = []
+        for name, about in config["available_node_types"].items():
+            has = about.get("resources") or {}
+            cpus, gpus = float(has.get("CPU", 0)), float(has.get("GPU", 0))
+            there = sum((n.cpus, n.gpus) == (cpus, gpus) for n in alive)
+            many = min(int(about.get("max_workers", room)), room) - there
+            if name != head and (cpus or gpus):
+                found += [Node(f"{name}, not started", cpus, gpus, kind=kind_of(has))] * many
+        return found[:room]
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
         return []  # no cluster of Ray's launcher
-    shapes = {(n.cpus, n.gpus) for n in alive}
-    return [n for n in found if (n.cpus, n.gpus) not in shapes]
 
 
 def kind_of(resources: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ H100 = Node("gpu-2", 16, 1, memory=128 * GIB, kind="H100", device_memory=80 * GI
 HEAD = Node("head", 4, memory=16 * GIB)
 
 
-def config(method: str, rung: str) -> TrialConfig:
+def config_of(method: str, rung: str) -> TrialConfig:
     return TrialConfig("t", "s", method, rung, DataBudget(32))
 
 
@@ -49,14 +49,14 @@ def test_so_many_really_fit(cpus: list[int], wanted: int | None) -> None:
     found = share(nodes, DEMANDS, wanted)
     assert found.concurrency == (wanted or sum(min(c, MOST) for c in cpus))
     assert sum(int(c / found.cpus + 1e-9) for c in cpus) >= found.concurrency
-    assert found.of(config(*SMALL)) == Hold(found.cpus)
+    assert found.of(config_of(*SMALL)) == Hold(found.cpus)
 
 
 def test_a_gpu_is_shared_by_what_fits_it() -> None:
     found = share([HEAD, A10G], DEMANDS)
-    parts = {key: found.of(config(*key)).gpus for key in DEMANDS}
+    parts = {key: found.of(config_of(*key)).gpus for key in DEMANDS}
     assert parts == {SMALL: 0.25, MEDIUM: 0.5, LARGE: 1.0, LINEAR: 0.0}
-    assert found.of(config(*SMALL)).cpus == 2.0 and found.of(config(*LINEAR)) == Hold(1.0)
+    assert found.of(config_of(*SMALL)).cpus == 2.0 and found.of(config_of(*LINEAR)) == Hold(1.0)
     assert found.concurrency == 4 + 4 + 7  # four quarters, and what needs no GPU beside
     assert all(h.gpus in PARTS for h in found.holds.values())
 
@@ -68,9 +68,9 @@ def test_what_is_not_known_is_not_shared() -> None:
 
 
 def test_the_word_of_the_user_counts() -> None:
-    assert share([A10G], DEMANDS, gpus_per_trial=0.5).of(config(*SMALL)).gpus == 0.5
+    assert share([A10G], DEMANDS, gpus_per_trial=0.5).of(config_of(*SMALL)).gpus == 0.5
     two = Node("big", 32, 4, kind="A10G", device_memory=24 * GIB)
-    assert share([A10G, two], DEMANDS, gpus_per_trial=2).of(config(*SMALL)).gpus == 2.0
+    assert share([A10G, two], DEMANDS, gpus_per_trial=2).of(config_of(*SMALL)).gpus == 2.0
     none = share([HEAD, A10G], DEMANDS, gpus_per_trial=0)
     assert none.gpus == 0.0 and none.concurrency == slots(HEAD) + slots(A10G)
 
@@ -93,15 +93,15 @@ def test_a_model_that_fits_no_gpu_is_refused_by_name() -> None:
     with pytest.raises(InputError, match="'huge': needs about 90.0 GiB of a GPU.* 80.0"):
         share([A10G, H100], huge)
     fits = share([A10G, H100], {("finetune", "huge"): Demand(True, 40 * GIB)})
-    assert fits.of(config("finetune", "huge")).gpus == 1.0
+    assert fits.of(config_of("finetune", "huge")).gpus == 1.0
 
 
 def test_teachers_get_the_best_kind() -> None:
     found = share([HEAD, A10G, H100], DEMANDS)
     assert found.best == "H100"
-    held = found.of(config(*LARGE), kind=found.best)
+    held = found.of(config_of(*LARGE), kind=found.best)
     assert held.resources == {"CPU": 2.0, "GPU": 1.0, "accelerator_type:H100": 0.001}
-    assert found.of(config(*LINEAR), kind=found.best).kind == ""  # it holds no GPU
+    assert found.of(config_of(*LINEAR), kind=found.best).kind == ""  # it holds no GPU
     assert share([HEAD, A10G], DEMANDS).best == ""
 
 
@@ -114,10 +114,13 @@ def test_nodes_that_the_autoscaler_would_start_count(tmp_path: Path, monkeypatch
         "gpu": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 4},
         "none": {"resources": {"CPU": 8, "GPU": 8}, "max_workers": 0},
     }
-    file.write_text(json.dumps({"head_node_type": "head", "available_node_types": kinds}))
-    (coming,) = to_come([HEAD])
-    assert (coming.cpus, coming.gpus) == (8.0, 1.0)
-    assert to_come([HEAD, A10G]) == []
+    config = {"head_node_type": "head", "available_node_types": kinds, "max_workers": 3}
+    file.write_text(json.dumps(config))
+    assert [(n.cpus, n.gpus) for n in to_come([HEAD])] == [(8.0, 1.0)] * 3  # at most, in all
+    assert len(to_come([HEAD, A10G, A10G])) == 1
+    # a head that holds no trials, before the first worker: the study plans for what will come
+    planned = share([Node("head", 0), *to_come([])], DEMANDS)
+    assert planned.of(config_of(*SMALL)).gpus == 1.0 and planned.concurrency == 3 + 3 * 7
     for broken in ("[", "head_node_type: x", "available_node_types: []\nhead_node_type: y", "7"):
         file.write_text(broken)
         assert to_come([HEAD]) == []
