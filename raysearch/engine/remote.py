@@ -55,7 +55,8 @@ class Remote:
             raise InputError(
                 f"storage '{where}': no scheme '{scheme}'. Known: {', '.join(SCHEMES)}, or a folder"
             )
-        if "@" in where.partition("://")[2].partition("/")[0]:
+        host, _, rest = where.partition("://")[2].partition("/")
+        if "@" in host or "_key=" in rest:
             raise InputError(
                 f"storage '{scheme}://...': keys do not belong in a URI, which is written down; "
                 "put them into the environment"

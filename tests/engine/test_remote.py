@@ -145,6 +145,7 @@ def test_what_can_never_go_well_is_not_waited_for(server: Server, tmp_path: Path
         ("s4://bucket/x", "no scheme 's4'. Known: file, s3"),
         ("s3://", "names no bucket or folder"),
         ("s3://key:secret@bucket/x", "keys do not belong in a URI"),
+        ("s3://bucket/x?secret_key=secret", "keys do not belong in a URI"),
         ("s3://bucket/x?no_such_option=1", "cannot be opened"),
     ],
 )
