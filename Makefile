@@ -11,7 +11,7 @@
 # PIP_ARGS  more arguments for pip install, as for an index with torch's CPU build
 # ARGS      more arguments for `raysearch frontier`
 # TESTS     other arguments for pytest
-# PLAN      of `make test-cluster`: lost, idle, scaling or spot (tests/cluster/rehearse.py)
+# PLAN      of `make test-cluster`: lost, idle, scaling, spot or done (tests/cluster/rehearse.py)
 
 PYTHON ?= python3
 VENV ?= .venv

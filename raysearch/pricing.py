@@ -13,7 +13,7 @@ import torch
 from raysearch.engine.batches import ENOUGH, padded_lengths
 from raysearch.engine.cloze import Pattern
 from raysearch.engine.data import TaskData
-from raysearch.engine.demand import ANSWERING_BYTES, Demand, training_memory
+from raysearch.engine.demand import ANSWERING_BYTES, Demand, training_memory, weights
 from raysearch.engine.flops import encoder_forward
 from raysearch.engine.price import (
     HASH_RATE,
@@ -86,7 +86,9 @@ class Pricing:
                 for rung in map(find_rung, names):
                     memory = self._memory(methods[name], rung) + answers
                     shown = f"method '{name}' on model '{rung.name}'"
-                    out[name, rung.name] = Demand(rung.family == "encoder", memory, shown)
+                    # who learns from an encoder may have to open it
+                    gains = rung.family == "encoder" or bool(answers)
+                    out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
         return out
 
     def _memory(self, space: MethodSpace, rung: Rung) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
+from urllib.parse import quote
 
 from raysearch.engine import sources
 from raysearch.engine.checkpoints import BUILTIN, weights_digest
@@ -28,7 +29,7 @@ RUNS, INPUTS = "runs", "inputs"
 
 def run_of(storage: str, name: str) -> str:
     """The place of a run on a storage."""
-    return below(below(storage, RUNS), name)
+    return below(below(storage, RUNS), quote(name) if "://" in storage else name)
 
 
 def inputs_of(run: str) -> str:

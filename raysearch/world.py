@@ -38,6 +38,8 @@ from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
 from raysearch.shipping import inputs_of, ship
 
+READ = ("logits", "exits", "bills", "weights")
+"""Kinds of the Store that readers of a run look for."""
 STORE = "store"
 """Of a run on shared storage."""
 TABLE_BYTES, BESIDE = 4, 2**31
@@ -56,6 +58,8 @@ class World:
         storage: the run's place on storage that all machines see; None: `out` is all there is.
         device: what trials run on; None: a GPU where this machine has one.
         there: calls a function where trials run, for what this machine cannot measure.
+        at_once: trials that a cluster has room for, where the study does not say; None: fitted to
+            this machine.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class World:
         storage: str | None = None,
         device: str | None = None,
         there: Callable[..., Any] | None = None,
+        at_once: int | None = None,
     ) -> None:
         self.study = study
         self.data = data
@@ -76,7 +81,7 @@ class World:
         if there is None or torch.cuda.is_available() or device == "cpu":
             there = _here
         self.precision = str(there(resolve, study.precision, torch.device(device)))
-        concurrency = study.concurrency or _concurrency(device)
+        concurrency = study.concurrency or at_once or _concurrency(device)
         self.place = Place(
             store=str((out / "store").resolve()),
             task=task_to_json(data.task),
@@ -438,6 +443,7 @@ class World:
         """
         if self._storage is None:
             return self.place
+        self._store.publish(*READ, "answers")  # of a run that began without a storage
         inputs = inputs_of(self._storage)
         place = replace(self.place, storage=below(self._storage, STORE), inputs=inputs)
         space = self.space
@@ -449,7 +455,7 @@ class World:
 
     def fetch(self) -> None:
         """Have what readers of the run's folder look for in it, wherever it was made."""
-        self._store.fetch("logits", "exits", "bills", "weights")
+        self._store.fetch(*READ, "outside")
 
     def baselines(self) -> dict[str, float]:
         """The main score on test of always answering the commonest training class."""

@@ -22,7 +22,8 @@ RUN = ("run", "--task", "toy", "--models", "toy-tiny", "--trials", "1", "--yes")
         (("--gpus-per-trial", "one"), "--gpus-per-trial: 'one' is not a number"),
         (("--gpus-per-trial", "-1"), "--gpus-per-trial: '-1' must be 0 or more"),
         (("--gpus-per-trial", "1.5"), "must be a part of one GPU, or whole ones"),
-        (("--down-when-done",), "is for the head of a cluster that `ray up` made"),
+        (("--down-when-done",), "give --address auto"),
+        (("--down-when-done", "--address", "auto"), "head of a cluster that `ray up` made"),
         (("--address", "ray://127.0.0.1:10001"), "run the verb on a node of the cluster"),
     ],
 )
@@ -44,10 +45,10 @@ def test_records_do_not_go_down_with_their_head(
     monkeypatch.setattr("raysearch.tune.machines.BOOTSTRAP", file)
     file.write_text("provider: {type: aws}\n")
     with pytest.raises(InputError, match="records would go with the head"):
-        ending.can_go_down(None)
-    assert ending.can_go_down("s3://bucket/x") == file
+        ending.can_go_down(None, "auto")
+    assert ending.can_go_down("s3://bucket/x", "auto") == file
     file.write_text("provider: {type: local}\n")
-    assert ending.can_go_down(None) == file
+    assert ending.can_go_down(None, "auto") == file
     file.write_text("[")
     with pytest.raises(InputError, match="head of a cluster"):
-        ending.can_go_down(None)
+        ending.can_go_down(None, "auto")

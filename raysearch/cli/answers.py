@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
+from raysearch.cli.carried import carry
 from raysearch.errors import InputError
 from raysearch.plan.asrun import read_asrun
 
@@ -224,7 +225,7 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
         return 130 if done.outcome.stopped_by.startswith("interrupted") else 1
     found, table = studies.read_back(run)
     page = studies.write_page(run)
-    studies.carry(run)
+    carry(run)
     if as_json:
         print(
             json.dumps({**phases.as_json(done), **studies.confirmed_json(found), "page": str(page)})

@@ -41,14 +41,17 @@ def nodes(out: Path, prices: Prices) -> list[str]:
     return sentences(read_hours(out), prices)
 
 
-def can_go_down(storage: str | None) -> Path:
+def can_go_down(storage: str | None, address: str | None) -> Path:
     """The file of the cluster whose head this is.
 
     Raises:
-        InputError: this is no head that `ray up` made, or the records would go with it.
+        InputError: the study does not run on it, this is no head that `ray up` made, or the records
+            would go with it.
     """
     from raysearch.tune.machines import BOOTSTRAP
 
+    if address is None:
+        raise InputError(f"{OPTION}: is for a study on the cluster; give --address auto")
     path = BOOTSTRAP.expanduser()
     try:
         provider = yaml.safe_load(path.read_text(encoding="utf-8"))["provider"]["type"]
@@ -61,8 +64,18 @@ def can_go_down(storage: str | None) -> Path:
     return path
 
 
-def go_down(path: Path, say: Callable[[str], None]) -> None:
-    """Take the cluster down, in a process that outlives this one."""
+def others() -> int:
+    """Programs that work on the cluster at hand beside this one."""
+    from raysearch.tune.machines import drivers
+
+    return drivers()
+
+
+def go_down(path: Path, others: int, say: Callable[[str], None]) -> None:
+    """Take the cluster down, in a process that outlives this one; not while others work on it."""
+    if others:
+        say(f"{OPTION}: left up, {others} other programs work on the cluster; later: ray down")
+        return
     beside = Path(sys.executable).with_name("ray")
     ray = str(beside) if beside.exists() else shutil.which("ray") or "ray"
     say(f"taking the cluster down: ray down -y {path}")

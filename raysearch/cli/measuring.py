@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
+from raysearch.cli.carried import carry
 from raysearch.errors import InputError, RaysearchError
 from raysearch.plan.asrun import read_asrun
 
@@ -41,7 +42,7 @@ def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
     done = measure_run(run, say, again=again, **given)
     found, table = studies.read_back(run)
     page = studies.write_page(run)
-    studies.carry(run)
+    carry(run)
     if as_json:
         print(json.dumps({**done, "page": str(page)}))
         return 0

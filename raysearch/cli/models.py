@@ -14,6 +14,7 @@ import click
 
 from raysearch.cli import options
 from raysearch.cli.answering import answering
+from raysearch.cli.carried import carry
 from raysearch.cli.labelling import label_rows, progress, text_columns
 from raysearch.cli.tables import STDIO, Reader
 from raysearch.cli.writing import writing
@@ -99,6 +100,8 @@ def export(
             for event in events:
                 writer.append(event)
             writer.close()
+    if events:
+        carry(run)
     for split, (plain, quantised) in (done.scores or {}).items():
         print(f"{record.score} on {split}: {plain:.4f} in float32, {quantised:.4f} in int8")
     if done.calibration is not None:

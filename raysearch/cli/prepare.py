@@ -101,6 +101,7 @@ def prepare(
     given: Mapping[str, Any],
     device: str | None = None,
     there: Callable[..., Any] | None = None,
+    at_once: int | None = None,
 ) -> Prepared:
     """Bring the options, the folder and the catalogs together, and open the data.
 
@@ -108,18 +109,20 @@ def prepare(
         given: the options of a verb that runs a study.
         device: what trials run on; None: what this machine has.
         there: calls a function where trials run.
+        at_once: trials that the cluster has room for; None: fitted to this machine.
 
     Raises:
         InputError: a name, file, number or folder cannot be used.
     """
     out: Path | None = given["out"]
-    old = read_asrun(out) if out is not None and (out / FILE).exists() else None
+    storage = given.get("storage") or None
+    old = None if out is None else known(out, storage)
     task = task_of(given, old)
     if old is None:
         study = find_study(given["study"] or "quick")
         out = out or Path("runs") / f"{task.name}-{study.name}"
-        if (out / FILE).exists():
-            old = read_asrun(out)
+        old = known(out, storage)
+        if old is not None:
             task = task_of(given, old)
     assert out is not None
     if old is not None:
@@ -132,7 +135,8 @@ def prepare(
     Budget.of(study)
     data_dir = given["data_dir"] or _folder(old, "data")
     models_dir = given["models_dir"] or _folder(old, "models")
-    storage = given.get("storage") or (None if old is None else old.folders.get("storage"))
+    storage = storage or (None if old is None else old.folders.get("storage"))
+    storage = None if storage is None else named(storage)
     at, gpus = None if storage is None else run_at(storage, out), options.gpus_of(given)
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
         if folder is not None and not folder.is_dir():
@@ -156,6 +160,7 @@ def prepare(
         storage=at,
         device="cpu" if gpus == 0 else device,
         there=there,
+        at_once=at_once,
     )
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
     space = world.space
@@ -180,17 +185,40 @@ def prepare(
     return Prepared(run, world, out, old is not None, at, gpus)
 
 
+def known(out: Path, storage: str | None) -> AsRun | None:
+    """The run that lies in a folder, or under its name on a storage; None where there is none.
+
+    What the folder lacks of it is brought from the storage.
+
+    Raises:
+        InputError: another run has this name there.
+    """
+    from raysearch.tune.folder import Folder
+    from raysearch.tune.mirror import Mirror
+
+    old = read_asrun(out) if (out / FILE).exists() else None
+    storage = storage or (None if old is None else old.folders.get("storage"))
+    if storage is not None and Mirror(run_at(storage, out), Folder(out.resolve())).meet():
+        old = read_asrun(out)
+    return old
+
+
+def named(storage: str) -> str:
+    """A storage by a name that holds wherever one stands."""
+    return storage if "://" in storage else str(Path(storage).expanduser().resolve())
+
+
 def run_at(storage: str, out: Path) -> str:
     """The place of a run on a storage: it has the name of the run's folder.
 
     Raises:
         InputError: the storage is none that can be opened, written and read.
     """
-    from raysearch.engine.remote import Remote
+    from raysearch.engine.remote import SOON, Remote
     from raysearch.shipping import run_of
 
-    where = storage if "://" in storage else str(Path(storage).expanduser().resolve())
-    return Remote(run_of(Remote(where).where, out.resolve().name)).usable().where
+    where = Remote(named(storage), patience=SOON).where
+    return Remote(run_of(where, out.resolve().name), patience=SOON).usable().where
 
 
 def _folder(old: AsRun | None, kind: str) -> Path | None:

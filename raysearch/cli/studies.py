@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import ending, options
+from raysearch.cli.carried import carry
 from raysearch.cli.phases import confirm_run, search_budget
-from raysearch.cli.prepare import Prepared, Quote, ask, prepare, quote
+from raysearch.cli.prepare import Prepared, Quote, ask, known, prepare, quote
 from raysearch.errors import InputError, RecordError
-from raysearch.plan.asrun import FILE, read_asrun, write_asrun
+from raysearch.plan.asrun import read_asrun, write_asrun
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
@@ -70,9 +71,8 @@ def resume(out: Path, **given: Any) -> int:
     \b
     raysearch resume runs/sst2-quick
     """
-    if given["storage"] is not None and not (out / FILE).exists():
-        bring(given["storage"], out)
-    read_asrun(out)  # says at once when there is nothing to resume
+    if known(out, given["storage"] or None) is None:
+        read_asrun(out)  # says at once that there is nothing to resume
     keys = [p.name for p in frontier.params if p.name is not None]
     return _study({**dict.fromkeys(keys), "dry_run": False, "out": out, **given}, whole=True)
 
@@ -119,11 +119,14 @@ def status(out: Path, as_json: bool) -> int:
 
 def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
-    file = ending.can_go_down(given["storage"]) if given.get("down_when_done") else None
+    file = None
+    if given.get("down_when_done"):
+        file = ending.can_go_down(given["storage"] or None, given["address"])
     with at_hand(given["address"]) as cluster:
         code = _run(given, cluster, whole=whole)
+        others = ending.others() if file is not None else 0
     if file is not None and code == 0:
-        ending.go_down(file, printer(given["as_json"]))
+        ending.go_down(file, others, printer(given["as_json"]))
     return code
 
 
@@ -133,11 +136,14 @@ def at_hand(address: str | None) -> Iterator[dict[str, Any]]:
     if address is None:
         yield {}
         return
-    from raysearch.tune.machines import device, there
+    from raysearch.tune.machines import device, machines, there
+    from raysearch.tune.placement import slots
     from raysearch.tune.surroundings import started
 
     with started(None, address):
-        yield {"device": device(), "there": there}
+        runs_on, nodes = device(), machines()
+        many = sum(int(n.gpus) if runs_on == "cuda" else slots(n) for n in nodes)
+        yield {"device": runs_on, "there": there, "at_once": many or None}
 
 
 def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
@@ -192,31 +198,9 @@ def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
     if draws:
         _measure(out, given, say)
     page = write_page(out) if whole else None
-    carry(out)
     _show(prepared, out, page, given)
+    carry(out)
     return 0
-
-
-def bring(storage: str, out: Path) -> None:
-    """Have a run's folder here that another machine wrote; nothing where the storage has none."""
-    from raysearch.cli.prepare import run_at
-    from raysearch.tune.folder import Folder
-    from raysearch.tune.mirror import Mirror
-
-    Mirror(run_at(storage, out), Folder(out.resolve())).meet()
-
-
-def carry(out: Path) -> None:
-    """Have on the run's storage what its folder holds; nothing where it has none."""
-    from raysearch.cli.prepare import run_at
-    from raysearch.tune.folder import Folder
-    from raysearch.tune.mirror import Mirror
-
-    storage = read_asrun(out).folders.get("storage")
-    if storage is not None:
-        mirror = Mirror(run_at(storage, out), Folder(out.resolve()))
-        mirror.meet()
-        mirror.push()
 
 
 def drawable(table: Any) -> bool:

@@ -26,6 +26,8 @@ class Demand:
     """Of the GPU, at the largest batch they may have [bytes]."""
     name: str = ""
     """What a person calls them."""
+    least: float = 0.0
+    """Of the memory, what no smaller batch can save [bytes]."""
 
 
 def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
@@ -40,4 +42,9 @@ def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
     """
     heads = max(1, rung.hidden // HEAD)
     a_layer = texts * tokens * (34 * rung.hidden + 5 * heads * tokens) * width / 2
-    return TRAINED_BYTES * rung.params + rung.layers * a_layer + CONTEXT_BYTES
+    return weights(rung) + rung.layers * a_layer
+
+
+def weights(rung: Rung) -> float:
+    """What training takes of a GPU whatever the batch: weights, their state, a process [bytes]."""
+    return float(TRAINED_BYTES * rung.params + CONTEXT_BYTES)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ SCHEMES = ("file", "s3", "gs", "hdfs", "abfs")
 """Of URIs that pyarrow opens."""
 PATIENCE = 600.0
 """How long a storage that does not answer is waited for [s]."""
+DRAFT = ".draft-"
+"""Begins the name of a file that is being written to a folder."""
 SOON = 10.0
 """How long a first probe waits [s]."""
 PAUSES = (0.2, 1.0, 5.0, 15.0)
@@ -43,6 +46,7 @@ class Remote:
 
     Raises:
         InputError: the URI is none that can be opened.
+        StorageLost: it does not answer.
     """
 
     def __init__(self, where: str, *, patience: float = PATIENCE) -> None:
@@ -62,8 +66,9 @@ class Remote:
                 "put them into the environment"
             )
         try:
-            self._fs, path = fs.FileSystem.from_uri(where)
-        except (OSError, ValueError, NotImplementedError) as e:
+            # a bucket without a region in its URI is asked for it, over the network
+            self._fs, path = self._patiently(lambda: fs.FileSystem.from_uri(where))
+        except (ValueError, NotImplementedError) as e:
             raise InputError(f"storage '{where}': cannot be opened: {_first(e)}") from e
         self._root = path.rstrip("/")
         if not self._root.strip("/"):
@@ -112,9 +117,7 @@ class Remote:
         """Write a file; on object stores it appears whole or not at all."""
 
         def once() -> None:
-            path = self._path(key)
-            self._parent(path)
-            with self._fs.open_output_stream(path) as file:
+            with self._appearing(key) as file:
                 file.write(data)
 
         self._patiently(once)
@@ -145,7 +148,8 @@ class Remote:
             choice = fs.FileSelector(base, recursive=True, allow_not_found=True)
             return list(self._fs.get_file_info(choice))
 
-        found = (i.path for i in self._patiently(once) if i.type == fs.FileType.File)
+        every = (i for i in self._patiently(once) if i.type == fs.FileType.File)
+        found = (i.path for i in every if not i.base_name.startswith(DRAFT))
         return sorted(path.removeprefix(base).lstrip("/") for path in found)
 
     def drop(self, key: str, first: str) -> None:
@@ -169,14 +173,26 @@ class Remote:
             raise ValueError(f"storage: '{key}' is no key")
         return f"{self._root}/{key}"
 
-    def _parent(self, path: str) -> None:
-        if isinstance(self._fs, fs.LocalFileSystem):
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+    @contextmanager
+    def _appearing(self, key: str) -> Iterator[Any]:
+        """A file to write that readers see whole or not at all, as object stores have it."""
+        path = self._path(key)
+        if not isinstance(self._fs, fs.LocalFileSystem):
+            with self._fs.open_output_stream(path) as file:
+                yield file
+            return
+        whole = Path(path)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        draft = whole.with_name(f"{DRAFT}{whole.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            with draft.open("wb") as file:
+                yield file
+            draft.replace(whole)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _copy_up(self, source: Path, key: str) -> None:
-        path = self._path(key)
-        self._parent(path)
-        with source.open("rb") as file, self._fs.open_output_stream(path) as out:
+        with source.open("rb") as file, self._appearing(key) as out:
             shutil.copyfileobj(file, out, 2**22)
 
     def _copy_down(self, key: str, to: Path) -> None:

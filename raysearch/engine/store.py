@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from raysearch.engine.protocol import State
-from raysearch.engine.remote import Remote
+from raysearch.engine.remote import PATIENCE, Remote
 from raysearch.plan.config import digest
 
 MANIFEST = "manifest.json"
@@ -66,9 +66,7 @@ class Store:
         """
         done = self.entry(kind, key)
         if done is not None:
-            # this machine's copy may be older than what lies behind now
-            if self._behind is not None and not self._behind.has(f"{kind}/{key}/{MANIFEST}"):
-                self._behind.put(done, f"{kind}/{key}", MANIFEST)
+            self._put(done, kind, key)  # this machine's copy may be older than what lies behind
             return done
         folder = self._folder(kind, key)
         draft = _draft(folder)
@@ -76,13 +74,18 @@ class Store:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
             if self._behind is not None:  # first: what stands here stands behind
-                self._behind.put(draft, f"{kind}/{key}", MANIFEST)
+                self._put(draft, kind, key)
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         if self._behind is not None and kind == DROPPED:
             self._forget(kind, set(self.keys(kind)) | {key})
         return folder
+
+    def _put(self, folder: Path, kind: str, key: str) -> None:
+        """Have an entry behind too; one that is there stays as it is."""
+        if self._behind is not None and not self._behind.has(f"{kind}/{key}/{MANIFEST}"):
+            self._behind.put(folder, f"{kind}/{key}", MANIFEST)
 
     def _settle(self, draft: Path, folder: Path) -> None:
         """Give a whole draft its name; another builder's entry stays."""
@@ -135,6 +138,17 @@ class Store:
             for key in self.keys(kind):
                 self.entry(kind, key)
 
+    def publish(self, *kinds: str) -> None:
+        """Have every entry of these kinds that stands here behind too."""
+        if self._behind is None:
+            return
+        for kind in kinds:
+            there = set(self.keys(kind))
+            for path in (self.root / kind).glob(f"*/{MANIFEST}"):
+                key = path.parent.name
+                if key not in there and not key.startswith("."):
+                    self._behind.put(path.parent, f"{kind}/{key}", MANIFEST)
+
     def _forget(self, kind: str, kept: set[str]) -> None:
         """Drop this machine's copies of what is behind no more."""
         for path in (self.root / kind).iterdir():
@@ -149,13 +163,13 @@ class Store:
         return self.root / kind / key
 
 
-def copy_of(storage: str) -> Store:
-    """This machine's copy of a Store on shared storage.
+def copy_of(storage: str, *, patience: float = PATIENCE) -> Store:
+    """This machine's copy of a Store on shared storage, which is waited for so long [s].
 
     Copies lie in RAYSEARCH_CACHE_DIR, else ~/.cache/raysearch: a folder for each storage.
     """
     cache = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysearch")
-    return Store(cache / digest({"storage": storage}), Remote(storage))
+    return Store(cache / digest({"storage": storage}), Remote(storage, patience=patience))
 
 
 def _draft(folder: Path) -> Path:

@@ -25,7 +25,7 @@ from raysearch.tune.draws import CONFIRM, Draws
 from raysearch.tune.event import Event, Snapshot
 from raysearch.tune.folder import Folder, Suggestion, append_suggestion, read_suggestions
 from raysearch.tune.lines import ended, named, teacher_failed
-from raysearch.tune.mirror import Mirror
+from raysearch.tune.mirror import Mirror, Overtaken
 from raysearch.tune.offer import Offer, lineage, unmet
 from raysearch.tune.parking import Parking
 from raysearch.tune.proposer import Proposer
@@ -291,8 +291,11 @@ class Desk:
         """Tell whoever watches, and the log what is no mere sign of life."""
         if kind not in ("start", "progress"):
             self.log(text)
-            if self._mirror is not None and (said := self._mirror.soon()):
-                self.log(said)
+            try:
+                if self._mirror is not None and (said := self._mirror.soon()):
+                    self.log(said)
+            except Overtaken as e:
+                self.fault = e
         if self._on_event is not None:
             self._on_event(Event(kind, text, self.snapshot(), id_, data))
 

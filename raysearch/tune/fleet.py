@@ -113,11 +113,13 @@ def _dollars(nodes: list[Hours], prices: Prices, what: str) -> str:
 
 @contextmanager
 def watched(out: Path) -> Iterator[None]:
-    """Look at the cluster's nodes while a study runs, where there are several; hours go to a file.
+    """Look at the cluster's nodes while a study runs, where there are several or may be; to a file.
 
     What earlier runs left is added to. A look that fails is skipped: no study stops for its bill.
     """
-    if len(_looks()) <= 1:
+    from raysearch.tune.machines import coming
+
+    if len(_looks()) <= 1 and not coming([]):
         yield
         return
     over = threading.Event()

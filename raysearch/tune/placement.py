@@ -101,7 +101,8 @@ def share(
     """Fit trials at once, and what each holds, to the nodes.
 
     Without GPUs every trial has the same CPUs. With them a trial that gains from one has the
-    smallest part whose memory holds it, a whole one where nothing is known; the others run on CPUs.
+    smallest part whose memory holds it, a whole one where none does or nothing is known (memory is
+    predicted for the largest batch); the others run on CPUs.
 
     Args:
         nodes: of the cluster.
@@ -141,14 +142,15 @@ def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
     """What a trial that gains from a GPU holds on any of these nodes.
 
     Raises:
-        InputError: it fits no GPU.
+        InputError: not even its weights fit a GPU.
     """
     if gpus is None:
         known = [n.device_memory for n in nodes if n.device_memory]
-        if known and demand.memory > ROOM * max(known):
+        if len(known) == len(nodes) and demand.least > max(known):
             raise InputError(
-                f"{demand.name or 'a trial'}: needs about {demand.memory / 2**30:.1f} GiB of a "
-                f"GPU, the largest has {max(known) / 2**30:.1f}"
+                f"{demand.name or 'a trial'}: needs {demand.least / 2**30:.1f} GiB of a GPU or "
+                f"more, the largest has {max(known) / 2**30:.1f}; leave it out (--models, "
+                "--methods) or train without GPUs (--gpus-per-trial 0)"
             )
         fits = [m for m in known if demand.memory <= ROOM * m]
         whole = len(known) < len(nodes) or not fits

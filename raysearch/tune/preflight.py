@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raysearch import __version__
 from raysearch.engine.remote import Remote
 from raysearch.errors import InputError, RaysearchError
+from raysearch.tune.machines import away
 
 PROBES = "probes"
 """Begins the name of a folder that goes again."""
@@ -33,15 +34,19 @@ def preflight(storage: str | None, out: Path) -> None:
     """
     nodes = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
     if storage is None and len(nodes) <= 1:
+        if away():
+            raise InputError(
+                f"{out}: nodes that the cluster starts later do not see it; give --storage URI"
+            )
         return
     where = str(out) if storage is None else storage
     hint = "; give --storage, a URI or a folder that all nodes mount" if storage is None else ""
     token, place = uuid.uuid4().hex, Remote(where, patience=PATIENCE)
     place.write(f"{PROBES}-{token}/driver", token.encode())
     try:
-        asked = {n["NodeManagerHostname"]: _ask(n["NodeID"], where, token) for n in nodes}
-        ready, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT)
-        for host, future in asked.items():
+        asked = [_ask(n["NodeID"], where, token) for n in nodes]
+        ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
+        for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
             if future not in ready:
                 raise InputError(f"node '{host}': has not answered within {WAIT:g} s")
             if fault := _fault(future, place, token):

@@ -25,8 +25,8 @@ from raysearch.tune.event import Event
 from raysearch.tune.fleet import watched
 from raysearch.tune.folder import Folder, held
 from raysearch.tune.judge import score_winners
-from raysearch.tune.machines import machines
-from raysearch.tune.mirror import Mirror
+from raysearch.tune.machines import kinds, machines
+from raysearch.tune.mirror import Mirror, Overtaken
 from raysearch.tune.news import News, StopNow, blame
 from raysearch.tune.part import part_of
 from raysearch.tune.placement import Share
@@ -116,7 +116,10 @@ def run_study(
         preflight(storage, folder.root)
         mirror = None if storage is None else Mirror(storage, folder)
         if mirror is not None:
-            mirror.meet()
+            mirror.meet(adopt=False)
+            mirror.claim()
+        if getattr(world.place, "device", "") == "cpu":  # this torch can use no GPU that Ray sees
+            gpus_per_trial = 0
         share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
         desk = Desk(
@@ -143,9 +146,7 @@ def run_study(
             if mirror is not None:
                 try:
                     mirror.push()
-                except (
-                    StorageLost
-                ) as e:  # all stands in the folder, and goes there with the next run
+                except (StorageLost, Overtaken) as e:  # all stands in the folder
                     desk.log(f"records not mirrored: {e}")
 
 
@@ -254,6 +255,7 @@ class _Run:
             return None
         value = {"config": offer.config.to_json(), "hyper": dict(offer.proposal.hyper)}
         best = self._share.best if offer.source == TEACHER else ""
+        best = best if best and best in kinds() else ""
         hold = self._share.of(offer.config, kind=best)
         return {
             "id": offer.config.id,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from raysearch.engine.remote import Remote, below
+from raysearch.engine.remote import PATIENCE, Remote, below
 from raysearch.engine.store import Store, copy_of
 
 CHECKPOINTS = "checkpoints"
@@ -24,29 +25,42 @@ class Saves:
 
     def newest(self, id_: str) -> Path | None:
         """A folder with the latest checkpoint of a trial; its name is its number."""
-        store = self._here()
+        store = self._here(PATIENCE)
         # backwards: what was listed may have been dropped by the driver meanwhile
         numbers = sorted(store.keys(id_), key=int, reverse=True)
-        return next((found for n in numbers if (found := store.entry(id_, n))), None)
+        found = next((e for n in numbers if (e := store.entry(id_, n))), None)
+        return found or self._older(id_)
+
+    def _older(self, id_: str) -> Path | None:
+        """What versions wrote that kept no manifest: a folder was whole once it had its number."""
+        home = self.folder / id_
+        known = home.iterdir() if home.is_dir() else ()
+        return max((p for p in known if p.name.isdigit()), key=lambda p: p.name, default=None)
 
     def save(self, id_: str, fill: Callable[[Path], None]) -> None:
         """Write the next checkpoint of a trial, then drop those before."""
-        store = self._here()
+        store = self._here(IMPATIENT)  # without a checkpoint the trial still goes on
         before = sorted(store.keys(id_), key=int)
         store.build(id_, f"{int(before[-1]) + 1 if before else 0:06d}", fill)
         for number in before:
             store.drop(id_, number)
+        self.leave(id_)
+
+    def leave(self, id_: str) -> None:
+        """Keep no copy on this machine of what lies on shared storage."""
+        if self.storage is not None:
+            shutil.rmtree(self._here(IMPATIENT).root / id_, ignore_errors=True)
 
     def drop(self, id_: str) -> None:
         """Forget a trial's checkpoints; for the driver."""
         behind = None if self.storage is None else self._behind()
         Store(self.folder, behind).drop_all(id_)
 
-    def _here(self) -> Store:
+    def _here(self, patience: float) -> Store:
         """This machine's side of it."""
         if self.storage is None:
             return Store(self.folder)
-        return copy_of(below(self.storage, CHECKPOINTS))
+        return copy_of(below(self.storage, CHECKPOINTS), patience=patience)
 
     def _behind(self) -> Remote:
         assert self.storage is not None
@@ -54,4 +68,4 @@ class Saves:
 
 
 IMPATIENT = 5.0
-"""How long the driver waits for a storage where it only tidies up [s]."""
+"""How long a storage is waited for where the study can go on without it [s]."""

@@ -137,12 +137,12 @@ class TrialTrainable(tune.Trainable):
         start = time.monotonic()
         try:
             self.saves.save(self._config.id, self._trial.save)
+            self._save_cost = time.monotonic() - start
             return ""
         except Exception:  # a full disk costs the checkpoint, not the trial
             return f"{self._config.id}: checkpoint not written\n{traceback.format_exc()}"
         finally:
             self._saved_at = time.monotonic()
-            self._save_cost = self._saved_at - start
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Tune's own checkpoint, should a scheduler pause the trial."""
@@ -164,6 +164,8 @@ class TrialTrainable(tune.Trainable):
 
     def _leave(self) -> None:
         trial, self._trial = self._trial, None
+        with contextlib.suppress(Exception):  # tidying is a courtesy too
+            self.saves.leave(self._config.id)
         if trial is not None:
             try:
                 trial.close()

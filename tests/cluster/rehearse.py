@@ -4,7 +4,8 @@
 
 Plans: `lost`, a worker dies in mid-study, in another study one's link goes down; `idle`, no worker
 before there is work, those at rest are given back and come again; `scaling`, sleeping trials on 1,
-2 and 4 workers; `spot`, one trial loses three machines. Prints one line a step, with the seconds
+2 and 4 workers; `spot`, one trial loses three machines; `done`, a study takes the cluster down.
+Prints one line a step, with the seconds
 since the start; ends with 1 at the first promise that does not hold.
 """
 
@@ -72,10 +73,10 @@ def whole(lab: Lab, out: Path, trials: int) -> None:
 
 
 @contextlib.contextmanager
-def study(lab: Lab, name: str) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+def study(lab: Lab, name: str, more: str = "") -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
     """`raysearch frontier` on the head, begun through `ray exec`; ends whole or is Broken."""
     out, log = lab.folder / "shared" / "raysearch" / name, lab.folder / f"{name}.txt"
-    command = f"raysearch frontier {WANTED} {CHEAP} --out /mnt/shared/raysearch/{name}"
+    command = f"raysearch frontier {WANTED} {CHEAP} --out /mnt/shared/raysearch/{name}{more}"
     lab.say(f"ray exec cluster.yaml '{command}'")
     driver = lab.start(log, "run", "cli", "ray", "exec", "cluster.yaml", command)
     try:
@@ -201,7 +202,32 @@ def idle(lab: Lab) -> None:
     down(lab)
 
 
-PLANS = {"lost": (lost, 2), "idle": (idle, 2), "scaling": (scaling, 4), "spot": (spot, 4)}
+def done(lab: Lab) -> None:
+    """The study takes the cluster down when it is done, but not under another program's feet."""
+    up(lab)
+    other = lab.start(lab.folder / "other.txt", "run", "head", "python", "-c", OTHER)
+    with study(lab, "first", " --down-when-done"):
+        pass
+    said = (lab.folder / "first.txt").read_text()
+    if "left up, 1 other programs work on the cluster" not in said or "head" not in lab.raylets:
+        raise Broken(f"first: did not spare the other program: {said[-500:]}")
+    lab.say("another program works on the cluster: it was left up")
+    other.kill()
+    lab.wait("the other program's end", lambda: other.poll() is not None, 30)
+    with study(lab, "second", " --down-when-done"):
+        pass
+    lab.wait("every raylet's end", lambda: not lab.raylets, 180)
+    lab.say("the study took the cluster down; no raylet is left on any host")
+
+
+OTHER = 'import ray, time; ray.init(address="auto", log_to_driver=False); time.sleep(600)'
+PLANS = {
+    "lost": (lost, 2),
+    "idle": (idle, 2),
+    "scaling": (scaling, 4),
+    "spot": (spot, 4),
+    "done": (done, 2),
+}
 """What is done, and how many workers the lab has for it."""
 
 

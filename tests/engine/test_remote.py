@@ -139,6 +139,24 @@ def test_what_can_never_go_well_is_not_waited_for(server: Server, tmp_path: Path
     assert time.monotonic() - begun < 20.0
 
 
+def test_who_reads_sees_a_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    place, seen = Remote(str(tmp_path)), set()
+    place.write("a/b", b"0" * 2**22)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.add((len(place.read("a/b") or b""), tuple(place.files("a"))))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for _ in range(20):
+        place.write("a/b", b"1" * 2**22)
+    over.set()
+    watcher.join()
+    assert seen == {(2**22, ("b",))}
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [

@@ -23,7 +23,7 @@ def main() -> None:
     needs = {
         (m, r): Demand(m == "finetune", 2.0**30) for m in ("finetune", "lookup") for r in SIZES
     }
-    world = FakeWorld(space(), FakePlace(diary=diary, seconds=2.0), needs=needs)
+    world = FakeWorld(space(), FakePlace(diary=diary, seconds=2.0, device="cuda"), needs=needs)
     outcome = run_study(
         Study(name="fake", task="fake", trials=int(trials)),
         world,

@@ -89,9 +89,12 @@ def test_what_no_node_can_ever_hold_is_refused(nodes, wanted, gpus, says) -> Non
 
 
 def test_a_model_that_fits_no_gpu_is_refused_by_name() -> None:
-    huge = {("finetune", "huge"): Demand(True, 90 * GIB, "method 'finetune' on model 'huge'")}
-    with pytest.raises(InputError, match="'huge': needs about 90.0 GiB of a GPU.* 80.0"):
+    name = "method 'finetune' on model 'huge'"
+    huge = {("finetune", "huge"): Demand(True, 95 * GIB, name, 90 * GIB)}
+    with pytest.raises(InputError, match="'huge': needs 90.0 GiB of a GPU or more.* 80.0"):
         share([A10G, H100], huge)
+    tight = {("finetune", "huge"): Demand(True, 95 * GIB, name, 60 * GIB)}  # with small batches
+    assert share([A10G, H100], tight).of(config_of("finetune", "huge")).gpus == 1.0
     fits = share([A10G, H100], {("finetune", "huge"): Demand(True, 40 * GIB)})
     assert fits.of(config_of("finetune", "huge")).gpus == 1.0
 
@@ -115,12 +118,17 @@ def test_nodes_that_the_autoscaler_would_start_count(tmp_path: Path, monkeypatch
         "none": {"resources": {"CPU": 8, "GPU": 8}, "max_workers": 0},
     }
     config = {"head_node_type": "head", "available_node_types": kinds, "max_workers": 3}
+    config["provider"] = {"type": "aws"}
     file.write_text(json.dumps(config))
     assert [(n.cpus, n.gpus) for n in to_come([HEAD])] == [(8.0, 1.0)] * 3  # at most, in all
     assert len(to_come([HEAD, A10G, A10G])) == 1
     # a head that holds no trials, before the first worker: the study plans for what will come
     planned = share([Node("head", 0), *to_come([])], DEMANDS)
     assert planned.of(config_of(*SMALL)).gpus == 1.0 and planned.concurrency == 3 + 3 * 7
+    config["provider"] = {"type": "local", "worker_ips": ["10.0.0.2", "10.0.0.3"]}
+    file.write_text(json.dumps(config | {"max_workers": 2}))
+    assert [(n.cpus, n.gpus) for n in to_come([HEAD])] == [(4.0, 0.0)] * 2  # as the head, for now
+    assert len(to_come([HEAD, HEAD])) == 1
     for broken in ("[", "head_node_type: x", "available_node_types: []\nhead_node_type: y", "7"):
         file.write_text(broken)
         assert to_come([HEAD]) == []

@@ -1,0 +1,33 @@
+"""What verbs add to a run goes to its storage too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raysearch.plan.asrun import read_asrun
+
+KINDS = ("logits", "exits", "outside", "weights", "bills", "answers")
+"""Of the Store: what readers of a run and further trials look for."""
+
+
+def carry(out: Path) -> None:
+    """Have on a run's storage what its folder holds; nothing where it has none.
+
+    Raises:
+        InputError: the storage holds another run of this name, or does not answer.
+    """
+    storage = read_asrun(out).folders.get("storage")
+    if storage is None:
+        return
+    from raysearch.cli.prepare import run_at
+    from raysearch.engine.remote import Remote, below
+    from raysearch.engine.store import Store
+    from raysearch.tune.folder import Folder
+    from raysearch.tune.mirror import Mirror
+
+    at = run_at(storage, out)
+    Store(out / "store", Remote(below(at, "store"))).publish(*KINDS)
+    mirror = Mirror(at, Folder(out.resolve()))
+    mirror.meet()
+    mirror.claim()
+    mirror.push()
