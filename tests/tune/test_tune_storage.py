@@ -114,7 +114,7 @@ def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     closed.write_text("a file, not a folder")
     run = verb("run", "--task", "toy", "--storage", closed, "--trials", 1, "--yes", cwd=tmp_path)
     said, _ = run.communicate(timeout=120)
-    assert run.returncode == 1 and said.strip().splitlines()[-1].startswith(
+    assert run.returncode == 2 and said.strip().splitlines()[-1].startswith(
         "raysearch: error: storage '"
     ), said
     assert "Traceback" not in said
