@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
+from raysearch.cli.carried import carry
 from raysearch.cli.opened import data_dir as data_dir_option
 from raysearch.cli.opened import open_data
 from raysearch.errors import InputError
@@ -86,6 +87,7 @@ def add_point(run: Path, **given: Any) -> int:
         **costs,
     )
     replaced = _store(run, before, added, found)
+    carry(run)
     after = read_run(run)
     made = confirmation(after)
     held = against(after, made, outside=(added,))
