@@ -92,7 +92,7 @@ def main() -> None:
         draft.mkdir()
         book = Book(home)
         book.create(Spec(ID, "bench", 0.0, "sst2", "quick", []), draft)
-        run = recorded(book.folder(ID) / "run", given.points, confirm=0)
+        run = recorded(book.run(ID), given.points, confirm=0)
         book.move(ID, "running", job="synthetic", concurrency=1, attempt=1)
         lock = (run / ".lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)  # as its driver does: the service leaves it alone

@@ -75,7 +75,7 @@ def submit(
     body = submission(given, lambda path: _upload(there, path))
     if gpus:
         body["gpus"] = gpus
-    made = there.json("POST", "/v1/studies", json=body)
+    made = there.post_once("/v1/studies", body)
     if as_json and not follow:
         print(json.dumps(made))
         return 0
@@ -135,16 +135,28 @@ def _upload(there: Server, path: Path) -> str:
 
 def _follow(there: Server, id_: str, as_json: bool) -> int:
     """Print a line at each change until the study has ended; 0 when it is done."""
-    last, study = "", {}
-    with there.ask("GET", f"/v1/studies/{id_}/events", stream=True) as answer:
-        for raw in answer.iter_lines():
-            if not raw.startswith(b"data: {"):
-                continue
-            study = json.loads(raw.removeprefix(b"data: "))
-            line = _line(study)
-            if line != last and not as_json:
-                print(line, flush=True)
-            last = line
+    from raysearch.cli.server import AGAIN, PAUSE_SECONDS, NoAnswer
+
+    last, study, ended, broken = "", {}, False, 0
+    while not ended:
+        path = f"/v1/studies/{id_}/events"
+        try:
+            with there.ask("GET", path, stream=True, patient=True) as answer:
+                for raw in there.lines(answer):
+                    ended, broken = ended or raw.startswith(b"event: end"), 0
+                    if not raw.startswith(b"data: {"):
+                        continue
+                    study = json.loads(raw.removeprefix(b"data: "))
+                    line = _line(study)
+                    if line != last and not as_json:
+                        print(line, flush=True)
+                    last = line
+        except NoAnswer:  # the study goes on without its service
+            broken += 1
+            if broken >= AGAIN:
+                raise
+        if not ended:
+            time.sleep(PAUSE_SECONDS)
     if as_json:
         print(json.dumps(study))
     return 0 if study.get("state") == "done" else 1
@@ -219,9 +231,10 @@ def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
     """
     there, at = _open(server, token_file), -65536
     while True:
-        state = there.json("GET", f"/v1/studies/{_id(study)}")["state"]
+        path = f"/v1/studies/{_id(study)}"
+        state = there.json("GET", path, patient=follow)["state"]
         while True:
-            answer = there.ask("GET", f"/v1/studies/{_id(study)}/logs", params={"start": at})
+            answer = there.ask("GET", f"{path}/logs", params={"start": at}, patient=follow)
             at = int(answer.headers["X-Next"])
             if not answer.content:
                 break
@@ -277,7 +290,8 @@ def fetch(
 
 def _export(there: Server, path: str, given: dict[str, Any]) -> None:
     there.json("POST", f"{path}/export", json={k: v for k, v in given.items() if v})
-    while (found := there.json("GET", path))["state"] not in ("done", "failed", "stopped"):
+    ended = ("done", "failed", "stopped")
+    while (found := there.json("GET", path, patient=True))["state"] not in ended:
         time.sleep(1.0)
     if found["state"] != "done":
         raise RaysearchError(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,19 @@ from raysearch.errors import InputError, RaysearchError
 TOKEN = "RAYSEARCH_TOKEN"
 SECONDS = 330.0
 """Longest a request may take [s]: a submission is checked before it is answered."""
+PAUSE_SECONDS = 2.0
+AGAIN = 30
+"""How often a patient request is sent: for a minute."""
+POSTS = 3
+"""How often a submission is sent whose answer is lost."""
+
+
+class NoAnswer(InputError):
+    """Nothing came back, or not the whole of it."""
+
+
+class Turned(InputError):
+    """The service does not do it now: others are at it, or this very request is."""
 
 
 class Server:
@@ -27,14 +43,30 @@ class Server:
         self._session.headers["Authorization"] = f"Bearer {_token(token_file)}"
 
     def ask(
-        self, method: str, path: str, *, stream: bool = False, **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        stream: bool = False,
+        patient: bool = False,
+        **more: Any,
     ) -> requests.Response:
-        """One request.
+        """One request; a patient one waits for a service that is being started again.
 
         Raises:
             InputError: the service does not answer, or says what was wrong.
             RaysearchError: something broke over there.
         """
+        for left in reversed(range(AGAIN if patient else 1)):
+            try:
+                return self._ask(method, path, stream=stream, **more)
+            except NoAnswer:
+                if not left:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+        raise AssertionError
+
+    def _ask(self, method: str, path: str, *, stream: bool, **more: Any) -> requests.Response:
         try:
             answer = self._session.request(
                 method,
@@ -45,7 +77,7 @@ class Server:
                 **more,
             )
         except requests.RequestException as e:
-            raise InputError(f"{self._url}: no service answers: {type(e).__name__}") from e
+            raise NoAnswer(f"{self._url}: no service answers: {type(e).__name__}") from e
         if answer.status_code < 300:
             return answer
         try:
@@ -53,6 +85,8 @@ class Server:
         except (ValueError, KeyError, TypeError):
             said = f"answers {answer.status_code}: is it a raysearch service?"
         kind = RaysearchError if answer.status_code >= 500 else InputError
+        if answer.status_code == 409:
+            kind = Turned
         raise kind(f"{self._url}: {said}")
 
     def json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -62,13 +96,42 @@ class Server:
             raise RaysearchError(f"{self._url}: answers no object")
         return found
 
+    def post_once(self, path: str, body: Any) -> dict[str, Any]:
+        """Post something that is made once, though the answer may be lost and it is sent again."""
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        tries, until = 0, float("inf")
+        while True:
+            try:
+                return self.json("POST", path, json=body, headers=headers)
+            except NoAnswer:
+                tries += 1
+                if tries >= POSTS:
+                    raise
+                until = min(until, time.monotonic() + SECONDS)
+            except Turned:  # perhaps by itself: the first is still being looked at
+                if not tries or time.monotonic() > until:
+                    raise
+            time.sleep(PAUSE_SECONDS)
+
+    def lines(self, answer: requests.Response) -> Iterator[bytes]:
+        """The lines of an answer as they come; NoAnswer where it breaks off."""
+        try:
+            yield from answer.iter_lines()
+        except requests.RequestException as e:
+            raise NoAnswer(f"{self._url}: the answer broke off: {type(e).__name__}") from e
+
     def save(self, path: str, to: Path, **more: Any) -> None:
         """Fetch a file; it takes its name when it is whole."""
         draft = to.with_name(f".{to.name}.part")
-        with self.ask("GET", path, stream=True, **more) as answer, draft.open("wb") as f:
-            for piece in answer.iter_content(2**18):
-                f.write(piece)
-        os.replace(draft, to)
+        try:
+            with self.ask("GET", path, stream=True, **more) as answer, draft.open("wb") as f:
+                for piece in answer.iter_content(2**18):
+                    f.write(piece)
+            os.replace(draft, to)
+        except requests.RequestException as e:
+            raise NoAnswer(f"{self._url}: the answer broke off: {type(e).__name__}") from e
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _token(file: Path | None) -> str:

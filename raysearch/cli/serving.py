@@ -14,6 +14,7 @@ from raysearch.errors import InputError
 if TYPE_CHECKING:
     from raysearch.service.settings import Settings
     from raysearch.service.tokens import Tokens
+    from raysearch.service.visits import Visits
 
 ROOT = click.option(
     "--root",
@@ -50,7 +51,12 @@ def need() -> None:
 )
 @click.option("--cpus", type=int, metavar="N", help="CPUs of a head of its own.")
 @options.folders
-@click.option("--storage", metavar="URI", help="Passed on to studies.")
+@click.option(
+    "--storage",
+    envvar="RAYSEARCH_STORAGE",
+    metavar="URI",
+    help="Where studies' runs are mirrored, each under its id.",
+)
 @click.option("--max-studies", type=int, default=50, show_default=True, help="Kept by an owner.")
 @click.option("--max-datasets", type=int, default=50, show_default=True, help="Kept by an owner.")
 @click.option("--max-mb", type=int, default=256, show_default=True, help="Largest data set.")
@@ -153,8 +159,9 @@ def ls(root: Path) -> int:
 @click.argument("name")
 @ROOT
 def revoke(name: str, root: Path) -> int:
-    """Forget a token; its next request is refused."""
+    """Forget a token, its links and browsers; its next request is refused."""
     _tokens(root).revoke(name)
+    _visits(root).forget()
     print(f"revoked {name}")
     return 0
 
@@ -165,16 +172,16 @@ def revoke(name: str, root: Path) -> int:
 @ROOT
 def link(name: str, server: str, root: Path) -> int:
     """Print a link that lets one browser in, once, within ten minutes."""
-    from raysearch.errors import unknown
+    ticket = _visits(root).link(name)
+    print(f"{server.rstrip('/')}/enter?ticket={ticket}")
+    return 0
+
+
+def _visits(root: Path) -> Visits:
     from raysearch.service.home import Home
     from raysearch.service.visits import Visits
 
-    tokens = _tokens(root)
-    if tokens.named(name) is None:
-        raise unknown("tokens", "token", name, [t.name for t in tokens.all()])
-    ticket = Visits(Home(root).visits, tokens).link(name)
-    print(f"{server.rstrip('/')}/enter?ticket={ticket}")
-    return 0
+    return Visits(Home(root).visits, _tokens(root))
 
 
 def _tokens(root: Path) -> Tokens:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError
@@ -49,12 +50,23 @@ def fetch(task: Task) -> tuple[Mapping[str, Any], tuple[str, ...]]:
             line, within seconds.
     """
     name, config, revision = hub_id(task.source)
+    _remote(name)
     commit, online = _commit(name, revision, task)
     loaded = _load(name, config, revision, task, online=online)
     if revision is not None:
         return loaded, ()
     at = f"commit {commit}" if commit else "the copy in the local cache"
     return loaded, (f"hf:{name}: not pinned to a revision; read at {at}",)
+
+
+def _remote(name: str) -> None:
+    """InputError for a name by which the library reads files of this machine instead."""
+    from datasets import packaged_modules
+
+    if Path(name).exists():
+        raise InputError(f"hf:{name}: is a folder here, must be a data set of the hub")
+    if name in packaged_modules._PACKAGED_DATASETS_MODULES:  # whatever lies in this folder
+        raise InputError(f"hf:{name}: is a kind of file, must be a data set of the hub")
 
 
 def _commit(name: str, revision: str | None, task: Task) -> tuple[str | None, bool]:

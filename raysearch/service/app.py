@@ -15,7 +15,7 @@ from raysearch import __version__
 from raysearch.errors import InputError, RaysearchError
 from raysearch.service import dataset_routes, page_routes, replies, result_routes, study_routes
 from raysearch.service.audit import Audit
-from raysearch.service.datasets import Missing
+from raysearch.service.datasets import Crowded, Missing
 from raysearch.service.doors import Doors
 from raysearch.service.intake import Full
 from raysearch.service.keeper import Busy
@@ -30,6 +30,7 @@ STATUS: tuple[tuple[type[RaysearchError], int], ...] = (
     (NotYours, 403),
     (Busy, 409),
     (Full, 409),
+    (Crowded, 409),
     (InputError, 422),
     (RaysearchError, 500),
 )
@@ -42,6 +43,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     409: {"model": replies.Error, "description": "Not now, or too many"},
     413: {"model": replies.Error, "description": "The body is too long"},
     422: {"model": replies.Error, "description": "What was asked cannot be done"},
+    503: {"model": replies.Error, "description": "The audit cannot be written"},
 }
 
 
@@ -86,7 +88,8 @@ def make_app(parts: Parts, tokens: Tokens, audit: Audit) -> Doors:
 def _errors(inner: FastAPI, parts: Parts) -> None:
     def said(status: int, text: str) -> JSONResponse:
         line = " ".join(parts.settings.home.scrubbed(text).split())[:1000]
-        return JSONResponse({"error": line}, status_code=status)
+        whole = line.encode("utf-8", "replace").decode()  # half a character is no UTF-8
+        return JSONResponse({"error": whole}, status_code=status)
 
     @inner.exception_handler(RaysearchError)
     def known(request: Request, error: RaysearchError) -> JSONResponse:

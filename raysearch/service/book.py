@@ -43,6 +43,8 @@ class Spec:
     """None: what each trial is predicted to need."""
     quote: Mapping[str, Any] = field(default_factory=dict)
     """What it was predicted to take."""
+    key: str = ""
+    """What its owner's program calls the request: sent again, it makes no second study."""
 
     @property
     def devices(self) -> list[str]:
@@ -69,7 +71,18 @@ class State:
     """Jobs so far."""
     lost: int = 0
     """Jobs in a row that vanished without an end of their own."""
+    recorded: int = 0
+    """How long its records were when that job started [bytes]."""
     why: str = ""
+
+
+def run_in(folder: Path) -> Path:
+    """The run's folder in a study's.
+
+    >>> run_in(Path("studies/toy-1f2e")).as_posix()
+    'studies/toy-1f2e/toy-1f2e'
+    """
+    return folder / folder.name
 
 
 class Book:
@@ -80,17 +93,20 @@ class Book:
         self._specs: dict[str, Spec] = {}
         self._states: dict[str, tuple[tuple[int, int], State]] = {}
 
-    def ids(self) -> list[str]:
-        """Every study, the oldest first; one whose files are broken is left out."""
+    def all(self) -> list[tuple[Spec, State]]:
+        """Every study as it stands, the oldest first; one whose files are broken is left out."""
         found = []
         for folder in self._home.studies.iterdir():
-            if NAME.match(folder.name) and (folder / "states.jsonl").exists():
+            if NAME.match(folder.name):
                 try:
-                    self.state(folder.name)
-                    found.append((self.spec(folder.name).created, folder.name))
-                except (RecordError, Missing, OSError):
+                    found.append((self.spec(folder.name), self.state(folder.name)))
+                except (RecordError, Missing):
                     continue  # or just deleted
-        return [id_ for _, id_ in sorted(found)]
+        return sorted(found, key=lambda s: (s[0].created, s[0].id))
+
+    def ids(self) -> list[str]:
+        """Every study's id, the oldest first."""
+        return [spec.id for spec, _ in self.all()]
 
     def folder(self, id: str) -> Path:
         """Where a study lies; Missing when there is none."""
@@ -99,23 +115,31 @@ class Book:
         return self._home.studies / id
 
     def run(self, id: str) -> Path:
-        """The run's folder: what the command line knows as --out."""
-        return self.folder(id) / "run"
+        """The run's folder: what the command line knows as --out.
+
+        It is called as the study is: on a storage a run lies under its folder's name.
+        """
+        return run_in(self.folder(id))
 
     def spec(self, id: str) -> Spec:
         """What it is."""
         if id not in self._specs:
             path = self.folder(id) / "spec.json"
             try:
-                self._specs[id] = Spec(**json.loads(path.read_text(encoding="utf-8")))
+                found = Spec(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError) as e:
                 raise RecordError(f"{path}: cannot be read: {e}") from e
-        return self._specs[id]
+            self._specs[id] = found
+            return found  # whoever deletes it meanwhile
+        return self._specs.get(id) or self.spec(id)
 
     def state(self, id: str) -> State:
         """How it stands."""
         path = self.folder(id) / "states.jsonl"
-        found = path.stat()
+        try:
+            found = path.stat()
+        except OSError as e:
+            raise Missing(f"no study '{id[:80]}'") from e  # deleted this moment
         mark = (found.st_mtime_ns, found.st_size)
         held = self._states.get(id)
         if held is None or held[0] != mark:
@@ -125,8 +149,11 @@ class Book:
 
     def states(self, id: str) -> list[State]:
         """How it stood, the oldest first; a torn line is left out."""
-        out = []
-        text = (self.folder(id) / "states.jsonl").read_text(encoding="utf-8", errors="replace")
+        out, path = [], self.folder(id) / "states.jsonl"
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError as e:
+            raise RecordError(f"{path}: cannot be read: {e.strerror}") from e
         for line in text.splitlines():
             try:
                 out.append(State(**json.loads(line)))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError, RaysearchError
-from raysearch.service.book import Spec, State
+from raysearch.service.book import Spec, State, run_in
 from raysearch.service.settings import Settings
 
 LOG = "log.txt"
@@ -21,6 +21,8 @@ MODEL = "model"
 CHECK_SECONDS = 300.0
 """Checking a study opens its data and prices it; longer than this is an error [s]."""
 MARK = "raysearch: error: "
+STORAGE = "RAYSEARCH_STORAGE"
+"""Where the command line finds a storage; empty: none."""
 
 
 def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[str]:
@@ -34,7 +36,7 @@ def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[
         folder: of the study.
         settings: where data, models and storage lie.
     """
-    run = folder / "run"
+    run = run_in(folder)
     words = [sys.executable, "-m", "raysearch", state.verb]
     if state.verb == "frontier":
         if not (run / "study.yaml").exists():
@@ -108,7 +110,7 @@ def check(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any
                 text=True,
                 errors="replace",
                 timeout=CHECK_SECONDS,
-                env={**os.environ, **environment},
+                env={**os.environ, **environment, STORAGE: ""},  # it writes nothing there
                 check=False,
                 stdin=subprocess.DEVNULL,
             )

@@ -54,10 +54,11 @@ def routes(parts: Parts) -> APIRouter:
     @router.delete("/v1/datasets/{id}")
     def delete(request: Request, id: str) -> replies.Deleted:
         """Remove a data set; refused while a study that reads it runs or waits."""
-        found = parts.datasets.get(who(request).owner, id)
-        if (found.owner, found.id) in parts.keeper.reads():
-            raise Busy(f"data set '{id}' is read by a study that runs or waits")
-        parts.datasets.delete(found)
+        with parts.datasets.lock:
+            found = parts.datasets.get(who(request).owner, id)
+            if (found.owner, found.id) in parts.keeper.reads():
+                raise Busy(f"data set '{id}' is read by a study that runs or waits")
+            parts.datasets.delete(found)
         return replies.Deleted(deleted=id)
 
     return router

@@ -5,13 +5,15 @@ It stands in front of all routes, so that none can forget it.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import traceback
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
-from raysearch.service.audit import Audit
+from raysearch.service.audit import BEGINS, Audit
 from raysearch.service.settings import Settings
 from raysearch.service.tokens import Token, Tokens
 from raysearch.service.visits import COOKIE, Visits
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ENTER = "/enter"
 UPLOAD = "/v1/datasets"
+HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:\d{1,5})?\Z", re.ASCII)
 TOO_LONG = "the body is longer than this service takes"
 CLOSED = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """The policy of what is no page."""
@@ -76,6 +79,8 @@ class Doors:
             length = headers.get("content-length", "0")
             if not length.isdigit() or int(length) > most:
                 raise _TooLong
+            if who is not None and scope["method"] not in SAFE:
+                await self._begins(who, scope)
             await self._app(scope, _counted(receive, most, answer), answer)
         except Refused as e:
             await answer.error(e.status, e.sentence)
@@ -86,16 +91,34 @@ class Doors:
             await answer.error(500, "something broke; the service's log says what")
         finally:
             if scope["method"] not in SAFE or scope["path"] == ENTER:
-                who = scope.get("state", {}).get("who", who)  # a link says later whose it is
-                owner, token = (who.owner, who.name) if who is not None else ("", "")
-                what = scope["path"] + scope.get("state", {}).get("made", "")
-                self._audit.write(owner, token, scope["method"], what, answer.status)
+                await self._ended(who, scope, answer.status)
+
+    async def _begins(self, who: Token, scope: Scope) -> None:
+        """What cannot be written down does not begin."""
+        line = (who.owner, who.name, scope["method"], scope["path"], BEGINS)
+        try:
+            await asyncio.to_thread(self._audit.write, *line)
+        except OSError as e:
+            traceback.print_exc()
+            raise Refused(503, "the audit cannot be written; nothing was changed") from e
+
+    async def _ended(self, who: Token | None, scope: Scope, status: int) -> None:
+        state = scope.get("state", {})
+        who = state.get("who", who)  # a link says later whose it is
+        try:
+            if who is None:
+                return await asyncio.to_thread(self._audit.turned_away)
+            what = scope["path"] + state.get("made", "")
+            line = (who.owner, who.name, scope["method"], what, status)
+            await asyncio.to_thread(self._audit.write, *line)
+        except OSError:
+            traceback.print_exc()  # the answer is out
 
     def _host(self, headers: Mapping[str, str]) -> None:
         """A page of another name that resolves to this address is not let in."""
         host = headers.get("host", "")
-        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-        if name.lower() not in self._settings.hosts:
+        found = HOST.match(host)
+        if found is None or found[1].lower() not in self._settings.hosts:
             raise Refused(400, f"Host: '{host[:80]}' is no name of this service; see --name")
 
     def _who(self, headers: Mapping[str, str], scope: Scope) -> Token:

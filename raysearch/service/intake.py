@@ -6,6 +6,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ Check = Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]]
 AT_ONCE = 2
 """Submissions that are checked at once; others wait for their turn."""
 IN_LINE = 8
-"""Submissions that are checked or wait for that; more are sent away, so that readers are heard."""
+"""Submissions that are checked or wait for that, at most half of them one owner's; more are sent
+away, so that readers are heard."""
+TURN_SECONDS = 20.0
+"""How long one waits for others' checks [s]."""
 
 
 class Full(InputError):
@@ -35,28 +39,68 @@ class Full(InputError):
 class Intake:
     """Where studies come in."""
 
-    def __init__(self, settings: Settings, book: Book, datasets: Datasets, check: Check) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        book: Book,
+        datasets: Datasets,
+        check: Check,
+        room: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
+        """`room`: (CPUs, GPUs) that the cluster can ever have; None while that is not known."""
         self._settings, self._book, self._datasets = settings, book, datasets
-        self._check = check
-        self._line = threading.BoundedSemaphore(IN_LINE)
+        self._check, self._room = check, room
+        self._line: Counter[str] = Counter()
+        self._keys: set[tuple[str, str]] = set()
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
 
-    def submit(self, owner: str, given: Submission) -> Spec:
+    def submit(self, owner: str, given: Submission, key: str = "") -> Spec:
         """Check a submission and enter it as a study that waits.
+
+        Args:
+            owner: whose it is.
+            given: what was submitted.
+            key: what the owner's program calls the request; sent again, the study is as it was.
 
         Raises:
             InputError: what the command line would say, or one that this door adds.
             Full: the owner keeps too many studies, or too many submissions are being checked.
         """
-        if not self._line.acquire(blocking=False):
-            raise Full(f"{IN_LINE} submissions are being checked; send it again in a minute")
+        if len(key) > 100 or not key.isascii() or not key.isprintable():
+            raise InputError("Idempotency-Key: must be at most 100 printable characters of ASCII")
+        with self._lock:
+            if key and (found := self._known(owner, key)) is not None:
+                return found
+            if key and (owner, key) in self._keys:
+                raise Full("this submission is being checked; send it again in a minute")
+            if self._line.total() >= IN_LINE or self._line[owner] >= IN_LINE // 2:
+                many = min(self._line.total(), IN_LINE)
+                raise Full(f"{many} submissions are being checked; send it again in a minute")
+            self._line[owner] += 1
+            self._keys.add((owner, key))
         try:
-            return self._submit(owner, given)
+            return self._submit(owner, given, key)
         finally:
-            self._line.release()
+            with self._lock:
+                self._line[owner] -= 1
+                self._keys.discard((owner, key))
 
-    def _submit(self, owner: str, given: Submission) -> Spec:
+    def _known(self, owner: str, key: str) -> Spec | None:
+        return next((s for s, _ in self._book.all() if (s.owner, s.key) == (owner, key)), None)
+
+    def _fits(self, given: Submission) -> None:
+        """A study that could only ever wait is none."""
+        room = self._room() if given.gpus else None
+        if room is not None and given.gpus > room[1]:
+            most = f"at most {room[1]} fit it" if room[1] else "studies without fit it"
+            raise InputError(
+                f"{submission.WHERE}: gpus: {given.gpus} asked for, the cluster has {room[1]}, "
+                f"machines that it would still start included: {most}"
+            )
+
+    def _submit(self, owner: str, given: Submission, key: str) -> Spec:
+        self._fits(given)
         self._count(owner)
         task = submission.task_name(given, hub=self._settings.hub)
         study = submission.study_of(given)
@@ -76,8 +120,12 @@ class Intake:
             many = [] if given.concurrency is None else [f"--concurrency={given.concurrency}"]
             none = [] if given.gpus else ["--gpus-per-trial=0"]
             more = [*many, *none, *self._settings.folders()]
-            with self._turns:
+            if not self._turns.acquire(timeout=TURN_SECONDS):
+                raise Full("others' submissions take long to check; send it again in a minute")
+            try:
                 quote = self._check([*words, *more], self._settings.environment)
+            finally:
+                self._turns.release()
             final = None if file is None else self._settings.home.study(id_) / file.name
             spec = Spec(
                 id_,
@@ -91,9 +139,12 @@ class Intake:
                 given.gpus,
                 given.gpus_per_trial,
                 {k: v for k, v in quote.items() if k not in ("task", "study")},
+                key,
             )
-            with self._lock:
+            with self._lock, self._datasets.lock:
                 self._count(owner)
+                for dataset in used:  # it may have gone while the check was reading it
+                    self._datasets.get(owner, dataset)
                 self._book.create(spec, draft)
             return spec
         finally:
@@ -101,7 +152,7 @@ class Intake:
 
     def _count(self, owner: str) -> None:
         most = self._settings.studies
-        if sum(self._book.spec(i).owner == owner for i in self._book.ids()) >= most:
+        if sum(spec.owner == owner for spec, _ in self._book.all()) >= most:
             raise Full(f"{owner} has {most} studies already; delete one first")
 
     def _words(

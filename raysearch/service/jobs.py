@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from raysearch.errors import RaysearchError
+from raysearch.tune.placement import Node
+
+NO_JOB = "Request failed with status code 404"
+"""How Ray's client says that there is none: the answer's status, wherever else a 404 stands."""
 
 
 class Unreachable(RaysearchError):
@@ -34,14 +38,15 @@ class Jobs(Protocol):
         """Ask it to end."""
 
     def room(self) -> tuple[int, int]:
-        """(CPUs, GPUs) of the cluster now."""
+        """(CPUs, GPUs) of the cluster, machines that it would still start included."""
 
 
 class RayJobs:
     """The Jobs of a Ray cluster, by the address of its dashboard."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, *, grows: bool = False) -> None:
+        """`grows`: it may be one that Ray's launcher made, whose machines come when needed."""
+        self._address, self._grows = address, grows
         self._client: Any = None
 
     def submit(self, job: str, command: str, environment: Mapping[str, str]) -> None:
@@ -59,7 +64,7 @@ class RayJobs:
         try:
             found = self._ask("get_job_info", job)
         except Unreachable as e:
-            if "404" in str(e):
+            if str(e.__cause__).startswith(NO_JOB):
                 return None
             raise
         return Look(str(getattr(found.status, "value", found.status)), found.message or "")  # type: ignore[arg-type]
@@ -69,16 +74,21 @@ class RayJobs:
         self._ask("stop_job", job)
 
     def room(self) -> tuple[int, int]:
-        """(CPUs, GPUs) of the nodes that are alive."""
+        """(CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
         from ray.util.state import list_nodes
+
+        from raysearch.tune.machines import to_come
 
         try:
             nodes = list_nodes(address=self._address, detail=True, timeout=20)
         except Exception as e:  # RayStateApiException and what requests raises
             self._client = None
             raise Unreachable(f"Ray at {self._address} does not answer: {e}") from e
-        alive = [n.resources_total or {} for n in nodes if n.state == "ALIVE"]
-        return tuple(int(sum(r.get(k, 0) for r in alive)) for k in ("CPU", "GPU"))  # type: ignore[return-value]
+        has = [n.resources_total or {} for n in nodes if n.state == "ALIVE"]
+        alive = [Node("", float(r.get("CPU", 0)), float(r.get("GPU", 0))) for r in has]
+        if self._grows:
+            alive += to_come(alive)
+        return int(sum(n.cpus for n in alive)), int(sum(n.gpus for n in alive))
 
     def _ask(self, what: str, *args: Any, **named: Any) -> Any:
         from ray.job_submission import JobSubmissionClient

@@ -10,13 +10,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, RaysearchError, RecordError
 from raysearch.plan.asrun import read_asrun
 from raysearch.service import queue
-from raysearch.service.book import ACTIVE, ENDED, Book, Kind, State, Verb
-from raysearch.service.commands import MODEL, exit_code, last_error, program, shell
+from raysearch.service.book import ACTIVE, ENDED, Book, Kind, Spec, State, Verb, run_in
+from raysearch.service.commands import MODEL, STORAGE, exit_code, last_error, program, shell
 from raysearch.service.datasets import Datasets
 from raysearch.service.jobs import Jobs, Unreachable
 from raysearch.service.settings import Settings
@@ -25,9 +26,9 @@ from raysearch.tune.folder import running as driven
 from raysearch.tune.part import environment
 
 LOST = 3
-"""Jobs in a row that may vanish early before a study counts as failed."""
+"""So many jobs that vanish in a row, and a study counts as failed."""
 LONG_SECONDS = 600.0
-"""A job that ran longer than this before it vanished starts the count anew [s]."""
+"""A job that ran longer than this, and recorded something, starts the count anew [s]."""
 STOP_SECONDS = 30.0
 """A job that has not ended so long after it was asked to is asked again [s]."""
 ROOM_SECONDS = 5.0
@@ -58,6 +59,8 @@ class Keeper:
         self._room: tuple[float, tuple[int, int]] | None = None
         self._asked: dict[str, float] = {}
         self._turns: dict[str, float] | None = None
+        self._why: dict[str, str] = {}
+        self._told: dict[str, str] = {}
         self.trouble = ""
         """Why Ray cannot be asked; empty while it answers."""
 
@@ -115,24 +118,27 @@ class Keeper:
             self._book.delete(id)
 
     def waits(self, id: str) -> str:
-        """Why a study waits; empty when it does not."""
-        waiting, running = self._sides()
-        if all(w.id != id for w in waiting):
+        """Why a study waits, as of the last tick; empty when it does not."""
+        state = self._book.state(id)
+        if state.state != "queued":
             return ""
-        room = self._known_room()
-        if room is None:
+        if self.trouble or self._room is None:
             return f"queued: {self.trouble or 'Ray has not answered yet'}"
-        return queue.reasons(waiting, running, room, self._last_turns())[id]
+        return self._why.get(id, "queued: just now")
 
     def tick(self) -> bool:
         """Look once at every study; whether one is active or waits."""
         active = False
         try:
-            for id_ in self._book.ids():
-                state = self._book.state(id_)
+            for spec, state in self._book.all():
                 if state.state in ACTIVE:
                     active = True
-                    self._look(id_, state)
+                    try:
+                        self._look(spec.id, state)
+                    except Unreachable:
+                        raise
+                    except Exception as e:  # its folder is broken: the others go on
+                        self._tell(spec.id, e)
             active = self._start_all() or active
             self.trouble = ""
         except Unreachable as e:
@@ -154,7 +160,7 @@ class Keeper:
         if seen is None and state.state == "starting":
             return self._submit(id_, state)
         if seen is None or seen.status in ("FAILED", "SUCCEEDED", "STOPPED"):
-            if driven(Folder(folder / "run")):
+            if driven(Folder(run_in(folder))):
                 return None  # its driver still ends; two of them never share a folder
             code = exit_code(folder, state.job)  # written since
             if code is not None:
@@ -185,41 +191,65 @@ class Keeper:
         if state.state == "stopping":
             self._move(id_, state.state, "stopped")
             return
-        lost = 1 if time.time() - state.time > LONG_SECONDS else state.lost + 1
-        if lost > LOST:
+        far = time.time() - state.time > LONG_SECONDS and self._recorded(id_) > state.recorded
+        lost = 1 if far else state.lost + 1
+        if lost >= LOST:
             why = f"its job vanished {lost} times in a row"
             self._move(id_, state.state, "failed", lost=lost, why=why)
             return
         why = "its job vanished with its head; it goes on from its records"
         self._move(id_, state.state, "queued", lost=lost, why=why)
 
+    def _recorded(self, id_: str) -> int:
+        """How long its records are [bytes]."""
+        try:
+            return (self._book.run(id_) / "records.jsonl").stat().st_size
+        except OSError:
+            return 0
+
     def _start_all(self) -> bool:
         waiting, running = self._sides()
         if not waiting:
+            self._why = {}
             return False
         found = self._cluster()
+        broken: set[str] = set()
         while (start := queue.following(waiting, running, found, self._last_turns())) is not None:
-            state = self._book.state(start.id)
-            attempt = state.attempt + 1
-            spec = self._book.spec(start.id)
-            job = start.id if attempt == 1 else f"{start.id}-{attempt}"
-            given = {"job": job, "concurrency": start.trials, "attempt": attempt}
-            # Written before Ray hears of it: after a crash the same job is submitted, once.
-            moved = self._move(start.id, "queued", "starting", **given)
-            if moved is not None:
-                self._last_turns()[spec.owner] = moved.time
-                self._submit(start.id, moved)
+            try:
+                self._start(start)
+            except Unreachable:
+                raise
+            except Exception as e:  # its folder is broken: the others' turns do not wait for it
+                self._fails(start.id, e)
+                broken.add(start.id)
             waiting, running = self._sides()
+            waiting = [w for w in waiting if w.id not in broken]
+        self._why = queue.reasons(waiting, running, found, self._last_turns())
         return True
+
+    def _start(self, start: queue.Start) -> None:
+        spec, state = self._book.spec(start.id), self._book.state(start.id)
+        attempt = state.attempt + 1
+        job = start.id if attempt == 1 else f"{start.id}-{attempt}"
+        given = {"job": job, "concurrency": start.trials, "attempt": attempt}
+        given["recorded"] = self._recorded(start.id)
+        # Written before Ray hears of it: after a crash the same job is submitted, once.
+        moved = self._move(start.id, "queued", "starting", **given)
+        if moved is not None:
+            self._last_turns()[spec.owner] = moved.time
+            self._submit(start.id, moved)
 
     def _submit(self, id_: str, state: State) -> None:
         folder = self._book.folder(id_)
         spec = self._book.spec(id_)
         words = program(spec, state, folder, self._settings)
-        part = environment(state.concurrency)
+        part = environment(state.concurrency, spec.gpus)
+        # Whatever Ray's own environment says: the operator's word alone.
+        stored = {STORAGE: self._settings.storage or ""}
         command = shell(words, folder, state.job)
-        self._jobs.submit(state.job, command, {**self._settings.environment, **part})
-        self._move(id_, "starting", "running")
+        self._jobs.submit(state.job, command, {**self._settings.environment, **stored, **part})
+        with suppress(RecordError):  # the next look says it: the job is there
+            self._move(id_, "starting", "running")
 
     def _move(self, id_: str, before: Kind, after: Kind, **change: object) -> State | None:
         """Append the next state, unless somebody has stopped the study in between."""
@@ -230,34 +260,62 @@ class Keeper:
 
     def _sides(self) -> tuple[list[queue.Waiting], list[queue.Running]]:
         waiting, running = [], []
-        for id_ in self._book.ids():
-            spec, state = self._book.spec(id_), self._book.state(id_)
+        for spec, state in self._book.all():
             if state.state == "queued":
-                least, most = self._wants(id_, state.verb)
-                waiting.append(queue.Waiting(id_, spec.owner, state.time, most, least, spec.gpus))
+                try:
+                    least, most = self._wants(spec, state.verb)
+                except Exception as e:  # its run cannot be read
+                    self._fails(spec.id, e)
+                    continue
+                waiting.append(
+                    queue.Waiting(spec.id, spec.owner, state.time, most, least, spec.gpus)
+                )
             elif state.state in ACTIVE:
-                running.append(queue.Running(id_, spec.owner, state.concurrency, spec.gpus))
+                running.append(queue.Running(spec.id, spec.owner, state.concurrency, spec.gpus))
         return waiting, running
 
-    def _wants(self, id_: str, verb: Verb) -> tuple[int, int | None]:
+    def _fails(self, id_: str, error: Exception) -> None:
+        """A study cannot be started, and says so."""
+        why = self._settings.home.scrubbed(" ".join(str(error).split()))[:1000]
+        try:
+            for before in ("queued", "starting"):
+                self._move(id_, before, "failed", why=why)
+        except RaysearchError as e:  # not even that can be written, or it is gone
+            self._tell(id_, e)
+
+    def _tell(self, id_: str, error: Exception) -> None:
+        """The log hears of a broken folder, once."""
+        if self._told.get(id_) != str(error):
+            self._told[id_] = str(error)
+            traceback.print_exception(error)
+
+    def _wants(self, spec: Spec, verb: Verb) -> tuple[int, int | None]:
         """Trials at once: (at least, at most). Draws keep to the number that the run began with."""
         if verb == "frontier":
-            spec = self._book.spec(id_)
-            return 1, spec.concurrency or spec.gpus or None
+            if not spec.gpus:
+                return 1, spec.concurrency
+            many = int(spec.gpus / (spec.gpus_per_trial or 1.0) + 1e-9)
+            return 1, min(spec.concurrency or many, many)
         if verb == "export":
             return 1, 1
-        many = read_asrun(self._book.run(id_)).study.concurrency or 1
+        many = read_asrun(self._book.run(spec.id)).study.concurrency or 1
         room = self._known_room()
         if room is not None:  # the cluster may have shrunk since
             many = min(many, room.cpus, room.owner_trials or many)
         return max(1, many), max(1, many)
 
     def _cluster(self) -> queue.Room:
-        if self._room is None or time.monotonic() - self._room[0] > ROOM_SECONDS:
-            self._room = (time.monotonic(), self._jobs.room())
-        found = self._known_room()
-        assert found is not None
-        return found
+        held = self._room
+        if held is None or time.monotonic() - held[0] > ROOM_SECONDS:
+            held = self._room = (time.monotonic(), self._jobs.room())
+        return queue.Room(*held[1], self._settings.owner_trials)
+
+    def room(self) -> tuple[int, int] | None:
+        """(CPUs, GPUs) that the cluster can ever have; None while that is not known."""
+        with suppress(Unreachable):
+            self._cluster()
+        held = self._room
+        return None if held is None else held[1]
 
     def _known_room(self) -> queue.Room | None:
         if self._room is None:
@@ -267,30 +325,32 @@ class Keeper:
     def _last_turns(self) -> dict[str, float]:
         if self._turns is None:
             self._turns = {}
-            for id_ in self._book.ids():
-                owner = self._book.spec(id_).owner
-                for state in self._book.states(id_):
-                    if state.state == "starting":
-                        self._turns[owner] = max(self._turns.get(owner, 0.0), state.time)
+            for spec, _ in self._book.all():
+                try:
+                    states = self._book.states(spec.id)
+                except (RaysearchError, OSError):
+                    continue  # just deleted
+                starts = [s.time for s in states if s.state == "starting"]
+                self._turns[spec.owner] = max([self._turns.get(spec.owner, 0.0), *starts])
         return self._turns
 
     def _expire(self) -> None:
         """Remove data sets whose time has come, but for those that a study still reads."""
-        gone = self._datasets.expired()
-        if not gone:
+        if not self._datasets.expired():
             return
-        used = self.reads()
-        for dataset in gone:
-            if (dataset.owner, dataset.id) not in used:
-                self._datasets.delete(dataset)
+        with self._datasets.lock:
+            used = self.reads()
+            for dataset in self._datasets.expired():
+                if (dataset.owner, dataset.id) not in used:
+                    self._datasets.delete(dataset)
 
     def reads(self) -> set[tuple[str, str]]:
         """(owner, id) of the data sets of studies that run or wait."""
         return {
-            (self._book.spec(i).owner, dataset)
-            for i in self._book.ids()
-            if self._book.state(i).state not in ENDED
-            for dataset in self._book.spec(i).datasets
+            (spec.owner, dataset)
+            for spec, state in self._book.all()
+            if state.state not in ENDED
+            for dataset in spec.datasets
         }
 
 

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from raysearch.panels.page import POLICY
 from raysearch.service import sending
-from raysearch.service.book import ENDED
+from raysearch.service.book import ENDED, run_in
 from raysearch.service.datasets import Missing
 from raysearch.service.doors import ENTER
 from raysearch.service.parts import Parts
@@ -58,12 +58,10 @@ def routes(parts: Parts) -> APIRouter:
     def home() -> HTMLResponse:
         """List the studies with links to their dashboards."""
         rows = []
-        for id_ in parts.book.ids():
-            reply = parts.reply(id_)
-            there = (parts.book.run(id_) / "records.jsonl").exists()
-            name = (
-                f'<a href="{escape(reply.dashboard)}">{escape(id_)}</a>' if there else escape(id_)
-            )
+        for reply in parts.listed():
+            name = escape(reply.id)
+            if (run_in(parts.settings.home.study(reply.id)) / "records.jsonl").exists():
+                name = f'<a href="{escape(reply.dashboard)}">{name}</a>'
             said = f"{reply.state}{': ' + reply.why if reply.why else ''}"
             rows.append(f"<tr><td>{name}<td>{escape(reply.owner)}<td>{escape(said)}</tr>")
         head = f'<meta http-equiv="refresh" content="{RELOAD_SECONDS}">'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +40,20 @@ class Parts:
 
     def reply(self, id: str) -> replies.StudyReply:
         """A study without its progress."""
-        spec, state = self.book.spec(id), self.book.state(id)
-        return replies.study(spec, state, self.why(id, state), self.model(id) is not None)
+        return self._reply(self.book.spec(id), self.book.state(id))
+
+    def listed(self, owner: str | None = None) -> list[replies.StudyReply]:
+        """Every study, the oldest first; one that is deleted meanwhile is left out."""
+        out = []
+        for spec, state in self.book.all():
+            if owner in (None, spec.owner):
+                with suppress(Missing):
+                    out.append(self._reply(spec, state))
+        return out
+
+    def _reply(self, spec: Spec, state: State) -> replies.StudyReply:
+        model = self.model(spec.id) is not None
+        return replies.study(spec, state, self.why(spec.id, state), model)
 
     def why(self, id: str, state: State) -> str:
         """What is to be said of its state."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +91,25 @@ def following(
     """Who starts now; None when nobody can.
 
     The first of the line that fits. A study that waits for GPUs keeps those behind it from taking
-    GPUs, not from CPUs: a large request is not overtaken for ever, and nothing stands idle for it.
+    GPUs, not from CPUs: a large request is not overtaken for ever, and no CPU stands idle for it.
+    One that waits for several CPUs at once has them kept for it as they come free: small studies
+    would else take each of them first. What the cluster or the owner's cap never gives holds nobody
+    up.
     Its trials at once are what it asks for, at most the owner's and the cluster's room; where
     several owners wait, at most an equal part of what is free.
     """
-    held_back = False
+    held_back, kept = False, 0
     owners = len({w.owner for w in waiting})
     for w in line(waiting, running, turns):
         if w.gpus and held_back:
             continue
-        trials = _trials(w, running, room, owners)
+        trials = _trials(w, running, replace(room, cpus=room.cpus - kept), owners)
         fits = not w.gpus or w.gpus <= _free_gpus(running, room)
         if trials >= w.least and fits:
             return Start(w.id, trials)
-        held_back = held_back or not fits
+        held_back = held_back or (not fits and w.gpus <= room.gpus)
+        if fits and w.least <= room.cpus and _own(w, running, room) >= w.least:
+            kept += w.least
     return None
 
 
@@ -146,10 +151,14 @@ def _trials(w: Waiting, running: Sequence[Running], room: Room, owners: int) -> 
         found = max(w.least, found // owners) if found >= w.least else found
     if w.most is not None:
         found = min(found, w.most)
-    if room.owner_trials is not None:
-        mine = sum(r.trials for r in running if r.owner == w.owner)
-        found = min(found, room.owner_trials - mine)
-    return max(0, found)
+    return max(0, min(found, _own(w, running, room)))
+
+
+def _own(w: Waiting, running: Sequence[Running], room: Room) -> int:
+    """Trials at once that its owner may still have."""
+    if room.owner_trials is None:
+        return room.cpus
+    return room.owner_trials - sum(r.trials for r in running if r.owner == w.owner)
 
 
 def _free_cpus(running: Sequence[Running], room: Room) -> int:

@@ -62,17 +62,18 @@ class Results:
     async def get(
         self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
     ) -> Answered:
-        """The answer; it may be as old as the reading that is under way, unless `exact`.
+        """The answer; it may be as old as the reading that is under way.
+
+        With `exact` it is of the records as they are now.
 
         Raises:
             InputError: what the command line would say.
         """
         given = given or {}
         key = (what, str(run), json.dumps(given, sort_keys=True))
-        held = self._kept.get(key)
-        now: object = reading.mark(run)
-        if what == "model":
-            now = _changed(run.parent / "model")
+        if exact and (older := self._under_way.get(key)) is not None:
+            await asyncio.wait({older})  # it may have begun before what is asked about
+        held, now = self._kept.get(key), _mark(what, run)
         if held is not None and held.mark == now:
             self._kept.move_to_end(key)
             return held
@@ -93,7 +94,8 @@ class Results:
         return task.result() if done else held
 
     def _over(self, key: tuple[str, str, str], task: asyncio.Task[Answered]) -> None:
-        self._under_way.pop(key, None)
+        if self._under_way.get(key) is task:
+            del self._under_way[key]
         if not task.cancelled():
             task.exception()  # heard, whether or not somebody still waits
 
@@ -134,6 +136,11 @@ class Results:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
+
+
+def _mark(what: str, run: Path) -> object:
+    """What an answer depends on, as it stands."""
+    return _changed(run.parent / "model") if what == "model" else reading.mark(run)
 
 
 def _changed(folder: Path) -> object:

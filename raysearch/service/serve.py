@@ -38,7 +38,8 @@ def assemble(
     """Every part of a service around a place where jobs run; nothing is started."""
     home = settings.home
     home.create()
-    for draft in home.studies.glob(".*"):  # half a submission or half a deletion
+    # half a submission, half an upload or half a deletion
+    for draft in [*home.studies.glob(".*"), *home.datasets.glob("*/.*")]:
         shutil.rmtree(draft, ignore_errors=True)
     tokens = Tokens(home.tokens)
     tokens.all()  # says at once when others may read the file
@@ -46,7 +47,7 @@ def assemble(
     datasets = Datasets(home, settings.most_dataset, settings.datasets)
     keeper = Keeper(settings, book, datasets, jobs, revive)
     visits = Visits(home.visits, tokens)
-    intake = Intake(settings, book, datasets, check)
+    intake = Intake(settings, book, datasets, check, keeper.room)
     parts = Parts(settings, book, datasets, intake, keeper, visits)
     return make_app(parts, tokens, Audit(home.audit)), parts
 
@@ -126,7 +127,7 @@ def _ray(
     if address != AUTO:
         if not address.startswith(("http://", "https://")):
             raise InputError(f"--address: '{address}' must be a dashboard's, as http://HOST:8265")
-        return RayJobs(address), lambda: None, {"RAY_AUTH_MODE": "token"}
+        return RayJobs(address, grows=True), lambda: None, {"RAY_AUTH_MODE": "token"}
 
     def own() -> head.Head:
         return head.found(home) or head.start(home, say, cpus)

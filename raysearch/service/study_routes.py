@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -44,19 +45,25 @@ def routes(parts: Parts) -> APIRouter:
     async def whole(id: str) -> replies.StudyReply:
         reply = await run_in_threadpool(parts.reply, id)
         if begun(book.run(id)):
-            found = await parts.answer("progress", id)
-            reply.progress = json.loads(found.body)
+            with suppress(Exception):  # where its run cannot be read, its state still can
+                reply.progress = json.loads((await parts.answer("progress", id)).body)
         return reply
 
     @router.post("/v1/studies", openapi_extra=BODY)
-    async def submit(request: Request) -> replies.StudyReply:
+    async def submit(
+        request: Request,
+        idempotency_key: Annotated[
+            str, Header(description="Sent again with the same key, it makes no second study")
+        ] = "",
+    ) -> replies.StudyReply:
         """Submit a study as JSON or YAML: the keys are the options of `raysearch frontier`.
 
         It is checked as the command line checks it, priced, and waits for its turn.
         """
         kind = request.headers.get("content-type", "")
         given = await run_in_threadpool(submission.read, await request.body(), kind)
-        spec = await run_in_threadpool(parts.intake.submit, who(request).owner, given)
+        owner = who(request).owner
+        spec = await run_in_threadpool(parts.intake.submit, owner, given, idempotency_key)
         made(request, spec.id)
         keeper.wake()
         return await run_in_threadpool(parts.reply, spec.id)
@@ -67,7 +74,7 @@ def routes(parts: Parts) -> APIRouter:
         state: Annotated[str | None, Query(max_length=20)] = None,
     ) -> replies.Studies:
         """List studies, the oldest first."""
-        found = [parts.reply(i) for i in book.ids() if owner in (None, book.spec(i).owner)]
+        found = parts.listed(owner)
         return replies.Studies(studies=[r for r in found if state in (None, r.state)])
 
     @router.get("/v1/studies/{id}")

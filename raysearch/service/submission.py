@@ -6,6 +6,7 @@ No key of it names code, nor a file but one that was uploaded before, by its con
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,14 @@ from raysearch.plan.study import Study
 WHERE = "submission"
 DEEPEST = 32
 """Levels of a YAML body; a study has five."""
+LONGEST = 400
+"""Characters of a text without quotes in a YAML body."""
+SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+")
+"""How YAML 1.1 writes numbers to the base of 60: 1:30 is 90."""
+
+
+HUB = re.compile(r"hf:\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?(@[\w.-]+)?\Z", re.ASCII)
+"""What a data set of the hub looks like: no folder's path."""
 
 
 def _plain(text: str) -> str:
@@ -36,8 +45,15 @@ def _name(text: str) -> str:
     return text
 
 
+def _corpus(text: str) -> str:
+    if Path(text).suffix:  # what has an ending is a file for the command line
+        raise ValueError("must be a corpus's name, no file's; upload it and name its pool_dataset")
+    return text
+
+
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 Name = Annotated[str, Field(max_length=80), AfterValidator(_plain), AfterValidator(_name)]
+Corpus = Annotated[Name, AfterValidator(_corpus)]
 Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
 Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 From0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -65,7 +81,7 @@ class Submission(Strict):
     score: Name | None = None
     template: Annotated[tuple[Line, ...], Field(max_length=8)] = ()
     words: Annotated[str, Field(max_length=2000), AfterValidator(_plain)] | None = None
-    pool: Name | None = None
+    pool: Corpus | None = None
     """A corpus beside the service's data sets, by name."""
     pool_dataset: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     """Own texts for students: the id that uploading them gave."""
@@ -139,16 +155,24 @@ def _yaml(body: bytes) -> Any:
         raise
     except yaml.YAMLError as e:
         raise InputError(f"{WHERE}: is not YAML: {getattr(e, 'problem', None) or e}") from e
-    except (ValueError, TypeError, RecursionError) as e:
+    except Exception as e:  # a library that reads what strangers wrote: whatever it raises
         raise InputError(f"{WHERE}: cannot be read: {e}") from e
 
 
 def _harmless(text: str) -> None:
-    """InputError for YAML that is small and costs much: aliases multiply, depth is quadratic."""
+    """InputError for YAML that is small and costs much: aliases multiply, depth is quadratic.
+
+    Nor are tags, which read any text as a number or a date, nor numbers to the base of 60.
+    """
     depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.AliasToken):
             raise InputError(f"{WHERE}: aliases (*name) are not read")
+        if isinstance(token, yaml.TagToken):
+            raise InputError(f"{WHERE}: tags (!!name) are not read")
+        if isinstance(token, yaml.ScalarToken) and token.plain:
+            if len(token.value) > LONGEST or SEXAGESIMAL.match(token.value):
+                raise InputError(f"{WHERE}: '{token.value[:40]}' must stand in quotes")
         name = type(token).__name__
         depth += name.endswith("StartToken") - name.endswith("EndToken")
         if depth > DEEPEST:
@@ -167,6 +191,8 @@ def task_name(given: Submission, *, hub: bool) -> str | None:
     if name.startswith("hf:"):
         if not hub:
             raise InputError(f"{WHERE}: task: hub ids are not read here; upload the data instead")
+        if not HUB.match(name):
+            raise InputError(f"{WHERE}: task: must be hf:OWNER/NAME[:CONFIG][@REVISION]")
         return name
     if name not in tasks():
         raise unknown(WHERE, "task", name, tasks())
@@ -196,6 +222,8 @@ def study_of(given: Submission) -> Study | str:
         if value is not None:
             try:
                 _name(_plain(value))
+                if key == "pool":
+                    _corpus(value)
             except ValueError as e:
                 raise InputError(f"{WHERE}: study: {key}: {e}") from None
     if study.task:

@@ -98,6 +98,13 @@ class Tokens:
                 found = token
         return found if found is not None and found.expires > self._now() else None
 
+    def held(self, sha256: str) -> Token | None:
+        """The token of that hash, unless it has expired."""
+        for token in self.all():
+            if hmac.compare_digest(token.sha256, sha256) and token.expires > self._now():
+                return token
+        return None
+
     def named(self, name: str) -> Token | None:
         """The token of that name, unless it has expired."""
         for token in self.all():

@@ -1,6 +1,7 @@
 """How a browser comes in: by a link that works once, which sets a cookie that scripts cannot read.
 
-Links and visits are kept as hashes, so that a visit outlives a restart of the service.
+Links and visits are kept as hashes, so that a visit outlives a restart of the service. They are of
+a token by its hash: another token of the same name does not bring them back.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from raysearch.errors import unknown
 from raysearch.service.locked import Entry, LockedList
 from raysearch.service.tokens import Token, Tokens, digest
 
@@ -28,8 +30,16 @@ class Visits:
         self._list, self._tokens, self._now = LockedList(path), tokens, now
 
     def link(self, token: str) -> str:
-        """A ticket for the token of this name."""
-        return self._made("link", token, LINK_SECONDS)
+        """A ticket for the token of this name; InputError when there is none."""
+        found = self._tokens.named(token)
+        if found is None:
+            raise unknown("tokens", "token", token, [t.name for t in self._tokens.all()])
+        return self._made("link", found.sha256, LINK_SECONDS)
+
+    def forget(self) -> None:
+        """Drop what tokens have left that are no more."""
+        there = {t.sha256 for t in self._tokens.all()}
+        self._list.change(lambda entries: [e for e in entries if e["token"] in there])
 
     def enter(self, ticket: str) -> str | None:
         """Tear the ticket and return what the cookie is to hold; None where it is not good."""
@@ -43,7 +53,7 @@ class Visits:
             return None
         self._list.change(without)  # of two that come at once one finds it gone
         good = [e for e in torn if e["expires"] > self._now()]
-        if not good or self._tokens.named(good[0]["token"]) is None:
+        if not good or self._tokens.held(good[0]["token"]) is None:
             return None
         return self._made("visit", good[0]["token"], VISIT_SECONDS)
 
@@ -55,7 +65,7 @@ class Visits:
                 found = entry
         if found is None or found["expires"] <= self._now():
             return None
-        return self._tokens.named(found["token"])
+        return self._tokens.held(found["token"])
 
     def _made(self, kind: str, token: str, seconds: float) -> str:
         text, now = secrets.token_urlsafe(32), self._now()

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from raysearch.analysis import read_run
 from raysearch.errors import InputError
-from raysearch.service.results import Results
+from raysearch.service.results import Answered, Results
 from tests.service.fakes import HOST, Site, recorded, site
 from tests.verbs import Say
 
@@ -30,7 +30,7 @@ def client(tmp_path_factory: pytest.TempPathFactory):
     with TestClient(there.app, base_url=f"http://{HOST}:8100") as client:
         client.headers["Authorization"] = f"Bearer {there.anna}"
         id_ = client.post("/v1/studies", json={}).json()["id"]
-        recorded(there.parts.book.folder(id_) / "run", 60, tldr=HOSTILE)
+        recorded(there.parts.book.run(id_), 60, tldr=HOSTILE)
         there.parts.keeper.tick()
         there.ends(id_, 0)
         there.parts.keeper.tick()
@@ -141,7 +141,7 @@ def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         id_ = ask.post("/v1/studies", json={}).json()["id"]
         there.parts.keeper.tick()
-        run = recorded(there.parts.book.folder(id_) / "run", 12)
+        run = recorded(there.parts.book.run(id_), 12)
         progress = ask.get(f"/v1/studies/{id_}").json()["progress"]
         assert (progress["trials"], progress["wanted"]) == (12, 12)
         first = ask.get(f"/studies/{id_}/dashboard/")
@@ -192,3 +192,41 @@ def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeyp
         results.close()
 
     asyncio.run(many())
+
+
+def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
+    run = recorded(tmp_path / "study" / "run", 4)
+
+    async def go() -> None:
+        results, begun = Results(), []
+        gate = asyncio.Event()
+
+        async def read(key, what, run, given, now):
+            begun.append(now)
+            mine = len(begun)
+            if mine == 1:
+                await gate.wait()
+            if what == "model" and mine == 1:
+                raise InputError("no model has been exported")
+            made = Answered(b"%d" % mine, "", now, 0.0, 0.0)
+            results._kept[key] = made
+            return made
+
+        results._read = read  # type: ignore[method-assign]
+        for what in ("frontier", "model"):
+            begun.clear(), gate.clear()
+            first = asyncio.create_task(results.get(what, run))
+            await asyncio.sleep(0.01)
+            with (run / "records.jsonl").open("a") as f:
+                f.write("\n")
+            if what == "model":
+                (run.parent / "model").mkdir()
+            many = [asyncio.create_task(results.get(what, run, exact=True)) for _ in range(5)]
+            await asyncio.sleep(0.01)
+            gate.set()
+            assert {a.body for a in await asyncio.gather(*many)} == {b"2"}
+            assert len(begun) == 2 and begun[0] != begun[1]
+            await asyncio.gather(first, return_exceptions=True)
+            assert not results._under_way
+
+    asyncio.run(go())

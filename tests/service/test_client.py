@@ -147,3 +147,124 @@ def test_an_address_of_ones_own_starts_no_ray(tmp_path: Path):
     assert not (tmp_path / "ray.json").exists()
     with pytest.raises(Exception, match="127.0.0.1:9"):
         jobs.look("x")
+
+
+class Broken:
+    """A server of bare sockets: each connection gets the next of these bytes, then its end."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.asked: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, args=(answers,), daemon=True).start()
+
+    def _serve(self, answers: tuple[bytes, ...]) -> None:
+        for answer in answers:
+            link, _ = self._socket.accept()
+            with link:
+                asked = b""
+                while b"\r\n\r\n" not in asked:
+                    asked += link.recv(65536)
+                head, _, body = asked.partition(b"\r\n\r\n")
+                if b"content-length: " in head.lower():
+                    length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+                    while len(body) < length:
+                        body += link.recv(65536)
+                self.asked.append(head)
+                link.sendall(answer)
+        self._socket.close()
+
+
+def whole(value: object, status: str = "200 OK") -> bytes:
+    body = json.dumps(value).encode()
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def events(*studies: object, end: bool = False) -> bytes:
+    """A stream that breaks off, or ends as it should."""
+    out = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    pieces = [f"event: study\ndata: {json.dumps(s)}\n\n".encode() for s in studies]
+    pieces += [b'event: end\ndata: "done"\n\n'] * end
+    out += b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces)
+    return out + (b"0\r\n\r\n" if end else b"ff\r\nhalf a pie")
+
+
+STUDY = {"id": "toy-1", "state": "queued", "verb": "frontier", "why": ""}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raysearch.cli.server.PAUSE_SECONDS", 0.01)
+    monkeypatch.setenv("RAYSEARCH_TOKEN", "rs_x")
+
+
+def keys(there: Broken) -> list[bytes]:
+    """The key of each submission."""
+    return [
+        line.partition(b": ")[2]
+        for head in there.asked
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"idempotency-key: ")
+    ]
+
+
+def test_a_submission_whose_answer_is_lost_is_sent_again_as_the_same(quick: None, say: Say):
+    busy = whole({"error": "is being checked"}, "409 Conflict")
+    there = Broken(b"", busy, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", whole(STUDY))
+    code, out, err = say("submit", "--server", there.url)
+    assert (code, out) == (0, "toy-1: queued\n"), err
+    sent = keys(there)
+    assert len(sent) == 4 and len(set(sent)) == 1 and len(sent[0]) >= 16
+    there = Broken(busy)  # of others: it is not sent again by itself
+    refused(say("submit", "--server", there.url), "is being checked")
+    assert len(keys(there)) == 1 and keys(there)[0] != sent[0]
+    there = Broken(b"", b"", b"")
+    refused(say("submit", "--server", there.url), "no service answers")
+
+
+def test_following_outlives_a_service_that_is_started_again(quick: None, say: Say):
+    done = {**STUDY, "state": "done"}
+    running = {**STUDY, "state": "running"}
+    there = Broken(
+        whole(STUDY), events(STUDY, running), b"", events(running), events(done, end=True)
+    )
+    code, out, err = say("submit", "--server", there.url, "--follow")
+    assert code == 0, err
+    assert out.splitlines() == [
+        "toy-1: queued",
+        "toy-1: queued",
+        "toy-1: running",
+        "toy-1: done",
+    ]
+
+
+def test_logs_are_followed_over_a_restart(quick: None, say: Say, monkeypatch: pytest.MonkeyPatch):
+    text = b"HTTP/1.1 200 OK\r\nX-Next: 5\r\nContent-Length: %d\r\n\r\n%s"
+    done = whole({**STUDY, "state": "done"})
+    there = Broken(b"", done, text % (5, b"a bc\n"), b"", text % (0, b""))
+    code, out, err = say("logs", "toy-1", "--follow", "--server", there.url)
+    assert (code, out) == (0, "a bc\n"), err
+
+
+def test_half_a_file_is_one_line_and_no_file(quick: None, say: Say, tmp_path: Path):
+    half = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nPAR1"
+    there = Broken(whole(STUDY), half)
+    refused(say("fetch", "toy-1", "--to", tmp_path / "x", "--server", there.url), "broke off")
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_revoking_a_token_forgets_its_links(say: Say, tmp_path: Path):
+    root = tmp_path / "root"
+    assert say("token", "add", "anna", "--root", root)[0] == 0
+    assert say("token", "link", "anna", "--root", root)[0] == 0
+    assert len(json.loads(Home(root).visits.read_text())) == 1
+    assert say("token", "revoke", "anna", "--root", root)[0] == 0
+    assert json.loads(Home(root).visits.read_text()) == []
+
+
+def test_a_storage_of_the_environment_is_the_services(say: Say, tmp_path: Path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("raysearch.service.serve.serve", lambda s, *rest: seen.append(s))
+    monkeypatch.setenv("RAYSEARCH_STORAGE", "s3://bucket/x")
+    assert say("serve", "--root", tmp_path / "root")[0] == 0
+    assert seen[0].stored() == ["--storage=s3://bucket/x"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 import time
@@ -117,7 +118,23 @@ def test_a_reader_changes_nothing(there: Site, ask: TestClient):
         assert answer.status_code == 403 and "reader" in answer.json()["error"]
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8100", "", "[::2]"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example:8100",
+        "",
+        "[::2]",
+        "[::1]x",
+        "[::1]:8100:x",
+        "127.0.0.1:8100:x",
+        "127.0.0.1:x",
+        "127.0.0.1:",
+        "127.0.0.1:123456",
+        "[::1",
+        "::1",
+    ],
+)
 def test_a_name_that_was_bound_to_this_address_is_refused(ask: TestClient, host: str):
     answer = ask.get("/v1/studies", headers={"Host": host})
     assert answer.status_code == 400 and "is no name of this service" in answer.json()["error"]
@@ -223,7 +240,7 @@ def test_what_breaks_is_one_line_for_a_reader_and_a_traceback_for_the_log(
     def broken():
         raise RuntimeError("secret thing")
 
-    monkeypatch.setattr(there.parts.book, "ids", broken)
+    monkeypatch.setattr(there.parts.book, "all", broken)
     with TestClient(there.app, base_url=BASE, raise_server_exceptions=False) as client:
         answer = client.get("/v1/studies", headers={"Authorization": f"Bearer {there.anna}"})
     assert answer.status_code == 500 and set(answer.json()) == {"error"}
@@ -239,13 +256,61 @@ def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClien
     ask.post("/v1/studies", json={}, headers={"Authorization": "Bearer no"})
     lines = [json.loads(x) for x in there.home.audit.read_text().splitlines()]
     assert [(x["owner"], x["verb"], x["what"], x["status"]) for x in lines] == [
+        ("anna", "POST", "/v1/studies", "begins"),
         ("anna", "POST", f"/v1/studies/{made}", 200),
+        ("anna", "POST", "/v1/studies", "begins"),
         ("anna", "POST", "/v1/studies", 422),
+        ("bert", "DELETE", f"/v1/studies/{made}", "begins"),
         ("bert", "DELETE", f"/v1/studies/{made}", 403),
-        ("", "POST", "/v1/studies", 401),
+        ("", "", "1 requests", "turned away"),
     ]
     assert all(set(x) == {"time", "owner", "token", "verb", "what", "status"} for x in lines)
     before = there.home.audit.read_text()
     Audit(there.home.audit).write("a", "b", "GET", "/\n{}", 1)
     assert there.home.audit.read_text().startswith(before)
-    assert len(there.home.audit.read_text().splitlines()) == 5
+    assert len(there.home.audit.read_text().splitlines()) == 8
+
+
+def test_nobody_fills_the_audit_from_outside(there: Site, tmp_path: Path):
+    with TestClient(there.app, base_url=BASE) as bare:
+        for _ in range(50):
+            assert bare.post("/v1/studies").status_code == 401
+            assert bare.get("/enter?ticket=x").status_code == 401
+    assert len(there.home.audit.read_text().splitlines()) == 1
+    clock = [0.0]
+    audit = Audit(tmp_path / "own.jsonl", now=lambda: clock[0])
+    for clock[0] in range(0, 130):
+        audit.turned_away()
+    lines = [json.loads(x) for x in (tmp_path / "own.jsonl").read_text().splitlines()]
+    assert [x["what"] for x in lines] == ["1 requests", "60 requests", "60 requests"]
+
+
+def test_what_cannot_be_written_down_does_not_begin(
+    ask: TestClient, there: Site, monkeypatch, capsys
+):
+    def full(*line):
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()  # a disk that is slow holds up nobody else
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(there.app._audit, "write", full)
+    answer = ask.post("/v1/studies", json={})
+    assert answer.status_code == 503 and "nothing was changed" in answer.json()["error"]
+    assert there.parts.book.ids() == [] and ask.get("/v1/studies").status_code == 200
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_a_revoked_tokens_browsers_and_links_do_not_live_again_by_its_name(
+    there: Site, ask: TestClient
+):
+    cookie = there.parts.visits.enter(there.parts.visits.link("anna"))
+    ticket = there.parts.visits.link("anna")
+    assert cookie is not None and there.parts.visits.find(cookie) is not None
+    there.tokens.revoke("anna")
+    there.tokens.add("anna", "carl", "submitter")
+    assert there.parts.visits.find(cookie) is None
+    assert there.parts.visits.enter(ticket) is None
+    kept = there.parts.visits.link("anna")
+    there.parts.visits.forget()
+    assert len(json.loads(there.home.visits.read_text())) == 1
+    assert there.parts.visits.enter(kept) is not None

@@ -100,6 +100,40 @@ def test_a_large_request_for_gpus_is_not_overtaken_by_small_ones():
     assert start is not None and start.id == "free"
 
 
+@given(st.integers(2, 6), st.lists(st.integers(1, 3), max_size=6), st.data())
+def test_a_study_that_needs_several_cpus_is_not_starved_by_small_ones(least, held, data):
+    """Small studies keep coming and one of those at work ends at a time."""
+    room = Room(6)
+    running = [Running(f"r{i}", "bert", t) for i, t in enumerate(held) if sum(held[: i + 1]) <= 6]
+    large = Waiting("large", "anna", 0.0, least, least)
+    turns: dict[str, float] = {"anna": 0.0}
+    for step in range(1, 40):
+        small = [Waiting(f"s{step}-{o}", o, float(step), 1) for o in ("bert", "carl")]
+        while (start := following([large, *small], running, room, turns)) is not None:
+            if start.id == "large":
+                return
+            owner = next(w.owner for w in small if w.id == start.id)
+            small = [w for w in small if w.id != start.id]
+            running.append(Running(start.id, owner, start.trials))
+            turns[owner] = float(step)
+        if running:
+            running.pop(data.draw(st.integers(0, len(running) - 1)))
+    raise AssertionError("it never started")
+
+
+def test_what_can_never_start_holds_nobody_up():
+    small = Waiting("small", "bert", 1, 1)
+    for large, room in (
+        (Waiting("large", "anna", 0, 9, 9), Room(8)),  # more than the cluster has
+        (Waiting("large", "anna", 0, 4, 4), Room(8, owner_trials=3)),  # than its owner may
+    ):
+        start = following([large, small], [], room, {})
+        assert start is not None and start.id == "small"
+    never = Waiting("never", "anna", 0, gpus=4)
+    start = following([never, replace(small, gpus=1)], [], Room(8, 2), {})
+    assert start is not None and start.id == "small"
+
+
 def test_why_a_study_waits():
     held = [Running("r", "anna", 2, 1)]
     waiting = [Waiting("a", "anna", 0), Waiting("b", "bert", 1, gpus=1), Waiting("c", "carl", 2)]

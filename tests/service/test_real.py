@@ -106,7 +106,7 @@ class Place:
         return found
 
     def records(self, id_: str) -> list[str]:
-        path = self.root / "studies" / id_ / "run" / "records.jsonl"
+        path = self.root / "studies" / id_ / id_ / "records.jsonl"
         return [r.id for r in read_records(path).trials] if path.exists() else []
 
     def until(self, id_: str, *states: str) -> dict[str, Any]:

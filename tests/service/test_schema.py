@@ -26,9 +26,8 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 def study(place, tmp_path_factory) -> str:
     """A study with records."""
     draft = Path(tmp_path_factory.mktemp("made"))
-    (draft / "run").mkdir()
     place.parts.book.create(Spec("toy-1", "anna", 1.0, "toy", "quick", []), draft)
-    recorded(place.home.study("toy-1") / "run", 12)
+    recorded(place.parts.book.run("toy-1"), 12)
     place.parts.keeper.stop("toy-1")
     return "toy-1"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,27 @@ def test_a_task_is_a_name_of_the_catalog(path: str):
 def test_hub_ids_only_where_they_are_allowed():
     given = Submission(task="hf:owner/name")
     assert task_name(given, hub=True) == "hf:owner/name"
+
+
+@pytest.mark.parametrize("name", ["glue", "nyu-mll/glue:cola@bcdc", "a.b/c_d", "x@v1.0"])
+def test_a_hub_id(name: str):
+    assert task_name(Submission(task=f"hf:{name}"), hub=True) == f"hf:{name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/tmp/x/datasets/bert", "..", "../x", "a/../b", "a/b/c", "~/x", ".", "", "a/", "a/.b", "é/b"]
+    + ["a//b", "a\\b", "a b", "C:/x", "a:/etc", "a@/etc", "json:../x", "/x"],
+)
+def test_no_hub_id_is_a_folder(name: str):
+    with pytest.raises(InputError, match="must be hf:OWNER/NAME"):
+        task_name(Submission(task=f"hf:{name}"), hub=True)
+
+
+@pytest.mark.parametrize("name", ["audit.jsonl", "tokens.json", "x.csv", "a.parquet", "x.txt"])
+def test_a_pool_is_no_file_beside_the_service(name: str):
+    refused({"pool": name}, "pool", "pool_dataset")
+    refused({"study": {"name": "x", "pool": name}}, "study: pool", "pool_dataset")
 
 
 @pytest.mark.parametrize("key", ["pool", "study", "searcher", "precision", "score"])
@@ -83,7 +105,19 @@ def test_keys_that_are_not_a_submitters(key: str):
         (b"a: [", "application/yaml", ""),
         (b"trials: 1\ntrials: 2", "application/yaml", "stands twice"),
         (b"study: &a [1]\nlabels: *a", "application/yaml", "aliases"),
-        (b"trials: !!python/object/apply:os.system [x]", "application/yaml", ""),
+        (b"trials: !!python/object/apply:os.system [x]", "application/yaml", "tags"),
+        (b'seed: !!int ""', "application/yaml", "tags"),
+        (b"seed: !!bool foo", "application/yaml", "tags"),
+        (b"seed: !!timestamp foo", "application/yaml", "tags"),
+        (b"seed: !!float x", "application/yaml", "tags"),
+        (b"seed: " + b"1:1" * 300_000, "application/yaml", "in quotes"),
+        (b"seed: 1:30", "application/yaml", "in quotes"),
+        (b"seed: -1_0:30:59.5", "application/yaml", "in quotes"),
+        (b"seed: " + b"1" * 5000, "application/yaml", "in quotes"),
+        (b"seed: 2001-99-99", "application/yaml", "cannot be read"),
+        (b"seed: 2001-01-01", "application/yaml", "cannot be read"),
+        (b"{[1]: 2}", "application/yaml", ""),
+        (b"=: =", "application/yaml", ""),
         (b"hours: .inf", "application/yaml", ""),
         (b"\xff", "application/yaml", "cannot be read"),
         (b"", "application/yaml", "must be a mapping"),
@@ -97,6 +131,13 @@ def test_yaml_says_the_same_as_json():
     value = {"trials": 3, "labels": [32, 100], "study": {"name": "own", "trials": 4}}
     plain = read(json.dumps(value).encode(), "application/json")
     assert read(yaml.safe_dump(value).encode(), "application/yaml; charset=utf-8") == plain
+
+
+def test_a_yaml_body_is_refused_as_fast_as_it_is_long():
+    body = b"seed: " + b":".join([b"1"] * 100_000)
+    begun = time.process_time()
+    refused(body, "in quotes", kind="application/yaml")
+    assert time.process_time() - begun < 10
 
 
 def words(**value: object) -> list[str]:

@@ -1,0 +1,203 @@
+"""What studies get and keep: a place of their own, their part of the cluster, their turn."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from raysearch.cli.studies import frontier
+from raysearch.service import commands
+from raysearch.tune.part import part_of
+from raysearch.tune.placement import Hold, Share
+from tests.service.fakes import HOST, FakeJobs, Site, recorded, site
+from tests.service.test_api import state, submit
+
+BASE = f"http://{HOST}:8100"
+
+
+def words_of(there: Site, job: str) -> list[str]:
+    """The command line that a job runs."""
+    return shlex.split(there.jobs.commands[job].partition("; ")[2].partition(" >>")[0])
+
+
+def option(words: list[str], name: str) -> str:
+    (found,) = [w.partition("=")[2] for w in words if w.startswith(f"--{name}=")]
+    return found
+
+
+@pytest.mark.parametrize("verb", ["frontier", "confirm"])
+def test_two_studies_on_one_storage_lie_in_two_places(tmp_path: Path, verb: str):
+    from raysearch.cli.prepare import run_at
+
+    stored = tmp_path / "stored"
+    stored.mkdir()
+    there = site(tmp_path / "root", storage=str(stored))
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        ids = [submit(ask, concurrency=1) for _ in range(2)]
+        there.parts.keeper.tick()
+        jobs = ids
+        if verb == "confirm":
+            for id_ in ids:
+                recorded(there.parts.book.run(id_), 3, concurrency=1)
+                there.ends(id_, 0)
+            there.parts.keeper.tick()
+            for id_ in ids:
+                assert ask.post(f"/v1/studies/{id_}/confirm").status_code == 200
+            there.parts.keeper.tick()
+            jobs = [f"{i}-2" for i in ids]
+        places = set()
+        for job in jobs:
+            words = words_of(there, job)
+            assert words[3] == verb and option(words, "storage") == str(stored)
+            assert there.jobs.environments[job]["RAYSEARCH_STORAGE"] == str(stored)
+            out = option(words, "out") if verb == "frontier" else words[4]
+            places.add(run_at(option(words, "storage"), Path(out)))
+        assert len(places) == 2
+
+
+def test_a_storage_of_rays_environment_is_not_the_operators(
+    there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    id_ = submit(ask)
+    there.parts.keeper.tick()
+    given = there.jobs.environments[id_]
+    assert given["RAYSEARCH_STORAGE"] == ""
+    monkeypatch.setenv("RAYSEARCH_STORAGE", given["RAYSEARCH_STORAGE"])
+    assert frontier.make_context("frontier", []).params["storage"] is None  # empty: none
+    seen = []
+
+    def run(words, **named):
+        seen.append(named["env"])
+        return subprocess.CompletedProcess(words, 0, "{}", "")
+
+    monkeypatch.setattr(commands.subprocess, "run", run)
+    monkeypatch.setenv("RAYSEARCH_STORAGE", "s3://bucket/x")
+    commands.check([], {})
+    assert seen[0]["RAYSEARCH_STORAGE"] == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ({"gpus": 1, "gpus_per_trial": 1, "concurrency": 8}, 1),
+        ({"gpus": 2, "gpus_per_trial": 0.5, "concurrency": 3}, 3),
+        ({"gpus": 1, "gpus_per_trial": 0.1}, 10),
+        ({"gpus": 2}, 2),
+    ],
+)
+def test_trials_at_once_hold_no_more_gpus_than_are_booked(tmp_path: Path, body: dict, most: int):
+    there = site(tmp_path / "root", FakeJobs((64, 8)))
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        id_ = submit(ask, **body)
+        there.parts.keeper.tick()
+        assert there.parts.book.state(id_).concurrency == most
+        given = there.jobs.environments[id_]
+        assert given["RAYSEARCH_GPUS"] == str(body["gpus"])
+        # and whatever the driver finds out about its trials
+        holds = {("finetune", "a"): Hold(2.0, 1.0), ("finetune", "b"): Hold(0.5, 0.25)}
+        share = part_of(Share(64, 1.0, holds), given)
+        assert share.concurrency * max(h.gpus for h in share.holds.values()) <= body["gpus"]
+        assert share.concurrency * max(h.cpus for h in share.holds.values()) <= most
+
+
+def test_a_run_that_cannot_be_read_stops_no_other_and_says_so(there: Site, ask: TestClient):
+    broken = submit(ask)
+    there.parts.keeper.tick()
+    run = recorded(there.parts.book.run(broken), 3)
+    there.ends(broken, 0)
+    there.parts.keeper.tick()
+    assert ask.post(f"/v1/studies/{broken}/confirm").status_code == 200
+    (run / "study.yaml").write_bytes(b"\xff: [")
+    other = submit(ask, there.bert)
+    there.parts.keeper.tick()
+    assert state(ask, other) == "running"
+    reply = ask.get(f"/v1/studies/{broken}").json()
+    assert reply["state"] == "failed" and "study.yaml: is not UTF-8" in reply["why"]
+    assert str(there.home.root) not in reply["why"]
+    assert ask.get("/v1/studies").status_code == 200 and ask.get("/").status_code == 200
+
+
+def test_a_job_that_cannot_be_looked_at_stops_no_other(
+    there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    bad = submit(ask, concurrency=1)
+    there.parts.keeper.tick()
+    real = there.jobs.look
+
+    def look(job: str):
+        if job == bad:
+            raise OSError("a disk is broken")
+        return real(job)
+
+    monkeypatch.setattr(there.jobs, "look", look)
+    other = submit(ask, there.bert)
+    there.parts.keeper.tick()
+    assert state(ask, other) == "running"
+
+
+def test_a_study_deleted_while_others_are_listed_is_left_out(
+    there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    gone, stays = submit(ask), submit(ask)
+    real = there.parts.book.all
+
+    def late():
+        found = real()
+        if len(found) > 1:
+            there.parts.book.delete(gone)
+        return found
+
+    monkeypatch.setattr(there.parts.book, "all", late)
+    listed = ask.get("/v1/studies")
+    assert [s["id"] for s in listed.json()["studies"]] == [stays]
+    assert ask.get("/").status_code == 200
+    there.parts.keeper.tick()
+    assert state(ask, stays) == "running"
+
+
+def test_a_list_of_many_that_wait_looks_at_each_once(tmp_path: Path):
+    there = site(tmp_path / "root", FakeJobs((0, 0)), studies=1000)
+    with TestClient(there.app, base_url=BASE) as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        ids = [submit(ask) for _ in range(60)]
+        there.parts.keeper.tick()
+        reads, real = [], there.parts.book.state
+
+        def counted(id_: str):
+            reads.append(id_)
+            return real(id_)
+
+        there.parts.book.state = counted  # type: ignore[method-assign]
+        found = ask.get("/v1/studies").json()["studies"]
+        assert [s["id"] for s in found] == ids
+        assert found[-1]["why"] == "queued: needs 1 CPU, 59 studies ahead"
+        assert len(reads) <= 5 * len(ids)
+
+
+def test_a_job_that_vanishes_without_a_new_record_counts_however_long_it_ran(
+    there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
+):
+    from raysearch.service import keeper as module
+
+    clock = [time.time()]
+    monkeypatch.setattr(module.time, "time", lambda: clock[0])
+    id_ = submit(ask)
+    records = there.parts.book.run(id_) / "records.jsonl"
+    for attempt in (1, 2, 3):
+        there.parts.keeper.tick()
+        assert there.parts.book.state(id_).attempt == attempt
+        clock[0] += 1000.0
+        if attempt == 1:  # this one got somewhere, and counts as the first
+            records.parent.mkdir()
+            records.write_text("{}\n")
+        there.ends(id_, 137)
+        there.parts.keeper._look(id_, there.parts.book.state(id_))
+    last = there.parts.book.state(id_)
+    assert (last.state, last.lost) == ("failed", 3) and "3 times in a row" in last.why
