@@ -81,7 +81,7 @@ def study(lab: Lab, name: str, more: str = "") -> Iterator[tuple[Path, subproces
     driver = lab.start(log, "run", "cli", "ray", "exec", "cluster.yaml", command)
     try:
         yield out, driver
-        lab.wait(f"{name}: its end", lambda: driver.poll() is not None, 240)
+        lab.wait(f"{name}: its end", lambda: driver.poll() is not None, 480)
         if driver.returncode:
             raise Broken(f"{name}: exit {driver.returncode}: {log.read_text()[-2000:]}")
     finally:
@@ -104,7 +104,7 @@ def busy(lab: Lab, driver: subprocess.Popen[bytes], out: Path, host: str, nodes:
         seen.update(h for h in nodes - seen if at_work(lab, h))
         return bool(ended(out)) and seen == nodes and at_work(lab, host)
 
-    lab.wait(f"{out.name}: a trial on {host}", ready, 120, every=0.2)
+    lab.wait(f"{out.name}: a trial on {host}", ready, 300, every=0.2)
     done = f"{len(ended(out))} of {TRIALS} trials are done"
     lab.say(f"{done}; trials were at work on {', '.join(sorted(seen))}, one is on {host}")
 
@@ -123,7 +123,7 @@ def up(lab: Lab, changes: Mapping[str, Any] | None = None) -> None:
     if changes is not None:
         lab.say(f"asked for no worker before there is work: {changes}")
         return
-    lab.wait("head and two workers", lambda: alive(lab) == {HEAD, *WORKERS.values()}, 150)
+    lab.wait("head and two workers", lambda: alive(lab) == {HEAD, *WORKERS.values()}, 300)
     lab.say("head, w1 and w2 are alive")
 
 
@@ -144,7 +144,7 @@ def cut(lab: Lab) -> None:
         begun, before = time.monotonic(), set(WORKERS.values()) & alive(lab)
         gone = WORKERS["w2"]
         if gone in before:
-            lab.wait("w2 given up", lambda: gone not in alive(lab), 90)
+            lab.wait("w2 given up", lambda: gone not in alive(lab), 150)
         lab.say(f"the head gave w2 up after {time.monotonic() - begun:.0f} s")
 
 
