@@ -31,7 +31,7 @@ from tests.cluster.sleeping import scaling, spot
 
 SHIPPED = ROOT / "clusters" / "on-prem.yaml"
 WORKERS = {"w1": "10.77.0.11", "w2": "10.77.0.12"}
-TRIALS = 10
+TRIALS = 20
 WANTED = f"--task toy --address auto --concurrency 3 --trials {TRIALS} --draws 0 --yes"
 CHEAP = "--methods ngram_linear,finetune --models hash-16,toy-tiny --labels 32,100"
 """Trials of seconds, on any machine."""
