@@ -66,7 +66,8 @@ def routes(parts: Parts) -> APIRouter:
             rows.append(f"<tr><td>{name}<td>{escape(reply.owner)}<td>{escape(said)}</tr>")
         head = f'<meta http-equiv="refresh" content="{RELOAD_SECONDS}">'
         table = "<table><tr><th>study<th>owner<th>state</tr>" + "".join(rows) + "</table>"
-        return _page(f"<h1>Studies</h1>{table}", head=head)
+        none = "<p>None yet: <code>raysearch submit --task NAME</code></p>"
+        return _page(f"<h1>Studies</h1>{table if rows else none}", head=head)
 
     @router.get("/studies/{id}/dashboard")
     def slash(id: str) -> Response:

@@ -123,7 +123,9 @@ def to_come(alive: list[Node]) -> list[Node]:
     """The nodes that the cluster's autoscaler may still start; none of a cluster without one."""
     try:
         config = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
-        if (config.get("provider") or {}).get("type") == LOCAL:  # nobody has said what its machines have
+        if (config.get("provider") or {}).get(
+            "type"
+        ) == LOCAL:  # nobody has said what its machines have
             rest = int(config.get("max_workers", len(config["provider"]["worker_ips"])))
             like = max(alive, key=lambda n: (n.gpus, n.cpus), default=Node("", 1))
             rest -= len(alive) - 1
