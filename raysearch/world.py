@@ -36,12 +36,8 @@ from raysearch.plan.ladder import Rung
 from raysearch.plan.space import MethodSpace, Proposal, SearchSpace
 from raysearch.plan.study import Procedure, Study
 from raysearch.pricing import Pricing, size_of
-from raysearch.shipping import inputs_of, ship
+from raysearch.shipping import KEPT, STORE, inputs_of, ship
 
-READ = ("logits", "exits", "bills", "weights")
-"""Kinds of the Store that readers of a run look for."""
-STORE = "store"
-"""Of a run on shared storage."""
 TABLE_BYTES, BESIDE = 4, 2**31
 """A table's parameter's, and what training takes beside a table whatever its size [bytes]."""
 
@@ -443,7 +439,7 @@ class World:
         """
         if self._storage is None:
             return self.place
-        self._store.publish(*READ, "answers")  # of a run that began without a storage
+        self._store.publish(*KEPT)  # of a run that began without a storage
         inputs = inputs_of(self._storage)
         place = replace(self.place, storage=below(self._storage, STORE), inputs=inputs)
         space = self.space
@@ -455,7 +451,7 @@ class World:
 
     def fetch(self) -> None:
         """Have what readers of the run's folder look for in it, wherever it was made."""
-        self._store.fetch(*READ, "outside")
+        self._store.fetch(*KEPT)
 
     def baselines(self) -> dict[str, float]:
         """The main score on test of always answering the commonest training class."""

@@ -42,7 +42,7 @@ def test_records_do_not_go_down_with_their_head(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "ray_bootstrap_config.yaml"
-    monkeypatch.setattr("raysearch.tune.machines.BOOTSTRAP", file)
+    monkeypatch.setattr("raysearch.tune.launched.BOOTSTRAP", file)
     file.write_text("provider: {type: aws}\n")
     with pytest.raises(InputError, match="records would go with the head"):
         ending.can_go_down(None, "auto")

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from raysearch.plan.asrun import read_asrun
 
-KINDS = ("logits", "exits", "outside", "weights", "bills", "answers")
-"""Of the Store: what readers of a run and further trials look for."""
-
 
 def carry(out: Path) -> None:
     """Have on a run's storage what its folder holds; nothing where it has none.
@@ -22,11 +19,12 @@ def carry(out: Path) -> None:
     from raysearch.cli.prepare import run_at
     from raysearch.engine.remote import Remote, below
     from raysearch.engine.store import Store
+    from raysearch.shipping import KEPT, STORE
     from raysearch.tune.folder import Folder
     from raysearch.tune.mirror import Mirror
 
     at = run_at(storage, out)
-    Store(out / "store", Remote(below(at, "store"))).publish(*KINDS)
+    Store(out / STORE, Remote(below(at, STORE))).publish(*KEPT)
     mirror = Mirror(at, Folder(out.resolve()))
     mirror.meet()
     mirror.claim()

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from raysearch.cli.prepare import span
 from raysearch.errors import InputError
 from raysearch.plan.study import Prices, Study
@@ -48,27 +46,18 @@ def can_go_down(storage: str | None, address: str | None) -> Path:
         InputError: the study does not run on it, this is no head that `ray up` made, or the records
             would go with it.
     """
-    from raysearch.tune.machines import BOOTSTRAP
+    from raysearch.tune.launched import BOOTSTRAP, LOCAL, cluster_file, provider
 
     if address is None:
         raise InputError(f"{OPTION}: is for a study on the cluster; give --address auto")
-    path = BOOTSTRAP.expanduser()
-    try:
-        provider = yaml.safe_load(path.read_text(encoding="utf-8"))["provider"]["type"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as e:
+    found = provider(cluster_file())
+    if not found:
         raise InputError(
             f"{OPTION}: is for the head of a cluster that `ray up` made (no {BOOTSTRAP} here)"
-        ) from e
-    if provider != "local" and storage is None:
+        )
+    if found != LOCAL and storage is None:
         raise InputError(f"{OPTION}: the records would go with the head; give --storage URI")
-    return path
-
-
-def others() -> int:
-    """Programs that work on the cluster at hand beside this one."""
-    from raysearch.tune.machines import drivers
-
-    return drivers()
+    return BOOTSTRAP.expanduser()
 
 
 def go_down(path: Path, others: int, say: Callable[[str], None]) -> None:

@@ -124,10 +124,16 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
         file = ending.can_go_down(given["storage"] or None, given["address"])
     with at_hand(given["address"]) as cluster:
         code = _run(given, cluster, whole=whole)
-        others = ending.others() if file is not None else 0
+        others = _drivers() if file is not None else 0
     if file is not None and code == 0:
         ending.go_down(file, others, printer(given["as_json"]))
     return code
+
+
+def _drivers() -> int:
+    from raysearch.tune.machines import drivers
+
+    return drivers()
 
 
 @contextmanager

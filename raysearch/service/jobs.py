@@ -77,7 +77,7 @@ class RayJobs:
         """(CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
         from ray.util.state import list_nodes
 
-        from raysearch.tune.machines import to_come
+        from raysearch.tune.launched import to_come
 
         try:
             nodes = list_nodes(address=self._address, detail=True, timeout=20)

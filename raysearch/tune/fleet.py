@@ -117,7 +117,7 @@ def watched(out: Path) -> Iterator[None]:
 
     What earlier runs left is added to. A look that fails is skipped: no study stops for its bill.
     """
-    from raysearch.tune.machines import coming
+    from raysearch.tune.launched import coming
 
     if len(_looks()) <= 1 and not coming([]):
         yield

@@ -19,8 +19,8 @@ from raysearch.tune.trainable import sentence
 NODE_LOST = ("its node has died", "temporarily unavailable")
 """In the text of Ray's error when the machine went or its link did, not only the process.
 
-NOTE: a process that dies on a living node is reported within a second (Ray 2.60 waits that long for
-it); where no word comes, the whole machine is silent.
+NOTE: goes by Ray 2.60's words. Lost nodes were seen to give these two; a process killed on a living
+node gave neither.
 """
 NODES = 5
 """Nodes that one trial may lose beside its own failures: more, and it may be what kills them."""

@@ -37,7 +37,6 @@ class Node:
     """Ray's name of its accelerator, as A10G."""
     device_memory: int = 0
     """Of one GPU; 0: not known, so nothing shares it [bytes]."""
-    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

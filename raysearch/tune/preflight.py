@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raysearch import __version__
 from raysearch.engine.remote import Remote
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.machines import away
+from raysearch.tune.launched import away
+from raysearch.tune.machines import on_node
 
 PROBES = "probes"
 """Begins the name of a folder that goes again."""
@@ -44,7 +44,7 @@ def preflight(storage: str | None, out: Path) -> None:
     token, place = uuid.uuid4().hex, Remote(where, patience=PATIENCE)
     place.write(f"{PROBES}-{token}/driver", token.encode())
     try:
-        asked = [_ask(n["NodeID"], where, token) for n in nodes]
+        asked = [on_node(n["NodeID"], probe, where, token, n["NodeID"]) for n in nodes]
         ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
         for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
             if future not in ready:
@@ -91,10 +91,3 @@ def probe(where: str, token: str, name: str) -> Answer:
     except (RaysearchError, OSError) as e:
         return Answer(name, __version__, f"cannot use '{where}': {e}")
     return Answer(name, __version__)
-
-
-def _ask(node: str, where: str, token: str) -> ray.ObjectRef[Answer]:
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    task = ray.remote(probe).options(num_cpus=0, max_retries=1, scheduling_strategy=there)
-    future: ray.ObjectRef[Answer] = task.remote(where, token, node)
-    return future

@@ -118,7 +118,7 @@ def run_study(
         if mirror is not None:
             mirror.meet(adopt=False)
             mirror.claim()
-        if getattr(world.place, "device", "") == "cpu":  # this torch can use no GPU that Ray sees
+        if world.place.device == "cpu":  # this torch can use no GPU that Ray sees
             gpus_per_trial = 0
         share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)

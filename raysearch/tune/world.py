@@ -38,7 +38,7 @@ class World(Protocol):
 
     @property
     def place(self) -> Any:
-        """Where trials run: a frozen dataclass with `threads` and `concurrency`, else opaque."""
+        """Where trials run: a dataclass with `device`, `gpus`, `threads` and `concurrency`."""
 
     def configure(self, proposal: Proposal) -> TrialConfig:
         """The whole configuration of a proposal; Infeasible when it cannot be run here."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raysearch.engine.demand import Demand
 from raysearch.errors import InputError
 from raysearch.plan.config import DataBudget, TrialConfig
-from raysearch.tune.machines import to_come
+from raysearch.tune.launched import to_come
 from raysearch.tune.placement import MOST, PARTS, Hold, Node, share, slots
 
 GIB = 2**30
@@ -110,7 +110,7 @@ def test_teachers_get_the_best_kind() -> None:
 
 def test_nodes_that_the_autoscaler_would_start_count(tmp_path: Path, monkeypatch) -> None:
     file = tmp_path / "ray_bootstrap_config.yaml"
-    monkeypatch.setattr("raysearch.tune.machines.BOOTSTRAP", file)
+    monkeypatch.setattr("raysearch.tune.launched.BOOTSTRAP", file)
     assert to_come([HEAD]) == []
     kinds = {
         "head": {"resources": {"CPU": 4}, "max_workers": 0},

@@ -19,7 +19,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     see: dict[str, str] = {}
     say: dict[str, Answer] = {}
 
-    def ask(node: str, where: str, token: str) -> Answer:
+    def ask(node: str, act: Any, where: str, token: str, name: str) -> Answer:
+        assert act is probe and name == node
         return say.get(node) or probe(see.get(node, where), token, node)
 
     nodes = [{"NodeID": n, "NodeManagerHostname": n, "Alive": True} for n in ("w1", "w2")]
@@ -27,7 +28,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         nodes=lambda: nodes, wait=lambda asked, **_: (asked, []), get=lambda answer: answer
     )
     monkeypatch.setattr(door, "ray", fake)
-    monkeypatch.setattr(door, "_ask", ask)
+    monkeypatch.setattr(door, "on_node", ask)
     monkeypatch.setattr(door, "away", lambda: fake.away)
     fake.away = False
     return SimpleNamespace(see=see, say=say, ray=fake, share=tmp_path / "share", nodes=nodes)
