@@ -1,9 +1,15 @@
-"""Before the first trial: every node writes to the study's storage and reads what others wrote."""
+"""Every node writes to the study's storage and reads what others wrote, before its first trial.
+
+Those that are there are asked before the study begins; one that joins later looks for the study's
+mark when it opens its first trial.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import platform
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,48 +21,103 @@ from raysearch.errors import InputError, RaysearchError
 from raysearch.tune.launched import away
 from raysearch.tune.machines import on_node
 
-PROBES = "probes"
-"""Begins the name of a folder that goes again."""
+PROBES, DRIVER = "probes", "driver"
+"""A folder that goes again, and the driver's file in it."""
 WAIT = 120.0
 """How long a node may take to answer: its first process imports the package [s]."""
 PATIENCE = 10.0
 """How long a probe waits for the storage [s]."""
+HINT = "; give --storage, a URI or a folder that all nodes mount"
 
 
-def preflight(storage: str | None, out: Path) -> None:
-    """See that all nodes share the study's storage; nothing is asked where one node is all.
+class Stranger(RaysearchError):
+    """A node does not share the study's storage, or has another raysearch: the study must stop."""
 
-    The driver writes a probe, each node reads it and writes its own, the driver reads those: a
-    folder that has one path and many disks is found out.
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the driver has written to the study's storage, for every node to find."""
+
+    where: str
+    token: str
+    version: str
+    hint: str = ""
+    """What a person may do about a node that does not find it."""
+
+    def fault(self) -> str:
+        """Why this machine cannot take part; empty where it can.
+
+        Raises:
+            RaysearchError: the storage cannot be used.
+        """
+        if self.version != __version__:
+            return f"has raysearch {__version__}, the driver {self.version}"
+        found = Remote(self.where, patience=PATIENCE).read(f"{PROBES}/{DRIVER}")
+        if found != self.token.encode():
+            return f"does not see what is written to '{self.where}'{self.hint}"
+        return ""
+
+    def check(self) -> None:
+        """See once in a process that this machine can take part.
+
+        Raises:
+            Stranger: it cannot.
+        """
+        if self.token in _CHECKED:
+            return
+        try:
+            fault = self.fault()
+        except (RaysearchError, OSError) as e:
+            fault = f"cannot use '{self.where}': {e}"
+        if fault:
+            raise Stranger(f"node '{platform.node()}': {fault}")
+        _CHECKED.add(self.token)
+
+
+_CHECKED: set[str] = set()
+"""Tokens of the marks that this process has found."""
+
+
+@contextlib.contextmanager
+def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
+    """See that all nodes share the study's storage; its mark lies there while the study runs.
+
+    The driver writes the mark; where there are several nodes each reads it and writes a probe of
+    its own, and the driver reads those: a folder that has one path and many disks is found out.
 
     Raises:
         InputError: names the first node that does not share it, or has another raysearch.
     """
     nodes = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
-    if storage is None and len(nodes) <= 1:
-        if away():
-            raise InputError(
-                f"{out}: nodes that the cluster starts later do not see it; give --storage URI"
-            )
-        return
-    where = str(out) if storage is None else storage
-    hint = "; give --storage, a URI or a folder that all nodes mount" if storage is None else ""
-    token, place = uuid.uuid4().hex, Remote(where, patience=PATIENCE)
-    place.write(f"{PROBES}-{token}/driver", token.encode())
+    if storage is None and len(nodes) <= 1 and away():
+        raise InputError(
+            f"{out}: nodes that the cluster starts later do not see it; give --storage URI"
+        )
+    hint = HINT if storage is None else ""
+    mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
+    place = Remote(mark.where, patience=PATIENCE)
+    place.write(f"{PROBES}/{DRIVER}", mark.token.encode())
     try:
-        asked = [on_node(n["NodeID"], probe, where, token, n["NodeID"]) for n in nodes]
-        ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
-        for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
-            if future not in ready:
-                raise InputError(f"node '{host}': has not answered within {WAIT:g} s")
-            if fault := _fault(future, place, token):
-                raise InputError(f"node '{host}': {fault}{hint}")
+        if storage is not None or len(nodes) > 1:
+            _ask(nodes, mark, place)
+        yield mark
     finally:
         with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
-            place.drop(f"{PROBES}-{token}", "driver")
+            place.drop(PROBES, DRIVER)
 
 
-def _fault(future: ray.ObjectRef[Answer], place: Remote, token: str) -> str:
+def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
+    """Ask the nodes that are there."""
+    asked = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
+    for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
+        if future not in ready:
+            raise InputError(f"node '{host}': has not answered within {WAIT:g} s")
+        if fault := _fault(future, place, mark):
+            raise InputError(f"node '{host}': {fault}")
+
+
+def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
     """What is wrong with a node that has answered; empty where nothing is."""
     try:
         found: Answer = ray.get(future)
@@ -64,10 +125,8 @@ def _fault(future: ray.ObjectRef[Answer], place: Remote, token: str) -> str:
         return f"cannot run raysearch: {(str(e).strip().splitlines() or [type(e).__name__])[-1]}"
     if found.error:
         return found.error
-    if found.version != __version__:
-        return f"has raysearch {found.version}, the driver {__version__}"
-    if place.read(f"{PROBES}-{token}/{found.name}") != token.encode():
-        return f"what it writes to '{place.where}' is not seen here"
+    if place.read(f"{PROBES}/{found.name}") != mark.token.encode():
+        return f"what it writes to '{mark.where}' is not seen here{mark.hint}"
     return ""
 
 
@@ -77,17 +136,15 @@ class Answer:
 
     name: str
     """Of the file it wrote."""
-    version: str
     error: str = ""
 
 
-def probe(where: str, token: str, name: str) -> Answer:
-    """Read the driver's probe and write one's own; runs on a node."""
-    place = Remote(where, patience=PATIENCE)
+def probe(mark: Mark, name: str) -> Answer:
+    """Look for the driver's mark and write one's own; runs on a node."""
     try:
-        if place.read(f"{PROBES}-{token}/driver") != token.encode():
-            return Answer(name, __version__, f"does not see what is written to '{where}'")
-        place.write(f"{PROBES}-{token}/{name}", token.encode())
+        if fault := mark.fault():
+            return Answer(name, fault)
+        Remote(mark.where, patience=PATIENCE).write(f"{PROBES}/{name}", mark.token.encode())
     except (RaysearchError, OSError) as e:
-        return Answer(name, __version__, f"cannot use '{where}': {e}")
-    return Answer(name, __version__)
+        return Answer(name, f"cannot use '{mark.where}': {e}{mark.hint}")
+    return Answer(name)

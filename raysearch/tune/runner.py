@@ -31,7 +31,7 @@ from raysearch.tune.news import News, StopNow, blame
 from raysearch.tune.part import part_of
 from raysearch.tune.placement import Share
 from raysearch.tune.placement import share as fit_share
-from raysearch.tune.preflight import preflight
+from raysearch.tune.preflight import Mark, preflight
 from raysearch.tune.saves import Saves
 from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.surroundings import environment, signals, started
@@ -112,8 +112,11 @@ def run_study(
     if draws is not None:
         phase, score_test, trials = CONFIRM, False, len(draws)
     budget = replace(budget or Budget.of(study), trials=study.trials if trials is None else trials)
-    with held(folder), started(study.concurrency, address, cpus):
-        preflight(storage, folder.root)
+    with (
+        held(folder),
+        started(study.concurrency, address, cpus),
+        preflight(storage, folder.root) as mark,
+    ):
         mirror = None if storage is None else Mirror(storage, folder)
         if mirror is not None:
             mirror.meet(adopt=False)
@@ -137,7 +140,7 @@ def run_study(
         )
         try:
             with environment(share.concurrency), watched(folder.root):
-                outcome = _Run(desk, share, score_test, save_every).go()
+                outcome = _Run(desk, share, mark, score_test, save_every).go()
                 if storage is not None and desk.fault is None:
                     world.fetch()
                 return outcome
@@ -153,8 +156,10 @@ def run_study(
 class _Run:
     """One run: the supervisor around Tune."""
 
-    def __init__(self, desk: Desk, share: Share, score_test: bool, save_every: float) -> None:
-        self._desk, self._share = desk, share
+    def __init__(
+        self, desk: Desk, share: Share, mark: Mark, score_test: bool, save_every: float
+    ) -> None:
+        self._desk, self._share, self._mark = desk, share, mark
         self._score_test, self._save_every = score_test, save_every
         self._interrupted = False
 
@@ -225,7 +230,7 @@ class _Run:
         desk, share = self._desk, self._share
         storage = desk.folder.root / "ray"
         tuner = tune.Tuner(
-            bound(desk.kit, desk.place, desk.phase, desk.saves, self._save_every),
+            bound(desk.kit, desk.place, desk.phase, desk.saves, self._mark, self._save_every),
             tune_config=TuneConfig(
                 search_alg=StudySearcher(self._draw, lambda: desk.waits),
                 num_samples=-1,

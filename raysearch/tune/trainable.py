@@ -23,6 +23,7 @@ from raysearch.errors import Infeasible, RaysearchError, RecordError
 from raysearch.plan.config import TrialConfig
 from raysearch.record import TrialRecord
 from raysearch.tune.placement import Hold
+from raysearch.tune.preflight import Mark, Stranger
 from raysearch.tune.saves import Saves
 from raysearch.tune.world import Kit, Trial
 
@@ -40,6 +41,7 @@ class TrialTrainable(tune.Trainable):
     place: ClassVar[Any]
     phase: ClassVar[str]
     saves: ClassVar[Saves]
+    mark: ClassVar[Mark]
     save_every: ClassVar[float]
     """Seconds of work between two checkpoints [s]."""
     slice_seconds: ClassVar[float] = 1.0
@@ -83,7 +85,7 @@ class TrialTrainable(tune.Trainable):
             text = _text(self._trial.record())
         except Infeasible as e:
             text = self._failed("INFEASIBLE", str(e))
-        except StorageLost as e:  # no fault of the trial's: the study stops, and it goes on later
+        except (StorageLost, Stranger) as e:  # no fault of the trial's: the study stops
             self._leave()
             return {"done": True, "fault": str(e), "log": log}
         except RaysearchError as e:
@@ -107,6 +109,7 @@ class TrialTrainable(tune.Trainable):
 
     def _open(self) -> str:
         """Open the trial, from its checkpoint where there is one; returns what there is to log."""
+        self.mark.check()
         torch = sys.modules.get("torch")
         if torch is not None:
             torch.set_num_threads(self._place.threads)
@@ -174,7 +177,7 @@ class TrialTrainable(tune.Trainable):
 
 
 def bound(
-    kit: Kit, place: Any, phase: str, saves: Saves, save_every: float
+    kit: Kit, place: Any, phase: str, saves: Saves, mark: Mark, save_every: float
 ) -> type[TrialTrainable]:
     """The trainable of one study: a subclass that carries what all its trials share."""
     shared = {
@@ -182,6 +185,7 @@ def bound(
         "place": place,
         "phase": phase,
         "saves": saves,
+        "mark": mark,
         "save_every": save_every,
     }
     return type("Trial", (TrialTrainable,), shared)

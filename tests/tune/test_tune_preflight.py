@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import platform
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +12,18 @@ from typing import Any
 import pytest
 
 from raysearch.errors import InputError
+from raysearch.plan.space import Proposal
 from raysearch.tune import preflight as door
-from raysearch.tune.preflight import Answer, preflight, probe
+from raysearch.tune.preflight import Answer, Mark, Stranger, probe
+from raysearch.tune.saves import Saves
+from raysearch.tune.trainable import bound
+from raysearch.tune.world import Kit
+from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
+
+
+def preflight(storage: str | None, out: Path) -> None:
+    with door.preflight(storage, out):
+        pass
 
 
 @pytest.fixture
@@ -19,9 +32,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     see: dict[str, str] = {}
     say: dict[str, Answer] = {}
 
-    def ask(node: str, act: Any, where: str, token: str, name: str) -> Answer:
+    def ask(node: str, act: Any, mark: Mark, name: str) -> Answer:
         assert act is probe and name == node
-        return say.get(node) or probe(see.get(node, where), token, node)
+        return say.get(node) or probe(replace(mark, where=see.get(node, mark.where)), node)
 
     nodes = [{"NodeID": n, "NodeManagerHostname": n, "Alive": True} for n in ("w1", "w2")]
     fake = SimpleNamespace(
@@ -49,14 +62,16 @@ def test_a_path_with_two_disks_names_the_node(cluster: Any, tmp_path: Path) -> N
 
 
 def test_a_node_whose_files_stay_with_it_is_named(cluster: Any) -> None:
-    cluster.say["w1"] = Answer("w1", door.__version__)  # as if it had written
+    cluster.say["w1"] = Answer("w1")  # as if it had written
     with pytest.raises(InputError, match="node 'w1': what it writes .* is not seen here"):
         preflight(str(cluster.share), Path("/nowhere"))
 
 
-def test_a_node_with_another_version_is_named(cluster: Any) -> None:
-    cluster.say["w1"] = Answer("w1", "0.0.1")
-    with pytest.raises(InputError, match="node 'w1': has raysearch 0.0.1, the driver"):
+def test_a_node_with_another_version_is_named(cluster: Any, monkeypatch: Any) -> None:
+    mine = Mark(str(cluster.share), "token", "0.0.1")
+    assert mine.fault().startswith("has raysearch ") and mine.fault().endswith("driver 0.0.1")
+    cluster.say["w1"] = probe(mine, "w1")
+    with pytest.raises(InputError, match=r"node 'w1': has raysearch .*, the driver 0\.0\.1"):
         preflight(str(cluster.share), Path("/nowhere"))
 
 
@@ -76,7 +91,36 @@ def test_a_node_that_does_not_answer_is_named(cluster: Any) -> None:
 
 def test_one_machine_is_asked_nothing_but_a_head_alone_whose_workers_come(cluster: Any) -> None:
     del cluster.nodes[1]
-    preflight(None, Path("/nowhere/at/all"))
+    cluster.ray.wait = None  # would break
+    preflight(None, cluster.share)
     cluster.ray.away = True
     with pytest.raises(InputError, match="starts later do not see it; give --storage"):
-        preflight(None, Path("/nowhere/at/all"))
+        preflight(None, cluster.share)
+
+
+def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
+    cluster: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Its trials are not FAILED: such a node would eat the search."""
+    monkeypatch.setattr(door, "_CHECKED", set())
+    proposal = Proposal("lookup", "tiny", 32, {"k": 5})
+    value = {"config": FakeWorld(space()).configure(proposal).to_json(), "hyper": {"k": 5}}
+    config = {"trial": json.dumps(value), "holds": json.dumps({"cpus": 1.0})}
+
+    def first_slice(mark: Mark) -> dict[str, Any]:
+        kit, saves = Kit(FakeTrial, failed, score), Saves(tmp_path / "checkpoints")
+        made = bound(kit, FakePlace(), "search", saves, mark, 60.0)
+        trial = made.__new__(made)
+        trial.setup(config)
+        return trial.step()
+
+    with door.preflight(None, cluster.share) as mark:
+        other = replace(mark, where=str(tmp_path / "its own disk"))
+        said = first_slice(other)
+        assert said["done"] and "record" not in said
+        named = f"node '{platform.node()}': does not see what is written to '{other.where}'"
+        assert said["fault"] == named + door.HINT
+        assert "fault" not in first_slice(mark)
+    with pytest.raises(Stranger):
+        replace(mark, token="another").check()
+    mark.check()  # asked once in a process
