@@ -213,10 +213,9 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
         raise InputError(f"--draws: {draws} given, must be 1 or more (3 for an interval)")
     if given["hours"] is not None and not given["hours"] > 0:
         raise InputError(f"--hours: {given['hours']:g} given, must be above 0")
-    keys = [p.name for p in studies.frontier.params if p.name is not None]
     say = studies.printer(as_json)
     with studies.at_hand(given["address"]) as cluster:
-        prepared = prepare({**dict.fromkeys(keys), "out": run, **given, "hours": None}, **cluster)
+        prepared = prepare({**studies.NOTHING, "out": run, **given, "hours": None}, **cluster)
         hours, address = given["hours"], given["address"]
         done = phases.confirm_run(prepared, draws, say, hours=hours, address=address)
     if done.outcome is not None and done.outcome.interrupted:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,9 @@ from raysearch.errors import InputError, RaysearchError
 from raysearch.plan.asrun import read_asrun
 
 if TYPE_CHECKING:
+    from raysearch.cli.prepare import Prepared
+    from raysearch.place import Place
+    from raysearch.plan.config import TrialConfig
     from raysearch.record import OperatingPoint, TrialRecord
 
 QUIET = 0.3
@@ -29,17 +34,29 @@ PATIENCE = 60.0
 @click.argument("run", type=options.FOLDER)
 @options.folders
 @click.option("--again", is_flag=True, help="Also what has been measured.")
+@options.address
+@options.gpus
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
     r"""Time the confirmed candidates alone: latency, throughput, tokenising, memory.
+
+    With --address on a machine of that cluster with a GPU, held whole; else on this one.
 
     \b
     raysearch measure runs/sst2-quick
     """
     from raysearch.cli import studies
+    from raysearch.cli.prepare import prepare
 
     say = studies.printer(as_json)
-    done = measure_run(run, say, again=again, **given)
+    read_asrun(run)  # says at once when there is no run
+    where = {name: given[name] for name in ("data_dir", "models_dir")}
+    with studies.at_hand(given["address"]) as cluster:
+        prepared = None
+        if cluster:
+            prepared = prepare({**studies.NOTHING, "out": run, **given}, **cluster)
+        with bench(prepared, run, **where) as there:
+            done = measure_run(run, say, again=again, there=there)
     found, table = studies.read_back(run)
     page = studies.write_page(run)
     carry(run)
@@ -50,13 +67,56 @@ def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where models are timed."""
+
+    host: str
+    """Its name; empty: this machine."""
+    busy_cores: Callable[[], float]
+    """Cores at work there, beside us."""
+    timed: Callable[[TrialRecord, list[OperatingPoint]], list[dict[str, float]]]
+    """Points of one trial -> what was measured of each."""
+
+
+@contextmanager
+def bench(
+    prepared: Prepared | None, out: Path, data_dir: Path | None, models_dir: Path | None
+) -> Iterator[Bench]:
+    """A machine with a GPU, held whole, of the cluster at hand where there is one; or this one.
+
+    Args:
+        prepared: the run, where a cluster is at hand.
+        out: the run's folder.
+        data_dir: folder of data sets, for this machine.
+        models_dir: folder of checkpoints, for this machine.
+
+    Raises:
+        InputError: no such machine was free in time.
+    """
+    from raysearch.engine import timing
+
+    hold = None
+    if prepared is not None and prepared.gpus != 0 and prepared.world.place.device == "cuda":
+        from raysearch.tune.alone import Machine, largest
+        from raysearch.tune.machines import machines
+        from raysearch.tune.trainable import placed
+
+        hold = largest(machines())
+    if prepared is None or hold is None:
+        yield Bench("", timing.busy_cores, lambda r, p: _measured(r, p, out, data_dir, models_dir))
+        return
+    with Machine(hold) as machine:
+        place = placed(prepared.world.ship(), hold)
+        yield Bench(
+            machine.host,
+            lambda: float(machine.call(timing.busy_cores)),
+            lambda r, p: machine.call(time_trial, r.config, place, p),
+        )
+
+
 def measure_run(
-    out: Path,
-    say: Callable[[str], None],
-    *,
-    data_dir: Path | None = None,
-    models_dir: Path | None = None,
-    again: bool = False,
+    out: Path, say: Callable[[str], None], *, there: Bench, again: bool = False
 ) -> dict[str, Any]:
     """Measure each graph of the confirmed candidates once, and of zero-shot points scored on test.
 
@@ -71,7 +131,6 @@ def measure_run(
     from raysearch.analysis.confirmation import confirmation
     from raysearch.analysis.knob_words import knobs_words
     from raysearch.analysis.zero_shot import zero_shots
-    from raysearch.engine.timing import busy_cores
     from raysearch.record import RecordWriter, measure_event
     from raysearch.tune.folder import Folder, held
 
@@ -95,7 +154,8 @@ def measure_run(
         points = sum(len(g) for g in groups) - asked
         more = f" and {asked} zero-shot" if asked else ""
         graphs = f"{len(groups)} graphs of {points} confirmed{more} points"
-        say(f"measuring {graphs}, one after the other")
+        on = f" on {there.host}" if there.host else ""
+        say(f"measuring {graphs}{on}, one after the other")
         writer = RecordWriter(folder.records)
         failed = measured = 0
         patience = PATIENCE
@@ -104,11 +164,11 @@ def measure_run(
                 record = job[0][0][0]
                 name = f"{record.config.method} {record.config.rung}"
                 begun = time.monotonic()
-                busy = _wait_for_quiet(busy_cores, say, patience)
+                busy = _wait_for_quiet(there.busy_cores, say, patience)
                 patience = max(0.0, patience - (time.monotonic() - begun))
                 try:
                     asked_for = [group[0][1] for group in job]
-                    every = _measured(record, asked_for, out, data_dir, models_dir)
+                    every = there.timed(record, asked_for)
                 except RaysearchError as e:
                     failed += len(job)
                     say(f"{name}: {e}")
@@ -176,9 +236,19 @@ def _measured(
     models_dir: Path | None,
 ) -> list[dict[str, float]]:
     from raysearch.cli.models import opened
-    from raysearch.export.measured import measure_points
 
     run, _ = opened(out, record, data_dir, models_dir)
+    return time_trial(run.config, run.place, points)
+
+
+def time_trial(
+    config: TrialConfig, place: Place, points: Sequence[OperatingPoint]
+) -> list[dict[str, float]]:
+    """Time points of a trial on this machine, from its kept weights or trained again."""
+    from raysearch.export.measured import measure_points
+    from raysearch.trial import TrialRun
+
+    run = TrialRun(config, place)
     try:
         return measure_points(run, points, os.cpu_count() or 1)
     finally:

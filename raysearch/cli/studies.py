@@ -73,8 +73,11 @@ def resume(out: Path, **given: Any) -> int:
     """
     if known(out, given["storage"] or None) is None:
         read_asrun(out)  # says at once that there is nothing to resume
-    keys = [p.name for p in frontier.params if p.name is not None]
-    return _study({**dict.fromkeys(keys), "dry_run": False, "out": out, **given}, whole=True)
+    return _study({**NOTHING, "dry_run": False, "out": out, **given}, whole=True)
+
+
+NOTHING: dict[str, Any] = {p.name: None for p in frontier.params if p.name is not None}
+"""Of the options of a verb that runs a study, where none is given."""
 
 
 @click.command()
@@ -202,7 +205,7 @@ def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
     for line in ending.nodes(out, study.prices):
         say(line)
     if draws:
-        _measure(out, given, say)
+        _measure(prepared, given, say)
     page = write_page(out) if whole else None
     _show(prepared, out, page, given)
     carry(out)
@@ -214,14 +217,23 @@ def drawable(table: Any) -> bool:
     return bool(((table["status"] == "DONE") & (table["labels"] > 0)).any())
 
 
-def _measure(out: Path, given: dict[str, Any], say: Callable[[str], None]) -> None:
+def _measure(prepared: Prepared, given: dict[str, Any], say: Callable[[str], None]) -> None:
     """Time what was confirmed; where nothing was, the page says what is missing."""
     from raysearch.analysis import read_run
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.cli.measuring import measure_run
+    from raysearch.cli.measuring import bench, measure_run
 
-    if confirmation(read_run(out)).estimates:
-        measure_run(out, say, data_dir=given["data_dir"], models_dir=given["models_dir"])
+    out, address = prepared.out, given["address"]
+    if not confirmation(read_run(out)).estimates:
+        return
+    try:
+        at = prepared if address is not None else None
+        with bench(at, out, given["data_dir"], given["models_dir"]) as there:
+            measure_run(out, say, there=there)
+    except InputError as e:  # the study is done: its page is not lost for a busy machine
+        if address is None:
+            raise
+        say(f"not measured: {e}; later: raysearch measure {out} --address {address}")
 
 
 def _left(hours: float, begun: float) -> float:

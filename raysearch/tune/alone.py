@@ -1,0 +1,83 @@
+"""A machine of the cluster that is held whole, to time models on it with no trial beside them."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from raysearch.errors import InputError, RaysearchError
+from raysearch.tune.machines import PATIENCE
+from raysearch.tune.placement import Hold, Node
+
+
+def largest(nodes: Sequence[Node]) -> Hold | None:
+    """All of the machine whose GPU has most memory, its GPUs and CPUs; None without any GPU.
+
+    >>> largest([Node("a", 8.0), Node("b", 4.0, gpus=2.0, kind="T4")])
+    Hold(cpus=4.0, gpus=2.0, kind='T4')
+    """
+    there = [n for n in nodes if n.gpus]
+    best = max(there, key=lambda n: (n.device_memory, n.gpus), default=None)
+    return None if best is None else Hold(best.cpus, best.gpus, best.kind)
+
+
+class Machine:
+    """A whole machine, held from `with` to its end.
+
+    Raises:
+        InputError: it was not free in time, or cannot run raysearch.
+    """
+
+    def __init__(self, hold: Hold, *, patience: float = PATIENCE) -> None:
+        self.hold = hold
+        self._patience = patience
+        self.host = ""
+        """Its name, once it is held."""
+
+    def __enter__(self) -> Machine:
+        wanted = dict(self.hold.resources)
+        cpus, gpus = wanted.pop("CPU", 0.0), wanted.pop("GPU", 0.0)
+        made: Any = ray.remote(_Worker).options(num_cpus=cpus, num_gpus=gpus, resources=wanted)
+        self._worker = made.remote()
+        try:
+            self.host = ray.get(self._worker.call.remote(platform.node), timeout=self._patience)
+        except GetTimeoutError as e:
+            self.__exit__()
+            raise InputError(
+                f"no machine with {gpus:g} GPUs and {cpus:g} CPUs of the cluster was all free "
+                f"within {self._patience / 60:.0f} min"
+            ) from e
+        except RayError as e:
+            raise InputError(f"the machine cannot run raysearch: {_last(e)}") from e
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        ray.kill(self._worker)
+
+    def call(self, act: Callable[..., Any], *given: Any) -> Any:
+        """What a function returns there.
+
+        Raises:
+            RaysearchError: the function's own, or the machine was lost.
+        """
+        try:
+            return ray.get(self._worker.call.remote(act, *given))
+        except ray.exceptions.RayTaskError as e:
+            if isinstance(e.cause, RaysearchError):
+                raise e.cause from e
+            raise RaysearchError(f"'{self.host}': {_last(e)}") from e
+        except RayError as e:
+            raise RaysearchError(f"'{self.host}' was lost: {_last(e)}") from e
+
+
+class _Worker:
+    def call(self, act: Callable[..., Any], *given: Any) -> Any:
+        return act(*given)
+
+
+def _last(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

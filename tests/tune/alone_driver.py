@@ -1,0 +1,66 @@
+"""A run is timed on the machine of a cluster that has GPUs: alone_driver.py ADDRESS RUN.
+
+Ray only believes in the GPUs, so the run must be one of n-gram models, that use none. Prints what
+was said and what the cluster had left meanwhile, and after.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import ray
+
+from raysearch.cli.measuring import bench, measure_run
+from raysearch.cli.prepare import prepare
+from raysearch.cli.studies import NOTHING
+from raysearch.errors import InputError, RaysearchError
+from raysearch.tune.alone import Machine
+from raysearch.tune.surroundings import started
+
+
+def gpus() -> float:
+    return float(ray.available_resources().get("GPU", 0.0))
+
+
+def broken() -> None:
+    raise RaysearchError("why it broke")
+
+
+def main() -> None:
+    address, run = sys.argv[1], Path(sys.argv[2])
+    prepared = prepare({**NOTHING, "out": run})
+    prepared.world.place = replace(prepared.world.place, device="cuda")
+    said: list[str] = []
+    with started(None, address):
+        with bench(prepared, run, None, None) as there:
+            done = measure_run(run, said.append, there=there, again=True)
+            time.sleep(1.0)  # Ray's count comes by the heartbeat
+            during = gpus()
+        end = time.monotonic() + 30
+        while gpus() < 2 and time.monotonic() < end:
+            time.sleep(0.2)
+        after = gpus()
+        from raysearch.tune.alone import largest
+        from raysearch.tune.machines import machines
+
+        hold = largest(machines())
+        assert hold is not None
+        with Machine(hold) as one:
+            try:
+                one.call(broken)
+            except RaysearchError as e:
+                said.append(str(e))
+            try:
+                with Machine(hold, patience=2.0):
+                    said.append("held twice")
+            except InputError as e:
+                said.append(str(e))
+    print(json.dumps({"said": said, "during": during, "after": after, "host": there.host, **done}))
+
+
+if __name__ == "__main__":
+    main()
