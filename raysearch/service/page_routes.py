@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from html import escape
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from raysearch.panels.page import POLICY
 from raysearch.service import sending
@@ -15,16 +16,19 @@ from raysearch.service.book import ENDED, run_in
 from raysearch.service.datasets import Missing
 from raysearch.service.doors import ENTER
 from raysearch.service.parts import Parts
+from raysearch.service.reading import begun
+from raysearch.service.studies_page import Row, page
 from raysearch.service.visits import COOKIE, VISIT_SECONDS
 
 FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.(html|js)\Z")
 RELOAD_SECONDS = 30
 """An open page of a study at work loads itself anew this often [s]."""
 LIST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;max-width:60rem}"
-    "td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
-)
+STYLE = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem}"
+READ_AT_ONCE = 8
+"""Studies whose records one call of the list has read anew, the newest first."""
+SOON_SECONDS = 3
+"""The list loads itself anew after this while some are being read [s]."""
 
 
 def routes(parts: Parts) -> APIRouter:
@@ -55,19 +59,21 @@ def routes(parts: Parts) -> APIRouter:
         return answer
 
     @router.get("/")
-    def home() -> HTMLResponse:
-        """List the studies with links to their dashboards."""
-        rows = []
-        for reply in parts.listed():
-            name = escape(reply.id)
-            if (run_in(parts.settings.home.study(reply.id)) / "records.jsonl").exists():
-                name = f'<a href="{escape(reply.dashboard)}">{name}</a>'
-            said = f"{reply.state}{': ' + reply.why if reply.why else ''}"
-            rows.append(f"<tr><td>{name}<td>{escape(reply.owner)}<td>{escape(said)}</tr>")
-        head = f'<meta http-equiv="refresh" content="{RELOAD_SECONDS}">'
-        table = "<table><tr><th>study<th>owner<th>state</tr>" + "".join(rows) + "</table>"
-        none = "<p>None yet: <code>raysearch submit --task NAME</code></p>"
-        return _page(f"<h1>Studies</h1>{table if rows else none}", head=head)
+    async def home() -> HTMLResponse:
+        """List the studies with links to their dashboards; what is not read yet comes later."""
+        rows, new = [], 0
+        for reply in reversed(await run_in_threadpool(parts.listed)):
+            run = run_in(parts.settings.home.study(reply.id))
+            linked, found = begun(run), None
+            if linked:
+                held, started = parts.results.at_hand("summary", run, start=new < READ_AT_ONCE)
+                new += started
+                found = None if held is None else json.loads(held.body)
+            rows.append(Row(reply, linked, found))
+        style, body = page(rows[::-1])
+        soon = any(r.linked and r.found is None for r in rows)
+        head = f'<meta http-equiv="refresh" content="{SOON_SECONDS if soon else RELOAD_SECONDS}">'
+        return _page(body, head=head, style=style)
 
     @router.get("/studies/{id}/dashboard")
     def slash(id: str) -> Response:
@@ -102,9 +108,10 @@ def routes(parts: Parts) -> APIRouter:
     return router
 
 
-def _page(body: str, *, head: str = "", status: int = 200) -> HTMLResponse:
+def _page(body: str, *, head: str = "", status: int = 200, style: str = STYLE) -> HTMLResponse:
     text = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>raysearch</title>'
-        f"{head}<style>{STYLE}</style></head><body>{body}</body></html>"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>raysearch</title>{head}<style>{style}</style></head><body>{body}</body></html>"
     )
     return HTMLResponse(text, status_code=status, headers={"Content-Security-Policy": LIST})

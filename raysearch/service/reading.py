@@ -97,6 +97,25 @@ def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
     return _json({"wanted": as_run.study.trials, **found})
 
 
+def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
+    """How far it is and the first sentence of its page, for the list of studies."""
+    from raysearch.errors import RaysearchError
+    from raysearch.panels.answer import answer as answered
+    from raysearch.panels.collect import collect
+    from raysearch.panels.sentences import headline
+    from raysearch.panels.words import text
+
+    try:
+        found = json.loads(_progress(run, given))
+        kept = {name: found[name] for name in ("wanted", "trials", "draws")}
+        if not found["by_status"].get("DONE"):
+            return _json(kept)
+        points = collect(_run(run))
+        return _json(kept | {"says": text(headline(points, answered(points))[0])})
+    except RaysearchError as e:  # one broken run is a line of the list, not its end
+        return _json({"says": str(e)})
+
+
 def _frontier(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.analysis import summary
     from raysearch.objectives import OBJECTIVES
@@ -180,6 +199,7 @@ def _model(run: Path, given: Mapping[str, Any]) -> bytes:
 
 ANSWERS: Mapping[str, Callable[[Path, Mapping[str, Any]], bytes]] = {
     "progress": _progress,
+    "summary": _summary,
     "frontier": _frontier,
     "recommend": _recommend,
     "parquet": _parquet,

@@ -83,15 +83,39 @@ class Results:
             if age < min(STALE_SECONDS, (1 + PAUSE) * held.seconds):
                 return held
         if task is None:
-            task = asyncio.create_task(self._read(key, what, run, given, now))
-            self._under_way[key] = task
-            task.add_done_callback(lambda t: self._over(key, t))
+            task = self._begin(key, what, run, given, now)
         if held is None or exact or age > STALE_SECONDS + held.seconds:
             return await asyncio.shield(task)
         if held.seconds > PATIENCE_SECONDS:
             return held
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
         return task.result() if done else held
+
+    def at_hand(self, what: str, run: Path, *, start: bool) -> tuple[Answered | None, bool]:
+        """The last answer without waiting, and whether a reading was begun: where `start` asks."""
+        key = (what, str(run), "{}")
+        held, now = self._kept.get(key), _mark(what, run)
+        if held is not None and held.mark == now:
+            self._kept.move_to_end(key)
+            return held, False
+        rests = held is not None and time.monotonic() - held.begun < (1 + PAUSE) * held.seconds
+        if not start or rests or key in self._under_way:
+            return held, False
+        self._begin(key, what, run, {}, now)
+        return held, True
+
+    def _begin(
+        self,
+        key: tuple[str, str, str],
+        what: str,
+        run: Path,
+        given: Mapping[str, Any],
+        now: object,
+    ) -> asyncio.Task[Answered]:
+        task = asyncio.create_task(self._read(key, what, run, given, now))
+        self._under_way[key] = task
+        task.add_done_callback(lambda t: self._over(key, t))
+        return task
 
     def _over(self, key: tuple[str, str, str], task: asyncio.Task[Answered]) -> None:
         if self._under_way.get(key) is task:

@@ -7,6 +7,7 @@ import io
 import json
 import time
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -133,6 +134,55 @@ def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
     home = ask.get("/")
     assert HOSTILE not in home.text and "&lt;script&gt;" in home.text
     there.parts.book.move(id_, "done")
+
+
+def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, str, Site], say: Say):
+    """At once, from what is at hand; what is not read yet is there at the next look."""
+    ask, id_, there = client
+    there.parts.results.close()
+    there.parts.results._kept.clear()
+    first = ask.get("/")
+    assert "being read" in first.text
+    assert 'http-equiv="refresh" content="3"' in first.text
+    deadline = time.monotonic() + 60
+    while "being read" in (text := ask.get("/").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert 'content="30"' in text and "1 study, 1 done" in text
+    run = there.parts.book.run(id_)
+    code, said, _ = say("recommend", run, "--json")
+    sentence = json.loads(said)["sentences"][0]
+    assert code == 0 and escape(sentence) in text
+    trials = ask.get(f"/v1/studies/{id_}").json()["progress"]["trials"]
+    assert f"{trials} of 60" in text
+    (run / "study.yaml").rename(run / "kept.yaml")
+    (run / "study.yaml").write_text("nonsense: [")
+    try:
+        while "study.yaml" not in (text := ask.get("/").text):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        (run / "kept.yaml").rename(run / "study.yaml")
+
+
+def test_the_list_has_a_few_studies_read_at_once(tmp_path: Path):
+    there = site(tmp_path / "root")
+    with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
+        ask.headers["Authorization"] = f"Bearer {there.anna}"
+        for number in range(12):
+            id_ = ask.post("/v1/studies", json={}).json()["id"]
+            recorded(there.parts.book.run(id_), 3 + number)
+        begun: list[Path] = []
+
+        async def read(self: Results, key: object, what: str, run: Path, *more: object) -> None:
+            begun.append(run)
+            await asyncio.sleep(0.0)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Results, "_read", read)
+            text = ask.get("/").text
+            assert text.count("being read") == 12 and len(begun) == 8
+        assert begun[0] == there.parts.book.run(id_), "the newest first"
 
 
 def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
