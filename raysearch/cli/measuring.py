@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from raysearch.cli.prepare import Prepared
     from raysearch.place import Place
     from raysearch.plan.config import TrialConfig
-    from raysearch.record import OperatingPoint, TrialRecord
+    from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 
 QUIET = 0.3
 """Cores at work beside us up to which a machine counts as quiet."""
@@ -55,8 +55,7 @@ def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
         prepared = None
         if cluster:
             prepared = prepare({**studies.NOTHING, "out": run, **given}, **cluster)
-        with bench(prepared, run, **where) as there:
-            done = measure_run(run, say, again=again, there=there)
+        done = measure_run(run, say, bench(prepared, run, **where), again=again)
     found, table = studies.read_back(run)
     page = studies.write_page(run)
     carry(run)
@@ -116,12 +115,16 @@ def bench(
 
 
 def measure_run(
-    out: Path, say: Callable[[str], None], *, there: Bench, again: bool = False
+    out: Path,
+    say: Callable[[str], None],
+    where: AbstractContextManager[Bench],
+    *,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Measure each graph of the confirmed candidates once, and of zero-shot points scored on test.
 
     Of a model with exits some points along its curve are timed, with those that a cell or the
-    frontier hangs on. Writes `measure` events.
+    frontier hangs on. Writes `measure` events. `where` is entered once there is something to time.
 
     Raises:
         InputError: trials are running, or nothing is confirmed.
@@ -129,9 +132,8 @@ def measure_run(
     from raysearch.analysis import read_run
     from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.knob_words import knobs_words
     from raysearch.analysis.zero_shot import zero_shots
-    from raysearch.record import RecordWriter, measure_event
+    from raysearch.record import RecordWriter
     from raysearch.tune.folder import Folder, held
 
     read_asrun(out)  # says at once when there is no run
@@ -154,34 +156,48 @@ def measure_run(
         points = sum(len(g) for g in groups) - asked
         more = f" and {asked} zero-shot" if asked else ""
         graphs = f"{len(groups)} graphs of {points} confirmed{more} points"
-        on = f" on {there.host}" if there.host else ""
-        say(f"measuring {graphs}{on}, one after the other")
         writer = RecordWriter(folder.records)
-        failed = measured = 0
-        patience = PATIENCE
         try:
-            for job in _together(groups):
-                record = job[0][0][0]
-                name = f"{record.config.method} {record.config.rung}"
-                begun = time.monotonic()
-                busy = _wait_for_quiet(there.busy_cores, say, patience)
-                patience = max(0.0, patience - (time.monotonic() - begun))
-                try:
-                    asked_for = [group[0][1] for group in job]
-                    every = there.timed(record, asked_for)
-                except RaysearchError as e:
-                    failed += len(job)
-                    say(f"{name}: {e}")
-                    continue
-                for group, numbers in zip(job, every, strict=True):
-                    numbers["busy_cores"] = round(busy, 2)
-                    for record, point in group:
-                        writer.append(measure_event(record.id, point.point_id, numbers))
-                    measured += len(group)
-                    say(_line(", ".join(filter(None, (name, knobs_words(point.knobs)))), numbers))
+            with where as there:
+                on = f" on {there.host}" if there.host else ""
+                say(f"measuring {graphs}{on}, one after the other")
+                measured, failed = _timed(_together(groups), there, writer, say)
         finally:
             writer.close()
     return {"measured": measured, "graphs": len(groups) - failed, "failed": failed}
+
+
+def _timed(
+    jobs: Sequence[list[list[tuple[TrialRecord, OperatingPoint]]]],
+    there: Bench,
+    writer: RecordWriter,
+    say: Callable[[str], None],
+) -> tuple[int, int]:
+    """Time one job after the other; returns points measured and graphs that failed."""
+    from raysearch.analysis.knob_words import knobs_words
+    from raysearch.record import measure_event
+
+    failed = measured = 0
+    patience = PATIENCE
+    for job in jobs:
+        record = job[0][0][0]
+        name = f"{record.config.method} {record.config.rung}"
+        begun = time.monotonic()
+        busy = _wait_for_quiet(there.busy_cores, say, patience)
+        patience = max(0.0, patience - (time.monotonic() - begun))
+        try:
+            every = there.timed(record, [group[0][1] for group in job])
+        except RaysearchError as e:
+            failed += len(job)
+            say(f"{name}: {e}")
+            continue
+        for group, numbers in zip(job, every, strict=True):
+            numbers["busy_cores"] = round(busy, 2)
+            for record, point in group:
+                writer.append(measure_event(record.id, point.point_id, numbers))
+            measured += len(group)
+            say(_line(", ".join(filter(None, (name, knobs_words(point.knobs)))), numbers))
+    return measured, failed
 
 
 def _graphs(

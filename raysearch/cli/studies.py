@@ -228,8 +228,7 @@ def _measure(prepared: Prepared, given: dict[str, Any], say: Callable[[str], Non
         return
     try:
         at = prepared if address is not None else None
-        with bench(at, out, given["data_dir"], given["models_dir"]) as there:
-            measure_run(out, say, there=there)
+        measure_run(out, say, bench(at, out, given["data_dir"], given["models_dir"]))
     except InputError as e:  # the study is done: its page is not lost for a busy machine
         if address is None:
             raise

@@ -68,7 +68,8 @@ def routes(parts: Parts) -> APIRouter:
             if linked:
                 held, started = parts.results.at_hand("summary", run, start=new < READ_AT_ONCE)
                 new += started
-                found = None if held is None else json.loads(held.body)
+                if held is not None:  # an error's sentence may name a folder
+                    found = json.loads(parts.settings.home.scrubbed(held.body.decode()))
             rows.append(Row(reply, linked, found))
         style, body = page(rows[::-1])
         soon = any(r.linked and r.found is None for r in rows)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -11,18 +12,26 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from raysearch.errors import InputError, RaysearchError
 from raysearch.tune.machines import PATIENCE
+from raysearch.tune.part import CPUS, GPUS
 from raysearch.tune.placement import Hold, Node
 
 
-def largest(nodes: Sequence[Node]) -> Hold | None:
+def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hold | None:
     """All of the machine whose GPU has most memory, its GPUs and CPUs; None without any GPU.
 
-    >>> largest([Node("a", 8.0), Node("b", 4.0, gpus=2.0, kind="T4")])
+    A study that may take only a part of the cluster takes no more of it, but a whole GPU.
+
+    >>> largest([Node("a", 8.0), Node("b", 4.0, gpus=2.0, kind="T4")], {})
     Hold(cpus=4.0, gpus=2.0, kind='T4')
+    >>> largest([Node("b", 4.0, gpus=2.0)], {"RAYSEARCH_CPUS": "1", "RAYSEARCH_GPUS": "1"})
+    Hold(cpus=1.0, gpus=1.0, kind='')
     """
     there = [n for n in nodes if n.gpus]
     best = max(there, key=lambda n: (n.device_memory, n.gpus), default=None)
-    return None if best is None else Hold(best.cpus, best.gpus, best.kind)
+    if best is None:
+        return None
+    most = {name: max(1.0, float(given.get(name, "inf"))) for name in (CPUS, GPUS)}
+    return Hold(min(best.cpus, most[CPUS]), min(best.gpus, most[GPUS]), best.kind)
 
 
 class Machine:

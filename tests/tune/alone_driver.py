@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from raysearch.cli.measuring import bench, measure_run
 from raysearch.cli.prepare import prepare
 from raysearch.cli.studies import NOTHING
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.alone import Machine
+from raysearch.tune.alone import Machine, largest
+from raysearch.tune.machines import machines
 from raysearch.tune.surroundings import started
 
 
@@ -37,16 +39,13 @@ def main() -> None:
     said: list[str] = []
     with started(None, address):
         with bench(prepared, run, None, None) as there:
-            done = measure_run(run, said.append, there=there, again=True)
+            done = measure_run(run, said.append, nullcontext(there), again=True)
             time.sleep(1.0)  # Ray's count comes by the heartbeat
             during = gpus()
         end = time.monotonic() + 30
         while gpus() < 2 and time.monotonic() < end:
             time.sleep(0.2)
         after = gpus()
-        from raysearch.tune.alone import largest
-        from raysearch.tune.machines import machines
-
         hold = largest(machines())
         assert hold is not None
         with Machine(hold) as one:
