@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from raysearch.errors import InputError
 from raysearch.service.commands import exit_file
@@ -18,6 +20,7 @@ from raysearch.service.settings import Settings
 from raysearch.service.tokens import Tokens
 
 HOST = "127.0.0.1"
+T = TypeVar("T")
 
 
 @dataclass
@@ -85,6 +88,13 @@ class Site:
         job = self.parts.book.state(id).job
         exit_file(folder, job).write_text(f"{code}\n")
         self.jobs.status[job] = "SUCCEEDED" if code == 0 else "FAILED"
+
+
+def ran(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns, in a loop and thread of its own: a browser's test may have left
+    this thread a running loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def site(root: Path, jobs: FakeJobs | None = None, **settings: Any) -> Site:

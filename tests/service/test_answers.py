@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from raysearch.analysis import read_run
 from raysearch.errors import InputError
 from raysearch.service.results import Answered, Results
-from tests.service.fakes import HOST, Site, recorded, site
+from tests.service.fakes import HOST, Site, ran, recorded, site
 from tests.verbs import Say
 
 pytestmark = pytest.mark.slow
@@ -241,7 +241,7 @@ def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeyp
         assert (await results.get("frontier", run)).mark is not None  # too old to give out
         results.close()
 
-    asyncio.run(many())
+    ran(many())
 
 
 def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
@@ -279,4 +279,4 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
             await asyncio.gather(first, return_exceptions=True)
             assert not results._under_way
 
-    asyncio.run(go())
+    ran(go())

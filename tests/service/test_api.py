@@ -19,7 +19,7 @@ from raysearch.errors import InputError
 from raysearch.service import commands, intake
 from raysearch.service.datasets import UNDER_WAY, Crowded
 from raysearch.service.keeper import LOST
-from tests.service.fakes import HOST, FakeJobs, Site, site
+from tests.service.fakes import HOST, FakeJobs, Site, ran, site
 
 BASE = f"http://{HOST}:8100"
 CSV = b"text,label\n" + b"".join(b"row %d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(80))
@@ -477,7 +477,7 @@ def test_uploads_at_once_do_not_pass_the_count(tmp_path: Path):
         other = await datasets.add("bert", "a.csv", 1.0, body(b"x"))
         return await asyncio.gather(*sent, return_exceptions=True), other
 
-    ended, _ = asyncio.run(go())
+    ended, _ = ran(go())
     assert sum(isinstance(e, InputError) for e in ended) == UNDER_WAY - 2
     assert len(datasets.all("anna")) == 2 and len(datasets.all("bert")) == 1
     assert not list(there.home.datasets.glob("*/.*"))
