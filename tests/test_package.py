@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -99,3 +100,25 @@ def test_the_program_says_its_version():
     said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120)
     assert said.returncode == 0, said.stderr
     assert said.stdout.strip() == f"raysearch {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
+    ],
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(said, found):
+    plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    look = "import raysearch, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run(
+        [sys.executable, "-c", look],
+        env=plain | said,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == found

@@ -93,7 +93,7 @@ END
   sed "s|^root:.*|root:x:0:0:root:$L/home:/bin/bash|" /etc/passwd >"$L/$h/passwd"
   cat >"$home/.bashrc" <<END
 export PATH=$PYBIN:/usr/sbin:/usr/bin:/sbin:/bin RAY_USAGE_STATS_ENABLED=0 LANG=C.UTF-8
-export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE HF_HUB_OFFLINE=1 PIP_NO_INDEX=1 PIP_NO_BUILD_ISOLATION=0
+export OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 PIP_NO_INDEX=1 PIP_NO_BUILD_ISOLATION=0
 END
   # NOTE: pip reads PIP_NO_BUILD_ISOLATION=0 as "no isolation".
   [ "$h" != cli ] || echo "export PYTHONPATH=${PYTHONPATH:-}" >>"$home/.bashrc"
