@@ -36,6 +36,10 @@ KEPT = 512
 """Answers that are kept at once."""
 
 
+Key = tuple[str, str, str]
+"""What is asked, of which run's folder, and with which options, as sorted JSON."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answered:
     """One answer."""
@@ -56,8 +60,8 @@ class Results:
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._kept: OrderedDict[tuple[str, str, str], Answered] = OrderedDict()
-        self._under_way: dict[tuple[str, str, str], asyncio.Task[Answered]] = {}
+        self._kept: OrderedDict[Key, Answered] = OrderedDict()
+        self._under_way: dict[Key, asyncio.Task[Answered]] = {}
 
     async def get(
         self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
@@ -83,7 +87,7 @@ class Results:
             if age < min(STALE_SECONDS, (1 + PAUSE) * held.seconds):
                 return held
         if task is None:
-            task = self._begin(key, what, run, given, now)
+            task = self._begin(key, now)
         if held is None or exact or age > STALE_SECONDS + held.seconds:
             return await asyncio.shield(task)
         if held.seconds > PATIENCE_SECONDS:
@@ -101,40 +105,27 @@ class Results:
         rests = held is not None and time.monotonic() - held.begun < (1 + PAUSE) * held.seconds
         if not start or rests or key in self._under_way:
             return held, False
-        self._begin(key, what, run, {}, now)
+        self._begin(key, now)
         return held, True
 
-    def _begin(
-        self,
-        key: tuple[str, str, str],
-        what: str,
-        run: Path,
-        given: Mapping[str, Any],
-        now: object,
-    ) -> asyncio.Task[Answered]:
-        task = asyncio.create_task(self._read(key, what, run, given, now))
+    def _begin(self, key: Key, now: object) -> asyncio.Task[Answered]:
+        task = asyncio.create_task(self._read(key, now))
         self._under_way[key] = task
         task.add_done_callback(lambda t: self._over(key, t))
         return task
 
-    def _over(self, key: tuple[str, str, str], task: asyncio.Task[Answered]) -> None:
+    def _over(self, key: Key, task: asyncio.Task[Answered]) -> None:
         if self._under_way.get(key) is task:
             del self._under_way[key]
         if not task.cancelled():
             task.exception()  # heard, whether or not somebody still waits
 
-    async def _read(
-        self,
-        key: tuple[str, str, str],
-        what: str,
-        run: Path,
-        given: Mapping[str, Any],
-        now: object,
-    ) -> Answered:
+    async def _read(self, key: Key, now: object) -> Answered:
+        what, run, given = key
         loop, begun = asyncio.get_running_loop(), time.monotonic()
         try:
             body, seconds = await loop.run_in_executor(
-                self._reader(), reading.timed, what, str(run), dict(given)
+                self._reader(), reading.timed, what, run, json.loads(given)
             )
         except BrokenProcessPool as e:
             self._pool = None

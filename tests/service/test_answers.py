@@ -174,8 +174,8 @@ def test_the_list_has_a_few_studies_read_at_once(tmp_path: Path):
             recorded(there.parts.book.run(id_), 3 + number)
         begun: list[Path] = []
 
-        async def read(self: Results, key: object, what: str, run: Path, *more: object) -> None:
-            begun.append(run)
+        async def read(self: Results, key: tuple[str, str, str], now: object) -> None:
+            begun.append(Path(key[1]))
             await asyncio.sleep(0.0)
 
         with pytest.MonkeyPatch.context() as patch:
@@ -251,12 +251,12 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
         results, begun = Results(), []
         gate = asyncio.Event()
 
-        async def read(key, what, run, given, now):
+        async def read(key, now):
             begun.append(now)
             mine = len(begun)
             if mine == 1:
                 await gate.wait()
-            if what == "model" and mine == 1:
+            if key[0] == "model" and mine == 1:
                 raise InputError("no model has been exported")
             made = Answered(b"%d" % mine, "", now, 0.0, 0.0)
             results._kept[key] = made
