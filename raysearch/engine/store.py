@@ -73,8 +73,7 @@ class Store:
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            if self._behind is not None:  # first: what stands here stands behind
-                self._put(draft, kind, key)
+            self._put(draft, kind, key)  # first: what stands here stands behind
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
