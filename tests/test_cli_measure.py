@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raysearch.cli import measuring
+from raysearch.engine.remote import StorageLost
 from raysearch.errors import RaysearchError
 from raysearch.plan.asrun import AsRun, write_asrun
 from raysearch.plan.catalog import find_task
@@ -292,3 +295,34 @@ def test_true_graphs_are_measured_in_fresh_processes(
         assert 30 * 2**20 < numbers["peak_memory"] < 4 * 2**30
     choice = json.loads(say("recommend", out, "--json", "--max-ms", "1e6")[1])["choice"]
     assert choice["costs"]["ms"] > 0
+
+
+def test_a_machine_that_is_lost_costs_the_times_alone(
+    say: Say, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study on a cluster keeps its page, whatever becomes of the machine that is to time it."""
+    from types import SimpleNamespace
+
+    from raysearch.cli import studies
+
+    def lost() -> float:
+        raise RaysearchError("'w1' was lost: it died")
+
+    gone = measuring.Bench("w1", lost, lambda record, points: [])
+    done = measuring.measure_run(out, print, nullcontext(gone))
+    assert (done["measured"], done["graphs"], done["failed"]) == (0, 0, 2)
+    assert capsys.readouterr().out.count("'w1' was lost: it died") == 2
+
+    @contextmanager
+    def none(*given: Any) -> Iterator[measuring.Bench]:
+        raise StorageLost("storage 's3://b': does not answer")
+        yield
+
+    monkeypatch.setattr(measuring, "bench", none)
+    said: list[str] = []
+    prepared: Any = SimpleNamespace(out=out)
+    given = {"address": "auto", "data_dir": None, "models_dir": None}
+    studies._measure(prepared, given, said.append)
+    assert said[0].startswith("not measured: storage 's3://b'") and "--address auto" in said[0]
+    with pytest.raises(StorageLost):
+        studies._measure(prepared, {**given, "address": None}, said.append)

@@ -110,7 +110,7 @@ def bench(
         yield Bench(
             machine.host,
             lambda: float(machine.call(timing.busy_cores)),
-            lambda r, p: machine.call(time_trial, r.config, place, p),
+            lambda r, p: machine.call(time_trial, r.config, place, p, hold.threads),
         )
 
 
@@ -183,9 +183,9 @@ def _timed(
         record = job[0][0][0]
         name = f"{record.config.method} {record.config.rung}"
         begun = time.monotonic()
-        busy = _wait_for_quiet(there.busy_cores, say, patience)
-        patience = max(0.0, patience - (time.monotonic() - begun))
         try:
+            busy = _wait_for_quiet(there.busy_cores, say, patience)
+            patience = max(0.0, patience - (time.monotonic() - begun))
             every = there.timed(record, [group[0][1] for group in job])
         except RaysearchError as e:
             failed += len(job)
@@ -254,11 +254,11 @@ def _measured(
     from raysearch.cli.models import opened
 
     run, _ = opened(out, record, data_dir, models_dir)
-    return time_trial(run.config, run.place, points)
+    return time_trial(run.config, run.place, points, os.cpu_count() or 1)
 
 
 def time_trial(
-    config: TrialConfig, place: Place, points: Sequence[OperatingPoint]
+    config: TrialConfig, place: Place, points: Sequence[OperatingPoint], threads: int
 ) -> list[dict[str, float]]:
     """Time points of a trial on this machine, from its kept weights or trained again."""
     from raysearch.export.measured import measure_points
@@ -266,7 +266,7 @@ def time_trial(
 
     run = TrialRun(config, place)
     try:
-        return measure_points(run, points, os.cpu_count() or 1)
+        return measure_points(run, points, threads)
     finally:
         run.close()
 

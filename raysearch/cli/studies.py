@@ -18,7 +18,7 @@ from raysearch.cli import ending, options
 from raysearch.cli.carried import carry
 from raysearch.cli.phases import confirm_run, search_budget
 from raysearch.cli.prepare import Prepared, Quote, ask, known, prepare, quote
-from raysearch.errors import InputError, RecordError
+from raysearch.errors import InputError, RaysearchError, RecordError
 from raysearch.plan.asrun import read_asrun, write_asrun
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ def _measure(prepared: Prepared, given: dict[str, Any], say: Callable[[str], Non
     try:
         at = prepared if address is not None else None
         measure_run(out, say, bench(at, out, given["data_dir"], given["models_dir"]))
-    except InputError as e:  # the study is done: its page is not lost for a busy machine
+    except RaysearchError as e:  # the study is done: its page is not lost for a machine's sake
         if address is None:
             raise
         say(f"not measured: {e}; later: raysearch measure {out} --address {address}")

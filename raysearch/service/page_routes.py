@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -16,7 +17,8 @@ from raysearch.service.book import ENDED, run_in
 from raysearch.service.datasets import Missing
 from raysearch.service.doors import ENTER
 from raysearch.service.parts import Parts
-from raysearch.service.reading import begun
+from raysearch.service.reading import Mark, begun, mark
+from raysearch.service.replies import StudyReply
 from raysearch.service.studies_page import Row, page
 from raysearch.service.visits import COOKIE, VISIT_SECONDS
 
@@ -25,8 +27,6 @@ RELOAD_SECONDS = 30
 """An open page of a study at work loads itself anew this often [s]."""
 LIST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 STYLE = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem}"
-READ_AT_ONCE = 8
-"""Studies whose records one call of the list has read anew, the newest first."""
 SOON_SECONDS = 3
 """The list loads itself anew after this while some are being read [s]."""
 
@@ -58,20 +58,27 @@ def routes(parts: Parts) -> APIRouter:
         )
         return answer
 
+    def looked_at() -> list[tuple[StudyReply, Path, Mark | None]]:
+        """The studies, the oldest first, with the marks of those that have records."""
+        found = []
+        for reply in parts.listed():
+            run = run_in(parts.settings.home.study(reply.id))
+            found.append((reply, run, mark(run) if begun(run) else None))
+        return found
+
     @router.get("/")
     async def home() -> HTMLResponse:
         """List the studies with links to their dashboards; what is not read yet comes later."""
-        rows, new = [], 0
-        for reply in reversed(await run_in_threadpool(parts.listed)):
-            run = run_in(parts.settings.home.study(reply.id))
-            linked, found = begun(run), None
-            if linked:
-                held, started = parts.results.at_hand("summary", run, start=new < READ_AT_ONCE)
-                new += started
-                if held is not None:  # an error's sentence may name a folder
-                    found = json.loads(parts.settings.home.scrubbed(held.body.decode()))
-            rows.append(Row(reply, linked, found))
-        style, body = page(rows[::-1])
+        studies = await run_in_threadpool(looked_at)
+        marks = {run: now for _, run, now in reversed(studies) if now is not None}
+        held = parts.results.listed(marks)
+        rows = []
+        for reply, run, now in studies:
+            found = json.loads(held[run].body) if run in held else None
+            if found is not None:  # an error's sentence may name a folder
+                found["says"] = parts.settings.home.scrubbed(found.get("says", ""))
+            rows.append(Row(reply, now is not None, found))
+        style, body = page(rows)
         soon = any(r.linked and r.found is None for r in rows)
         head = f'<meta http-equiv="refresh" content="{SOON_SECONDS if soon else RELOAD_SECONDS}">'
         return _page(body, head=head, style=style)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FILES = ("records.jsonl", "study.yaml")
 
+UNREADABLE = "its records cannot be read"
+"""Said of a study whose summary broke down."""
+
 Mark = tuple[tuple[int, int], ...]
 
 
@@ -112,8 +115,10 @@ def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
             return _json(kept)
         points = collect(_run(run))
         return _json(kept | {"says": text(headline(points, answered(points))[0])})
-    except RaysearchError as e:  # one broken run is a line of the list, not its end
+    except RaysearchError as e:
         return _json({"says": str(e)})
+    except Exception:  # one broken run is a line of the list, not its end
+        return _json({"says": UNREADABLE})
 
 
 def _frontier(run: Path, given: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ import multiprocessing
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from typing import Any
 
 from raysearch.errors import RaysearchError
 from raysearch.service import reading
+from raysearch.service.reading import Mark
 
 PATIENCE_SECONDS = 0.1
 """How long a reader waits for fresher than what is at hand [s]; not at all where the last reading
@@ -32,6 +33,10 @@ STALE_SECONDS = 15.0
 """What is older than this is waited for in any case [s]."""
 PAUSE = 2.0
 """Pause between two readings, as a multiple of what the last one took."""
+SUMMARIES_AT_ONCE = 2
+"""Summaries that are read or wait for it: one process reads for everybody."""
+BROKEN_SECONDS = 20.0
+"""A reading that ended its process counts as one of this length [s]."""
 KEPT = 512
 """Answers that are kept at once."""
 
@@ -62,6 +67,7 @@ class Results:
         self._pool: ProcessPoolExecutor | None = None
         self._kept: OrderedDict[Key, Answered] = OrderedDict()
         self._under_way: dict[Key, asyncio.Task[Answered]] = {}
+        self._summaries: dict[Key, Answered] = {}
 
     async def get(
         self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
@@ -87,7 +93,7 @@ class Results:
             if age < min(STALE_SECONDS, (1 + PAUSE) * held.seconds):
                 return held
         if task is None:
-            task = self._begin(key, now)
+            task = self._enter(key, self._read(key, now))
         if held is None or exact or age > STALE_SECONDS + held.seconds:
             return await asyncio.shield(task)
         if held.seconds > PATIENCE_SECONDS:
@@ -95,21 +101,40 @@ class Results:
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
         return task.result() if done else held
 
-    def at_hand(self, what: str, run: Path, *, start: bool) -> tuple[Answered | None, bool]:
-        """The last answer without waiting, and whether a reading was begun: where `start` asks."""
-        key = (what, str(run), "{}")
-        held, now = self._kept.get(key), _mark(what, run)
-        if held is not None and held.mark == now:
-            self._kept.move_to_end(key)
-            return held, False
-        rests = held is not None and time.monotonic() - held.begun < (1 + PAUSE) * held.seconds
-        if not start or rests or key in self._under_way:
-            return held, False
-        self._begin(key, now)
-        return held, True
+    def listed(self, runs: Mapping[Path, Mark]) -> dict[Path, Answered]:
+        """The last summaries of these runs, without waiting; those that have changed are read soon.
 
-    def _begin(self, key: Key, now: object) -> asyncio.Task[Answered]:
-        task = asyncio.create_task(self._read(key, now))
+        Args:
+            runs: in the order in which they are to be read, with their marks.
+        """
+        keys = {("summary", str(run), "{}"): (run, now) for run, now in runs.items()}
+        self._summaries = {k: v for k, v in self._summaries.items() if k in keys}
+        for key, (_, now) in keys.items():
+            held = self._summaries.get(key)
+            if sum(k[0] == key[0] for k in self._under_way) >= SUMMARIES_AT_ONCE:
+                break
+            if held is not None:
+                rests = time.monotonic() - held.begun < (1 + PAUSE) * held.seconds
+                if held.mark == now or rests:
+                    continue
+            if key not in self._under_way:
+                self._enter(key, self._summary(key, now))
+        return {run: self._summaries[k] for k, (run, _) in keys.items() if k in self._summaries}
+
+    async def _summary(self, key: Key, now: Mark) -> Answered:
+        """A summary, kept apart from answers; after one that breaks down there is a long pause."""
+        begun = time.monotonic()
+        try:
+            made = await self._read(key, now)
+            self._kept.pop(key, None)
+        except RaysearchError:  # the process that reads has ended: perhaps by this very run
+            body = json.dumps({"says": reading.UNREADABLE}).encode()
+            made = Answered(body, "", None, begun, BROKEN_SECONDS)
+        self._summaries[key] = made
+        return made
+
+    def _enter(self, key: Key, work: Coroutine[Any, Any, Answered]) -> asyncio.Task[Answered]:
+        task = asyncio.create_task(work)
         self._under_way[key] = task
         task.add_done_callback(lambda t: self._over(key, t))
         return task

@@ -35,7 +35,7 @@ def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hol
 
 
 class Machine:
-    """A whole machine, held from `with` to its end.
+    """What `largest` says of a machine, held from `with` to its end.
 
     Raises:
         InputError: it was not free in time, or cannot run raysearch.
@@ -54,14 +54,16 @@ class Machine:
         self._worker = made.remote()
         try:
             self.host = ray.get(self._worker.call.remote(platform.node), timeout=self._patience)
-        except GetTimeoutError as e:
+        except BaseException as e:
             self.__exit__()
+            if not isinstance(e, RayError):  # Ctrl-C
+                raise
+            if not isinstance(e, GetTimeoutError):
+                raise InputError(f"the machine cannot run raysearch: {_last(e)}") from e
             raise InputError(
                 f"no machine with {gpus:g} GPUs and {cpus:g} CPUs of the cluster was all free "
                 f"within {self._patience / 60:.0f} min"
             ) from e
-        except RayError as e:
-            raise InputError(f"the machine cannot run raysearch: {_last(e)}") from e
         return self
 
     def __exit__(self, *error: object) -> None:

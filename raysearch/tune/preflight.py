@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,17 +18,20 @@ from pathlib import Path
 import ray
 
 from raysearch import __version__
-from raysearch.engine.remote import Remote
+from raysearch.engine import remote
+from raysearch.engine.remote import Remote, StorageLost
 from raysearch.errors import InputError, RaysearchError
 from raysearch.tune.launched import away
 from raysearch.tune.machines import on_node
 
 PROBES, DRIVER = "probes", "driver"
-"""A folder that goes again, and the driver's file in it."""
+"""Begins the name of a folder that goes again, and the driver's file in it."""
+LATE = 60.0
+"""How long a node that joins late may take to see the storage: its mount may still come [s]."""
 WAIT = 120.0
 """How long a node may take to answer: its first process imports the package [s]."""
 PATIENCE = 10.0
-"""How long a probe waits for the storage [s]."""
+"""How long a probe waits for the storage before the first trial [s]."""
 HINT = "; give --storage, a URI or a folder that all nodes mount"
 
 
@@ -44,7 +49,12 @@ class Mark:
     hint: str = ""
     """What a person may do about a node that does not find it."""
 
-    def fault(self) -> str:
+    @property
+    def folder(self) -> str:
+        """Its own: an earlier driver of the run that comes to its end takes only its own away."""
+        return f"{PROBES}-{self.token}"
+
+    def fault(self, patience: float = PATIENCE) -> str:
         """Why this machine cannot take part; empty where it can.
 
         Raises:
@@ -52,7 +62,7 @@ class Mark:
         """
         if self.version != __version__:
             return f"has raysearch {__version__}, the driver {self.version}"
-        found = Remote(self.where, patience=PATIENCE).read(f"{PROBES}/{DRIVER}")
+        found = Remote(self.where, patience=patience).read(f"{self.folder}/{DRIVER}")
         if found != self.token.encode():
             return f"does not see what is written to '{self.where}'{self.hint}"
         return ""
@@ -62,16 +72,22 @@ class Mark:
 
         Raises:
             Stranger: it cannot.
+            StorageLost: the storage has not answered for as long as trials wait for it.
         """
-        if self.token in _CHECKED:
-            return
-        try:
-            fault = self.fault()
-        except (RaysearchError, OSError) as e:
-            fault = f"cannot use '{self.where}': {e}"
-        if fault:
-            raise Stranger(f"node '{platform.node()}': {fault}")
-        _CHECKED.add(self.token)
+        until = time.monotonic() + LATE
+        while self.token not in _CHECKED:
+            try:
+                fault = self.fault(remote.PATIENCE)
+            except StorageLost:
+                raise
+            except (RaysearchError, OSError) as e:
+                fault = f"cannot use '{self.where}': {e}"
+            if not fault:
+                _CHECKED.add(self.token)
+            elif time.monotonic() >= until:
+                raise Stranger(f"node '{platform.node()}': {fault}")
+            else:
+                time.sleep(1.0)
 
 
 _CHECKED: set[str] = set()
@@ -96,14 +112,17 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
     hint = HINT if storage is None else ""
     mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
     place = Remote(mark.where, patience=PATIENCE)
-    place.write(f"{PROBES}/{DRIVER}", mark.token.encode())
+    if storage is None:  # where one driver at a time is: what a killed one has left
+        for old in out.glob(f"{PROBES}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+    place.write(f"{mark.folder}/{DRIVER}", mark.token.encode())
     try:
         if storage is not None or len(nodes) > 1:
             _ask(nodes, mark, place)
         yield mark
     finally:
         with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
-            place.drop(PROBES, DRIVER)
+            place.drop(mark.folder, DRIVER)
 
 
 def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
@@ -125,7 +144,7 @@ def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
         return f"cannot run raysearch: {(str(e).strip().splitlines() or [type(e).__name__])[-1]}"
     if found.error:
         return found.error
-    if place.read(f"{PROBES}/{found.name}") != mark.token.encode():
+    if place.read(f"{mark.folder}/{found.name}") != mark.token.encode():
         return f"what it writes to '{mark.where}' is not seen here{mark.hint}"
     return ""
 
@@ -144,7 +163,7 @@ def probe(mark: Mark, name: str) -> Answer:
     try:
         if fault := mark.fault():
             return Answer(name, fault)
-        Remote(mark.where, patience=PATIENCE).write(f"{PROBES}/{name}", mark.token.encode())
+        Remote(mark.where, patience=PATIENCE).write(f"{mark.folder}/{name}", mark.token.encode())
     except (RaysearchError, OSError) as e:
         return Answer(name, f"cannot use '{mark.where}': {e}{mark.hint}")
     return Answer(name)

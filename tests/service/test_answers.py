@@ -15,7 +15,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from raysearch.analysis import read_run
-from raysearch.errors import InputError
+from raysearch.errors import InputError, RaysearchError
+from raysearch.service.reading import UNREADABLE, mark
 from raysearch.service.results import Answered, Results
 from tests.service.fakes import HOST, Site, ran, recorded, site
 from tests.verbs import Say
@@ -140,7 +141,7 @@ def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, st
     """At once, from what is at hand; what is not read yet is there at the next look."""
     ask, id_, there = client
     there.parts.results.close()
-    there.parts.results._kept.clear()
+    there.parts.results._summaries.clear()
     first = ask.get("/")
     assert "being read" in first.text
     assert 'http-equiv="refresh" content="3"' in first.text
@@ -165,24 +166,36 @@ def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, st
         (run / "kept.yaml").rename(run / "study.yaml")
 
 
-def test_the_list_has_a_few_studies_read_at_once(tmp_path: Path):
-    there = site(tmp_path / "root")
-    with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
-        ask.headers["Authorization"] = f"Bearer {there.anna}"
-        for number in range(12):
-            id_ = ask.post("/v1/studies", json={}).json()["id"]
-            recorded(there.parts.book.run(id_), 3 + number)
-        begun: list[Path] = []
+def test_the_list_has_two_studies_read_at_once_and_what_breaks_down_rests(tmp_path: Path):
+    runs = [recorded(tmp_path / f"study-{i}" / "run", 3) for i in range(4)]
 
-        async def read(self: Results, key: tuple[str, str, str], now: object) -> None:
-            begun.append(Path(key[1]))
-            await asyncio.sleep(0.0)
+    async def go() -> None:
+        results, asked = Results(), []
+        gate = asyncio.Event()
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Results, "_read", read)
-            text = ask.get("/").text
-            assert text.count("being read") == 12 and len(begun) == 8
-        assert begun[0] == there.parts.book.run(id_), "the newest first"
+        async def read(key: tuple[str, str, str], now: object) -> Answered:
+            asked.append(Path(key[1]))
+            await gate.wait()
+            if asked.count(runs[1]) and key[1] == str(runs[1]):
+                raise RaysearchError("reading the records has ended early; ask again")
+            return Answered(b'{"trials": 3, "wanted": 3}', "", now, time.monotonic(), 0.0)
+
+        results._read = read  # type: ignore[method-assign]
+        marks = {run: mark(run) for run in runs}
+        for _ in range(3):
+            assert results.listed(marks) == {}
+            await asyncio.sleep(0.01)
+        assert asked == runs[:2], "in order, and each once"
+        gate.set()
+        for _ in range(3):
+            await asyncio.sleep(0.01)
+            found = results.listed(marks)
+        assert asked == runs and set(found) == set(runs), "what broke down is not asked for again"
+        assert json.loads(found[runs[1]].body)["says"] == UNREADABLE
+        assert not results._kept and set(results.listed({runs[0]: marks[runs[0]]})) == {runs[0]}
+        assert len(results._summaries) == 1, "of what is listed"
+
+    ran(go())
 
 
 def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):

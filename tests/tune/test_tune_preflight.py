@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from raysearch.engine import remote
+from raysearch.engine.remote import StorageLost
 from raysearch.errors import InputError
 from raysearch.plan.space import Proposal
 from raysearch.tune import preflight as door
@@ -103,6 +106,7 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
 ) -> None:
     """Its trials are not FAILED: such a node would eat the search."""
     monkeypatch.setattr(door, "_CHECKED", set())
+    monkeypatch.setattr(door, "LATE", 0.0)
     proposal = Proposal("lookup", "tiny", 32, {"k": 5})
     value = {"config": FakeWorld(space()).configure(proposal).to_json(), "hyper": {"k": 5}}
     config = {"trial": json.dumps(value), "holds": json.dumps({"cpus": 1.0})}
@@ -124,3 +128,41 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
     with pytest.raises(Stranger):
         replace(mark, token="another").check()
     mark.check()  # asked once in a process
+
+
+def test_a_node_whose_mount_comes_late_is_waited_for(cluster: Any, tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    with door.preflight(None, cluster.share) as mark:
+        mount = threading.Timer(0.5, late.symlink_to, [cluster.share])
+        mount.start()
+        replace(mark, where=str(late)).check()
+        mount.join()
+
+
+def test_a_storage_that_is_away_is_waited_for_as_ever(cluster: Any, monkeypatch: Any) -> None:
+    asked = []
+
+    def away(self: Mark, patience: float) -> str:
+        asked.append(patience)
+        raise StorageLost("is away")
+
+    with door.preflight(str(cluster.share), Path("/nowhere")) as mark:
+        monkeypatch.setattr(Mark, "fault", away)
+        with pytest.raises(StorageLost):
+            mark.check()
+    assert asked == [remote.PATIENCE]
+
+
+def test_a_driver_that_ends_leaves_anothers_mark_alone(cluster: Any) -> None:
+    """One that takes a run over, and one that is refused, stop nobody's trials."""
+    with door.preflight(str(cluster.share), Path("/nowhere")) as first:
+        with door.preflight(str(cluster.share), Path("/nowhere")) as second:
+            assert first.fault() == second.fault() == ""
+        assert first.fault() == "" and second.fault()
+    assert list(cluster.share.iterdir()) == []
+
+
+def test_what_a_killed_driver_left_goes_with_the_next(cluster: Any) -> None:
+    (cluster.share / "probes-old").mkdir(parents=True)
+    preflight(None, cluster.share)
+    assert list(cluster.share.iterdir()) == []
