@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.machines import PATIENCE
+from raysearch.tune.machines import PATIENCE, last_line
 from raysearch.tune.part import CPUS, GPUS
 from raysearch.tune.placement import Hold, Node
 
@@ -59,7 +59,7 @@ class Machine:
             if not isinstance(e, RayError):  # Ctrl-C
                 raise
             if not isinstance(e, GetTimeoutError):
-                raise InputError(f"the machine cannot run raysearch: {_last(e)}") from e
+                raise InputError(f"the machine cannot run raysearch: {last_line(e)}") from e
             raise InputError(
                 f"no machine with {gpus:g} GPUs and {cpus:g} CPUs of the cluster was all free "
                 f"within {self._patience / 60:.0f} min"
@@ -80,15 +80,11 @@ class Machine:
         except ray.exceptions.RayTaskError as e:
             if isinstance(e.cause, RaysearchError):
                 raise e.cause from e
-            raise RaysearchError(f"'{self.host}': {_last(e)}") from e
+            raise RaysearchError(f"'{self.host}': {last_line(e)}") from e
         except RayError as e:
-            raise RaysearchError(f"'{self.host}' was lost: {_last(e)}") from e
+            raise RaysearchError(f"'{self.host}' was lost: {last_line(e)}") from e
 
 
 class _Worker:
     def call(self, act: Callable[..., Any], *given: Any) -> Any:
         return act(*given)
-
-
-def _last(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

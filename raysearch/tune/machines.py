@@ -82,8 +82,7 @@ def there(act: Callable[..., Any], *given: Any) -> Any:
             "trials will take; try again, or give --gpus-per-trial 0"
         ) from e
     except RayError as e:
-        first = (str(e).strip().splitlines() or [type(e).__name__])[-1]
-        raise InputError(f"a node with a GPU cannot run raysearch: {first}") from e
+        raise InputError(f"a node with a GPU cannot run raysearch: {last_line(e)}") from e
 
 
 def main_memory() -> int:
@@ -107,6 +106,15 @@ def on_node(node: str, act: Callable[..., Any], *given: Any, gpus: float = 0.0) 
         num_cpus=0, num_gpus=gpus, max_retries=1, scheduling_strategy=there
     )
     return task.remote(*given)
+
+
+def last_line(error: BaseException) -> str:
+    r"""Where Ray's long errors say what it was.
+
+    >>> last_line(ValueError("a traceback\nKeyError: 'x'")), last_line(ValueError())
+    ("KeyError: 'x'", 'ValueError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def _answer(future: ray.ObjectRef[int] | None) -> int:

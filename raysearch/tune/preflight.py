@@ -22,7 +22,7 @@ from raysearch.engine import remote
 from raysearch.engine.remote import Remote, StorageLost
 from raysearch.errors import InputError, RaysearchError
 from raysearch.tune.launched import away
-from raysearch.tune.machines import on_node
+from raysearch.tune.machines import last_line, on_node
 
 PROBES, DRIVER = "probes", "driver"
 """Begins the name of a folder that goes again, and the driver's file in it."""
@@ -141,7 +141,7 @@ def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
     try:
         found: Answer = ray.get(future)
     except Exception as e:  # the package is not there, or the process died
-        return f"cannot run raysearch: {(str(e).strip().splitlines() or [type(e).__name__])[-1]}"
+        return f"cannot run raysearch: {last_line(e)}"
     if found.error:
         return found.error
     if place.read(f"{mark.folder}/{found.name}") != mark.token.encode():

@@ -362,9 +362,8 @@ def test_a_broken_folder_stops_no_other_study(there: Site, ask: TestClient):
     assert again.parts.book.ids() == [good] and list(there.jobs.commands) == [good]
 
 
-def test_too_many_submissions_at_once_are_sent_away_and_readers_are_heard(
-    there: Site, ask: TestClient, monkeypatch
-):
+def slow_checks(there: Site, monkeypatch) -> tuple[threading.Event, threading.Semaphore]:
+    """Checks last until the event is set; the semaphore counts those that have begun."""
     held, entered = threading.Event(), threading.Semaphore(0)
 
     def slow(words, environment):
@@ -373,6 +372,13 @@ def test_too_many_submissions_at_once_are_sent_away_and_readers_are_heard(
         return {"task": "toy"}
 
     monkeypatch.setattr(there.parts.intake, "_check", slow)
+    return held, entered
+
+
+def test_too_many_submissions_at_once_are_sent_away_and_readers_are_heard(
+    there: Site, ask: TestClient, monkeypatch
+):
+    held, entered = slow_checks(there, monkeypatch)
     with ThreadPoolExecutor(12) as pool:
         owners = [{"Authorization": f"Bearer {t}"} for t in (there.anna, there.bert)]
         sent = [
@@ -414,14 +420,7 @@ def test_a_submission_that_is_sent_again_makes_no_second_study(
     for bad in ("x" * 101, "a\tb"):
         answer = ask.post("/v1/studies", json={}, headers={"Idempotency-Key": bad})
         assert answer.status_code == 422 and "Idempotency-Key" in answer.json()["error"]
-    held, entered = threading.Event(), threading.Semaphore(0)
-
-    def slow(words, environment):
-        entered.release()
-        held.wait(30)
-        return {"task": "toy"}
-
-    monkeypatch.setattr(there.parts.intake, "_check", slow)
+    held, entered = slow_checks(there, monkeypatch)
     key = {"Idempotency-Key": "slow"}
     with ThreadPoolExecutor(1) as pool:
         sent = pool.submit(ask.post, "/v1/studies", json={}, headers=key)
