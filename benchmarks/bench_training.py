@@ -38,7 +38,7 @@ from raysearch.engine.checkpoints import weights_folder
 from raysearch.engine.classifier import Classifier, task_loss
 from raysearch.engine.data import TaskData, load_task
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser
 from raysearch.engine.train import Loop, Recipe

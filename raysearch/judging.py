@@ -11,7 +11,8 @@ import numpy as np
 from raysearch.engine import leaving
 from raysearch.engine.evaluate import scores
 from raysearch.engine.leaving import Exits
-from raysearch.engine.protocol import Exiting, Learner, Logits, Rows
+from raysearch.engine.protocol import Exiting, Learner
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.store import Store
 from raysearch.ledger import Ledger
 

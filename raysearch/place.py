@@ -12,7 +12,8 @@ import numpy as np
 from raysearch.engine.checkpoints import weights_folder
 from raysearch.engine.corpora import Corpus, open_corpus, read_corpus
 from raysearch.engine.data import TaskData, load_task
-from raysearch.engine.protocol import Method, Prompt, Rows
+from raysearch.engine.protocol import Method, Prompt
+from raysearch.engine.rows import Rows
 from raysearch.engine.sources import landed
 from raysearch.engine.store import Store, copy_of
 from raysearch.errors import InputError

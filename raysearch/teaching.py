@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from raysearch.engine.protocol import Logits, Rows
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.store import Store, facts
 from raysearch.ledger import OWN, TRAINING, Charge, Ledger
 from raysearch.plan.config import TrialConfig, digest

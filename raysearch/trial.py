@@ -23,7 +23,8 @@ from raysearch.engine.crossfit import crossfit
 from raysearch.engine.data import TaskData
 from raysearch.engine.graph import Graph
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Context, Exiting, Learner, Logits, Rows, Telling
+from raysearch.engine.protocol import Context, Exiting, Learner, Telling
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.splits import held_back
 from raysearch.engine.store import load_state, save_state
 from raysearch.engine.tokens import Tokeniser

@@ -22,8 +22,9 @@ from raysearch.engine.demand import TRAINED_BYTES, Demand
 from raysearch.engine.evaluate import majority
 from raysearch.engine.precision import resolve
 from raysearch.engine.price import Price
-from raysearch.engine.protocol import Method, Rows
+from raysearch.engine.protocol import Method
 from raysearch.engine.remote import Remote, below
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store, copy_of
 from raysearch.engine.tokens import fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown

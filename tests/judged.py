@@ -13,7 +13,7 @@ import numpy as np
 from raysearch.engine.crossfit import crossfit, folds_of
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import scores
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.plan.asrun import AsRun, write_asrun
 from raysearch.plan.config import DataBudget, TrialConfig
 from raysearch.plan.study import Study

@@ -136,7 +136,7 @@ def test_all_draws_are_judged_on_the_same_rows(
     say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each draw takes texts of its own from a pool: what one has is left out for all."""
-    from raysearch.engine.protocol import Rows
+    from raysearch.engine.rows import Rows
     from raysearch.trial import TrialRun
 
     _, dvd = two(tmp_path, draws=3)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from raysearch.analysis import Run
     from raysearch.analysis.bootstrap import Judged
     from raysearch.engine.data import TaskData
-    from raysearch.engine.protocol import Rows
+    from raysearch.engine.rows import Rows
     from raysearch.record import OperatingPoint, TrialRecord
     from raysearch.trial import TrialRun
 

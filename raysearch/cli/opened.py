@@ -16,7 +16,7 @@ from raysearch.plan.asrun import AsRun, read_asrun
 if TYPE_CHECKING:
     from raysearch.analysis.report_text import RowName
     from raysearch.engine.data import TaskData
-    from raysearch.engine.protocol import Rows
+    from raysearch.engine.rows import Rows
     from raysearch.panels.exit_examples import Namer
 
 data_dir: Callable[[Any], Any] = click.option(

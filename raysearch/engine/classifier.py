@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from raysearch.engine import batches, flops
 from raysearch.engine.models import Encoder, pool
-from raysearch.engine.protocol import Logits
+from raysearch.engine.rows import Logits
 from raysearch.engine.tokens import Batch, Encoded
 from raysearch.ledger import Ledger
 from raysearch.plan.ladder import Rung

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from raysearch.engine.checkpoints import quiet_libraries
 from raysearch.engine.models import Encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.tokens import Batch, fast_tokeniser
 from raysearch.errors import InputError
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from raysearch.engine import columns
 from raysearch.engine.data import TaskData
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.splits import PAIR, keys, normalise
 from raysearch.engine.store import Store, facts
 from raysearch.engine.streams import STREAMED, pieces

@@ -11,7 +11,7 @@ import numpy as np
 
 from raysearch.engine import splits
 from raysearch.engine.data import TaskData
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.splits import Index, Part
 from raysearch.errors import InputError
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from raysearch.engine import columns, own, sources, splits
 from raysearch.engine.own import own_task
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.splits import Index, Labels, Part
 from raysearch.errors import Infeasible, InputError
 from raysearch.plan.catalog import SPLITS, task_to_json

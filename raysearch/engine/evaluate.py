@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from raysearch.engine.protocol import Logits
+from raysearch.engine.rows import Logits
 
 
 def scores(logits: Logits, label: NDArray[np.int64] | NDArray[np.float32]) -> dict[str, float]:

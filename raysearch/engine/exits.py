@@ -17,7 +17,7 @@ from raysearch.engine import flops
 from raysearch.engine.batches import evaluation_batches
 from raysearch.engine.leaving import first_of_all, reached, signal
 from raysearch.engine.models import Encoder, attention_mask, pool
-from raysearch.engine.protocol import Logits
+from raysearch.engine.rows import Logits
 from raysearch.engine.tokens import Batch, Encoded
 from raysearch.plan.ladder import Rung
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, inside, split
-from raysearch.engine.protocol import State
+from raysearch.engine.rows import State
 from raysearch.engine.spill import HELD, Spill
 from raysearch.errors import InputError
 

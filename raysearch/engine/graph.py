@@ -19,7 +19,7 @@ from raysearch.engine.cloze import MaskedHead, Pattern, at_mask
 from raysearch.engine.exits import ExitGraph
 from raysearch.engine.grams import Bags, Frequent, Hashed
 from raysearch.engine.models import Encoder, pool
-from raysearch.engine.protocol import Logits, Rows
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.tables import Table
 from raysearch.engine.tokens import Batch, Encoded, Tokeniser
 

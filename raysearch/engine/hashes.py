@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.splits import PAIR, normalise
 from raysearch.plan.config import ID_LENGTH
 

@@ -14,7 +14,8 @@ from raysearch.engine.cloze import ClozeClassifier, Pattern, word_ids
 from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Rule, all_flops
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.leaving import NEVER
-from raysearch.engine.protocol import Context, Logits, Rows
+from raysearch.engine.protocol import Context
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.tokens import Encoded
 
 Module: TypeAlias = Classifier | ClozeClassifier | ExitClassifier

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from raysearch.engine import flops
-from raysearch.engine.protocol import Logits, State
+from raysearch.engine.rows import Logits, State
 from raysearch.ledger import Ledger
 
 ITERATIONS = 200

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 
 # NOTE: words of one letter and punctuation carry sentiment ("I", "!"), so they are tokens.
 PATTERN = r"(?u)\w+|[^\w\s]"

@@ -23,7 +23,7 @@ from raysearch.engine.crossfit import POOL
 from raysearch.engine.data import TaskData
 from raysearch.engine.evaluate import scores
 from raysearch.engine.hashes import row_hash, row_hashes
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.errors import InputError, nearest
 from raysearch.plan.task import Task
 

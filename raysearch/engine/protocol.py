@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine.texts import taken
+from raysearch.engine.rows import Logits, Rows, State
 from raysearch.ledger import Ledger
 from raysearch.plan.ladder import Rung
 from raysearch.plan.task import Task
@@ -22,38 +22,6 @@ if TYPE_CHECKING:
     from raysearch.engine.leaving import Exits
     from raysearch.engine.models import Encoder
     from raysearch.engine.tokens import Tokeniser
-
-Logits: TypeAlias = NDArray[np.float32]
-State: TypeAlias = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of one split, in a fixed order."""
-
-    split: str
-    ids: NDArray[np.int64]
-    """Row numbers in their split (n,)."""
-    text: Sequence[str]
-    pair: Sequence[str] | None = None
-    label: NDArray[np.int64] | NDArray[np.float32] | None = None
-    """Class ids (n,) or, for regression, numbers (n,); None for unlabelled rows."""
-    unit: NDArray[np.int64] | None = None
-    """What must stay on one side (n,): rows of one number are relatives; None: each for itself."""
-
-    def __len__(self) -> int:
-        return len(self.text)
-
-    def take(self, index: NDArray[np.int64]) -> Rows:
-        """The rows at these positions, in this order."""
-        return Rows(
-            self.split,
-            self.ids[index],
-            taken(self.text, index),
-            None if self.pair is None else taken(self.pair, index),
-            None if self.label is None else self.label[index],
-            None if self.unit is None else self.unit[index],
-        )
 
 
 @dataclass(frozen=True, slots=True)

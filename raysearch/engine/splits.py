@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 
 Labels: TypeAlias = NDArray[np.int64] | NDArray[np.float32]
 Index: TypeAlias = NDArray[np.int64]

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from raysearch.engine.protocol import State
 from raysearch.engine.remote import PATIENCE, Remote
+from raysearch.engine.rows import State
 from raysearch.plan.config import digest
 
 MANIFEST = "manifest.json"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.engine.checkpoints import quiet_libraries, vocabulary_file
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from raysearch.engine.checkpoints import quiet_libraries
 from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Encoded, Tokeniser
 from raysearch.errors import InputError

@@ -28,7 +28,7 @@ from raysearch.engine.cloze import Pattern, open_head
 from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
 from raysearch.engine.graph import BagGraph, ClozeGraph, EncoderGraph, Graph, NgramGraph
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.timing import Model, peak_memory, timed
 from raysearch.engine.tokens import Tokeniser

@@ -15,7 +15,7 @@ from raysearch.export.predictor import Predictor
 
 if TYPE_CHECKING:
     from raysearch.engine.graph import Graph
-    from raysearch.engine.protocol import Rows
+    from raysearch.engine.rows import Rows
     from raysearch.engine.tokens import Tokeniser
     from raysearch.export.prompt import Question
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from raysearch.engine.exits import ExitGraph
     from raysearch.engine.graph import Graph
     from raysearch.engine.models import Encoder
-    from raysearch.engine.protocol import Rows
+    from raysearch.engine.rows import Rows
     from raysearch.engine.tokens import Tokeniser
 
 CODE = "model.py"

@@ -13,7 +13,7 @@ import numpy as np
 from raysearch.engine.calibration import ece, softmax, temperature
 from raysearch.engine.exits import ExitGraph
 from raysearch.engine.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
-from raysearch.engine.protocol import Logits
+from raysearch.engine.rows import Logits
 from raysearch.engine.tokens import Tokeniser
 from raysearch.export.card import Facts, card
 from raysearch.export.manifest import Manifest

@@ -13,7 +13,7 @@ import numpy as np
 
 from raysearch import export
 from raysearch.engine.graph import Graph, logits
-from raysearch.engine.protocol import Logits, Rows
+from raysearch.engine.rows import Logits, Rows
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError, RaysearchError
 from raysearch.export.manifest import digests, write_manifest

@@ -20,7 +20,8 @@ from raysearch.engine.heads import ExitsHead
 from raysearch.engine.leaving import Exits
 from raysearch.engine.losses import exit_loss
 from raysearch.engine.models import POOLINGS
-from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.engine.rows import Logits, Rows, State
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
 

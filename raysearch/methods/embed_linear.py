@@ -14,7 +14,8 @@ from raysearch.engine import batches, flops
 from raysearch.engine.graph import EncoderGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
 from raysearch.engine.models import pool
-from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.engine.rows import Logits, Rows, State
 
 
 @dataclass(frozen=True, slots=True)

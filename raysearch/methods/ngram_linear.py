@@ -15,7 +15,8 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from raysearch.engine import flops, ngrams
 from raysearch.engine.graph import NgramGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
-from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.engine.rows import Logits, Rows, State
 
 
 @dataclass(frozen=True, slots=True)

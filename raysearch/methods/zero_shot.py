@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from raysearch.engine import flops
 from raysearch.engine.graph import ClozeGraph
 from raysearch.engine.heads import ClozeHead, answered, text_flops
-from raysearch.engine.protocol import Context, Logits, Method, Rows, Shape, State
+from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.engine.rows import Logits, Rows, State
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from raysearch.engine import flops
 from raysearch.engine.cloze import ClozeClassifier, Pattern, lacks, open_head, shortened, word_ids
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.tokens import Encoded, fast_tokeniser
 from raysearch.errors import InputError
 from tests import tiny

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from raysearch.engine.data import TaskData, load_task
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.splits import normalise
 from raysearch.errors import Infeasible, InputError
 from raysearch.plan.catalog import find_task, task_from_json, task_to_json, tasks

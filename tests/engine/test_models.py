@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from raysearch.engine.checkpoints import quiet_libraries, weights_digest, weights_folder
 from raysearch.engine.models import open_encoder, pool
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError

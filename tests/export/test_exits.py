@@ -21,7 +21,7 @@ from raysearch.engine.calibration import softmax
 from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Rule
 from raysearch.engine.leaving import NEVER
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError

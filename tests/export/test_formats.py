@@ -18,7 +18,7 @@ from raysearch import export
 from raysearch.engine.graph import EncoderGraph, NgramGraph, logits
 from raysearch.engine.models import open_encoder
 from raysearch.engine.ngrams import PATTERN
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser
 from raysearch.errors import InputError

@@ -17,7 +17,7 @@ from raysearch.engine.calibration import softmax
 from raysearch.engine.cloze import ClozeClassifier, Pattern, open_head, word_ids
 from raysearch.engine.graph import ClozeGraph, logits
 from raysearch.engine.models import open_encoder
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.store import Store
 from raysearch.engine.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import InputError

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from raysearch.engine import dan_numpy
 from raysearch.engine.calibration import softmax
 from raysearch.engine.graph import logits
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.errors import InputError
 from raysearch.export.manifest import FILE
 from raysearch.export.measured import measure_points

@@ -11,7 +11,7 @@ from raysearch.engine.bag import BagBatch, Dan, dan_params, forward_flops
 from raysearch.engine.bagging import Bagging
 from raysearch.engine.grams import Bags
 from raysearch.engine.losses import distillation
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.engine.tables import Table
 from raysearch.errors import Infeasible
 from raysearch.record import TrialRecord

@@ -15,7 +15,7 @@ from raysearch.engine.exits import ExitClassifier, ExitHeads
 from raysearch.engine.graph import logits as graph_logits
 from raysearch.engine.losses import exit_loss
 from raysearch.engine.models import open_encoder, pool
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from raysearch.errors import Infeasible
 from raysearch.methods import early_exit
 from raysearch.methods import get as find_method

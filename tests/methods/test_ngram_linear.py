@@ -5,7 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from raysearch.engine.linear import NEVER
-from raysearch.engine.protocol import Rows
+from raysearch.engine.rows import Rows
 from tests import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
