@@ -17,7 +17,8 @@ from raysearch.engine.dan_numpy import MOST
 from raysearch.engine.grams import Bags, Frequent, Hashed
 from raysearch.engine.graph import BagGraph
 from raysearch.engine.protocol import Context, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 from raysearch.engine.tables import DTYPES, Table, cuts
 from raysearch.engine.train import Loop, Recipe, under
 from raysearch.errors import Infeasible, InputError

@@ -17,7 +17,8 @@ from raysearch.engine.graph import ClozeGraph, EncoderGraph
 from raysearch.engine.heads import Head, Module, answered, text_flops
 from raysearch.engine.models import Encoder
 from raysearch.engine.protocol import Context, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 from raysearch.engine.tokens import joined
 from raysearch.engine.train import Loop, Recipe, under
 

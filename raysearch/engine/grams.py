@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from raysearch.engine.dan_numpy import END, TEXTS, Hasher, Reader, inside, split
-from raysearch.engine.rows import State
 from raysearch.engine.spill import HELD, Spill
+from raysearch.engine.store import State
 from raysearch.errors import InputError
 
 Ids = NDArray[np.int32]

@@ -12,7 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from raysearch.engine import flops
-from raysearch.engine.rows import Logits, State
+from raysearch.engine.rows import Logits
+from raysearch.engine.store import State
 from raysearch.ledger import Ledger
 
 ITERATIONS = 200

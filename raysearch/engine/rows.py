@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from raysearch.engine.texts import taken
 
 Logits: TypeAlias = NDArray[np.float32]
-State: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from raysearch.engine.remote import PATIENCE, Remote
-from raysearch.engine.rows import State
 from raysearch.plan.config import digest
 
 MANIFEST = "manifest.json"
@@ -27,6 +26,10 @@ CACHE = "RAYSEARCH_CACHE_DIR"
 """Environment variable: where a machine keeps its copies."""
 DROPPED = "weights"
 """The kind whose entries come and go: copies of dropped ones leave with the next one built."""
+
+
+State: TypeAlias = dict[str, Any]
+"""Tensors and JSON values of a trained state, nested by name."""
 
 
 class Store:

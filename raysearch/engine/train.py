@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from raysearch.engine.models import Encoder, RowEmbedding
-from raysearch.engine.rows import State
+from raysearch.engine.store import State
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8

@@ -21,7 +21,8 @@ from raysearch.engine.leaving import Exits
 from raysearch.engine.losses import exit_loss
 from raysearch.engine.models import POOLINGS
 from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 from raysearch.errors import InputError
 from raysearch.plan.ladder import Rung
 

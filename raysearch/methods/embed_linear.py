@@ -15,7 +15,8 @@ from raysearch.engine.graph import EncoderGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
 from raysearch.engine.models import pool
 from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from raysearch.engine import flops, ngrams
 from raysearch.engine.graph import NgramGraph
 from raysearch.engine.linear import ITERATIONS, LinearModel
 from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 
 
 @dataclass(frozen=True, slots=True)

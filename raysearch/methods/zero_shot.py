@@ -14,7 +14,8 @@ from raysearch.engine import flops
 from raysearch.engine.graph import ClozeGraph
 from raysearch.engine.heads import ClozeHead, answered, text_flops
 from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows, State
+from raysearch.engine.rows import Logits, Rows
+from raysearch.engine.store import State
 
 
 @dataclass(frozen=True, slots=True)
