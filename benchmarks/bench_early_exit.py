@@ -28,19 +28,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch.engine import leaving
-from raysearch.engine.data import load_task
-from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
-from raysearch.engine.flops import encoder_forward
-from raysearch.engine.graph import EncoderGraph
-from raysearch.engine.models import Encoder
-from raysearch.engine.tokens import Encoded
-from raysearch.plan.catalog import find_task, method_spaces
-from raysearch.plan.ladder import Rung
-from raysearch.plan.space import Proposal
-from raysearch.plan.study import Study
-from raysearch.trial import TrialRun
-from raysearch.world import World
+from raysearch.config.catalog import find_task, method_spaces
+from raysearch.config.ladder import Rung
+from raysearch.config.space import Proposal
+from raysearch.config.study import Study
+from raysearch.costs.flops import encoder_forward
+from raysearch.data.task_data import load_task
+from raysearch.encoders.exits import ExitGraph, ExitHeads, Rule
+from raysearch.encoders.models import Encoder
+from raysearch.encoders.tokens import Encoded
+from raysearch.outputs import exit_rules
+from raysearch.planning.planner import World
+from raysearch.training.graph import EncoderGraph
+from raysearch.trial.run import TrialRun
 
 RECIPE = {"learning_rate": 2e-4, "min_steps": 100}
 LOSS = 0.01
@@ -199,7 +199,7 @@ def real(given: argparse.Namespace, device: torch.device) -> None:
         whole = rows[0]
         for cost, seen, test, knobs in sorted(rows, key=lambda r: r[0])[::4]:
             print(f"  {knobs}: {cost:.3g} FLOPs, validation {seen:.3f}, test {test:.3f}")
-        for criterion in leaving.CRITERIA:
+        for criterion in exit_rules.CRITERIA:
             of = [r[:3] for r in rows if r[3]["criterion"] == criterion or r is whole]
             share = above(steps(of), steps(plain))
             print(f"  {criterion}: above the smaller models over {share:.0%} of the range")

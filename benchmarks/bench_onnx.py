@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raysearch.engine.data import load_task
+from raysearch.config.catalog import find_task
+from raysearch.config.space import Proposal
+from raysearch.config.study import Study
+from raysearch.data.task_data import load_task
 from raysearch.export.point import export_point
 from raysearch.export.predictor import Predictor, open_model
-from raysearch.plan.catalog import find_task
-from raysearch.plan.space import Proposal
-from raysearch.plan.study import Study
-from raysearch.trial import TrialRun
-from raysearch.world import World
+from raysearch.planning.planner import World
+from raysearch.trial.run import TrialRun
 
 WARM = 20
 

@@ -31,8 +31,8 @@ from fakes import KIT, FakeWorld, space  # noqa: E402
 from ray import tune  # noqa: E402
 from ray.tune.search.optuna import OptunaSearch  # noqa: E402
 
-from raysearch.plan.space import Domain  # noqa: E402
-from raysearch.plan.study import Study  # noqa: E402
+from raysearch.config.space import Domain  # noqa: E402
+from raysearch.config.study import Study  # noqa: E402
 from raysearch.tune.runner import run_study  # noqa: E402
 
 SPACE = space(

@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from raysearch.analysis import Run, to_table
 from raysearch.panels import write_pages
-from raysearch.panels.collect import collect
-from tests.synthetic import records
+from raysearch.recommend.collect import collect
+from tests.support.synthetic import records
 
 CHROMIUM = "/usr/bin/chromium"
 ARGS = (

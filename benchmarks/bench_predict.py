@@ -23,17 +23,17 @@ import torch
 from transformers import pipeline
 from transformers.utils import logging as hf_logging
 
-from raysearch.cli.labelling import label_rows, text_columns
-from raysearch.cli.tables import Reader
-from raysearch.cli.writing import writing
-from raysearch.engine.data import load_task
+from raysearch.cli.label_table import label_rows, text_columns
+from raysearch.config.catalog import find_task
+from raysearch.config.space import Proposal
+from raysearch.config.study import Study
+from raysearch.data.tables_in import Reader
+from raysearch.data.tables_out import writing
+from raysearch.data.task_data import load_task
 from raysearch.export.point import export_point
 from raysearch.export.predictor import Predictor, open_model
-from raysearch.plan.catalog import find_task
-from raysearch.plan.space import Proposal
-from raysearch.plan.study import Study
-from raysearch.trial import TrialRun
-from raysearch.world import World
+from raysearch.planning.planner import World
+from raysearch.trial.run import TrialRun
 
 ROWS = 2048
 

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from raysearch.analysis import read_run
 from raysearch.analysis.confirmation import confirmation
-from raysearch.panels.answer import answer
-from raysearch.panels.collect import collect
-from raysearch.panels.sentences import details, footer, headline, why
+from raysearch.recommend.answer import answer
+from raysearch.recommend.collect import collect
+from raysearch.recommend.sentences import details, footer, headline, why
 from raysearch.record import TrialRecord
-from tests.synthetic import records, write_run
+from tests.support.synthetic import records, write_run
 
 
 def scored(points: int) -> list[TrialRecord]:

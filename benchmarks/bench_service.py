@@ -30,7 +30,7 @@ from raysearch.service.book import Book, Spec
 from raysearch.service.home import Home
 from raysearch.service.tokens import Tokens
 from tests.service.fakes import recorded
-from tests.synthetic import records
+from tests.support.synthetic import records
 
 ID = "synthetic-1"
 

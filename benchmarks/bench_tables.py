@@ -35,19 +35,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch.engine.bag import BagBatch, Dan
-from raysearch.engine.corpora import open_corpus
-from raysearch.engine.dan_numpy import Model
-from raysearch.engine.data import load_task
-from raysearch.engine.grams import Hashed, frequent
-from raysearch.engine.graph import BagGraph
-from raysearch.engine.store import Store
-from raysearch.engine.tables import Table
-from raysearch.engine.train import Loop, Recipe
+from raysearch.config.catalog import find_task
+from raysearch.data.corpora import open_corpus
+from raysearch.data.task_data import load_task
 from raysearch.export import table
 from raysearch.export.manifest import Manifest, write_manifest
 from raysearch.export.model import Model as Exported
-from raysearch.plan.catalog import find_task
+from raysearch.ngrams.bag import BagBatch, Dan
+from raysearch.ngrams.dan_numpy import Model
+from raysearch.ngrams.grams import Hashed, frequent
+from raysearch.ngrams.tables import Table
+from raysearch.storage.store import Store
+from raysearch.training.graph import BagGraph
+from raysearch.training.loop import Loop, Recipe
 
 PASSES = 5
 
@@ -89,7 +89,7 @@ def roberta(models: Path, longest: int) -> Callable[[list[str]], object]:
     """Texts to logits by 24 layers of 1,024 with random weights."""
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
-    from raysearch.engine.tokens import fast_tokeniser
+    from raysearch.encoders.tokens import fast_tokeniser
 
     tokeniser = fast_tokeniser(models / "all-MiniLM-L6-v2")
     config = RobertaConfig(

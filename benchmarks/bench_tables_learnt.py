@@ -26,15 +26,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch.engine.data import TaskData, load_task
+from raysearch.config.catalog import find_task, method_spaces
+from raysearch.config.space import Proposal
+from raysearch.config.study import Study
+from raysearch.data.task_data import TaskData, load_task
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
-from raysearch.plan.catalog import find_task, method_spaces
-from raysearch.plan.space import Proposal
-from raysearch.plan.study import Study
+from raysearch.planning.planner import World
 from raysearch.record import OperatingPoint
-from raysearch.trial import TrialRun
-from raysearch.world import World
+from raysearch.trial.run import TrialRun
 
 PASSES = 5
 

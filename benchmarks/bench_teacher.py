@@ -16,12 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from raysearch.engine.data import load_task
-from raysearch.plan.catalog import find_task
-from raysearch.plan.study import Study
+from raysearch.config.catalog import find_task
+from raysearch.config.study import Study
+from raysearch.data.task_data import load_task
+from raysearch.planning.planner import World
 from raysearch.tune.runner import run_study
-from raysearch.tune.surroundings import started
-from raysearch.world import World
+from raysearch.tune.session import started
 
 LABELS = 1000
 TEACHER = {"epochs": 5}

@@ -32,18 +32,18 @@ from transformers import (
 )
 from transformers.utils import logging as hf_logging
 
-from raysearch.engine import precision
-from raysearch.engine.batches import epoch_batches, steps_per_epoch
-from raysearch.engine.checkpoints import weights_folder
-from raysearch.engine.classifier import Classifier, task_loss
-from raysearch.engine.data import TaskData, load_task
-from raysearch.engine.models import open_encoder
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser
-from raysearch.engine.train import Loop, Recipe
-from raysearch.plan.catalog import find_rung, find_task
-from raysearch.plan.ladder import Rung
+from raysearch.config.catalog import find_rung, find_task
+from raysearch.config.ladder import Rung
+from raysearch.data.rows import Rows
+from raysearch.data.task_data import TaskData, load_task
+from raysearch.encoders.batches import epoch_batches, steps_per_epoch
+from raysearch.encoders.classifier import Classifier, task_loss
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Tokeniser
+from raysearch.storage.checkpoints import weights_folder
+from raysearch.storage.store import Store
+from raysearch.training import precision
+from raysearch.training.loop import Loop, Recipe
 
 BATCH = 16
 RATE = 1e-4

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from raysearch.config.trial import TrialConfig, digest
 from raysearch.errors import RecordError
 from raysearch.ledger import Charge, Ledger
-from raysearch.plan.config import TrialConfig, digest
 
 SCHEMA = 1
 EVENTS = ("trial", "score", "measure", "outside")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.verbs import Said, Say
+from tests.support.verbs import Said, Say
 
 # Two processes with two OpenMP threads each on two cores are ten times slower than one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,7 +21,7 @@ TINY = ("random-1", "random-2")
 @pytest.fixture(scope="session")
 def tiny_rungs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Rungs by name: two random-init encoders of one and two layers, written once a session."""
-    from tests import tiny
+    from tests.support import tiny
 
     home = tmp_path_factory.mktemp("encoders")
     shapes = {"random-1": (1, 32, 64), "random-2": (2, 48, 80)}
@@ -39,7 +39,7 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
     """The catalog's ladder with the tiny rungs in it, under the ladder's name `tiny`."""
     from dataclasses import replace
 
-    from raysearch.plan import catalog
+    from raysearch.config import catalog
 
     known = catalog.ladder()
     small = replace(known["hash-16"], ladders=("tiny",))

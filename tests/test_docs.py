@@ -82,7 +82,7 @@ def test_make_targets_exist(page):
 def test_commands_name_real_verbs_and_options(page):
     pytest.importorskip("raysearch.cli")
     from raysearch.cli import app
-    from raysearch.plan import catalog
+    from raysearch.config import catalog
 
     for words in commands(page):
         if Path(words[0]).name != "raysearch":
@@ -172,8 +172,8 @@ def test_the_readme_names_real_columns():
 
 
 def test_the_example_task_is_a_task(tmp_path):
-    from raysearch.engine.data import load_task
-    from raysearch.plan.catalog import task_from_json
+    from raysearch.config.catalog import task_from_json
+    from raysearch.data.task_data import load_task
 
     (entry,) = blocks(ROOT / "docs" / "adding-a-task.md", "yaml")
     ((name, fields),) = yaml.safe_load(entry).items()
@@ -190,7 +190,7 @@ def test_the_example_task_is_a_task(tmp_path):
 def test_the_task_fields_are_all_explained():
     from dataclasses import fields
 
-    from raysearch.plan.task import Task
+    from raysearch.config.task import Task
 
     text = (ROOT / "docs" / "adding-a-task.md").read_text()
     explained = {

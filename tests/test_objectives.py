@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raysearch import objectives
+from raysearch.config.trial import DataBudget, TrialConfig
 from raysearch.errors import InputError
 from raysearch.ledger import OWN, PHASES, TRAINING, Charge, Ledger
 from raysearch.objectives import OBJECTIVES, Objective, View, get, objective
-from raysearch.plan.config import DataBudget, TrialConfig
 from raysearch.record import OperatingPoint, TrialRecord
 
 CONFIG = TrialConfig("pets", "d1", "finetune", "bert-tiny", DataBudget(32, 16))

@@ -39,7 +39,7 @@ def names(wheel):
 
 @pytest.mark.slow
 def test_the_wheel_carries_what_the_program_reads(names):
-    expected = {"raysearch/py.typed", "raysearch/plan/tasks.yaml", "raysearch/plan/ladder.yaml"}
+    expected = {"raysearch/py.typed", "raysearch/config/tasks.yaml", "raysearch/config/ladder.yaml"}
     for folder in ("search_spaces", "dashboards"):
         found = [p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*.yaml")]
         assert found
@@ -77,8 +77,8 @@ def test_the_wheel_finds_its_catalogs_away_from_the_checkout(wheel, tmp_path):
         z.extractall(tmp_path)
     code = (
         "import raysearch, raysearch.toy as toy\n"
-        "from raysearch.plan import catalog\n"
-        "from raysearch.plan.places import shipped\n"
+        "from raysearch.config import catalog\n"
+        "from raysearch.config.places import shipped\n"
         f"assert raysearch.__file__.startswith({str(tmp_path)!r}), raysearch.__file__\n"
         f"assert str(shipped('dashboards')).startswith({str(tmp_path)!r})\n"
         "assert catalog.method_spaces() and catalog.studies() and catalog.tasks()\n"

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raysearch.config.trial import DataBudget, TrialConfig
 from raysearch.errors import RecordError
 from raysearch.ledger import OWN, Charge
-from raysearch.plan.config import DataBudget, TrialConfig
 from raysearch.record import (
     EVENTS,
     SCHEMA,
@@ -28,7 +28,7 @@ from raysearch.record import (
     read_records,
     score_event,
 )
-from tests import synthetic
+from tests.support import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -88,7 +88,7 @@ def features(
 def from_sums(sums: Floats, rows: Floats, score: str) -> Floats:
     """Scores (...) from weighted sums of features (..., f) over (...) rows in all.
 
-    The definitions are those of raysearch.engine.evaluate.
+    The definitions are those of raysearch.data.evaluate.
 
     >>> from_sums(np.array([3.0]), np.array(4.0), "accuracy")
     array(0.75)

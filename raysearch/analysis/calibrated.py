@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raysearch.analysis.subject import Draw
-from raysearch.engine.calibration import FEWEST, Bin, ece, reliability, softmax, temperature
+from raysearch.analysis.report_subject import Draw
+from raysearch.outputs.calibration import FEWEST, Bin, ece, reliability, softmax, temperature
 
 BINS = 15
 """Equal steps of confidence, as arXiv:1706.04599 has them."""

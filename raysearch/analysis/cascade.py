@@ -17,9 +17,9 @@ from functools import partial
 import numpy as np
 
 from raysearch.analysis.bootstrap import FEWEST, Judged
+from raysearch.analysis.cascade_members import Drawn, Member, Pair, members, pairs, reason
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.outside import GONE
-from raysearch.analysis.pairs import Drawn, Member, Pair, members, pairs, reason
+from raysearch.analysis.external import GONE
 from raysearch.analysis.table import Run
 from raysearch.analysis.thresholds import Ints, Tried, resampled, swept_pairs, thresholds
 from raysearch.errors import InputError

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
-from raysearch.analysis.draws import Fresh, draws_of, is_crossing, twin
+from raysearch.analysis.replicates import Fresh, draws_of, is_crossing, twin
 from raysearch.analysis.table import Run
-from raysearch.engine.leaving import read_logits
+from raysearch.outputs.exit_rules import read_logits
 from raysearch.record import OperatingPoint, TrialRecord
 
 Floats = npt.NDArray[np.float64]

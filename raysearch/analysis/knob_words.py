@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raysearch.engine.leaving import NEVER
+from raysearch.outputs.exit_rules import NEVER
 
 TABLE = frozenset({"rows", "table"})
 """Knobs of a point of a table of n-grams: rows kept, and the type they are stored as."""

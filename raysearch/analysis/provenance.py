@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.analysis.table import RECORDS, STUDY, Run
+from raysearch.config.catalog import find_study
 from raysearch.errors import InputError
-from raysearch.plan.catalog import find_study
 
 LIMITS = ("hours", "gpu_hours", "flops", "dollars")
 

@@ -10,18 +10,12 @@ import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import features, from_sums
 from raysearch.analysis.calibrated import Calibration, Spread, calibrated, spread_of
+from raysearch.analysis.classification_report import Hard, confusion, furthest, hardest, per_class
 from raysearch.analysis.confirmation import Confirmation, Estimate, confirmation
-from raysearch.analysis.mistakes import (
-    Hard,
-    confusion,
-    furthest,
-    hardest,
-    per_class,
-)
-from raysearch.analysis.subject import Draw, Subject, subject
+from raysearch.analysis.report_subject import Draw, Subject, subject
 from raysearch.analysis.table import Run
 from raysearch.analysis.winners import winners
-from raysearch.engine.calibration import softmax
+from raysearch.outputs.calibration import softmax
 
 Floats = npt.NDArray[np.float64]
 

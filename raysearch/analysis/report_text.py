@@ -9,7 +9,7 @@ from typing import Any
 
 from raysearch.analysis.calibrated import Spread
 from raysearch.analysis.intervals import interval
-from raysearch.analysis.named import name_of
+from raysearch.analysis.point_lookup import name_of
 from raysearch.analysis.report import Report
 
 NO_LABELS = "used no labels: nothing was chosen or drawn"

@@ -11,7 +11,7 @@ import numpy as np
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import BOUNDS, ends_of
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.exiting import flops_of
+from raysearch.analysis.exit_trials import flops_of
 from raysearch.analysis.knob_words import TABLE
 from raysearch.record import OperatingPoint, TrialRecord
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from raysearch.analysis import Run
 from raysearch.analysis.students import whole
-from raysearch.plan.config import Scalar, canonical
+from raysearch.config.trial import Scalar, canonical
 from raysearch.record import OperatingPoint, TrialRecord
 
 NEAR = 1.05

@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from raysearch.analysis.draws import settled
+from raysearch.analysis.replicates import settled
+from raysearch.config.trial import TrialConfig, canonical
 from raysearch.errors import InputError, RecordError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
-from raysearch.plan.config import TrialConfig, canonical
 from raysearch.record import OperatingPoint, Outside, TrialRecord, read_records
 
 RECORDS = "records.jsonl"
@@ -61,8 +61,8 @@ class Run:
     """What study.yaml says; empty where there is none. The first folder's of several. With the
     `shared_by` that the table was made with."""
     records: tuple[TrialRecord, ...]
-    """In the order they were written; what draws have settled as `raysearch.analysis.draws.settled`
-    has it."""
+    """In the order they were written; what draws have settled as 
+    `raysearch.analysis.replicates.settled` has it."""
     table: pd.DataFrame
     """`to_table(records)` with the study's `shared_by` and `prices`."""
     skipped: tuple[str, ...] = ()

@@ -22,8 +22,8 @@ from raysearch.analysis.bootstrap import (
     replicates,
 )
 from raysearch.analysis.pareto import duplicates_of, nondominated
-from raysearch.engine.calibration import softmax
-from raysearch.engine.leaving import grid
+from raysearch.outputs.calibration import softmax
+from raysearch.outputs.exit_rules import grid
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
-from raysearch.cli.carried import carry
+from raysearch.cli.sync import carry
 from raysearch.errors import InputError
-from raysearch.plan.asrun import read_asrun
+from raysearch.run.study_file import read_asrun
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.panels.answer import Answer
-    from raysearch.panels.points import Points
+    from raysearch.recommend.answer import Answer
+    from raysearch.recommend.points import Points
 
 LIMITS = {
     "labels": "--labels",
@@ -56,10 +56,10 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     import numpy as np
 
     from raysearch.analysis import read_run
-    from raysearch.panels.answer import answer
-    from raysearch.panels.collect import collect
-    from raysearch.panels.points import OWN
-    from raysearch.panels.worth import unpriced
+    from raysearch.recommend.answer import answer
+    from raysearch.recommend.collect import collect
+    from raysearch.recommend.label_value import unpriced
+    from raysearch.recommend.points import OWN
 
     points = collect(read_run(run, shared_by=options.share_of(given)))
     setting = asked(points, given)
@@ -80,8 +80,8 @@ def recommended(run: Run) -> str:
     Raises:
         InputError: no point has a score on validation.
     """
-    from raysearch.analysis.named import find
-    from raysearch.panels.recommended import recommended as best
+    from raysearch.analysis.point_lookup import find
+    from raysearch.recommend.recommended import recommended as best
 
     found = best(run)
     if found is None:
@@ -100,7 +100,7 @@ def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:
         InputError: a number that is none, or a method, axis or teacher that does not exist.
     """
     from raysearch.errors import unknown
-    from raysearch.panels.points import OWN, TEACHERS
+    from raysearch.recommend.points import OWN, TEACHERS
 
     out: dict[str, Any] = {
         name: options.positive(given[name], option, zero=name in ("labels", "volume"))
@@ -127,8 +127,8 @@ def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:
 
 def lines(points: Points, found: Answer) -> list[str]:
     """What the page's first screen says, line by line."""
-    from raysearch.panels.sentences import details, footer, headline, interval_note, why
-    from raysearch.panels.words import text
+    from raysearch.recommend.sentences import details, footer, headline, interval_note, why
+    from raysearch.recommend.words import text
 
     out = [text(s) for s in (*headline(points, found), *details(points, found))]
     if found.choice is not None:
@@ -143,10 +143,10 @@ def lines(points: Points, found: Answer) -> list[str]:
 
 def to_json(points: Points, found: Answer) -> dict[str, Any]:
     """The same as plain JSON; what is not known is left out."""
-    from raysearch.panels.margins import difference_of, interval_of
-    from raysearch.panels.naming import name
-    from raysearch.panels.sentences import details, footer, headline, why
-    from raysearch.panels.words import text
+    from raysearch.recommend.differences import difference_of, interval_of
+    from raysearch.recommend.point_text import name
+    from raysearch.recommend.sentences import details, footer, headline, why
+    from raysearch.recommend.words import text
 
     def shown(i: int | None) -> dict[str, Any] | None:
         if i is None:

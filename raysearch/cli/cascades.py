@@ -92,7 +92,7 @@ def _worth_having(run: Run) -> tuple[tuple[Cascade, ...], str]:
 
 def _of_two(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str]:
     from raysearch.analysis.cascade import of_pair
-    from raysearch.analysis.named import find
+    from raysearch.analysis.point_lookup import find
 
     ids = [find(run, name)[1].point_id for name in (first, second)]
     if ids[0] == ids[1]:

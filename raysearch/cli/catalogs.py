@@ -16,8 +16,8 @@ from typing import Any
 import click
 
 from raysearch.cli import options
+from raysearch.config import catalog
 from raysearch.errors import InputError, unknown
-from raysearch.plan import catalog
 
 KINDS = ("tasks", "methods", "models", "spaces", "studies", "objectives")
 
@@ -179,7 +179,7 @@ def doctor(
     """
     if cluster is not None:
         return _cluster(cluster, as_json)
-    from raysearch.engine.hub import answers
+    from raysearch.storage.hub import answers
 
     found: dict[str, Any] = {
         "python": platform.python_version(),
@@ -214,7 +214,7 @@ def doctor(
 
 def _cluster(path: Path, as_json: bool) -> int:
     """What is wrong with a cluster file, a line each; 2 when something is."""
-    from raysearch.tune import cluster_file
+    from raysearch.cluster import cluster_file
 
     config = cluster_file.read(path)
     wrong = cluster_file.problems(config)
@@ -242,7 +242,7 @@ def _version(package: str) -> str | None:
 def _devices() -> dict[str, Any]:
     import torch
 
-    from raysearch.engine.precision import resolve
+    from raysearch.training.precision import resolve
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from raysearch.analysis import Run
     from raysearch.analysis.bootstrap import Judged
     from raysearch.analysis.domains import Matrix, MethodMatrix
-    from raysearch.cli.asking import Asked
-    from raysearch.engine.data import TaskData
-    from raysearch.plan.asrun import AsRun
+    from raysearch.cli.cross_domain import Asked
+    from raysearch.data.task_data import TaskData
+    from raysearch.run.study_file import AsRun
 
 
 @click.command("domains")
@@ -54,9 +54,9 @@ def domains(
     from raysearch.analysis import read_run
     from raysearch.analysis.domains import write_domains
     from raysearch.cli import studies
-    from raysearch.cli.opened import open_data
-    from raysearch.plan.asrun import read_asrun
-    from raysearch.tune.folder import Folder, held
+    from raysearch.cli.open_run import open_data
+    from raysearch.run.folder import Folder, held
+    from raysearch.run.study_file import read_asrun
 
     if len(runs) < 2:
         raise InputError(f"{runs[0]}: one run given; domains are compared between two or more")
@@ -146,8 +146,8 @@ def _wanted(
     runs: Sequence[Run], data: dict[Path, TaskData], points: Sequence[str], *, train: bool
 ) -> list[Asked]:
     """The points to ask: each procedure's chosen one, or those named."""
-    from raysearch.analysis.chosen import chosen
-    from raysearch.cli.asking import models_of
+    from raysearch.analysis.selected_point import chosen
+    from raysearch.cli.cross_domain import models_of
 
     named = _named(runs, points) if points else None
     out: list[Asked] = []
@@ -167,7 +167,7 @@ def _named(runs: Sequence[Run], points: Sequence[str]) -> list[dict[str, str]]:
         InputError: an id that no run has, that two have, that may be several of one run, or two
             points of one model in one run.
     """
-    from raysearch.analysis.named import NoSuchPoint, find
+    from raysearch.analysis.point_lookup import NoSuchPoint, find
 
     out: list[dict[str, str]] = [{} for _ in runs]
     for name in points:
@@ -204,7 +204,7 @@ def _matrix(
 
     from raysearch.analysis.domains import Cell, Domain, Matrix, MethodMatrix, Source
     from raysearch.analysis.transfer import transfer
-    from raysearch.cli.asking import ask
+    from raysearch.cli.cross_domain import ask
 
     tasks = {data[r.folder].task.name: data[r.folder] for r in runs}
     score = next(iter(tasks.values())).task.score

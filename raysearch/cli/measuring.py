@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raysearch.cli import options
-from raysearch.cli.carried import carry
+from raysearch.cli.sync import carry
 from raysearch.errors import InputError, RaysearchError
-from raysearch.plan.asrun import read_asrun
+from raysearch.run.study_file import read_asrun
 
 if TYPE_CHECKING:
     from raysearch.cli.prepare import Prepared
-    from raysearch.place import Place
-    from raysearch.plan.config import TrialConfig
+    from raysearch.config.trial import TrialConfig
     from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
+    from raysearch.trial.context import Place
 
 QUIET = 0.3
 """Cores at work beside us up to which a machine counts as quiet."""
@@ -93,12 +93,12 @@ def bench(
     Raises:
         InputError: no such machine was free in time.
     """
-    from raysearch.engine import timing
+    from raysearch.costs import timing
 
     hold = None
     if prepared is not None and prepared.gpus != 0 and prepared.world.place.device == "cuda":
-        from raysearch.tune.alone import Machine, largest
-        from raysearch.tune.machines import machines
+        from raysearch.cluster.nodes import machines
+        from raysearch.tune.dedicated_node import Machine, largest
         from raysearch.tune.trainable import placed
 
         hold = largest(machines())
@@ -134,7 +134,7 @@ def measure_run(
     from raysearch.analysis.confirmation import confirmation
     from raysearch.analysis.zero_shot import zero_shots
     from raysearch.record import RecordWriter
-    from raysearch.tune.folder import Folder, held
+    from raysearch.run.folder import Folder, held
 
     read_asrun(out)  # says at once when there is no run
     folder = Folder(out.resolve())
@@ -262,7 +262,7 @@ def time_trial(
 ) -> list[dict[str, float]]:
     """Time points of a trial on this machine, from its kept weights or trained again."""
     from raysearch.export.measured import measure_points
-    from raysearch.trial import TrialRun
+    from raysearch.trial.run import TrialRun
 
     run = TrialRun(config, place)
     try:

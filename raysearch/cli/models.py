@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import click
 
 from raysearch.cli import options
-from raysearch.cli.answering import answering
-from raysearch.cli.carried import carry
-from raysearch.cli.labelling import label_rows, progress, text_columns
-from raysearch.cli.tables import STDIO, Reader
-from raysearch.cli.writing import writing
+from raysearch.cli.label_table import label_rows, progress, text_columns
+from raysearch.cli.predictors import answering
+from raysearch.cli.sync import carry
+from raysearch.data.tables_in import STDIO, Reader
+from raysearch.data.tables_out import writing
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.trial import TrialRun
+    from raysearch.trial.run import TrialRun
 
 ROWS = 2048
 """Rows that are read, labelled and written at once."""
@@ -56,12 +56,12 @@ def export(
     raysearch export runs/sst2-quick 3fa9 --to small --format onnx --int8
     """
     from raysearch.analysis import read_run
-    from raysearch.analysis.named import find
+    from raysearch.analysis.point_lookup import find
     from raysearch.cli.answers import recommended
     from raysearch.export import get
     from raysearch.export.point import export_point
     from raysearch.export.write import check_target
-    from raysearch.tune.folder import Folder, held
+    from raysearch.run.folder import Folder, held
 
     found = read_run(run)
     record, chosen_point = find(found, recommended(found) if point is None else point)
@@ -151,10 +151,10 @@ def opened(
     run: Path, record: TrialRecord, data_dir: Path | None, models_dir: Path | None
 ) -> tuple[TrialRun, str]:
     """The trial over the run's own data and models, and the data's licence where it is known."""
-    from raysearch.cli.opened import open_data
-    from raysearch.plan.asrun import read_asrun
-    from raysearch.trial import TrialRun
-    from raysearch.world import World
+    from raysearch.cli.open_run import open_data
+    from raysearch.planning.planner import World
+    from raysearch.run.study_file import read_asrun
+    from raysearch.trial.run import TrialRun
 
     as_run = read_asrun(run)
     places = {"data": data_dir, "models": models_dir}

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from raysearch.cli import options
-from raysearch.cli.opened import data_dir as data_dir_option
-from raysearch.cli.opened import namer
+from raysearch.cli.open_run import data_dir as data_dir_option
+from raysearch.cli.open_run import namer
 
 
 @click.command()
@@ -66,8 +66,8 @@ def export_optuna(run: Path, to: Path | None) -> int:
     raysearch export-optuna runs/sst2-quick && optuna-dashboard sqlite:///runs/sst2-quick/optuna.db
     """
     from raysearch.export.optuna import export_optuna as export
-    from raysearch.plan.asrun import read_asrun
     from raysearch.record import read_records
+    from raysearch.run.study_file import read_asrun
 
     study = read_asrun(run).study
     target = to or run / "optuna.db"

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.cli.prepare import Prepared, span
+from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.plan.study import Study
 from raysearch.record import TrialRecord, read_records
-from raysearch.tune.budget import Budget, spent_by
+from raysearch.search.budget import Budget, spent_by
 
 if TYPE_CHECKING:
-    from raysearch.tune.draws import Limits
+    from raysearch.search.replicates import Limits
     from raysearch.tune.runner import Outcome
 
 RECORDS = "records.jsonl"
@@ -78,9 +78,9 @@ def confirm_run(
     Raises:
         InputError: the search has no finished trial with a validation score.
     """
-    from raysearch.engine.crossfit import folds_of
-    from raysearch.tune.draws import plan_draws
-    from raysearch.tune.progress import watching
+    from raysearch.cli.progress import watching
+    from raysearch.data.crossfit import folds_of
+    from raysearch.search.replicates import plan_draws
     from raysearch.tune.runner import run_study
 
     study, world = prepared.run.study, prepared.world
@@ -141,7 +141,7 @@ def _room(
 
     Fresh draws are of rows that have their labels already: no dollars are counted for labels.
     """
-    from raysearch.tune.draws import Limits
+    from raysearch.search.replicates import Limits
 
     spent, searched = spent_by(records), spent_by(r for r in records if r.phase == "search")
     prices = study.prices.model_copy(update={"label": None})

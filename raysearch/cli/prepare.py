@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from raysearch.cli import options
 from raysearch.cli.task import task_of
+from raysearch.config.catalog import find_study, method_spaces
+from raysearch.config.strict import parse
+from raysearch.config.study import Study
+from raysearch.config.task import Task
 from raysearch.errors import InputError
 from raysearch.objectives import get as find_objective
-from raysearch.plan.asrun import FILE, AsRun, read_asrun
-from raysearch.plan.catalog import find_study, method_spaces
-from raysearch.plan.strict import parse
-from raysearch.plan.study import Study
-from raysearch.plan.task import Task
-from raysearch.tune.budget import Budget
+from raysearch.run.study_file import FILE, AsRun, read_asrun
+from raysearch.search.budget import Budget
 
 if TYPE_CHECKING:
-    from raysearch.world import World
+    from raysearch.planning.planner import World
 
 START_SECONDS = 30.0
 """Importing, starting Ray and its first workers, and writing the page [s]: 23 + 8 measured."""
@@ -142,8 +142,8 @@ def prepare(
         if folder is not None and not folder.is_dir():
             raise InputError(f"{option}: no folder '{folder}'")
 
-    from raysearch.engine.data import load_task
-    from raysearch.world import World
+    from raysearch.data.task_data import load_task
+    from raysearch.planning.planner import World
 
     data = load_task(task, data_dir=data_dir)
     if old is not None and data.digest != old.splits:
@@ -193,8 +193,8 @@ def known(out: Path, storage: str | None) -> AsRun | None:
     Raises:
         InputError: another run has this name there.
     """
-    from raysearch.tune.folder import Folder
-    from raysearch.tune.mirror import Mirror
+    from raysearch.run.folder import Folder
+    from raysearch.storage.mirror import Mirror
 
     old = read_asrun(out) if (out / FILE).exists() else None
     storage = storage or (None if old is None else old.folders.get("storage"))
@@ -214,8 +214,8 @@ def run_at(storage: str, out: Path) -> str:
     Raises:
         InputError: the storage is none that can be opened, written and read.
     """
-    from raysearch.engine.remote import SOON, Remote
-    from raysearch.shipping import run_of
+    from raysearch.planning.upload import run_of
+    from raysearch.storage.remote import SOON, Remote
 
     where = Remote(named(storage), patience=SOON).where
     return Remote(run_of(where, out.resolve().name), patience=SOON).usable().where
@@ -261,7 +261,7 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
 
 def _pool(name: str) -> str:
     """A corpus's name, or a file's whole path: trials run elsewhere."""
-    from raysearch.engine.streams import STREAMED
+    from raysearch.data.streams import STREAMED
 
     if not name.strip():
         raise InputError("--pool: is blank; name a corpus or a file")
@@ -284,7 +284,7 @@ def quote(prepared: Prepared, done: int = 0, *, confirm: bool = True) -> Quote:
 
     The confirming draws are priced as a share of the search: who is confirmed is not known yet.
     """
-    from raysearch.tune.surroundings import quiet
+    from raysearch.tune.session import quiet
 
     study, world = prepared.run.study, prepared.world
     left = max(0, study.trials - done)
@@ -304,7 +304,7 @@ def quote(prepared: Prepared, done: int = 0, *, confirm: bool = True) -> Quote:
 
 def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
     """(FLOPs, seconds of work, labels) of one search at random, test scores included."""
-    from raysearch.tune.proposer import Proposer
+    from raysearch.search.proposer import Proposer
 
     searcher = study.searcher if study.procedures else "random"
     proposer = Proposer(study.model_copy(update={"searcher": searcher}), world, study.trials)

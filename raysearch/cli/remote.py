@@ -109,7 +109,7 @@ def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str
             out[key] = name
     study = given.pop("study", None)
     if study is not None and study.endswith((".yaml", ".yml")):
-        from raysearch.plan.strict import load_yaml
+        from raysearch.config.strict import load_yaml
 
         out["study"] = load_yaml(Path(study))
     else:

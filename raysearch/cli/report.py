@@ -11,8 +11,8 @@ import click
 
 from raysearch.cli import options
 from raysearch.cli.answers import recommended
-from raysearch.cli.opened import data_dir as data_dir_option
-from raysearch.cli.opened import open_data, row_names
+from raysearch.cli.open_run import data_dir as data_dir_option
+from raysearch.cli.open_run import open_data, row_names
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     raysearch report runs/sst2-quick 938af3b6 --paper figures
     """
     from raysearch.analysis import read_run
-    from raysearch.analysis.named import find
+    from raysearch.analysis.point_lookup import find
     from raysearch.analysis.report import report as look_at
     from raysearch.analysis.report_text import to_json
     from raysearch.panels.report_page import FILE, write_report
@@ -89,7 +89,7 @@ def _row_names(
         if texts:
             raise
         return {}, str(e)
-    from raysearch.engine.outside import judged_rows
+    from raysearch.data.external import judged_rows
 
     rows = judged_rows(data, crossfitted=made.about.folds > 0)
     return row_names(rows, [h.id for h in made.hard], texts=texts), ""

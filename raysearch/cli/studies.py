@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raysearch.cli import ending, options
-from raysearch.cli.carried import carry
+from raysearch.cli import finish, options
 from raysearch.cli.phases import confirm_run, search_budget
 from raysearch.cli.prepare import Prepared, Quote, ask, known, prepare, quote
+from raysearch.cli.sync import carry
 from raysearch.errors import InputError, RaysearchError, RecordError
-from raysearch.plan.asrun import read_asrun, write_asrun
+from raysearch.run.study_file import read_asrun, write_asrun
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.panels.answer import Answer
-    from raysearch.panels.points import Points
+    from raysearch.recommend.answer import Answer
+    from raysearch.recommend.points import Points
 
 RECORDS, TABLE, PAGES = "records.jsonl", "records.parquet", "dashboard"
 
@@ -89,7 +89,7 @@ def status(out: Path, as_json: bool) -> int:
     \b
     raysearch status runs/sst2-quick
     """
-    from raysearch.tune.folder import status as look
+    from raysearch.workflow.status import status as look
 
     as_run = read_asrun(out)
     if (out / RECORDS).exists():
@@ -111,7 +111,7 @@ def status(out: Path, as_json: bool) -> int:
         print(f"  measured: {found['measured']} points")
     if found["trials"]:
         print(f"  spent {found['flops']:.3g} FLOPs, {found['train_seconds']:.0f} s of trials")
-    for line in ending.nodes(out, as_run.study.prices):
+    for line in finish.nodes(out, as_run.study.prices):
         print(f"  {line}")
     if not found["running"] and found["trials"] < found["wanted"]:
         print(f"  go on: raysearch resume {out}")
@@ -124,17 +124,17 @@ def _study(given: dict[str, Any], *, whole: bool) -> int:
     """Prepare, price, run, and show what came out."""
     file = None
     if given.get("down_when_done"):
-        file = ending.can_go_down(given["storage"] or None, given["address"])
+        file = finish.can_go_down(given["storage"] or None, given["address"])
     with at_hand(given["address"]) as cluster:
         code = _run(given, cluster, whole=whole)
         others = _drivers() if file is not None else 0
     if file is not None and code == 0:
-        ending.go_down(file, others, printer(given["as_json"]))
+        finish.go_down(file, others, printer(given["as_json"]))
     return code
 
 
 def _drivers() -> int:
-    from raysearch.tune.machines import drivers
+    from raysearch.cluster.nodes import drivers
 
     return drivers()
 
@@ -145,9 +145,9 @@ def at_hand(address: str | None) -> Iterator[dict[str, Any]]:
     if address is None:
         yield {}
         return
-    from raysearch.tune.machines import device, machines, there
-    from raysearch.tune.placement import slots
-    from raysearch.tune.surroundings import started
+    from raysearch.cluster.nodes import device, machines, there
+    from raysearch.cluster.resources import slots
+    from raysearch.tune.session import started
 
     with started(None, address):
         runs_on, nodes = device(), machines()
@@ -172,9 +172,9 @@ def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
         return _priced(prepared, estimate, given)
     ask(estimate, given)
 
-    from raysearch.tune.progress import watching
+    from raysearch.cli.progress import watching
     from raysearch.tune.runner import run_study
-    from raysearch.tune.surroundings import started
+    from raysearch.tune.session import started
 
     study, begun = prepared.run.study, time.monotonic()
     write_asrun(out, prepared.run)
@@ -200,9 +200,9 @@ def _run(given: dict[str, Any], cluster: dict[str, Any], *, whole: bool) -> int:
         return 130 if outcome.stopped_by.startswith("interrupted") else 1
     if not (table["status"] == "DONE").any():
         raise InputError(_nothing(table))
-    for line in ending.overshoot(study, time.monotonic() - begun):
+    for line in finish.overshoot(study, time.monotonic() - begun):
         say(line)
-    for line in ending.nodes(out, study.prices):
+    for line in finish.nodes(out, study.prices):
         say(line)
     if draws:
         _measure(prepared, given, say)
@@ -285,7 +285,7 @@ def read_back(out: Path) -> tuple[Run, Path]:
 def write_page(out: Path) -> Path:
     """The run's pages; returns the first."""
     from raysearch.analysis import read_run
-    from raysearch.cli.opened import namer
+    from raysearch.cli.open_run import namer
     from raysearch.panels.page import write_pages
 
     return write_pages(read_run(out), out / PAGES, names=namer(out))
@@ -321,11 +321,11 @@ def _show(prepared: Prepared, out: Path, page: Path | None, given: dict[str, Any
 
 def show(result: Run, page: Path, table: Path) -> None:
     """The frontier and what the page says, for a terminal."""
-    from raysearch.analysis.bias import winners_bias
     from raysearch.analysis.confirmation import confirmation
+    from raysearch.analysis.selection_bias import winners_bias
     from raysearch.cli.answers import lines
-    from raysearch.panels.answer import answer
-    from raysearch.panels.collect import collect
+    from raysearch.recommend.answer import answer
+    from raysearch.recommend.collect import collect
 
     points = collect(result)
     found = answer(points)
@@ -341,11 +341,11 @@ def show(result: Run, page: Path, table: Path) -> None:
 
 def confirmed_json(result: Run) -> dict[str, Any]:
     """The recommendation, the confirmed estimates and the winner's bias as plain JSON."""
-    from raysearch.analysis.bias import winners_bias
     from raysearch.analysis.confirmation import confirmation
+    from raysearch.analysis.selection_bias import winners_bias
     from raysearch.cli.answers import to_json
-    from raysearch.panels.answer import answer
-    from raysearch.panels.collect import collect
+    from raysearch.recommend.answer import answer
+    from raysearch.recommend.collect import collect
 
     points = collect(result)
     made = confirmation(result)
@@ -363,7 +363,7 @@ def _print_frontier(points: Points, found: Answer) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from raysearch.panels.margins import interval_of
+    from raysearch.recommend.differences import interval_of
 
     axis = next((a.noun for a in points.axes if a.name == found.setting.cost), "cost")
     table = Table(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raysearch.config.catalog import find_task, tasks
+from raysearch.config.task import Task
 from raysearch.errors import InputError
-from raysearch.plan.asrun import AsRun
-from raysearch.plan.catalog import find_task, tasks
-from raysearch.plan.task import Task
+from raysearch.run.study_file import AsRun
 
 
 def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
@@ -26,7 +26,7 @@ def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
             raise InputError(f"--{extra[0]}: is for own data; task '{name or 'toy'}' has its own")
         task = find_task(name or "toy")
     elif name.startswith("hf:") or Path(name).exists() or "." in name or "/" in name:
-        from raysearch.engine.data import own_task
+        from raysearch.data.task_data import own_task
 
         templates = tuple(own.pop("template") or ())
         task = own_task(name, **own, templates=templates, seed=given["seed"] or 0)
@@ -47,7 +47,7 @@ def _asked(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
     """
     templates, words = tuple(given.get("template") or ()), given.get("words")
     if task is old.task and (templates or words is not None):
-        from raysearch.engine.own import with_question
+        from raysearch.data.own import with_question
 
         if task.name in tasks() and tasks()[task.name].source == task.source:
             option = "--template" if templates else "--words"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine.leaving import first_of_all, reached, threshold_of
 from raysearch.errors import InputError
 from raysearch.export.predictor import Predictor, probabilities
+from raysearch.outputs.exit_rules import first_of_all, reached, threshold_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raysearch.engine.checkpoints import quiet_libraries
-from raysearch.engine.graph import ClozeGraph, EncoderGraph
-from raysearch.engine.models import open_encoder
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.tokens import Encoded, Tokeniser
+from raysearch.config.ladder import Rung
+from raysearch.data.rows import Rows
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Encoded, Tokeniser
 from raysearch.errors import InputError
 from raysearch.export import hf_cloze, surgery
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor, broken, part, probabilities, whole
-from raysearch.plan.ladder import Rung
+from raysearch.storage.checkpoints import quiet_libraries
+from raysearch.storage.store import Store
+from raysearch.training.graph import ClozeGraph, EncoderGraph
 
 if TYPE_CHECKING:
-    from raysearch.engine.graph import Graph
+    from raysearch.training.graph import Graph
 
 HEAD = "head.safetensors"
 ROLES = {

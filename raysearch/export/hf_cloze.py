@@ -11,17 +11,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from raysearch.engine.checkpoints import quiet_libraries
-from raysearch.engine.cloze import BIASES, HEADS, ClozeClassifier, open_head
-from raysearch.engine.graph import ClozeGraph
-from raysearch.engine.models import open_encoder
-from raysearch.engine.tokens import Encoded
+from raysearch.config.ladder import Rung
+from raysearch.encoders.cloze import BIASES, HEADS, ClozeClassifier, open_head
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Encoded
 from raysearch.errors import InputError
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Model
 from raysearch.export.predictor import Predictor, broken, open_layout, part, probabilities, whole
 from raysearch.export.prompt import write_prompt
-from raysearch.plan.ladder import Rung
+from raysearch.storage.checkpoints import quiet_libraries
+from raysearch.training.graph import ClozeGraph
 
 if TYPE_CHECKING:
     from raysearch.export.prompt import Question

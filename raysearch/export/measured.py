@@ -23,20 +23,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raysearch.engine import dan_numpy, ngrams
-from raysearch.engine.cloze import Pattern, open_head
-from raysearch.engine.exits import ExitGraph, ExitHeads, Rule
-from raysearch.engine.graph import BagGraph, ClozeGraph, EncoderGraph, Graph, NgramGraph
-from raysearch.engine.models import open_encoder
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.timing import Model, peak_memory, timed
-from raysearch.engine.tokens import Tokeniser
+from raysearch.config.catalog import find_rung
+from raysearch.costs.timing import Model, peak_memory, timed
+from raysearch.data.rows import Rows
+from raysearch.encoders.cloze import Pattern, open_head
+from raysearch.encoders.exits import ExitGraph, ExitHeads, Rule
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import RaysearchError
-from raysearch.place import lengths_sample
-from raysearch.plan.catalog import find_rung
+from raysearch.ngrams import dan_numpy, hashed
 from raysearch.record import OperatingPoint
-from raysearch.trial import TrialRun
+from raysearch.storage.store import Store
+from raysearch.training.graph import BagGraph, ClozeGraph, EncoderGraph, Graph, NgramGraph
+from raysearch.trial.context import lengths_sample
+from raysearch.trial.run import TrialRun
 
 GRAPH, WEIGHTS, TEXTS, TABLE = "graph.json", "graph.safetensors", "texts.json", "table"
 
@@ -168,10 +168,10 @@ def _read(folder: Path) -> list[Model]:
             arrays["weight"],
             arrays["bias"],
         )
-        hashing = ngrams.hashing(plain.buckets, plain.ngrams, plain.weighting)
+        hashing = hashed.hashing(plain.buckets, plain.ngrams, plain.weighting)
 
         def count(texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
-            return ngrams.weighted(hashing.transform(ngrams.joined(_rows(texts, pairs))), plain.idf)
+            return hashed.weighted(hashing.transform(hashed.joined(_rows(texts, pairs))), plain.idf)
 
         return [Model(count, lambda x: np.asarray(x @ plain.weight + plain.bias))]
     device = torch.device(facts["device"])

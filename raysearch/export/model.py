@@ -14,10 +14,10 @@ from raysearch.export.manifest import Manifest
 from raysearch.export.predictor import Predictor
 
 if TYPE_CHECKING:
-    from raysearch.engine.graph import Graph
-    from raysearch.engine.rows import Rows
-    from raysearch.engine.tokens import Tokeniser
+    from raysearch.data.rows import Rows
+    from raysearch.encoders.tokens import Tokeniser
     from raysearch.export.prompt import Question
+    from raysearch.training.graph import Graph
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ def _write(model: Model, folder: Path) -> None:
     """The weights as safetensors, and the predictor's own source beside them."""
     from safetensors.numpy import save_file
 
-    from raysearch.engine.graph import NgramGraph
+    from raysearch.training.graph import NgramGraph
 
     graph = model.graph
     assert isinstance(graph, NgramGraph)

@@ -23,7 +23,7 @@ from raysearch.export.predictor import probabilities
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from raysearch.engine.graph import ClozeGraph, EncoderGraph, Graph
+    from raysearch.training.graph import ClozeGraph, EncoderGraph, Graph
 
 OPSET = 17
 LIMIT = 2**31 - 2**20
@@ -31,7 +31,7 @@ LIMIT = 2**31 - 2**20
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.engine.graph import BagGraph, NgramGraph
+    from raysearch.training.graph import BagGraph, NgramGraph
 
     if not isinstance(graph, NgramGraph | BagGraph):
         held = 4 * sum(p.numel() for p in graph.encoder.parameters())
@@ -73,8 +73,8 @@ def _export(model: Model, path: Path) -> None:
     import torch
     from torch import nn
 
-    from raysearch.engine.exits import ExitGraph
-    from raysearch.engine.graph import BagGraph, NgramGraph
+    from raysearch.encoders.exits import ExitGraph
+    from raysearch.training.graph import BagGraph, NgramGraph
 
     graph = model.graph
     assert not isinstance(graph, NgramGraph | ExitGraph | BagGraph)
@@ -143,8 +143,8 @@ def trace(
 
 def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Hidden states (B, S, H), token ids and which are real (B, S) to logits (B, C)."""
-    from raysearch.engine.graph import EncoderGraph
-    from raysearch.engine.tokens import Batch
+    from raysearch.encoders.tokens import Batch
+    from raysearch.training.graph import EncoderGraph
 
     if isinstance(graph, EncoderGraph):
         plain = graph.head

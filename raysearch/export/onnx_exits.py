@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine.leaving import CRITERIA, NEVER, reached, signal, threshold_of
 from raysearch.errors import InputError
 from raysearch.export import exits_runtime
 from raysearch.export.manifest import FILE, Manifest
@@ -20,15 +19,16 @@ from raysearch.export.onnx import LIMIT, trace, write_tokeniser
 from raysearch.export.onnx_predictor import need
 from raysearch.export.own_code import run_own, usage, write_own
 from raysearch.export.predictor import Predictor, broken, part
+from raysearch.outputs.exit_rules import CRITERIA, NEVER, reached, signal, threshold_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from raysearch.engine.exits import ExitGraph
-    from raysearch.engine.graph import Graph
-    from raysearch.engine.models import Encoder
-    from raysearch.engine.rows import Rows
-    from raysearch.engine.tokens import Tokeniser
+    from raysearch.data.rows import Rows
+    from raysearch.encoders.exits import ExitGraph
+    from raysearch.encoders.models import Encoder
+    from raysearch.encoders.tokens import Tokeniser
+    from raysearch.training.graph import Graph
 
 CODE = "model.py"
 EDGE = 1e-5
@@ -36,7 +36,7 @@ EDGE = 1e-5
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.engine.exits import ExitGraph
+    from raysearch.encoders.exits import ExitGraph
 
     assert isinstance(graph, ExitGraph)
     body: Any = graph.encoder.body
@@ -53,7 +53,7 @@ def _write(model: Model, folder: Path) -> None:
     """The segments, tokenizer.json, and the source of what runs them."""
     import torch
 
-    from raysearch.engine.exits import ExitGraph
+    from raysearch.encoders.exits import ExitGraph
 
     need("onnx")
     graph = model.graph
@@ -92,8 +92,8 @@ def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
     from torch import nn
     from torch.nn import functional as F
 
-    from raysearch.engine.models import attention_mask, pool
-    from raysearch.engine.tokens import Batch
+    from raysearch.encoders.models import attention_mask, pool
+    from raysearch.encoders.tokens import Batch
 
     layers, last = graph.exits.layers, k == len(graph.exits.layers) - 1
     cold = float(graph.rule.temperature[k])
@@ -137,7 +137,7 @@ def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
 
 def _checks(model: Model, rows: Rows, tokeniser: Tokeniser | None) -> list[tuple[Model, Rows]]:
     """The point's own rule without the rows that rounding decides, and the model whole."""
-    from raysearch.engine.exits import ExitGraph
+    from raysearch.encoders.exits import ExitGraph
 
     graph = model.graph
     assert isinstance(graph, ExitGraph) and tokeniser is not None
@@ -151,8 +151,8 @@ def _undecided(graph: ExitGraph, rows: Rows, tokeniser: Tokeniser) -> NDArray[np
     """Rows (n,) whose signal comes so near to the threshold that rounding says where they leave."""
     import torch
 
-    from raysearch.engine.batches import evaluation_batches
-    from raysearch.engine.exits import ExitClassifier
+    from raysearch.encoders.batches import evaluation_batches
+    from raysearch.encoders.exits import ExitClassifier
 
     encoded = tokeniser.encode(rows)
     device = next(graph.encoder.parameters()).device

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine.batches import evaluation_batches
+from raysearch.encoders.batches import evaluation_batches
 from raysearch.errors import InputError
 from raysearch.export.manifest import Manifest
 from raysearch.export.predictor import Predictor, broken, open_layout, part, whole

@@ -21,9 +21,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from raysearch.config.study import Study
 from raysearch.errors import RecordError
 from raysearch.objectives import Objective, View, get
-from raysearch.plan.study import Study
 from raysearch.record import TrialRecord
 
 STATES = {"DONE": TrialState.COMPLETE, "STOPPED": TrialState.PRUNED}

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from raysearch.engine.calibration import ece, softmax, temperature
-from raysearch.engine.exits import ExitGraph
-from raysearch.engine.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
-from raysearch.engine.rows import Logits
-from raysearch.engine.tokens import Tokeniser
+from raysearch.config.catalog import find_rung
+from raysearch.config.task import Task
+from raysearch.data.rows import Logits
+from raysearch.encoders.exits import ExitGraph
+from raysearch.encoders.tokens import Tokeniser
 from raysearch.export.card import Facts, card
 from raysearch.export.manifest import Manifest
 from raysearch.export.model import Format, Model
@@ -22,10 +22,10 @@ from raysearch.export.predictor import Predictor
 from raysearch.export.prompt import question
 from raysearch.export.write import Parity, as_logits, choose, write
 from raysearch.objectives import OBJECTIVES, View
-from raysearch.plan.catalog import find_rung
-from raysearch.plan.task import Task
+from raysearch.outputs.calibration import ece, softmax, temperature
 from raysearch.record import OperatingPoint, TrialRecord, point_id
-from raysearch.trial import TrialRun
+from raysearch.training.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
+from raysearch.trial.run import TrialRun
 
 COSTS = {
     "labels": "labels used",

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysearch.engine.cloze import Pattern, Slot, word_ids
+from raysearch.encoders.cloze import Pattern, Slot, word_ids
 from raysearch.export import layout
 from raysearch.export.manifest import Manifest
-from raysearch.place import prompt_of
-from raysearch.trial import TrialRun
+from raysearch.trial.context import prompt_of
+from raysearch.trial.run import TrialRun
 
 CODE = "layout.py"
 

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.engine import dan_numpy
 from raysearch.export.model import Format, Model
 from raysearch.export.own_code import CODE, WEIGHTS, OwnPredictor, stock, use, write_own
+from raysearch.ngrams import dan_numpy
 
 
 def _write(model: Model, folder: Path) -> None:
     """Table, vocabulary and layers as safetensors, and the predictor's own source beside them."""
     from safetensors.numpy import save_file
 
-    from raysearch.engine.graph import BagGraph
+    from raysearch.training.graph import BagGraph
 
     graph = model.graph
     assert isinstance(graph, BagGraph)

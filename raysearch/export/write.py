@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from raysearch import export
-from raysearch.engine.graph import Graph, logits
-from raysearch.engine.rows import Logits, Rows
-from raysearch.engine.tokens import Tokeniser
+from raysearch.data.rows import Logits, Rows
+from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError, RaysearchError
 from raysearch.export.manifest import digests, write_manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor, probabilities
+from raysearch.training.graph import Graph, logits
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between what was trained and what was written."""

@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 from functools import cache
 
-from raysearch.engine.protocol import Method
 from raysearch.errors import unknown
+from raysearch.training.protocol import Method
 
 __all__ = ["get", "names"]
 

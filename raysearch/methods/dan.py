@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine import bagging
-from raysearch.engine.bagging import Bagging, Stage
-from raysearch.engine.batches import steps_per_epoch
-from raysearch.engine.classifier import task_loss
-from raysearch.engine.fitting import labels_of
-from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.encoders.batches import steps_per_epoch
+from raysearch.encoders.classifier import task_loss
+from raysearch.training import dan_fit
+from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training.fit import labels_of
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def horizon(knobs: Knobs, rows: int) -> int:
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs by phase."""
-    return bagging.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
+    return dan_fit.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
 
 
 METHOD = Method(
@@ -69,6 +69,6 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=bagging.refuses,
-    lacks=bagging.lacks,
+    refuses=dan_fit.refuses,
+    lacks=dan_fit.lacks,
 )

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine import fitting, flops
-from raysearch.engine.fitting import Fitting, labels_of
-from raysearch.engine.heads import heads
-from raysearch.engine.losses import taught
-from raysearch.engine.models import scratch
-from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.costs import flops
+from raysearch.encoders.models import scratch
+from raysearch.training import fit
+from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.heads import heads
+from raysearch.training.losses import taught
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs of the student alone, by phase."""
     h = shape.rung.hidden
     head = flops.linear_forward(h, h) if knobs.head == "cloze" else 0
-    return fitting.price(knobs, shape, head + flops.linear_forward(h, shape.task.classes))
+    return fit.price(knobs, shape, head + flops.linear_forward(h, shape.task.classes))
 
 
 METHOD = Method(
@@ -94,7 +95,7 @@ METHOD = Method(
     families=("encoder",),
     knobs=Knobs,
     learner=learner,
-    horizon=fitting.horizon,
+    horizon=fit.horizon,
     price=price,
     regression=False,
     teacher=True,

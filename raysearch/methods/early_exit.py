@@ -11,20 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine import exits, fitting, leaving
-from raysearch.engine.calibration import FEWEST, temperature
-from raysearch.engine.classifier import predict
-from raysearch.engine.exits import ExitGraph, Left, Rule
-from raysearch.engine.fitting import Fitting, labels_of
-from raysearch.engine.heads import ExitsHead
-from raysearch.engine.leaving import Exits
-from raysearch.engine.losses import exit_loss
-from raysearch.engine.models import POOLINGS
-from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows
-from raysearch.engine.store import State
+from raysearch.config.ladder import Rung
+from raysearch.data.rows import Logits, Rows
+from raysearch.encoders import exits
+from raysearch.encoders.classifier import predict
+from raysearch.encoders.exits import ExitGraph, Left, Rule
+from raysearch.encoders.models import POOLINGS
 from raysearch.errors import InputError
-from raysearch.plan.ladder import Rung
+from raysearch.outputs import exit_rules
+from raysearch.outputs.calibration import FEWEST, temperature
+from raysearch.outputs.exit_rules import Exits
+from raysearch.storage.store import State
+from raysearch.training import fit
+from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.heads import ExitsHead
+from raysearch.training.losses import exit_loss
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class EarlyExit:
 
     def __init__(self, ctx: Context, knobs: Knobs) -> None:
         self._ctx = ctx
-        layers = leaving.exits_of(knobs.exits, ctx.rung.layers)
+        layers = exit_rules.exits_of(knobs.exits, ctx.rung.layers)
         self._head = ExitsHead(ctx, layers, knobs.pooling, knobs.dropout)
         label = labels_of(ctx.train, ctx.device)
         weight = torch.tensor(WEIGHTINGS[knobs.weighting](self._head.layers), device=ctx.device)
@@ -98,7 +100,7 @@ class EarlyExit:
 
     def points(self) -> Sequence[Mapping[str, Any]]:
         """Criteria and thresholds, the whole model first."""
-        return leaving.grid(self._ctx.classes, len(self._head.layers))
+        return exit_rules.grid(self._ctx.classes, len(self._head.layers))
 
     def exits(self, rows: Rows, *, phase: str) -> Exits:
         """What every exit says, in one pass that runs all layers, charged to `phase`."""
@@ -144,7 +146,7 @@ class EarlyExit:
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
             self._sample = (key, self.exits(rows, phase="validate"))
-        at = leaving.left_at(self._sample[1], knobs)
+        at = exit_rules.left_at(self._sample[1], knobs)
         lengths = self._head.encode(rows).lengths
         every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
         return np.asarray(every[np.arange(len(at)), at])
@@ -188,13 +190,13 @@ def calibration(knobs: Knobs, rows: int) -> int:
 
 def horizon(knobs: Knobs, rows: int) -> int:
     """Optimiser steps over the rows that are trained on."""
-    return fitting.horizon(knobs, rows - calibration(knobs, rows))
+    return fit.horizon(knobs, rows - calibration(knobs, rows))
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs by phase."""
-    layers = leaving.exits_of(knobs.exits, shape.rung.layers)
-    return fitting.price(
+    layers = exit_rules.exits_of(knobs.exits, shape.rung.layers)
+    return fit.price(
         knobs,
         shape,
         exits.all_flops(layers, shape.rung.hidden, shape.task.classes),
@@ -211,7 +213,7 @@ def refuses(knobs: Knobs, rung: Rung) -> str:
         if getattr(knobs, knob) not in known:
             return f"{knob}: no '{getattr(knobs, knob)}'. Known: {', '.join(known)}"
     try:
-        leaving.exits_of(knobs.exits, rung.layers)
+        exit_rules.exits_of(knobs.exits, rung.layers)
     except InputError as e:
         return str(e)
     return ""

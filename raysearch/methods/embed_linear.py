@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raysearch.engine import batches, flops
-from raysearch.engine.graph import EncoderGraph
-from raysearch.engine.linear import ITERATIONS, LinearModel
-from raysearch.engine.models import pool
-from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows
-from raysearch.engine.store import State
+from raysearch.costs import flops
+from raysearch.data.rows import Logits, Rows
+from raysearch.encoders import batches
+from raysearch.encoders.models import pool
+from raysearch.storage.store import State
+from raysearch.training.graph import EncoderGraph
+from raysearch.training.linear import ITERATIONS, LinearModel
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)

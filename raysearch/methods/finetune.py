@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine.classifier import task_loss
-from raysearch.engine.fitting import Fitting, horizon, labels_of, price
-from raysearch.engine.heads import LinearHead
-from raysearch.engine.protocol import Context, Method
+from raysearch.encoders.classifier import task_loss
+from raysearch.training.fit import Fitting, horizon, labels_of, price
+from raysearch.training.heads import LinearHead
+from raysearch.training.protocol import Context, Method
 
 
 @dataclass(frozen=True, slots=True)

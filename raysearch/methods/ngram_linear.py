@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from raysearch.engine import flops, ngrams
-from raysearch.engine.graph import NgramGraph
-from raysearch.engine.linear import ITERATIONS, LinearModel
-from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows
-from raysearch.engine.store import State
+from raysearch.costs import flops
+from raysearch.data.rows import Logits, Rows
+from raysearch.ngrams import hashed
+from raysearch.storage.store import State
+from raysearch.training.graph import NgramGraph
+from raysearch.training.linear import ITERATIONS, LinearModel
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class NgramLinear:
         if knobs.weighting not in ("tf", "tfidf"):
             raise ValueError(f"weighting: no '{knobs.weighting}'. Known: tf, tfidf")
         self._ctx = ctx
-        self._hash = ngrams.hashing(ctx.rung.buckets, knobs.ngrams, knobs.weighting)
+        self._hash = hashed.hashing(ctx.rung.buckets, knobs.ngrams, knobs.weighting)
         self._knobs = knobs
         self._idf: NDArray[np.float32] | None = None
         self._linear = LinearModel(ctx.classes, ctx.regression)
@@ -47,15 +48,15 @@ class NgramLinear:
     def step(self) -> bool:
         """Hash and fit."""
         assert self._ctx.train.label is not None
-        counts = self._hash.transform(ngrams.joined(self._ctx.train))
+        counts = self._hash.transform(hashed.joined(self._ctx.train))
         if self._knobs.weighting == "tfidf":
             self._idf = TfidfTransformer().fit(counts).idf_.astype(np.float32)
-        x = ngrams.weighted(counts, self._idf)
+        x = hashed.weighted(counts, self._idf)
         self._linear.fit(x, self._ctx.train.label, self._knobs.c, self._ctx.ledger)
         return False
 
     def _features(self, rows: Rows) -> Any:
-        return ngrams.weighted(self._hash.transform(ngrams.joined(rows)), self._idf)
+        return hashed.weighted(self._hash.transform(hashed.joined(rows)), self._idf)
 
     def points(self) -> Sequence[Mapping[str, Any]]:
         """One: the fitted model."""
@@ -70,7 +71,7 @@ class NgramLinear:
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """Two FLOPs for each distinct n-gram and class; hashing is whole-number work and free."""
-        x = self._hash.transform(ngrams.joined(rows))
+        x = self._hash.transform(hashed.joined(rows))
         return np.asarray(2.0 * self._ctx.classes * np.diff(x.indptr))
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine import fitting, flops
-from raysearch.engine.classifier import task_loss
-from raysearch.engine.fitting import Fitting, labels_of
-from raysearch.engine.heads import ClozeHead
-from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.costs import flops
+from raysearch.encoders.classifier import task_loss
+from raysearch.training import fit
+from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.heads import ClozeHead
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs by phase; the pattern's tokens are in the lengths."""
     h = shape.rung.hidden
     head = flops.linear_forward(h, h) + flops.linear_forward(h, shape.task.classes)
-    return fitting.price(knobs, shape, head)
+    return fit.price(knobs, shape, head)
 
 
 METHOD = Method(
@@ -59,7 +60,7 @@ METHOD = Method(
     families=("encoder",),
     knobs=Knobs,
     learner=learner,
-    horizon=fitting.horizon,
+    horizon=fit.horizon,
     price=price,
     regression=False,
     prompts=lambda knobs: True,

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.engine import bagging
-from raysearch.engine.bagging import Bagging, Stage
-from raysearch.engine.batches import steps_per_epoch
-from raysearch.engine.classifier import task_loss
-from raysearch.engine.fitting import labels_of
-from raysearch.engine.losses import distillation
-from raysearch.engine.protocol import Context, Method, Shape
+from raysearch.encoders.batches import steps_per_epoch
+from raysearch.encoders.classifier import task_loss
+from raysearch.training import dan_fit
+from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training.fit import labels_of
+from raysearch.training.losses import distillation
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Predicted FLOPs of the student alone, by phase."""
     rows = shape.n_train + shape.n_unlabelled
     stages = [(rows, horizon(knobs, rows)), (shape.n_train, _tuning(knobs, shape.n_train))]
-    return bagging.price(knobs, shape, stages)
+    return dan_fit.price(knobs, shape, stages)
 
 
 METHOD = Method(
@@ -103,8 +103,8 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=bagging.refuses,
-    lacks=bagging.lacks,
+    refuses=dan_fit.refuses,
+    lacks=dan_fit.lacks,
     regression=False,
     teacher=True,
     unlabelled=lambda knobs: int(knobs.transfer),

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from raysearch.engine import flops
-from raysearch.engine.graph import ClozeGraph
-from raysearch.engine.heads import ClozeHead, answered, text_flops
-from raysearch.engine.protocol import Context, Method, Shape
-from raysearch.engine.rows import Logits, Rows
-from raysearch.engine.store import State
+from raysearch.costs import flops
+from raysearch.data.rows import Logits, Rows
+from raysearch.storage.store import State
+from raysearch.training.graph import ClozeGraph
+from raysearch.training.heads import ClozeHead, answered, text_flops
+from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run, best_over_spend
 from raysearch.panels import style
-from raysearch.panels.collect import collect
+from raysearch.recommend.collect import collect
 
 
 @dataclass(frozen=True, slots=True)

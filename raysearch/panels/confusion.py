@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from raysearch.analysis import Run
-from raysearch.analysis.mistakes import normalised
+from raysearch.analysis.classification_report import normalised
 from raysearch.analysis.report import Report
 from raysearch.panels import style
-from raysearch.panels.recommended import look
+from raysearch.recommend.recommended import look
 
 TEXTS_UP_TO = 12
 """Classes above which a cell is too small for its number."""

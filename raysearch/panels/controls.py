@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from raysearch.panels import style
-from raysearch.panels.answer import Answer
 from raysearch.panels.embed import escape
-from raysearch.panels.points import MS, Points
-from raysearch.panels.words import count
+from raysearch.recommend.answer import Answer
+from raysearch.recommend.points import MS, Points
+from raysearch.recommend.words import count
 
 TEACHER = {"full": "paid in full", "shared": "shared by {k}", "free": "free"}
 

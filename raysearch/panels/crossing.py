@@ -16,13 +16,13 @@ import pandas as pd
 
 from raysearch.analysis import Run, winners
 from raysearch.analysis.confirmation import Confirmation, confirmation
+from raysearch.analysis.external import systems
 from raysearch.analysis.frontier import candidates as finished
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.label_free import with_label_free
-from raysearch.analysis.outside import systems
 from raysearch.objectives import OBJECTIVES
-from raysearch.panels.answer import step_frontier
+from raysearch.recommend.answer import step_frontier
 
 COSTS = tuple(name for name, o in OBJECTIVES.items() if not o.maximise)
 

@@ -8,9 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.chosen import chosen
 from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
 from raysearch.analysis.domains import FILE, Cell, Domain, Matrix, read_domains
+from raysearch.analysis.selected_point import chosen
 from raysearch.errors import InputError
 from raysearch.panels import style
 from raysearch.panels.panes import names

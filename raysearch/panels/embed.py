@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.knob_words import knobs_words
-from raysearch.panels.points import FINE, Points, Rival
+from raysearch.recommend.points import FINE, Points, Rival
 
 CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")
 """Columns that confirming draws add."""

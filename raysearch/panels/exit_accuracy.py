@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
-from raysearch.analysis.exiting import (
+from raysearch.analysis.exit_trials import (
     BASELINE,
     Hearing,
     Leaver,

@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.calibrated import BINS, spread_of
-from raysearch.analysis.exiting import Hearing, hearing, leaver, title
-from raysearch.engine.calibration import FEWEST, Bin, ece, reliability, softmax
+from raysearch.analysis.exit_trials import Hearing, hearing, leaver, title
+from raysearch.outputs.calibration import FEWEST, Bin, ece, reliability, softmax
 from raysearch.panels import style
 from raysearch.panels.panes import names, panes
 

@@ -10,9 +10,9 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.exiting import BASELINE, FIRST
-from raysearch.engine.leaving import CRITERIA
+from raysearch.analysis.exit_trials import BASELINE, FIRST
 from raysearch.errors import unknown
+from raysearch.outputs.exit_rules import CRITERIA
 from raysearch.panels import style
 from raysearch.panels.board import pale, power
 from raysearch.panels.captions import UNCOUNTED, span
@@ -28,7 +28,7 @@ from raysearch.panels.exit_marks import (
 )
 from raysearch.panels.panes import dots, legend, names, panes, steps
 from raysearch.panels.score_labels import DASHES
-from raysearch.panels.words import brief
+from raysearch.recommend.words import brief
 
 CASCADE = "cascade"
 """What the legend calls them."""

@@ -13,7 +13,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.exiting import (
+from raysearch.analysis.exit_trials import (
     Hearing,
     Leaver,
     by_criterion,
@@ -25,8 +25,8 @@ from raysearch.analysis.exiting import (
 )
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
-from raysearch.engine.calibration import softmax
-from raysearch.engine.leaving import leaves
+from raysearch.outputs.calibration import softmax
+from raysearch.outputs.exit_rules import leaves
 from raysearch.panels import style
 from raysearch.panels.exit_calibration import LACK
 from raysearch.record import OperatingPoint

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
 from raysearch.analysis import Run
-from raysearch.analysis.exiting import (
+from raysearch.analysis.exit_trials import (
     FIRST,
     by_criterion,
     flops_of,
@@ -23,7 +23,7 @@ from raysearch.analysis.exiting import (
 )
 from raysearch.panels import style
 from raysearch.panels.captions import span
-from raysearch.panels.words import brief
+from raysearch.recommend.words import brief
 from raysearch.record import OperatingPoint
 
 ROW = 22

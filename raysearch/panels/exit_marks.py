@@ -10,7 +10,7 @@ from typing import Any
 from raysearch.analysis import Run, cascade
 from raysearch.analysis.cascade import Cascade
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.exiting import (
+from raysearch.analysis.exit_trials import (
     BASELINE,
     Leaver,
     by_criterion,
@@ -21,11 +21,11 @@ from raysearch.analysis.exiting import (
     shares_words,
 )
 from raysearch.analysis.knob_words import knobs_words
-from raysearch.engine.leaving import CRITERIA, answers
 from raysearch.objectives import get
+from raysearch.outputs.exit_rules import CRITERIA, answers
 from raysearch.panels.captions import span
 from raysearch.panels.crossing import Cell, crossing
-from raysearch.panels.points import MS, NOUNS, PARTS_OF_MS
+from raysearch.recommend.points import MS, NOUNS, PARTS_OF_MS
 from raysearch.record import OperatingPoint
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.panels import naming, sentences, style
-from raysearch.panels.answer import Answer, answer
-from raysearch.panels.collect import collect
-from raysearch.panels.own import cost_of, prices_of, rival_cost
-from raysearch.panels.points import NOUNS, OWN, Points
-from raysearch.panels.words import count, fixed
+from raysearch.panels import style
+from raysearch.recommend import point_text, sentences
+from raysearch.recommend.answer import Answer, answer
+from raysearch.recommend.collect import collect
+from raysearch.recommend.ownership_cost import cost_of, prices_of, rival_cost
+from raysearch.recommend.points import NOUNS, OWN, Points
+from raysearch.recommend.words import count, fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def of(points: Points, given: Answer) -> Info:
             (float(points.low[i]), float(points.high[i])) if points.place[i] >= 0 else None
             for i in front
         ),
-        front_names=tuple(naming.name(points, i) for i in front),
+        front_names=tuple(point_text.name(points, i) for i in front),
         rivals=tuple(
             (cost, r.test, r.name)
             for r in points.rivals

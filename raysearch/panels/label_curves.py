@@ -9,9 +9,9 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import style
-from raysearch.panels.answer import answer, winners
-from raysearch.panels.collect import collect
-from raysearch.panels.own import cost_of
+from raysearch.recommend.answer import answer, winners
+from raysearch.recommend.collect import collect
+from raysearch.recommend.ownership_cost import cost_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.report import CurvePoint, Report
 from raysearch.panels import style
-from raysearch.panels.recommended import look
+from raysearch.recommend.recommended import look
 
 
 @dataclass(frozen=True, slots=True)

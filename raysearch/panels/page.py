@@ -14,9 +14,7 @@ from plotly.offline import get_plotlyjs
 from raysearch.analysis import Run
 from raysearch.errors import RecordError
 from raysearch.panels import controls, frontier, label_curves, style
-from raysearch.panels.answer import answer
 from raysearch.panels.catalog import picture
-from raysearch.panels.collect import collect
 from raysearch.panels.dashboard import Dashboard, read_dashboards
 from raysearch.panels.embed import (
     choices_json,
@@ -27,10 +25,12 @@ from raysearch.panels.embed import (
     table_json,
 )
 from raysearch.panels.exit_examples import Namer
-from raysearch.panels.points import Points
-from raysearch.panels.sentences import details, footer, headline, interval_note, why
 from raysearch.panels.template import asset, filled, put
-from raysearch.panels.words import WORDS, Sentence
+from raysearch.recommend.answer import answer
+from raysearch.recommend.collect import collect
+from raysearch.recommend.points import Points
+from raysearch.recommend.sentences import details, footer, headline, interval_note, why
+from raysearch.recommend.words import WORDS, Sentence
 
 POLICY = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline' 'unsafe-eval'; "

@@ -29,8 +29,8 @@ from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import crossing
 from raysearch.panels.exit_marks import cost_of
 from raysearch.panels.panes import legend, names, panes
-from raysearch.panels.points import MS, PARTS_OF_MS
-from raysearch.panels.words import brief
+from raysearch.recommend.points import MS, PARTS_OF_MS
+from raysearch.recommend.words import brief
 from raysearch.record import OperatingPoint
 
 SPEED_UPS = {

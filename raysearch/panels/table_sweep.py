@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.sweeps import Step, Sweep, over_knob, over_shape
+from raysearch.config.catalog import ladder
+from raysearch.config.trial import Scalar
 from raysearch.panels import style
 from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import crossing
 from raysearch.panels.panes import WIDTH, legend, names, panes
 from raysearch.panels.score_labels import DASHES
-from raysearch.panels.words import brief
-from raysearch.plan.catalog import ladder
-from raysearch.plan.config import Scalar
+from raysearch.recommend.words import brief
 
 NGRAMS, SHAPE, VOCABULARY = "Longest n-gram", "Rows or width, parameters equal", "Vocabulary"
 AXES = {NGRAMS: "words", SHAPE: "n-grams in the table", VOCABULARY: ""}

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run, hypervolume_over_spend, reference_point
 from raysearch.panels.best_spend import Curve, courses, steps
-from raysearch.panels.collect import collect
+from raysearch.recommend.collect import collect
 
 
 @dataclass(frozen=True, slots=True)

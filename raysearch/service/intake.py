@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.plan.study import Study
 from raysearch.service import submission
 from raysearch.service.book import Book, Spec
 from raysearch.service.datasets import Datasets

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from raysearch.cluster.resources import Node
 from raysearch.errors import RaysearchError
-from raysearch.tune.placement import Node
 
 NO_JOB = "Request failed with status code 404"
 """How Ray's client says that there is none: the answer's status, wherever else a 404 stands."""
@@ -77,7 +77,7 @@ class RayJobs:
         """(CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
         from ray.util.state import list_nodes
 
-        from raysearch.tune.launched import to_come
+        from raysearch.cluster.autoscaler import to_come
 
         try:
             nodes = list_nodes(address=self._address, detail=True, timeout=20)

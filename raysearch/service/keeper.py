@@ -13,17 +13,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from raysearch.cluster.quota import environment
 from raysearch.errors import InputError, RaysearchError, RecordError
-from raysearch.plan.asrun import read_asrun
+from raysearch.run.folder import Folder
+from raysearch.run.folder import running as driven
+from raysearch.run.study_file import read_asrun
 from raysearch.service import queue
 from raysearch.service.book import ACTIVE, ENDED, Book, Kind, Spec, State, Verb, run_in
 from raysearch.service.commands import MODEL, STORAGE, exit_code, last_error, program, shell
 from raysearch.service.datasets import Datasets
 from raysearch.service.jobs import Jobs, Unreachable
 from raysearch.service.settings import Settings
-from raysearch.tune.folder import Folder
-from raysearch.tune.folder import running as driven
-from raysearch.tune.part import environment
 
 LOST = 3
 """So many jobs that vanish in a row, and a study counts as failed."""

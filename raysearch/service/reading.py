@@ -91,8 +91,8 @@ def _json(value: Any) -> bytes:
 
 
 def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
-    from raysearch.plan.asrun import read_asrun
-    from raysearch.tune.folder import status
+    from raysearch.run.study_file import read_asrun
+    from raysearch.workflow.status import status
 
     as_run = read_asrun(run)
     found = status(run)
@@ -103,10 +103,10 @@ def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
 def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
     """How far it is and the first sentence of its page, for the list of studies."""
     from raysearch.errors import RaysearchError
-    from raysearch.panels.answer import answer as answered
-    from raysearch.panels.collect import collect
-    from raysearch.panels.sentences import headline
-    from raysearch.panels.words import text
+    from raysearch.recommend.answer import answer as answered
+    from raysearch.recommend.collect import collect
+    from raysearch.recommend.sentences import headline
+    from raysearch.recommend.words import text
 
     try:
         found = json.loads(_progress(run, given))
@@ -139,10 +139,10 @@ def _recommend(run: Path, given: Mapping[str, Any]) -> bytes:
 
     from raysearch.cli import options
     from raysearch.cli.answers import asked, to_json
-    from raysearch.panels.answer import answer as answered
-    from raysearch.panels.collect import collect
-    from raysearch.panels.points import OWN
-    from raysearch.panels.worth import unpriced
+    from raysearch.recommend.answer import answer as answered
+    from raysearch.recommend.collect import collect
+    from raysearch.recommend.label_value import unpriced
+    from raysearch.recommend.points import OWN
 
     points = collect(_run(run, options.share_of(given)))
     setting = asked(points, dict(given))

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from raysearch.config.catalog import studies, tasks
+from raysearch.config.strict import Strict, load_yaml, parse
+from raysearch.config.study import Study
 from raysearch.errors import InputError, unknown
-from raysearch.plan.catalog import studies, tasks
-from raysearch.plan.strict import Strict, load_yaml, parse
-from raysearch.plan.study import Study
 
 WHERE = "submission"
 DEEPEST = 32

@@ -1,7 +1,7 @@
 """Ray, and only Ray: the study runner, its searcher, its trainable, its budgets and its view.
 
-Importing this package imports nothing; `raysearch.tune.runner` loads Ray, `raysearch.tune.folder`
-and `raysearch.tune.progress` do not.
+Importing this package imports nothing; `raysearch.tune.runner` loads Ray, `raysearch.run.folder`
+and `raysearch.cli.progress` do not.
 """
 
 from __future__ import annotations

@@ -14,29 +14,29 @@ import ray
 from ray import tune
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
-from raysearch.engine.remote import StorageLost
+from raysearch.cluster.node_hours import watched
+from raysearch.cluster.nodes import kinds, machines
+from raysearch.cluster.preflight import Mark, preflight
+from raysearch.cluster.quota import part_of
+from raysearch.cluster.resources import Share
+from raysearch.cluster.resources import share as fit_share
+from raysearch.config.study import Study
+from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError
-from raysearch.plan.config import TrialConfig
-from raysearch.plan.study import Study
-from raysearch.tune.budget import Budget
-from raysearch.tune.desk import Desk
-from raysearch.tune.draws import CONFIRM
-from raysearch.tune.event import Event
-from raysearch.tune.fleet import watched
-from raysearch.tune.folder import Folder, held
-from raysearch.tune.judge import score_winners
-from raysearch.tune.machines import kinds, machines
-from raysearch.tune.mirror import Mirror, Overtaken
-from raysearch.tune.news import News, StopNow, blame
-from raysearch.tune.part import part_of
-from raysearch.tune.placement import Share
-from raysearch.tune.placement import share as fit_share
-from raysearch.tune.preflight import Mark, preflight
-from raysearch.tune.saves import Saves
+from raysearch.run.folder import Folder, held
+from raysearch.search.backend import Kit, World, real_kit
+from raysearch.search.budget import Budget
+from raysearch.search.controller import Desk
+from raysearch.search.event import Event
+from raysearch.search.replicates import CONFIRM
+from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.remote import StorageLost
+from raysearch.storage.trial_checkpoints import Saves
+from raysearch.tune.callbacks import News, StopNow, blame
+from raysearch.tune.scoring import score_winners
 from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.surroundings import environment, signals, started
+from raysearch.tune.session import environment, signals, started
 from raysearch.tune.trainable import bound, sentence
-from raysearch.tune.world import Kit, World, real_kit
 
 TEACHER = "teacher"
 """Where an offer of a trial comes from that others wait for: it gets the best GPU."""

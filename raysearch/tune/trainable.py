@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from raysearch.engine.remote import StorageLost
+from raysearch.cluster.preflight import Mark, Stranger
+from raysearch.cluster.resources import Hold
+from raysearch.config.trial import TrialConfig
 from raysearch.errors import Infeasible, RaysearchError, RecordError
-from raysearch.plan.config import TrialConfig
 from raysearch.record import TrialRecord
-from raysearch.tune.placement import Hold
-from raysearch.tune.preflight import Mark, Stranger
-from raysearch.tune.saves import Saves
-from raysearch.tune.world import Kit, Trial
+from raysearch.search.backend import Kit, Trial
+from raysearch.storage.remote import StorageLost
+from raysearch.storage.trial_checkpoints import Saves
 
 SAVE_SHARE = 0.05
 """Checkpoints may take at most this part of a trial's time."""

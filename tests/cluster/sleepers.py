@@ -15,10 +15,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from raysearch.plan.study import Study
+from raysearch.config.study import Study
 from raysearch.record import TrialRecord, read_records
+from raysearch.search.backend import Kit
 from raysearch.tune.runner import run_study
-from raysearch.tune.world import Kit
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
 
 

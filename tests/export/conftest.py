@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests import tiny
+from tests.support import tiny
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
-from raysearch.trial import TrialRun
+from raysearch.trial.run import TrialRun
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,11 +154,11 @@ def test_a_bare_environment_gets_the_same_probabilities(make_run, tmp_path, name
     ],
 )
 def test_a_real_checkpoint_on_real_sentences(tmp_path, method, model, hyper):
-    from raysearch.engine.data import load_task
-    from raysearch.plan.catalog import find_task
-    from raysearch.plan.space import Proposal
-    from raysearch.plan.study import Study
-    from raysearch.world import World
+    from raysearch.config.catalog import find_task
+    from raysearch.config.space import Proposal
+    from raysearch.config.study import Study
+    from raysearch.data.task_data import load_task
+    from raysearch.planning.planner import World
 
     shared = ROOT.parent / "shared"
     data_dir = Path(os.environ.get("RAYSEARCH_DATA_DIR", shared / "data"))

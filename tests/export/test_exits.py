@@ -15,15 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from raysearch.engine import leaving
-from raysearch.engine.batches import evaluation_batches
-from raysearch.engine.calibration import softmax
-from raysearch.engine.exits import ExitClassifier, ExitGraph, ExitHeads, Rule
-from raysearch.engine.leaving import NEVER
-from raysearch.engine.models import open_encoder
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser
+from raysearch.data.rows import Rows
+from raysearch.encoders.batches import evaluation_batches
+from raysearch.encoders.exits import ExitClassifier, ExitGraph, ExitHeads, Rule
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.export import exits_runtime, onnx_exits
 from raysearch.export import write as writing
@@ -31,9 +27,13 @@ from raysearch.export.manifest import FILE, Manifest, read_manifest
 from raysearch.export.model import Model
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
+from raysearch.outputs import exit_rules
+from raysearch.outputs.calibration import softmax
+from raysearch.outputs.exit_rules import NEVER
 from raysearch.record import point_id
-from raysearch.trial import TrialRun
-from tests import tiny
+from raysearch.storage.store import Store
+from raysearch.trial.run import TrialRun
+from tests.support import tiny
 
 LIMIT = 40
 EARLY = ("early_exit", "random-2", {"epochs": 2, "min_steps": 12})
@@ -120,7 +120,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
         assert rule.criterion != "patience"
         k = min(at[i], expected.at[i])
         z = every(graph, encoded)[i : i + 1, : k + 1]
-        assert abs(leaving.signal(z, rule.criterion)[0, k] - float(rule.threshold)) < 1e-5
+        assert abs(exit_rules.signal(z, rule.criterion)[0, k] - float(rule.threshold)) < 1e-5
     like = at == expected.at
     assert like.mean() > 0.9
     np.testing.assert_allclose(
@@ -178,7 +178,7 @@ def test_the_whole_grid_of_a_trials_points(deep, texts, tmp_path):
     graph = graph_of(base, rung)
     _, encoded, _ = written(graph, base, texts, tmp_path / "m")
     predictor = open_model(tmp_path / "m")
-    grid = leaving.grid(3, 3)
+    grid = exit_rules.grid(3, 3)
     assert len(grid) > 30
     for knobs in grid:
         same_as_torch(predictor, graph.ruled(knobs), encoded, texts, None)
@@ -259,7 +259,7 @@ def test_a_text_at_the_threshold_itself_is_no_reason_to_refuse(deep, texts, tmp_
     graph = graph_of(base, rung)
     tokens = Tokeniser(base, Store(tmp_path / "s"), {}, "", LIMIT)
     encoded = tokens.encode(Rows("some", np.arange(len(texts)), texts))
-    sure = leaving.signal(every(graph, encoded), "confidence")[:, 0]
+    sure = exit_rules.signal(every(graph, encoded), "confidence")[:, 0]
     graph = graph.ruled({"criterion": "confidence", "threshold": float(sure[7])})
     run = exits_runtime.surety
     # as another machine's rounding might have it
@@ -299,36 +299,36 @@ def test_a_tokeniser_without_segments_was_trained_without(deep, texts, tmp_path)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
-@pytest.mark.parametrize("criterion", leaving.CRITERIA)
+@pytest.mark.parametrize("criterion", exit_rules.CRITERIA)
 def test_the_folders_own_rule_is_the_packages(classes, criterion):
-    assert exits_runtime.CRITERIA == leaving.CRITERIA
+    assert exits_runtime.CRITERIA == exit_rules.CRITERIA
     rng = np.random.default_rng(classes)
     z = (3 * rng.standard_normal((200, 5, classes))).astype(np.float32)
     z[0], z[1, :, 0] = 0.0, 500.0
-    expected = leaving.signal(z, criterion)
+    expected = exit_rules.signal(z, criterion)
     for k in range(5):
         found = exits_runtime.surety(z[:, : k + 1], criterion)
         np.testing.assert_array_equal(found, expected[:, k])
     for text in ("never", "inf", "0", "1", "0.5", 0.25, "1e-9", 1 / classes, "2", "3", 1):
         try:
-            goal = leaving.threshold_of(text, criterion)
+            goal = exit_rules.threshold_of(text, criterion)
         except InputError as e:
             with pytest.raises(ValueError, match="threshold") as own:
                 exits_runtime.goal(text, criterion, classes)
             assert str(own.value) == str(e)
             continue
         reached = exits_runtime.goal(text, criterion, classes)
-        at = leaving.leaves(z, criterion, goal)
+        at = exit_rules.leaves(z, criterion, goal)
         sure = np.stack([exits_runtime.surety(z[:, : k + 1], criterion) for k in range(5)], axis=1)
         sure = np.hstack([sure[:, :-1], np.full((200, 1), np.inf)])
         assert ((sure >= reached).argmax(axis=1) == at).all(), text
 
 
 @pytest.mark.parametrize("text", ["x", "", "-0.1", "-1", "1.5", "nan", "1e400", "-inf", "0,9"])
-@pytest.mark.parametrize("criterion", leaving.CRITERIA)
+@pytest.mark.parametrize("criterion", exit_rules.CRITERIA)
 def test_what_is_no_threshold_is_said_alike(text, criterion):
     with pytest.raises(InputError) as e:
-        leaving.threshold_of(text, criterion)
+        exit_rules.threshold_of(text, criterion)
     with pytest.raises(ValueError, match="threshold '") as own:
         exits_runtime.goal(text, criterion, 3)
     assert str(own.value) == str(e.value)
@@ -414,11 +414,11 @@ def test_weights_stand_in_one_segment_each(deep, texts, tmp_path):
 
 @pytest.mark.real
 def test_a_real_checkpoint_on_real_sentences(tmp_path):
-    from raysearch.engine.data import load_task
-    from raysearch.plan.catalog import find_task
-    from raysearch.plan.space import Proposal
-    from raysearch.plan.study import Study
-    from raysearch.world import World
+    from raysearch.config.catalog import find_task
+    from raysearch.config.space import Proposal
+    from raysearch.config.study import Study
+    from raysearch.data.task_data import load_task
+    from raysearch.planning.planner import World
 
     shared = Path(__file__).resolve().parents[3] / "shared"
     data_dir = Path(os.environ.get("RAYSEARCH_DATA_DIR", shared / "data"))

@@ -15,18 +15,18 @@ import pytest
 import torch
 
 from raysearch import export
-from raysearch.engine.graph import EncoderGraph, NgramGraph, logits
-from raysearch.engine.models import open_encoder
-from raysearch.engine.ngrams import PATTERN
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser
+from raysearch.data.rows import Rows
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.export import ngram_numpy
 from raysearch.export import write as writing
 from raysearch.export.manifest import FILE, Manifest
 from raysearch.export.model import Model
 from raysearch.export.predictor import open_model, probabilities
+from raysearch.ngrams.hashed import PATTERN
+from raysearch.storage.store import Store
+from raysearch.training.graph import EncoderGraph, NgramGraph, logits
 
 HOSTILE = ("<script>alert(1)</script>", "a\nb|c", '"},{', "p_x,=1+1", "naïve 🙂 ".strip())
 LIMIT = 40

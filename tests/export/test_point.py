@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from raysearch.engine.calibration import FEWEST, nll, softmax, temperature
-from raysearch.engine.store import Store
 from raysearch.errors import InputError
 from raysearch.export.card import Facts, card, safe
 from raysearch.export.manifest import read_manifest
 from raysearch.export.point import base_of, export_point
 from raysearch.export.predictor import open_model
+from raysearch.outputs.calibration import FEWEST, nll, softmax, temperature
 from raysearch.record import OperatingPoint, read_records
-from raysearch.trial import TrialRun
+from raysearch.storage.store import Store
+from raysearch.trial.run import TrialRun
 
 FINETUNE = ("finetune", "random-2", {})
 NGRAM = ("ngram_linear", "hash-16", {})

@@ -13,13 +13,10 @@ import pytest
 import torch
 
 from raysearch import export
-from raysearch.engine.calibration import softmax
-from raysearch.engine.cloze import ClozeClassifier, Pattern, open_head, word_ids
-from raysearch.engine.graph import ClozeGraph, logits
-from raysearch.engine.models import open_encoder
-from raysearch.engine.rows import Rows
-from raysearch.engine.store import Store
-from raysearch.engine.tokens import Tokeniser, fast_tokeniser
+from raysearch.data.rows import Rows
+from raysearch.encoders.cloze import ClozeClassifier, Pattern, open_head, word_ids
+from raysearch.encoders.models import open_encoder
+from raysearch.encoders.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import InputError
 from raysearch.export import layout
 from raysearch.export import write as writing
@@ -29,7 +26,10 @@ from raysearch.export.model import Model
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
 from raysearch.export.prompt import Question, write_prompt
-from raysearch.trial import TrialRun
+from raysearch.outputs.calibration import softmax
+from raysearch.storage.store import Store
+from raysearch.training.graph import ClozeGraph, logits
+from raysearch.trial.run import TrialRun
 
 LIMIT = 24
 CPU = torch.device("cpu")

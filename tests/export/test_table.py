@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from raysearch.engine import dan_numpy
-from raysearch.engine.calibration import softmax
-from raysearch.engine.graph import logits
-from raysearch.engine.rows import Rows
+from raysearch.data.rows import Rows
 from raysearch.errors import InputError
 from raysearch.export.manifest import FILE
 from raysearch.export.measured import measure_points
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
-from raysearch.trial import TrialRun
+from raysearch.ngrams import dan_numpy
+from raysearch.outputs.calibration import softmax
+from raysearch.training.graph import logits
+from raysearch.trial.run import TrialRun
 
 KNOBS = {"epochs": 3, "min_steps": 4, "ngrams": 3}
 ODD = ["red the of", "", "  \n", "a\x00b", "ÉTÉ 日本 🙂 don't", "b\ud800", "zzz", "the of " * 2000]

@@ -12,15 +12,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch import methods
-from raysearch.engine import bag, dan_numpy, flops
-from raysearch.engine.graph import logits as graph_logits
-from raysearch.engine.linear import LinearModel
+from raysearch.config.catalog import find_rung, method_spaces
+from raysearch.config.ladder import Rung
+from raysearch.costs import flops
 from raysearch.ledger import TRAINING
-from raysearch.place import Place, knobs_of, lengths_sample
-from raysearch.plan.catalog import find_rung, method_spaces
-from raysearch.plan.ladder import Rung
-from raysearch.trial import TrialRun, score_points
-from tests import tiny
+from raysearch.ngrams import bag, dan_numpy
+from raysearch.training.graph import logits as graph_logits
+from raysearch.training.linear import LinearModel
+from raysearch.trial.context import Place, knobs_of, lengths_sample
+from raysearch.trial.run import TrialRun, score_points
+from tests.support import tiny
 
 RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",), "dan": ("table-400",)}
 LAYERS = {

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from raysearch.engine import dan_numpy
-from raysearch.engine.bag import BagBatch, Dan, dan_params, forward_flops
-from raysearch.engine.bagging import Bagging
-from raysearch.engine.grams import Bags
-from raysearch.engine.losses import distillation
-from raysearch.engine.rows import Rows
-from raysearch.engine.tables import Table
+from raysearch.data.rows import Rows
 from raysearch.errors import Infeasible
+from raysearch.ngrams import dan_numpy
+from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops
+from raysearch.ngrams.grams import Bags
+from raysearch.ngrams.tables import Table
 from raysearch.record import TrialRecord
-from tests import tiny
+from raysearch.training.dan_fit import Bagging
+from raysearch.training.losses import distillation
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 CPU = torch.device("cpu")
@@ -166,7 +166,7 @@ def test_means_are_the_same_however_many_are_summed_at_once(monkeypatch):
 
 
 def test_a_pairs_product_and_distance_do_not_know_who_came_first():
-    from raysearch.engine.bag import sides
+    from raysearch.ngrams.bag import sides
 
     a, b = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
     one, other = sides(a, b), sides(b, a)

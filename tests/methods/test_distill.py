@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from raysearch.engine import flops
-from raysearch.engine.splits import normalise
-from raysearch.engine.store import Store
+from raysearch.config.catalog import find_rung, method_spaces
+from raysearch.config.space import Proposal
+from raysearch.config.trial import TrialConfig
+from raysearch.costs import flops
+from raysearch.data.splits import normalise
 from raysearch.errors import Infeasible, InputError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.methods import get as find_method
 from raysearch.objectives import View, get
-from raysearch.plan.catalog import find_rung, method_spaces
-from raysearch.plan.config import TrialConfig
-from raysearch.plan.space import Proposal
-from raysearch.trial import TrialRun
-from tests import tiny
+from raysearch.storage.store import Store
+from raysearch.trial.run import TrialRun
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 SHORT = {"epochs": 1, "min_steps": 4}
@@ -108,7 +108,7 @@ def test_the_bill_is_the_students_and_the_teachers_to_the_digit(world):
 
 
 def flops_batches(lengths):
-    from raysearch.engine.batches import evaluation_batches
+    from raysearch.encoders.batches import evaluation_batches
 
     return evaluation_batches(lengths)
 

@@ -9,23 +9,24 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from raysearch.engine import exits, leaving
-from raysearch.engine.calibration import nll
-from raysearch.engine.exits import ExitClassifier, ExitHeads
-from raysearch.engine.graph import logits as graph_logits
-from raysearch.engine.losses import exit_loss
-from raysearch.engine.models import open_encoder, pool
-from raysearch.engine.rows import Rows
+from raysearch.config import catalog
+from raysearch.config.catalog import find_rung, method_spaces
+from raysearch.config.space import Proposal
+from raysearch.data.rows import Rows
+from raysearch.encoders import exits
+from raysearch.encoders.exits import ExitClassifier, ExitHeads
+from raysearch.encoders.models import open_encoder, pool
 from raysearch.errors import Infeasible
 from raysearch.methods import early_exit
 from raysearch.methods import get as find_method
-from raysearch.place import knobs_of, lengths_sample
-from raysearch.plan import catalog
-from raysearch.plan.catalog import find_rung, method_spaces
-from raysearch.plan.space import Proposal
+from raysearch.outputs import exit_rules
+from raysearch.outputs.calibration import nll
 from raysearch.record import TrialRecord
-from raysearch.trial import TrialRun
-from tests import tiny
+from raysearch.training.graph import logits as graph_logits
+from raysearch.training.losses import exit_loss
+from raysearch.trial.context import knobs_of, lengths_sample
+from raysearch.trial.run import TrialRun
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("deep_ladder")
 LAYERS = 4
@@ -126,11 +127,11 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     together = run._learner._left(rows, knobs)
     alone = [run._learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
     cached = run._learner.exits(rows, phase="measure")
-    at = leaving.left_at(cached, knobs)
+    at = exit_rules.left_at(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
     if knobs["threshold"] != "never":
-        signal = leaving.signal(cached.calibrated, knobs["criterion"])
+        signal = exit_rules.signal(cached.calibrated, knobs["criterion"])
         near = (np.abs(signal - knobs["threshold"]) < 1e-5).any(axis=1)
     assert near.mean() < 0.1 or knobs["criterion"] == "patience"
     for other in (one, at):
@@ -174,7 +175,7 @@ def test_a_batch_pays_for_what_it_executes_and_no_more(trained):
 
 def test_one_exit_at_the_top_that_nothing_mixes_is_fine_tuning(deep):
     """The same weights in the plain classifier give the same logits."""
-    from raysearch.engine.classifier import Classifier
+    from raysearch.encoders.classifier import Classifier
 
     rung = deep["deep-bert"]
     from pathlib import Path
@@ -190,7 +191,7 @@ def test_one_exit_at_the_top_that_nothing_mixes_is_fine_tuning(deep):
     plain.head.load_state_dict(heads.heads[0].state_dict())
     ids = torch.randint(5, 30, (6, 9))
     mask = torch.arange(9) < torch.tensor([9, 3, 5, 9, 4, 7])[:, None]
-    from raysearch.engine.tokens import Batch
+    from raysearch.encoders.tokens import Batch
 
     batch = Batch(ids, mask, None, False)
     with torch.no_grad():
@@ -251,7 +252,7 @@ def test_the_pass_is_by_calibrated_logits(trained):
     apart = 0
     for knobs in SOME:
         left = run._learner._left(rows, knobs)
-        apart += int((left.at != leaving.left_at(raw, knobs)).sum())
+        apart += int((left.at != exit_rules.left_at(raw, knobs)).sum())
         here = np.arange(len(rows))
         np.testing.assert_allclose(
             left.logits, said.calibrated[here, left.at], rtol=1e-3, atol=1e-4
@@ -348,7 +349,7 @@ def test_one_trial_is_a_curve(home):
     rung = find_rung("deep-bert")
     every = exits.text_flops(rung, tuple(range(1, LAYERS + 1)), 2, lengths)
     assert whole == every[:, -1].mean()
-    for name in leaving.CRITERIA:
+    for name in exit_rules.CRITERIA:
         of = [p.infer_flops for p in points if p.knobs["criterion"] == name]
         assert of == sorted(of, reverse=True)
         gaps = -np.diff(of)
@@ -366,7 +367,7 @@ def test_a_confirming_draw_has_every_point_that_the_search_may_keep(home):
     search = tiny.finish(TrialRun(config, w.place)).record()
     draw = tiny.finish(TrialRun(config.drawn(1), w.place, "confirm")).record()
     tried = [dict(p.knobs) for p in draw.points]
-    assert len(tried) == len(leaving.grid(2, LAYERS))
+    assert len(tried) == len(exit_rules.grid(2, LAYERS))
     assert all(dict(p.knobs) in tried for p in search.points)
     assert all({"validation", "test"} == set(p.scores) for p in draw.points)
     tested = [c for c in draw.bill if c.phase == "test"]

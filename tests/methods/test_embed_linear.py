@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from raysearch.engine.linear import NEVER
-from tests import tiny
+from raysearch.training.linear import NEVER
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from raysearch.engine import fitting
-from raysearch.engine.batches import epoch_batches
+from raysearch.encoders.batches import epoch_batches
 from raysearch.methods.finetune import Knobs, horizon
-from raysearch.trial import TrialRun
-from tests import tiny
+from raysearch.training import fit
+from raysearch.trial.run import TrialRun
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
@@ -75,18 +75,18 @@ def test_runs_to_its_horizon_and_no_further(world):
 def watched(run, monkeypatch):
     """The validation losses of a trial as it looks at them, and the steps at which it did."""
     seen = []
-    look = fitting.Fitting._look
+    look = fit.Fitting._look
 
     def spy(self):
         before = self._best_loss, self._waited
         calls = []
-        loss = fitting.task_loss
+        loss = fit.task_loss
         with monkeypatch.context() as patch:
-            patch.setattr(fitting, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1])
+            patch.setattr(fit, "task_loss", lambda x, y: calls.append(loss(x, y)) or calls[-1])
             look(self)
         seen.append((self._loop.steps, float(calls[0]), before))
 
-    monkeypatch.setattr(fitting.Fitting, "_look", spy)
+    monkeypatch.setattr(fit.Fitting, "_look", spy)
     tiny.finish(run)
     return seen
 

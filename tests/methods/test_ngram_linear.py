@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-from raysearch.engine.linear import NEVER
-from raysearch.engine.rows import Rows
-from tests import tiny
+from raysearch.data.rows import Rows
+from raysearch.training.linear import NEVER
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from raysearch.engine.data import load_task
+from raysearch.config.catalog import find_task
+from raysearch.config.study import Study
+from raysearch.data.task_data import load_task
 from raysearch.errors import InputError
-from raysearch.plan.catalog import find_task
-from raysearch.plan.study import Study
-from raysearch.trial import TrialRun
-from raysearch.world import World
-from tests import tiny
+from raysearch.planning.planner import World
+from raysearch.trial.run import TrialRun
+from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import Run, read_run
-from tests.crossed import crossed
 from tests.panels.visit import ARGS, CHROMIUM
-from tests.synthetic import records, write_run
+from tests.support.crossed import crossed
+from tests.support.synthetic import records, write_run
 
 
 def _missing() -> str:

@@ -11,14 +11,14 @@ import pytest
 
 from raysearch.analysis import Run, read_run
 from raysearch.cli import main
+from raysearch.config.trial import TrialConfig
 from raysearch.panels import write_pages
-from raysearch.panels.answer import answer
-from raysearch.panels.collect import collect
-from raysearch.panels.sentences import headline
-from raysearch.panels.words import text
-from raysearch.plan.config import TrialConfig
+from raysearch.recommend.answer import answer
+from raysearch.recommend.collect import collect
+from raysearch.recommend.sentences import headline
+from raysearch.recommend.words import text
 from tests.panels.visit import Visit, draw_all, drawn, same
-from tests.synthetic import add_outside, records, write_run, zero_shots
+from tests.support.synthetic import add_outside, records, write_run, zero_shots
 
 ALL = ("ngram_linear", "embed_linear", "finetune", "distill", "early_exit")
 pytestmark = pytest.mark.browser

@@ -10,9 +10,9 @@ import pytest
 from raysearch.analysis import Run
 from raysearch.analysis.report_text import RowName
 from raysearch.panels import write_pages
-from raysearch.panels.collect import collect
-from tests.exiting import exiting
+from raysearch.recommend.collect import collect
 from tests.panels.visit import Visit, draw_all, same
+from tests.support.exiting import exiting
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>${1}%{x}"
 PAGE = "early_exit.html"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raysearch.panels import write_pages
-from tests.crossed import MODELS, PROCEDURES, crossed
 from tests.panels.visit import Visit, draw_all
+from tests.support.crossed import MODELS, PROCEDURES, crossed
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>${1}%{x}"
 PAGE = "performance_efficiency.html"

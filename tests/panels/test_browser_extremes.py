@@ -10,9 +10,9 @@ import pytest
 
 from raysearch.analysis import read_run
 from raysearch.panels import write_pages
-from raysearch.panels.collect import collect
+from raysearch.recommend.collect import collect
 from tests.panels.visit import Visit, draw_all, drawn, same
-from tests.synthetic import records, write_run
+from tests.support.synthetic import records, write_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>${1}%{x}"
 pytestmark = pytest.mark.browser

@@ -10,11 +10,11 @@ import pytest
 
 from raysearch.analysis import read_run
 from raysearch.analysis.report_text import RowName
-from raysearch.panels.recommended import look
 from raysearch.panels.report_page import write_report
-from tests import tiny
-from tests.judged import write_run
+from raysearch.recommend.recommended import look
 from tests.panels.visit import Visit, draw_all
+from tests.support import tiny
+from tests.support.judged import write_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>&amp;"
 pytestmark = pytest.mark.browser

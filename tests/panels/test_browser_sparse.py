@@ -10,7 +10,7 @@ import pytest
 from raysearch.analysis import Run
 from raysearch.panels import write_pages
 from tests.panels.visit import Visit, draw_all
-from tests.sparse import TABLES, sparse
+from tests.support.sparse import TABLES, sparse
 
 HOSTILE = "</script><img src=x onerror=alert(1)><b>${1}%{x}"
 PAGE = "sparse_distill.html"

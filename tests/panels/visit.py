@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from raysearch.panels.answer import answer, to_json
-from raysearch.panels.points import Points
-from raysearch.panels.sentences import details, footer, headline, why
-from raysearch.panels.words import text
+from raysearch.recommend.answer import answer, to_json
+from raysearch.recommend.points import Points
+from raysearch.recommend.sentences import details, footer, headline, why
+from raysearch.recommend.words import text
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGS = (

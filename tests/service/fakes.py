@@ -114,9 +114,9 @@ def recorded(folder: Path, n: int, seed: int = 0, confirm: int = 3, **study: Any
     """A run as the command line leaves it, of synthetic records."""
     from dataclasses import replace
 
-    from raysearch.plan.asrun import AsRun, write_asrun
-    from raysearch.plan.catalog import find_study, find_task
-    from tests.synthetic import MAJORITY, records, write_run
+    from raysearch.config.catalog import find_study, find_task
+    from raysearch.run.study_file import AsRun, write_asrun
+    from tests.support.synthetic import MAJORITY, records, write_run
 
     write_run(folder, records(n, seed, confirm=confirm))
     task = replace(find_task("toy"), name="sst2")

@@ -19,7 +19,7 @@ from raysearch.errors import InputError, RaysearchError
 from raysearch.service.reading import UNREADABLE, mark
 from raysearch.service.results import Answered, Results
 from tests.service.fakes import HOST, Site, ran, recorded, site
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 pytestmark = pytest.mark.slow
 HOSTILE = "<script>alert(1)</script>"

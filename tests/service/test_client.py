@@ -16,7 +16,7 @@ from raysearch.service.home import Home
 from raysearch.service.serve import _greet, _ray
 from raysearch.service.tokens import Tokens
 from tests.service.fakes import Site, recorded, site
-from tests.verbs import Say, refused
+from tests.support.verbs import Say, refused
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.engine import hub
+from raysearch.config.catalog import find_task
 from raysearch.errors import InputError
-from raysearch.plan.catalog import find_task
+from raysearch.storage import hub
 
 
 @pytest.mark.parametrize("name", ["datasets/bert", "bert"])

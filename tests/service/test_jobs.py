@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from raysearch.cluster import autoscaler
 from raysearch.service.jobs import RayJobs, Unreachable
-from raysearch.tune import launched
 
 CLUSTER = """
 head_node_type: head
@@ -50,7 +50,7 @@ def test_machines_that_are_still_to_come_are_room(monkeypatch, tmp_path, alive: 
     monkeypatch.setattr(ray.util.state, "list_nodes", lambda **named: nodes)
     file = tmp_path / "bootstrap.yaml"
     file.write_text(CLUSTER)
-    monkeypatch.setattr(launched, "BOOTSTRAP", file)
+    monkeypatch.setattr(autoscaler, "BOOTSTRAP", file)
     assert RayJobs("http://x", grows=True).room() == (24, 3)
     assert RayJobs("http://x").room() == (8 * alive, alive)  # a head of our own grows no machines
     file.unlink()

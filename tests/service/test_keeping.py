@@ -11,9 +11,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from raysearch.cli.studies import frontier
+from raysearch.cluster.quota import part_of
+from raysearch.cluster.resources import Hold, Share
 from raysearch.service import commands
-from raysearch.tune.part import part_of
-from raysearch.tune.placement import Hold, Share
 from tests.service.fakes import HOST, FakeJobs, Site, recorded, site
 from tests.service.test_api import state, submit
 

@@ -18,10 +18,10 @@ import ray
 from raysearch.cli.measuring import bench, measure_run
 from raysearch.cli.prepare import prepare
 from raysearch.cli.studies import NOTHING
+from raysearch.cluster.nodes import machines
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.alone import Machine, largest
-from raysearch.tune.machines import machines
-from raysearch.tune.surroundings import started
+from raysearch.tune.dedicated_node import Machine, largest
+from raysearch.tune.session import started
 
 
 def gpus() -> float:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.plan.config import TrialConfig
-from raysearch.plan.space import Proposal, SearchSpace
-from raysearch.plan.study import Study
-from raysearch.tune.budget import Budget
-from raysearch.tune.desk import Desk
-from raysearch.tune.draws import CONFIRM
-from raysearch.tune.folder import Folder, read_suggestions
-from raysearch.tune.offer import Offer
+from raysearch.config.space import Proposal, SearchSpace
+from raysearch.config.study import Study
+from raysearch.config.trial import TrialConfig
+from raysearch.run.folder import Folder, read_suggestions
+from raysearch.search.budget import Budget
+from raysearch.search.controller import Desk
+from raysearch.search.replicates import CONFIRM
+from raysearch.search.suggestion import Offer
 from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, taught_space
 
 STUDY = Study(name="fake", task="fake", labels=(32,))

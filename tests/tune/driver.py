@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from raysearch.plan.study import Study
+from raysearch.config.study import Study
 from raysearch.tune.runner import run_study
 from tests.tune.fakes import KIT, FakePlace, FakeWorld, space
 

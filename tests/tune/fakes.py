@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raysearch.engine.demand import Demand
+from raysearch.config.space import Domain, MethodSpace, Proposal, SearchSpace
+from raysearch.config.trial import DataBudget, TrialConfig
+from raysearch.costs.memory import Demand
 from raysearch.errors import Infeasible
 from raysearch.ledger import Charge
-from raysearch.plan.config import DataBudget, TrialConfig
-from raysearch.plan.space import Domain, MethodSpace, Proposal, SearchSpace
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
-from raysearch.tune.world import Kit
+from raysearch.search.backend import Kit
 
 
 @dataclass(frozen=True, slots=True)

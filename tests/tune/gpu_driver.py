@@ -11,9 +11,9 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from raysearch.engine.demand import Demand
-from raysearch.plan.study import Study
-from raysearch.tune.fleet import read_hours
+from raysearch.cluster.node_hours import read_hours
+from raysearch.config.study import Study
+from raysearch.costs.memory import Demand
 from raysearch.tune.runner import run_study
 from tests.tune.fakes import KIT, SIZES, FakePlace, FakeWorld, space
 

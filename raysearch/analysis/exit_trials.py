@@ -1,0 +1,296 @@
+"""Trials whose model has exits: the best of each cell, and what every exit said of which rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from raysearch.analysis import Run, winners
+from raysearch.analysis.bootstrap import FEWEST, features, from_sums
+from raysearch.analysis.confirmation import confirmation, fresh_draws
+from raysearch.analysis.external import GONE
+from raysearch.analysis.intervals import careful
+from raysearch.analysis.point_lookup import find
+from raysearch.analysis.replicates import Fresh, twin
+from raysearch.config.catalog import ladder
+from raysearch.config.ladder import Rung
+from raysearch.errors import InputError, unknown
+from raysearch.outputs.exit_rules import CRITERIA, NEVER, Exits, exits_of, read_exits
+from raysearch.record import OperatingPoint, TrialRecord
+
+FIRST = "confidence"
+"""The criterion that a curve is drawn by unless another is asked for."""
+BASELINE = "finetune"
+"""The method whose models of the first k layers a model with exits is held against."""
+KNOBS = {"criterion", "threshold"}
+"""Of a point of a curve; what an export has added (int8) has more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A finished trial of the search whose model has exits."""
+
+    record: TrialRecord
+    best: OperatingPoint
+    """Of its points the best on validation, or the one that was asked for."""
+
+    @property
+    def cell(self) -> tuple[str, str, int]:
+        """Procedure, model, label budget."""
+        config = self.record.config
+        return config.procedure, config.rung, config.data.train
+
+    @property
+    def points(self) -> list[OperatingPoint]:
+        """Those of the curve."""
+        return [
+            p
+            for p in self.record.points
+            if tells(p) and set(p.knobs) == KNOBS and len(p.exits) == self.exits
+        ]
+
+    @property
+    def exits(self) -> int:
+        """How many there are."""
+        return len(self.best.exits)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers below each exit; empty where the ladder does not know the model."""
+        rung = ladder().get(self.record.config.rung)
+        try:
+            asked = str(self.record.hyper.get("exits", "all"))
+            found = exits_of(asked, rung.layers) if rung is not None else ()
+        except InputError:
+            return ()
+        return found if len(found) == self.exits else ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each exit in words."""
+        of = self.layers
+        return tuple(f"layer {n}" for n in of) or tuple(f"exit {k + 1}" for k in range(self.exits))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What every exit said in one training."""
+
+    draw: int
+    """0: the search's own trial."""
+    exits: Exits
+    ids: npt.NDArray[np.int64]
+    """Row numbers (n,)."""
+    labels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hearing:
+    """What every exit said of a split, in every draw that counts."""
+
+    split: str
+    heard: tuple[Heard, ...]
+    fresh: bool
+    """Whether these are confirming draws; False: the search's own trial, chosen for its luck."""
+    folds: int = 0
+    """Cross-fitting folds: each draw has rows of its own."""
+
+    @property
+    def words(self) -> str:
+        """The split and who spoke, for a caption."""
+        sizes = [len(h.ids) for h in self.heard]
+        rows = sum(sizes) if self.folds and self.split == "test" else max(sizes)
+        many = len(self.heard)
+        who = ("1 fresh draw" if many == 1 else f"{many} fresh draws") if self.fresh else "one draw"
+        how = f", {self.folds}-fold cross-fitting" if self.folds else ""
+        return f"{self.split} ({rows:,} rows), {who}{how}"
+
+
+_latest: list[tuple[Run, tuple[Leaver, ...], dict[str, Fresh]]] = []
+"""The run asked about last: a page asks once for each of its pictures."""
+
+
+def leavers(run: Run) -> tuple[Leaver, ...]:
+    """The best on validation of each (procedure, model, label budget) whose model has exits."""
+    return _read(run)[0]
+
+
+def _read(run: Run) -> tuple[tuple[Leaver, ...], dict[str, Fresh]]:
+    for known, found, fresh in _latest:
+        if known is run:
+            return found, fresh
+    search = [r for r in run.records if r.phase != "confirm"]
+    at = {p.point_id: (r, p) for r in search for p in r.points if tells(p)}
+    won = [str(p) for p in winners(run.table)["point_id"]] if at else []
+    made = tuple(Leaver(*at[p]) for p in won if p in at)
+    drawn = fresh_draws(run) if at else {}
+    _latest[:] = [(run, made, drawn)]
+    return made, drawn
+
+
+def leaver(run: Run, point: str = "") -> Leaver | None:
+    """The trial that a point means, or the best of all; None where no model has exits.
+
+    The best: confirmed before the others, then by validation as carefully as its rows allow.
+
+    Raises:
+        InputError: a point is named, and there is no such or its model has no exits.
+    """
+    if point:
+        record, found = find(run, str(point))  # YAML reads an id of digits as a number
+        if not found.exits:
+            raise InputError(f"{run.folder}: point '{point}': its model has no exits")
+        if not tells(found):
+            raise InputError(
+                f"{run.folder}: point '{point}': its knobs {dict(found.knobs)} do not say when "
+                "texts leave; a criterion and a threshold are expected"
+            )
+        return Leaver(record, found)
+    made = confirmation(run)
+
+    def order(one: Leaver) -> tuple[bool, float, float, str]:
+        at, score = made.at(one.best.point_id), one.record.score
+        seen = one.best.scores.get("validation", {}).get(score, float("-inf"))
+        rows = one.best.rows.get("validation", 0)
+        if at is not None and np.isfinite(made.estimates[at].validation):
+            seen, rows = made.estimates[at].validation, made.estimates[at].validation_rows
+        return at is None, -careful(seen, rows, score), flops_of(one.best), one.record.id
+
+    return min(leavers(run), key=order, default=None)
+
+
+def title(found: Leaver) -> str:
+    """The trial in words."""
+    procedure, model, labels = found.cell
+    return f"{model}, {procedure}, {labels:,} labels"
+
+
+def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
+    """What every exit said of a split: in the confirming draws, else in the search's own trial.
+
+    None where the Store has neither.
+    """
+    drawn = confirmation(run).drawn
+    _, _, fresh = _read(run)[1].get(found.best.point_id, (None, None, {}))
+    numbers = [d for d in sorted(fresh) if d in drawn] or sorted(fresh)
+    if not numbers:
+        return own(run, found, split)
+    try:
+        every = tuple(_heard(run, found, fresh[d].id, d, split) for d in numbers)
+    except GONE:
+        return own(run, found, split)
+    return Hearing(split, every, True, next(iter(fresh.values())).config.data.folds)
+
+
+def own(run: Run, found: Leaver, split: str) -> Hearing | None:
+    """What every exit said of a split in the search's own trial; None where it is not kept."""
+    try:
+        return Hearing(split, (_heard(run, found, found.record.id, 0, split),), False)
+    except GONE:
+        return None
+
+
+def _heard(run: Run, found: Leaver, trial: str, draw: int, split: str) -> Heard:
+    name = f"{trial}-{split}"
+    if not name.replace("-", "").isalnum():
+        raise ValueError(f"'{name}' cannot name an entry of the Store")
+    exits, ids, labels = read_exits(run.folder / "store" / "exits" / name)
+    n, k, _ = exits.logits.shape
+    whole = n > 0 and {n} == {len(ids), len(labels)} and exits.temperature.shape == (k,)
+    if not whole or k != found.exits:
+        raise ValueError(f"what the exits of trial {trial} said is not whole")
+    order = np.argsort(ids, kind="stable")
+    ordered = Exits(np.asarray(exits.logits[order]), exits.temperature)
+    return Heard(draw, ordered, ids[order], labels[order])
+
+
+def score_of(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], score: str) -> float:
+    """A score of logits (n, C) against labels (n,).
+
+    >>> score_of(np.eye(2, dtype=np.float32), np.array([0, 0]), "accuracy")
+    0.5
+    """
+    sums = features(logits.astype(np.float64), labels, score).sum(axis=0)
+    return float(from_sums(sums, np.array(len(labels)), score))
+
+
+def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
+    """Points of a criterion, dear to cheap; the whole model belongs to every one.
+
+    Raises:
+        InputError: there is no such criterion.
+    """
+    if criterion not in CRITERIA:
+        raise unknown("criterion", "criterion", str(criterion), CRITERIA)
+    mine = [p for p in found.points if p.knobs["criterion"] == criterion or never(p)]
+    return sorted(mine, key=lambda p: (-flops_of(p), not never(p), p.point_id))
+
+
+def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
+    """What the fresh draws made of a point whose shares and FLOPs are their means.
+
+    Empty where these are still the search's own; see `raysearch.analysis.replicates.settled`.
+    """
+    _, _, fresh = _read(run)[1].get(point.point_id, (None, None, {}))
+    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+    same = [t for t in twins if len(t.exits) == len(point.exits)]
+    return same if len(fresh) >= FEWEST else []
+
+
+def tells(point: OperatingPoint) -> bool:
+    """Whether a point has exits and knobs that say when a text leaves."""
+    criterion, threshold = (point.knobs.get(knob) for knob in ("criterion", "threshold"))
+    known = threshold == NEVER or isinstance(threshold, int | float)
+    return bool(point.exits) and str(criterion) in CRITERIA and known
+
+
+def flops_of(point: OperatingPoint) -> float:
+    """Expected inference FLOPs; 0 where they are not known.
+
+    >>> flops_of(OperatingPoint("p", 1, infer_flops=math.nan)), flops_of(OperatingPoint("p", 1))
+    (0.0, 0.0)
+    """
+    value = point.infer_flops
+    return value if value is not None and math.isfinite(value) and value > 0 else 0.0
+
+
+def never(point: OperatingPoint) -> bool:
+    """Whether no text leaves early."""
+    return point.knobs.get("threshold") == NEVER
+
+
+def threshold_words(point: OperatingPoint) -> str:
+    """The threshold alone.
+
+    >>> threshold_words(OperatingPoint("p", 1, {"criterion": "confidence", "threshold": 0.85}))
+    '0.85'
+    """
+    value = point.knobs["threshold"]
+    return str(value) if isinstance(value, str) else f"{value:g}"
+
+
+def shares_words(names: Sequence[str], shares: Sequence[float]) -> str:
+    """Where texts leave, exits that nobody leaves at passed over.
+
+    >>> shares_words(["layer 1", "layer 2", "layer 3"], [0.25, 0.0, 0.75])
+    'layer 1: 25 %, layer 3: 75 %'
+    """
+    both = zip(names, shares, strict=True)
+    return ", ".join(f"{name}: {100 * share:.0f} %" for name, share in both if share > 0)
+
+
+def first_layers(model: str) -> Mapping[str, int]:
+    """The models that are the first k layers of the same checkpoint, by name: k; the whole too."""
+    known = ladder()
+    if model not in known:
+        return {}
+
+    def source(rung: Rung) -> tuple[str, str, str]:
+        return rung.family, rung.source, rung.folder
+
+    same = [r for r in known.values() if source(r) == source(known[model])]
+    return {r.name: r.layers for r in same if r.layers <= known[model].layers}

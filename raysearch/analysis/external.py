@@ -1,0 +1,262 @@
+"""A system that was not chosen, held against the confirmed points row by row.
+
+It comes from outside, or it is a zero-shot model of the run itself. It has one set of predictions
+and no draws: what varies beside the rows are the draws of the confirmed points alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
+from raysearch.analysis.confirmation import (
+    Confirmation,
+    fresh_draws,
+    judged_draw,
+    stored_logits,
+)
+from raysearch.analysis.intervals import interval
+from raysearch.analysis.replicates import twin
+from raysearch.analysis.table import Run
+from raysearch.analysis.zero_shot import name_of, zero_shots
+from raysearch.record import OperatingPoint, Outside, TrialRecord
+
+KIND = "outside"
+"""Of its entries in the Store."""
+SHARES = ("accuracy", "macro_f1")
+"""Scores whose interval has a formula where predictions are gone."""
+GONE = (OSError, ValueError, EOFError)
+"""What reading predictions raises where they are not there or not whole; numpy has the last."""
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64] | Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A system minus one confirmed point, on the same rows."""
+
+    outside: Outside
+    point_id: str
+    """The confirmed point's id in the search."""
+    difference: float
+    """Score of the system minus the point's, in the score's unit."""
+    low: float
+    high: float
+    """The paired 95 % interval."""
+
+    @property
+    def verdict(self) -> str:
+        """better, worse or indistinguishable: the system, seen from the point."""
+        return verdict(self.low, self.high)
+
+
+_latest: list[tuple[Run, tuple[Outside, ...]]] = []
+_held: list[tuple[Run, Confirmation, list[Against]]] = []
+"""What was asked about last: a page asks once for each of its pictures."""
+
+
+def systems(run: Run) -> tuple[Outside, ...]:
+    """List what stands beside a run's choice: systems from outside, then zero-shot points.
+
+    The latter as far as they are scored on test, each with the interval over the rows alone.
+    """
+    for known, found in _latest:
+        if known is run:
+            return found
+    shots = [(r, p) for r, p in zero_shots(run.records) if r.score in p.scores.get("test", {})]
+    found = (*run.outside, *(_system(run, r, p) for r, p in shots))
+    _latest[:] = [(run, found)]
+    return found
+
+
+def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
+    rows, score = point.rows.get("test", 0), record.score
+    out = Outside(name_of(record, point), "", point.scores, rows, score, point=point.point_id)
+    try:
+        logits, _, labels = stored_logits(run.folder, point.point_id, "test")
+        ends = rows_interval(_answers(logits), labels, score, logits.shape[1])
+    except GONE:  # a folder of records without its Store
+        ends = interval(out.value, rows, score) if score in SHARES and rows else None
+    return replace(out, interval=ends)
+
+
+def _answers(logits: Any) -> Labels:
+    """Class ids (n,) that logits (n, C) say; of (n, 1) the numbers themselves."""
+    said: Labels = logits[:, 0].astype(np.float64) if logits.shape[1] == 1 else logits.argmax(1)
+    return said
+
+
+def verdict(low: float, high: float) -> str:
+    """Say in a word what an interval of a difference means.
+
+    >>> verdict(0.01, 0.02), verdict(-0.1, -0.01), verdict(0.0, 0.1)
+    ('better', 'worse', 'indistinguishable')
+    """
+    return "better" if low > 0 else "worse" if high < 0 else "indistinguishable"
+
+
+def against(
+    run: Run, made: Confirmation, *, outside: Sequence[Outside] | None = None
+) -> list[Against]:
+    """Hold each system against each confirmed point, paired over rows.
+
+    Args:
+        run: a run; not changed.
+        made: its confirmation.
+        outside: the systems that are meant; None for all that `systems` lists.
+
+    Returns:
+        Systems in their order, then points in that of the estimates. Nothing where nothing is
+        confirmed; a system that lacks a row of the draws, or whose predictions are gone, is left
+        out (`uncovered` says so).
+    """
+    if outside is not None:
+        return _against(run, made, tuple(outside))
+    for known, its, found in _held:
+        if known is run and its is made:
+            return list(found)
+    found = _against(run, made, systems(run))
+    _held[:] = [(run, made, found)]
+    return list(found)
+
+
+def _against(run: Run, made: Confirmation, held_up: Sequence[Outside]) -> list[Against]:
+    if not made.estimates or not held_up:
+        return []
+    found = fresh_draws(run)
+    score = run.records[0].score if run.records else ""
+    choices: list[list[Judged]] = []
+    for estimate in made.estimates:
+        record, point, fresh = found[estimate.point_id]
+        score = record.score
+        choices.append([judged_draw(run.folder, fresh[d], point, d, score) for d in made.drawn])
+    truth = _truth(run, made)
+    alone = made.folds == 0
+    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in held_up]
+    held = [(s, draws) for s, draws in zip(held_up, theirs, strict=True) if draws is not None]
+    if not held:
+        return []
+    replicated = replicates([*choices, *(d for _, d in held)], score, pooled=made.folds > 0)
+    out = []
+    for at, (system, _) in enumerate(held, start=len(choices)):
+        for i, estimate in enumerate(made.estimates):
+            low, high = replicated.difference(at, i)
+            apart = float(replicated.estimate[at] - replicated.estimate[i])
+            out.append(Against(system, estimate.point_id, apart, low, high))
+    return out
+
+
+def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
+    """Say why a system is held against nobody; empty where it is not so."""
+    if not made.estimates:
+        return made.why or "no point is confirmed yet"
+    try:
+        ids, _ = predictions(run.folder, system)
+    except GONE:
+        return "its predictions are not in the run's Store"
+    wanted = set(_truth(run, made))
+    lacking = len(wanted - set(ids.tolist()))
+    if lacking:
+        return (
+            f"{lacking:,} of the {len(wanted):,} rows that judge confirmed points are not among "
+            "its predictions: they were added before those draws; add it again"
+        )
+    return ""
+
+
+def predictions(folder: Path, system: Outside) -> tuple[npt.NDArray[np.int64], Labels]:
+    """Row numbers (n,), ascending, and predictions (n,): class ids, or numbers for regression.
+
+    Raises:
+        OSError: they were not kept.
+        ValueError: they are not whole, or a key that leaves the Store.
+    """
+    if system.point:
+        logits, numbers, _ = stored_logits(folder, system.point, "test")
+        first = np.argsort(numbers, kind="stable")
+        return numbers[first], _answers(logits)[first]
+    if not system.key.replace("-", "").isalnum():
+        raise ValueError(f"'{system.key}' cannot name an entry of the Store")
+    entry = folder / "store" / KIND / system.key
+    json.loads((entry / "manifest.json").read_text(encoding="utf-8"))  # absent: not committed
+    ids = np.load(entry / "ids.npy", allow_pickle=False)
+    values = np.load(entry / "predictions.npy", allow_pickle=False)
+    if len(ids) != len(values):
+        raise ValueError(f"predictions of '{system.name}' are not whole")
+    order = np.argsort(ids, kind="stable")
+    return ids[order], values[order]
+
+
+def rows_interval(
+    values: Labels, label: Labels, score: str, classes: int
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of one set of predictions, over rows alone.
+
+    None for a score that sums of rows do not decide. Labels and predictions are (n,).
+
+    >>> rows_interval(np.zeros(100, np.int64), np.repeat([0, 1], [80, 20]), "accuracy", 2)
+    (0.72, 0.88)
+    """
+    try:
+        made = features(_logits(values, classes), label, score)
+    except ValueError:
+        return None
+    ids = np.arange(len(values), dtype=np.int64)
+    # Equal draws have no variance: what is left is that of the rows.
+    same = [Judged(d, ids, made) for d in range(FEWEST)]
+    low, high = replicates([same], score).interval(0)
+    return round(low, 6), round(high, 6)
+
+
+def _logits(values: Labels, classes: int) -> Floats:
+    """Predictions as logits: one-hot (n, C), or the numbers themselves (n, 1)."""
+    if np.issubdtype(values.dtype, np.floating):
+        return values.astype(np.float64)[:, None]
+    return np.asarray(np.eye(classes)[values.astype(np.int64)])
+
+
+def _truth(run: Run, made: Confirmation) -> dict[int, Any]:
+    """The label of every row that judged a draw, by row number; read off the first estimate."""
+    _, point, fresh = fresh_draws(run)[made.estimates[0].point_id]
+    out: dict[int, Any] = {}
+    for draw in made.drawn:
+        like = twin(fresh[draw], point)
+        assert like is not None
+        _, ids, labels = stored_logits(run.folder, like.point_id, "test")
+        out.update(zip(ids.tolist(), labels.tolist(), strict=True))
+    return out
+
+
+def _as_draws(
+    folder: Path,
+    system: Outside,
+    like: Sequence[Judged],
+    truth: dict[int, Any],
+    score: str,
+    alone: bool,
+) -> list[Judged] | None:
+    """The system as if it had the draws of the others: the same predictions in each."""
+    try:
+        ids, values = predictions(folder, system)
+    except GONE:
+        return None
+    if not set(truth) <= set(ids.tolist()):
+        return None
+    number = np.issubdtype(values.dtype, np.floating)
+    classes = 1 + max(int(values.max(initial=0)), *(int(v) for v in truth.values()))
+    out = []
+    for judged in like:
+        mine = values[np.searchsorted(ids, judged.ids)]
+        said = [truth[i] for i in judged.ids.tolist()]
+        label: Labels = np.array(said, np.float64) if number else np.array(said, np.int64)
+        sums = features(_logits(mine, classes), label, score, centred=alone)
+        out.append(Judged(judged.draw, judged.ids, sums))
+    return out

@@ -1,0 +1,1 @@
+"""What `ray up` files say, machines, node hours and preflight."""

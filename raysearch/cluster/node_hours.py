@@ -1,0 +1,174 @@
+"""Node-hours: how long each machine of a cluster was there for a study, and how long at work.
+
+Reading imports no Ray, so that `status` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from raysearch.config.study import Prices
+from raysearch.run.folder import NODES
+
+EVERY = 10.0
+"""Between two looks at the cluster [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """One machine's time while the study ran."""
+
+    host: str
+    gpus: float = 0.0
+    alive: float = 0.0
+    """[s]"""
+    busy: float = 0.0
+    """At least one trial, or another program of the cluster, held something of it [s]."""
+    used: float = 0.0
+    """Alive times the larger of the held parts of its CPUs and GPUs [s]."""
+
+    @property
+    def idle(self) -> float:
+        """Alive, and nothing at work [s]."""
+        return self.alive - self.busy
+
+    def dollars(self, prices: Prices, seconds: float) -> float | None:
+        """What so many seconds of it cost; None without the price [$]."""
+        if self.gpus:
+            return None if prices.gpu_hour is None else self.gpus * prices.gpu_hour * seconds / 3600
+        return None if prices.cpu_hour is None else prices.cpu_hour * seconds / 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at a machine showed."""
+
+    id: str
+    host: str
+    gpus: float
+    held: float
+    """Larger of the held parts of its CPUs and GPUs, 0 to 1."""
+
+
+def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict[str, Hours]:
+    """The hours once so many more seconds have passed as the looks show.
+
+    >>> after({}, [Look("a", "w1", 0.0, 0.5), Look("b", "w2", 0.0, 0.0)], 10.0)["b"].idle
+    10.0
+    """
+    out = dict(known)
+    for look in looks:
+        had = out.get(look.id, Hours(look.host, look.gpus))
+        out[look.id] = replace(
+            had,
+            alive=had.alive + seconds,
+            busy=had.busy + (seconds if look.held > 0 else 0.0),
+            used=had.used + seconds * look.held,
+        )
+    return out
+
+
+def read_hours(out: Path) -> dict[str, Hours]:
+    """What a run's folder says, by node; empty where it ran on one machine or says nothing."""
+    try:
+        value = json.loads((out / NODES).read_text(encoding="utf-8"))
+        return {id_: Hours(**hours) for id_, hours in value.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def sentences(nodes: Mapping[str, Hours], prices: Prices) -> list[str]:
+    """The bill of the nodes for a person; empty without any."""
+    if not nodes:
+        return []
+    alive = sum(n.alive for n in nodes.values())
+    used = sum(n.used for n in nodes.values())
+    share = f" ({used / alive:.0%})" if alive else ""
+    whole = _dollars(list(nodes.values()), prices, "alive")
+    out = [
+        f"nodes: {len(nodes)}, {alive / 3600:.2f} node-hours alive, {used / 3600:.2f} used{share}"
+        + whole
+    ]
+    for gpu, noun in ((True, "GPU node"), (False, "CPU node")):
+        idle = [n for n in nodes.values() if bool(n.gpus) == gpu and n.idle >= 60]
+        if idle:
+            many = f"{len(idle)} {noun}{'s' if len(idle) > 1 else ''}"
+            minutes = sum(n.idle for n in idle) / 60
+            out.append(f"{many} idle {minutes:.0f} min{_dollars(idle, prices, 'idle')}")
+    return out
+
+
+def _dollars(nodes: list[Hours], prices: Prices, what: str) -> str:
+    costs = [n.dollars(prices, getattr(n, what)) for n in nodes]
+    known = [c for c in costs if c is not None]
+    return f", ${sum(known):.2f}" if known and len(known) == len(costs) else ""
+
+
+@contextmanager
+def watched(out: Path) -> Iterator[None]:
+    """Look at the cluster's nodes while a study runs, where there are several or may be; to a file.
+
+    What earlier runs left is added to. A look that fails is skipped: no study stops for its bill.
+    """
+    from raysearch.cluster.autoscaler import coming
+
+    if len(_looks()) <= 1 and not coming([]):
+        yield
+        return
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(out, over), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(timeout=EVERY)
+
+
+def _watch(out: Path, over: threading.Event) -> None:
+    hours, last = read_hours(out), time.monotonic()
+    while True:
+        ended = over.wait(EVERY)
+        looks, now = _looks(), time.monotonic()
+        if looks:
+            hours = after(hours, looks, now - last)
+            _write(out, hours)
+        last = now
+        if ended:
+            return
+
+
+def _looks() -> list[Look]:
+    import ray
+    from ray._private.state import available_resources_per_node
+
+    try:
+        free = available_resources_per_node()  # type: ignore[no-untyped-call]
+        nodes = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
+    except Exception:  # the connection is gone, or going
+        return []
+    out = []
+    for n in nodes:
+        has, left = n["Resources"], free.get(n["NodeID"], {})
+        parts = [
+            1 - left.get(name, 0.0) / has[name] for name in ("CPU", "GPU") if has.get(name, 0.0)
+        ]
+        held = min(1.0, max([0.0, *parts]))
+        out.append(Look(n["NodeID"], n["NodeManagerHostname"], float(has.get("GPU", 0.0)), held))
+    return out
+
+
+def _write(out: Path, hours: Mapping[str, Hours]) -> None:
+    draft = out / f".{NODES}"
+    try:
+        draft.write_text(json.dumps({k: asdict(h) for k, h in hours.items()}), encoding="utf-8")
+        os.replace(draft, out / NODES)
+    except OSError:
+        pass  # the next look writes it again

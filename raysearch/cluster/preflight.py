@@ -1,0 +1,169 @@
+"""Every node writes to the study's storage and reads what others wrote, before its first trial.
+
+Those that are there are asked before the study begins; one that joins later looks for the study's
+mark when it opens its first trial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from raysearch import __version__
+from raysearch.cluster.autoscaler import away
+from raysearch.cluster.nodes import last_line, on_node
+from raysearch.errors import InputError, RaysearchError
+from raysearch.storage import remote
+from raysearch.storage.remote import Remote, StorageLost
+
+PROBES, DRIVER = "probes", "driver"
+"""Begins the name of a folder that goes again, and the driver's file in it."""
+LATE = 60.0
+"""How long a node that joins late may take to see the storage: its mount may still come [s]."""
+WAIT = 120.0
+"""How long a node may take to answer: its first process imports the package [s]."""
+PATIENCE = 10.0
+"""How long a probe waits for the storage before the first trial [s]."""
+HINT = "; give --storage, a URI or a folder that all nodes mount"
+
+
+class Stranger(RaysearchError):
+    """A node does not share the study's storage, or has another raysearch: the study must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the driver has written to the study's storage, for every node to find."""
+
+    where: str
+    token: str
+    version: str
+    hint: str = ""
+    """What a person may do about a node that does not find it."""
+
+    @property
+    def folder(self) -> str:
+        """Its own: an earlier driver of the run that comes to its end takes only its own away."""
+        return f"{PROBES}-{self.token}"
+
+    def fault(self, patience: float = PATIENCE) -> str:
+        """Why this machine cannot take part; empty where it can.
+
+        Raises:
+            RaysearchError: the storage cannot be used.
+        """
+        if self.version != __version__:
+            return f"has raysearch {__version__}, the driver {self.version}"
+        found = Remote(self.where, patience=patience).read(f"{self.folder}/{DRIVER}")
+        if found != self.token.encode():
+            return f"does not see what is written to '{self.where}'{self.hint}"
+        return ""
+
+    def check(self) -> None:
+        """See once in a process that this machine can take part.
+
+        Raises:
+            Stranger: it cannot.
+            StorageLost: the storage has not answered for as long as trials wait for it.
+        """
+        until = time.monotonic() + LATE
+        while self.token not in _CHECKED:
+            try:
+                fault = self.fault(remote.PATIENCE)
+            except StorageLost:
+                raise
+            except (RaysearchError, OSError) as e:
+                fault = f"cannot use '{self.where}': {e}"
+            if not fault:
+                _CHECKED.add(self.token)
+            elif time.monotonic() >= until:
+                raise Stranger(f"node '{platform.node()}': {fault}")
+            else:
+                time.sleep(1.0)
+
+
+_CHECKED: set[str] = set()
+"""Tokens of the marks that this process has found."""
+
+
+@contextlib.contextmanager
+def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
+    """See that all nodes share the study's storage; its mark lies there while the study runs.
+
+    The driver writes the mark; where there are several nodes each reads it and writes a probe of
+    its own, and the driver reads those: a folder that has one path and many disks is found out.
+
+    Raises:
+        InputError: names the first node that does not share it, or has another raysearch.
+    """
+    nodes = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
+    if storage is None and len(nodes) <= 1 and away():
+        raise InputError(
+            f"{out}: nodes that the cluster starts later do not see it; give --storage URI"
+        )
+    hint = HINT if storage is None else ""
+    mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
+    place = Remote(mark.where, patience=PATIENCE)
+    if storage is None:  # where one driver at a time is: what a killed one has left
+        for old in out.glob(f"{PROBES}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+    place.write(f"{mark.folder}/{DRIVER}", mark.token.encode())
+    try:
+        if storage is not None or len(nodes) > 1:
+            _ask(nodes, mark, place)
+        yield mark
+    finally:
+        with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
+            place.drop(mark.folder, DRIVER)
+
+
+def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
+    """Ask the nodes that are there."""
+    asked = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
+    for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
+        if future not in ready:
+            raise InputError(f"node '{host}': has not answered within {WAIT:g} s")
+        if fault := _fault(future, place, mark):
+            raise InputError(f"node '{host}': {fault}")
+
+
+def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
+    """What is wrong with a node that has answered; empty where nothing is."""
+    try:
+        found: Answer = ray.get(future)
+    except Exception as e:  # the package is not there, or the process died
+        return f"cannot run raysearch: {last_line(e)}"
+    if found.error:
+        return found.error
+    if place.read(f"{mark.folder}/{found.name}") != mark.token.encode():
+        return f"what it writes to '{mark.where}' is not seen here{mark.hint}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node says."""
+
+    name: str
+    """Of the file it wrote."""
+    error: str = ""
+
+
+def probe(mark: Mark, name: str) -> Answer:
+    """Look for the driver's mark and write one's own; runs on a node."""
+    try:
+        if fault := mark.fault():
+            return Answer(name, fault)
+        Remote(mark.where, patience=PATIENCE).write(f"{mark.folder}/{name}", mark.token.encode())
+    except (RaysearchError, OSError) as e:
+        return Answer(name, f"cannot use '{mark.where}': {e}{mark.hint}")
+    return Answer(name)

@@ -1,0 +1,49 @@
+"""The part of a cluster that one study may take, where several run side by side.
+
+Each would else share out the whole of it, and the second would wait for the first one's workers.
+It travels in the environment, as OMP_NUM_THREADS does: it is the cluster's word, not the study's.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from raysearch.cluster.resources import Share
+
+CPUS = "RAYSEARCH_CPUS"
+"""CPUs that the trials of a study may hold together."""
+GPUS = "RAYSEARCH_GPUS"
+"""Likewise GPUs; 0: the study has none."""
+
+
+def environment(cpus: int, gpus: int = 0) -> dict[str, str]:
+    """What a study's process is to find there."""
+    return {CPUS: str(cpus), GPUS: str(gpus)}
+
+
+def part_of(share: Share, given: Mapping[str, str] = os.environ) -> Share:
+    """The share of a study that may take only a part of the cluster; else as it is.
+
+    Trials at once are as many as the GPUs allow of those that hold most.
+
+    >>> part_of(Share(2, 8.0), {"RAYSEARCH_CPUS": "3"}).cpus, part_of(Share(2, 8.0), {}).cpus
+    (1.0, 8.0)
+    >>> part_of(Share(4, 0.25), {"RAYSEARCH_CPUS": "3"}).cpus
+    0.25
+    >>> from raysearch.cluster.resources import Hold
+    >>> whole = {("finetune", "bert"): Hold(2.0, 1.0)}
+    >>> own = part_of(Share(8, 1.0, whole), {"RAYSEARCH_CPUS": "2", "RAYSEARCH_GPUS": "2"})
+    >>> own.concurrency, own.holds["finetune", "bert"]
+    (2, Hold(cpus=1.0, gpus=1.0, kind=''))
+    """
+    if CPUS not in given:
+        return share
+    many = share.concurrency
+    if share.gpus and GPUS in given:
+        many = max(1, min(many, int(float(given[GPUS]) / share.gpus + 1e-9)))
+    most = float(given[CPUS]) / many
+    cpus = max(0.01, float(int(most)) if most >= 1 else int(100 * most) / 100)
+    holds = {k: replace(h, cpus=min(h.cpus, cpus)) for k, h in share.holds.items()}
+    return replace(share, concurrency=many, cpus=min(share.cpus, cpus), holds=holds)

@@ -1,0 +1,1 @@
+"""Plans as data: tasks, the ladder, search spaces, studies and trial configurations."""

@@ -1,0 +1,166 @@
+"""A study: what to search, how long, and how to judge. Data only; `study.yaml` is one as run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from raysearch.config.strict import Strict, load_yaml, parse
+from raysearch.config.trial import Scalar
+
+SEARCHERS = ("tpe", "random", "nsga2", "grid")
+PRECISIONS = ("auto", "fp32", "bf16")
+LARGEST = "largest"
+"""Stands for a model's name: the largest that takes part."""
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Prices(Strict):
+    """Dollars; a price that is not given leaves the costs it feeds absent."""
+
+    cpu_hour: Annotated[float, Field(ge=0)] | None = None
+    gpu_hour: Annotated[float, Field(ge=0)] | None = None
+    label: Annotated[float, Field(ge=0)] | None = None
+
+
+class Procedure(Strict):
+    """One line of a crossing: a method at a fixed recipe."""
+
+    method: str
+    hyper: dict[str, Scalar] = {}
+    """Knobs that differ from the method's first knob set."""
+    model: str | tuple[str, ...] | None = None
+    """A model's name, a list of them, or `largest` of those that take part. None: every model; of a
+    teacher, who has one, the largest. Where the study names no models, those named here take part
+    whatever ladder they stand in."""
+    teacher: Procedure | None = None
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The models that it names.
+
+        >>> Procedure(method="dan", model="dan-10k").named, Procedure(method="dan").named
+        (('dan-10k',), ())
+        """
+        several = (self.model,) if isinstance(self.model, str) else self.model or ()
+        return tuple(name for name in several if name != LARGEST)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model(cls, value: object) -> object:
+        if value is None or isinstance(value, str):
+            return value
+        names = value if isinstance(value, list | tuple) else ()
+        whole = names and all(isinstance(n, str) and n != LARGEST for n in names)
+        if not whole or len(set(names)) != len(names):
+            raise ValueError(f"must be a model's name, a list of distinct names, or {LARGEST}")
+        return tuple(names)
+
+    @field_validator("teacher")
+    @classmethod
+    def _teacher(cls, value: Procedure | None) -> Procedure | None:
+        if value is not None and isinstance(value.model, tuple):
+            raise ValueError("model: a teacher has one model, not a list")
+        return value
+
+
+class Study(Strict):
+    """The plan of one search. What is None is fitted to the task and the machine."""
+
+    name: str
+    tldr: str = ""
+    task: str = ""
+    """Filled in when the study runs."""
+    methods: tuple[str, ...] | None = None
+    """None: every method that has a space and fits the task."""
+    models: tuple[str, ...] | None = None
+    """None: every rung of the task's ladder that fits the machine."""
+    labels: tuple[Count, ...] = (32, 100, 320, 1000)
+    """Label budgets [rows]: a grid axis, stratified by the searcher."""
+    trials: Count = 24
+    """Trials to run, parked and extended ones included."""
+    draws: Annotated[int, Field(ge=0)] = 5
+    """Fresh draws of data and initialisation that each candidate is confirmed on after the search;
+    0: none. Below 3 there is no interval."""
+    procedures: tuple[Procedure, ...] = ()
+    """A grid study: each of these with every model and label budget, on `draws` draws each, instead
+    of a search. A teacher has its student's label budget."""
+    pool: str | None = None
+    """Texts that teachers answer for their students: a corpus's name or a file; None: the task's
+    unlabelled split, or its unused training texts."""
+    pool_lines: bool = False
+    """Whether each line of the pool's texts is a text: an encyclopedia's articles as paragraphs."""
+    searcher: str = "tpe"
+    seed: int = 0
+    stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
+    """Axes that get equal shares of the trials, as label budgets always do; `models` cannot stand
+    without `methods`. Empty: after the first third of the trials the searcher is free."""
+    objectives: tuple[str, ...] = ("score", "train_flops_full", "infer_flops")
+    precision: str = "auto"
+    concurrency: Count | None = None
+    """Trials at once; None: fitted to the machine."""
+    hours: Positive | None = None
+    gpu_hours: Positive | None = None
+    flops: Positive | None = None
+    dollars: Positive | None = None
+    shared_by: Count = 8
+    """Students that share an inherited bill in `train_flops_shared`."""
+    prices: Prices = Prices()
+    trial_minutes: Positive | None = None
+    """A rung whose dearest trial is predicted to take longer does not fit the machine [min]."""
+
+    @model_validator(mode="after")
+    def _lines(self) -> Study:
+        if self.pool_lines and self.pool is None:
+            raise ValueError("pool_lines: there is no pool; name one")
+        return self
+
+    @field_validator("searcher")
+    @classmethod
+    def _searcher(cls, value: str) -> str:
+        if value not in SEARCHERS:
+            raise ValueError(f"no searcher '{value}'. Known: {', '.join(SEARCHERS)}")
+        return value
+
+    @field_validator("objectives")
+    @classmethod
+    def _objectives(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value) or not value:
+            raise ValueError("objectives must be a list of distinct names")
+        return value
+
+    @field_validator("stratify")
+    @classmethod
+    def _stratify(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "models" in value and "methods" not in value:
+            raise ValueError("models cannot be stratified without methods")
+        return value
+
+    @model_validator(mode="after")
+    def _grid(self) -> Study:
+        if self.procedures and self.searcher != "grid":
+            raise ValueError("procedures: are for searcher grid alone")
+        return self
+
+    @field_validator("precision")
+    @classmethod
+    def _precision(cls, value: str) -> str:
+        if value not in PRECISIONS:
+            raise ValueError(f"no precision '{value}'. Known: {', '.join(PRECISIONS)}")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("label budgets must be a list of distinct numbers")
+        return tuple(sorted(value))
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file; InputError names the file, the key and what may stand there."""
+    return parse(Study, load_yaml(path), path.name)

@@ -1,0 +1,1 @@
+"""FLOPs and memory by closed form, and timing."""

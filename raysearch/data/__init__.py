@@ -1,0 +1,1 @@
+"""A task's rows: read, cleaned, split and cut to budgets."""

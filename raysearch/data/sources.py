@@ -1,0 +1,274 @@
+"""Reading a task's source: a folder, one file, the hub or the toy world, as tables by split."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from raysearch.config.task import Task
+from raysearch.errors import InputError
+from raysearch.storage import hub
+
+KINDS = (".parquet", ".csv", ".tsv", ".jsonl")
+"""File types that can be read, in the order in which a folder is searched."""
+
+OWN = "own"
+"""Folder of packed files of the user's own."""
+
+ALIASES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+    "unlabelled": ("unlabelled", "unlabeled", "unsupervised"),
+}
+"""File and split names that are taken for ours when a task names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One split as it was read."""
+
+    frame: pd.DataFrame
+    where: str
+    """What an error calls it."""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Class names in the order of the ids, by column, where the source knows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """All splits that a source holds, under our names, and what is to be said about them."""
+
+    tables: Mapping[str, Table]
+    notes: tuple[str, ...] = ()
+
+
+def files(task: Task, data_dir: Path | None) -> dict[str, Path]:
+    """Return the files a task is read from, by split; empty when it is not read from files.
+
+    A folder under `data_dir` comes before the hub; `file:` is always itself.
+    """
+    if task.source.startswith("file:"):
+        path = Path(task.source.removeprefix("file:"))
+        found = _in_folder(path, task) if path.is_dir() else {"train": path}
+        if "unlabelled" in task.splits and Path(task.splits["unlabelled"]).is_absolute():
+            found["unlabelled"] = Path(task.splits["unlabelled"])
+        return found
+    if task.source.startswith("builtin:") or data_dir is None:
+        return {}
+    folder = data_dir / (task.folder or task.name)
+    if not folder.is_dir():
+        return {}
+    found = _in_folder(folder, task)
+    beside = folder.with_name(folder.name + "_unsup") / "train.parquet"
+    if "unlabelled" in task.splits and "unlabelled" not in found and beside.is_file():
+        found["unlabelled"] = beside
+    return found
+
+
+def packed(task: Task, data_dir: Path | None) -> dict[str, Path]:
+    """Return the files that `landed` needs to read the task elsewhere, by relative name."""
+    found = files(task, data_dir)
+    if not found:
+        return {}
+    own, home = task.source.startswith("file:"), found["train"].parent
+    folder = OWN if own else task.folder or task.name
+    out = {}
+    for split, path in found.items():  # a file alone may have any name
+        known = path.parent == home and (not own or Path(task.source[5:]).is_dir())
+        out[f"{folder}/{path.name if known else split + path.suffix}"] = path
+    if not own and (home / "meta.json").is_file():
+        out[f"{folder}/meta.json"] = home / "meta.json"
+    return out
+
+
+def landed(task: Task, folder: Path) -> Task:
+    """Return the task as it is read from a folder with its packed files, the `data_dir` then."""
+    if not task.source.startswith("file:"):
+        return task
+    splits = {k: v for k, v in task.splits.items() if not Path(v).is_absolute()}
+    return replace(task, source=f"file:{folder / OWN}", splits=splits)
+
+
+def read(task: Task, data_dir: Path | None = None) -> Source:
+    """Read every split of a task; InputError says what cannot be read and what would help."""
+    found = files(task, data_dir)
+    if found:
+        notes, names = _about(found.get("train"), task)
+        tables = {n: Table(read_frame(p), _shown(p), names) for n, p in found.items()}
+        return Source(tables, notes)
+    if task.source.startswith("file:"):
+        raise InputError(
+            f"{task.source.removeprefix('file:')}: holds no train file, must hold train"
+            f" with one of {', '.join(KINDS)}"
+        )
+    if task.source.startswith("builtin:"):
+        return _builtin(task)
+    if task.source.startswith("hf:"):
+        return _hub(task)
+    folder = task.folder or task.name
+    looked = f"there is no folder '{folder}' in {data_dir}" if data_dir else "no --data-dir is set"
+    raise InputError(f"task '{task.name}': is read from --data-dir only, and {looked}")
+
+
+def _in_folder(folder: Path, task: Task) -> dict[str, Path]:
+    found = {}
+    for split, aliases in ALIASES.items():
+        if task.splits and split not in task.splits and split != "unlabelled":
+            continue
+        wanted = (task.splits[split],) if split in task.splits else aliases
+        # A hub's name for a split need not be the folder's: cola reports on `validation`, but imdb
+        # calls its pool `unsupervised`.
+        for name in dict.fromkeys((*wanted, *(aliases if split == "unlabelled" else ()))):
+            path = next((p for k in KINDS if (p := folder / f"{name}{k}").is_file()), None)
+            if path is not None:
+                found[split] = path
+                break
+    return found if "train" in found else {}
+
+
+def _about(path: Path | None, task: Task) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Read the meta.json beside a folder's files: what it holds, and its label names."""
+    meta_path = path.parent / "meta.json" if path is not None else None
+    if meta_path is None or not meta_path.is_file() or task.source.startswith("file:"):
+        return (), {}
+    try:
+        meta = json.loads(meta_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise InputError(f"{meta_path}: is not JSON") from e
+    notes = []
+    folder = meta_path.parent.name
+    published, here = meta.get("published_size") or {}, meta.get("splits") or {}
+    for split in ("train", "validation", "test"):
+        whole, rows = published.get(split), here.get(split, {}).get("rows")
+        if isinstance(whole, int) and isinstance(rows, int) and rows < whole:
+            notes.append(f"{folder}: {split} holds {rows:,} of the published {whole:,} rows")
+    if meta.get("notes"):
+        notes.append(f"{folder}: {meta['notes']}")
+    names = tuple(str(n) for n in meta.get("label_names") or ())
+    return tuple(notes), {"label": names} if names else {}
+
+
+def _shown(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a CSV, TSV, JSONL or Parquet file whole; InputError in one line where it is none."""
+    where = _shown(path)
+    if path.suffix not in KINDS:
+        raise InputError(f"{where}: is no {', '.join(KINDS[:-1])} or {KINDS[-1]} file")
+    try:
+        if path.suffix == ".parquet":
+            try:
+                frame = pd.read_parquet(path)
+            except (ValueError, OSError) as e:
+                if not path.is_file():
+                    raise
+                raise InputError(f"{where}: is not a Parquet file") from e
+        else:
+            frame = _text_file(path.read_bytes(), path.suffix, where)
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read: {e.strerror or 'not a file'}") from e
+    if frame.empty:
+        raise InputError(f"{where}: holds no rows, must hold a header and rows below it")
+    frame.columns = [str(c).strip() for c in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise InputError(f"{where}: column '{twice[0]}' stands twice, must stand once")
+    return frame.reset_index(drop=True)
+
+
+def _text_file(raw: bytes, suffix: str, where: str) -> pd.DataFrame:
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise InputError(
+            f"{where}: is not UTF-8 at byte {e.start}; save it as UTF-8 and try again"
+        ) from e
+    if not text.strip():
+        raise InputError(f"{where}: is empty, must hold a header and rows below it")
+    if suffix == ".jsonl":
+        return _json_lines(text, where)
+    header = text.split("\n", 1)[0]
+    # Spreadsheets of many countries write CSV with semicolons.
+    separator = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)
+    try:
+        with warnings.catch_warnings():
+            # Rows longer than the header lose their ends, and pandas only warns.
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
+            )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as e:
+        fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(e))
+        place = "rows hold more fields than the header"
+        if fields:
+            place = f"line {fields[2]} holds {fields[3]} fields, the header {fields[1]}"
+        elif not isinstance(e, pd.errors.ParserWarning):
+            place = "is no table"
+        raise InputError(
+            f"{where}: {place}; a text that holds {separator!r} must stand in quotes"
+        ) from e
+
+
+def _json_lines(text: str, where: str) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as e:
+            raise InputError(f"{where}: line {number}: is not JSON") from e
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: line {number}: must be an object like {{'text': ...}}")
+        rows.append(row)
+    # An object column keeps 1 and "1" and None as they stand; pandas would turn ids into floats.
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _builtin(task: Task) -> Source:
+    if task.source != "builtin:toy":
+        raise InputError(f"task '{task.name}': no source '{task.source}'. Known: builtin:toy")
+    from raysearch.toy import grammar
+
+    tables = {}
+    for split in task.splits:
+        texts, labels = grammar.split(split, classes=task.classes)  # type: ignore[arg-type]
+        frame = pd.DataFrame({"text": texts, "label": labels})
+        tables[split] = Table(frame, f"toy {split}")
+    return Source(tables, ("toy: sentences made by a grammar, with 3.5 % of the labels wrong",))
+
+
+def _hub(task: Task) -> Source:
+    loaded, notes = hub.fetch(task)
+    name = hub.hub_id(task.source)[0]
+    tables = {}
+    for split, aliases in ALIASES.items():
+        if task.splits and split not in task.splits:
+            continue
+        wanted = (task.splits[split],) if split in task.splits else aliases
+        theirs = next((w for w in wanted if w in loaded), None)
+        if theirs is None:
+            continue
+        data = loaded[theirs]
+        classes = {
+            column: tuple(str(n) for n in kind.names)
+            for column, kind in data.features.items()
+            if hasattr(kind, "names")
+        }
+        tables[split] = Table(data.to_pandas(), f"hf:{name} {theirs}", classes)
+    if "train" not in tables:
+        held = ", ".join(str(s) for s in loaded)
+        train = task.splits.get("train", "train")
+        raise InputError(f"hf:{name}: holds no split '{train}'. Known: {held}")
+    return Source(tables, notes)

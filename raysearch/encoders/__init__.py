@@ -1,0 +1,1 @@
+"""Transformer bodies, tokenisers and what stands on them."""

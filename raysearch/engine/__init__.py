@@ -1,1 +1,0 @@
-"""The engine: data, models, training, FLOPs and evaluation that every method stands on."""

@@ -1,0 +1,1 @@
+"""Hashed and tabulated n-grams."""

@@ -1,0 +1,393 @@
+"""Bags of word n-grams as rows of a table: an exact vocabulary of the commonest, or hashes.
+
+A bag is the row numbers of a text's n-grams, with multiplicity, in the order in which they start.
+What reads texts stands in raysearch.ngrams.dan_numpy, whose source goes into exported folders.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysearch.errors import InputError
+from raysearch.ngrams.dan_numpy import END, TEXTS, Hasher, Reader, inside, split
+from raysearch.ngrams.growable import HELD, Spill
+from raysearch.storage.store import State
+
+Ids = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bags:
+    """Row numbers of the n-grams of some texts."""
+
+    ids: Ids
+    """Of all texts, one after another (m,)."""
+    offsets: NDArray[np.int64]
+    """Where each text begins, and the end (n + 1,)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """N-grams of each text (n,)."""
+        return np.diff(self.offsets)
+
+    def take(self, index: NDArray[np.int64]) -> Bags:
+        """The bags at these positions, in this order."""
+        sizes = self.offsets[index + 1] - self.offsets[index]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        shift = np.repeat(self.offsets[index] - offsets[:-1], sizes)
+        return Bags(self.ids[shift + np.arange(offsets[-1])], offsets)
+
+    def below(self, rows: int) -> Bags:
+        """Without the n-grams whose row is not among the first `rows`."""
+        keep = self.ids < rows
+        if keep.all():
+            return self
+        through = np.concatenate([[0], np.cumsum(keep)])
+        return Bags(self.ids[keep], through[self.offsets])
+
+
+def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> Bags:
+    """All bags; what is large stands in a file, so that the texts may be more than memory holds."""
+    ids, sizes = Spill(np.int32), Spill(np.int64)
+    sizes.add(np.zeros(1, np.int64))
+    for chunk in _chunks(columns):
+        found, offsets = reader.bags(chunk)
+        ids.add(found)
+        sizes.add(np.diff(offsets))
+    return Bags(ids.whole(), np.cumsum(sizes.whole()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frequent:
+    """The V commonest n-grams, commonest first: a trie in two columns, exact.
+
+    Ties go to the shorter n-gram, then to the one whose words come first. An n-gram's prefix and
+    its last word are at least as common and shorter, so that both stand above it: the first V' rows
+    are the vocabulary of size V', and a row is found by its prefix's row and its last word's.
+    """
+
+    words: tuple[str, ...]
+    """Single words in the order of their rows."""
+    parent: Ids
+    """Row of each n-gram without its last word (V,); -1: a single word."""
+    last: Ids
+    """Row of its last word (V,); of a single word its own."""
+    ngrams: int
+    """Longest n-gram."""
+
+    @property
+    def rows(self) -> int:
+        """V."""
+        return len(self.parent)
+
+    def bags(self, *columns: Sequence[str]) -> Bags:
+        """The n-grams of these texts that are in the vocabulary; one column after another."""
+        return _read(Reader(self.words, self.parent, self.last, self.ngrams), columns)
+
+    def name(self, row: int) -> str:
+        """The words of an n-gram, one blank between them."""
+        place = {int(r): w for r, w in zip(self.unigrams, self.words, strict=True)}
+        out: list[str] = []
+        while row >= 0:
+            out.append(place[int(self.last[row])])
+            row = int(self.parent[row])
+        return " ".join(reversed(out))
+
+    @property
+    def unigrams(self) -> Ids:
+        """Rows of the single words, in the order of `words`."""
+        return np.flatnonzero(self.parent < 0).astype(np.int32)
+
+    def first(self, rows: int) -> Frequent:
+        """The vocabulary of so many n-grams."""
+        if rows >= self.rows:
+            return self
+        single = int((self.parent[:rows] < 0).sum())
+        return Frequent(self.words[:single], self.parent[:rows], self.last[:rows], self.ngrams)
+
+    def bytes_of(self, rows: int) -> int:
+        """Bytes of the first rows: the words, and two numbers a row."""
+        return len(self.first(rows).spelled) + 8 * rows
+
+    @property
+    def spelled(self) -> bytes:
+        """All words, a line each; none holds white space."""
+        return "\n".join(self.words).encode("utf-8", "surrogatepass")
+
+    def state(self) -> State:
+        """As tensors."""
+        words = np.frombuffer(self.spelled, np.uint8).copy()
+        columns = {"words": words, "parent": self.parent, "last": self.last}
+        return {k: torch.from_numpy(v) for k, v in columns.items()}
+
+    @classmethod
+    def restored(cls, state: State, ngrams: int) -> Frequent:
+        """What `state` said."""
+        spelled = state["words"].numpy().tobytes().decode("utf-8", "surrogatepass")
+        words = tuple(spelled.split("\n")) if spelled else ()
+        return cls(words, state["parent"].numpy(), state["last"].numpy(), ngrams)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hashed:
+    """Every n-gram has a row, by a hash that is the same in every process."""
+
+    rows: int
+    """V."""
+    ngrams: int
+    """Longest n-gram."""
+
+    def bags(self, *columns: Sequence[str]) -> Bags:
+        """All n-grams of these texts; one column after another."""
+        return _read(Hasher(self.rows, self.ngrams), columns)
+
+    def collisions(self, *columns: Sequence[str]) -> tuple[int, int]:
+        """Rows that these texts' n-grams fall on, and how many of these hold several n-grams.
+
+        A row holds several if the least and the greatest hash that fell on it differ.
+        """
+        hasher = Hasher(self.rows, self.ngrams)
+        least = np.full(self.rows, np.iinfo(np.uint64).max, np.uint64)
+        most = np.zeros(self.rows, np.uint64)
+        for chunk in _chunks(columns):
+            levels, ends = hasher.hashes(chunk)
+            for n, hashes in enumerate(levels, 1):
+                here = np.unique(hashes[inside(ends, n)])
+                rows = hasher.rows(here)
+                np.minimum.at(least, rows, here)
+                np.maximum.at(most, rows, here)
+        return int((least <= most).sum()), int((least < most).sum())
+
+    def first(self, rows: int) -> Hashed:
+        """Itself: which rows matter is not known."""
+        assert rows == self.rows
+        return self
+
+    def bytes_of(self, rows: int) -> int:
+        """None: nothing is listed."""
+        return 0
+
+    def state(self) -> State:
+        """Nothing."""
+        return {}
+
+
+def frequent(
+    texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], held: int = HELD
+) -> Frequent:
+    """The commonest n-grams of these texts, exactly.
+
+    Length by length: an n-gram is counted only where its prefix and its last word may still be
+    among the commonest, since it is no commoner than they. The words' numbers stand in a temporary
+    file where they are more than `held` bytes, and n-grams are counted by ranges of their prefix:
+    memory goes with the distinct words and with the n-grams that may be among the commonest.
+
+    Args:
+        texts: one column of texts (n,), in any order.
+        rows: how many n-grams, V.
+        ngrams: longest n-gram [words].
+        more: further columns.
+        held: bytes of a column of numbers that stay in memory.
+
+    Raises:
+        InputError: the texts hold fewer n-grams than `rows`.
+    """
+    if ngrams < 1:
+        raise InputError(f"ngrams: must be 1 or more, not {ngrams}")
+    columns = (texts, *more)
+    tally: Counter[str] = Counter()
+    for chunk in _chunks(columns):
+        tally.update(split(chunk))
+    tally.pop(END, None)
+    alphabet = sorted(tally)
+    counts = [np.array([tally[w] for w in alphabet], np.int64)]
+    parents, lasts = [np.full(len(alphabet), -1, np.int64)], [np.arange(len(alphabet))]
+    if not alphabet:
+        return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
+    least = _least(counts, rows)
+    words, bounds = _numbers(
+        columns, {w: i for i, w in enumerate(alphabet) if tally[w] >= least}, held
+    )
+    blocks = [words[a:b] for a, b in itertools.pairwise(bounds)]
+    before = _copied(blocks, held)
+    for n in range(2, ngrams + 1):
+        starts = [before[a:b] for a, b in itertools.pairwise(bounds)]
+        keys, number = _counted(starts, blocks, n, len(alphabet), counts[-1], least, held)
+        counts.append(number)
+        parents.append(keys // len(alphabet))
+        lasts.append(keys % len(alphabet))
+        least = max(least, _least(counts, rows))
+        if not len(keys):
+            break
+        if n < ngrams:
+            for b, w in zip(starts, blocks, strict=True):
+                b[:] = _numbered(b, w, n, keys, len(alphabet))
+    return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
+
+
+def most(columns: Sequence[Sequence[str]], ngrams: int, enough: int) -> int:
+    """N-grams that texts hold at most, each counted as often as it stands; `enough`: or more."""
+    found = 0
+    for chunk in _chunks(columns):
+        found += ngrams * sum(w != END for w in split(chunk))
+        if found >= enough:
+            return enough
+    return found
+
+
+def too_few(rows: int, there: int, ngrams: int, bound: str = "") -> str:
+    """Why a vocabulary cannot be that large."""
+    words = "word" if ngrams == 1 else "words"
+    return (
+        f"vocabulary: {rows:,} n-grams asked, the texts hold {bound}{there:,} of up to {ngrams} "
+        f"{words}: a smaller model, or vocabulary hashed"
+    )
+
+
+def _numbers(
+    columns: Sequence[Sequence[str]], rank: Mapping[str, int], held: int
+) -> tuple[NDArray[np.int32], list[int]]:
+    """The number of every word in turn, -1 without one and between texts; where chunks begin."""
+    out, bounds = Spill(np.int32, held), [0]
+    for chunk in _chunks(columns):
+        out.add(np.array([rank.get(w, -1) for w in split(chunk)], np.int32))
+        bounds.append(len(out))
+    return out.whole(), bounds
+
+
+def _copied(blocks: Sequence[NDArray[np.int32]], held: int) -> NDArray[np.int32]:
+    out = Spill(np.int32, held)
+    for block in blocks:
+        out.add(block.copy())
+    return out.whole()
+
+
+def _chunks(columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    for texts in columns:
+        for i in range(0, len(texts), TEXTS):
+            yield texts[i : i + TEXTS]
+
+
+def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
+    """The count of the `rows`-th commonest so far; 1 while there are fewer."""
+    every = np.concatenate(counts)
+    if len(every) < rows:
+        return 1
+    return int(np.partition(every, len(every) - rows)[len(every) - rows])
+
+
+def _keys(
+    before: NDArray[np.int32], words: NDArray[np.int32], n: int, base: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where n-grams start whose parts are alive, and their keys: prefix * base + last word."""
+    rest = max(0, len(words) - n + 1)
+    start = np.flatnonzero((before[:rest] >= 0) & (words[n - 1 :][:rest] >= 0))
+    return start, before[start].astype(np.int64) * base + words[start + n - 1]
+
+
+def _counted(
+    before: Sequence[NDArray[np.int32]],
+    words: Sequence[NDArray[np.int32]],
+    n: int,
+    base: int,
+    prefixes: NDArray[np.int64],
+    least: int,
+    held: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct keys that occur `least` times or more, ascending, and how often each does.
+
+    In passes over ranges of the prefix that occur `held` times each: distinct keys are fewer.
+    """
+    through = np.cumsum(prefixes)
+    passes = 1 + int(through[-1]) // held
+    cuts = np.searchsorted(through, np.arange(1, passes) * (through[-1] / passes))
+    ranges = [0, *np.unique(cuts + 1).tolist(), len(prefixes)]
+    keys, number = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for low, high in itertools.pairwise(ranges):
+        if low >= high:
+            continue
+        found, many = np.empty(0, np.int64), np.empty(0, np.int64)
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        for b, w in zip(before, words, strict=True):
+            here = _keys(b, w, n, base)[1]
+            if passes > 1:
+                here = here[(here >= low * base) & (here < high * base)]
+            waiting.append(np.unique(here, return_counts=True))
+            if sum(len(k) for k, _ in waiting) > max(len(found), 2**20):
+                found, many = _merged([(found, many), *waiting])
+                waiting = []
+        found, many = _merged([(found, many), *waiting])
+        keys.append(found[many >= least])
+        number.append(many[many >= least])
+    return np.concatenate(keys), np.concatenate(number)
+
+
+def _merged(
+    runs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    every = np.concatenate([k for k, _ in runs])
+    if not len(every):
+        return every, every
+    order = np.argsort(every, kind="stable")  # runs are sorted: merging them is cheap
+    every = every[order]
+    first = np.concatenate([[0], np.flatnonzero(every[1:] != every[:-1]) + 1])
+    number = np.concatenate([c for _, c in runs])[order]
+    return every[first], np.add.reduceat(number, first)
+
+
+def _numbered(
+    before: NDArray[np.int32],
+    words: NDArray[np.int32],
+    n: int,
+    keys: NDArray[np.int64],
+    base: int,
+) -> NDArray[np.int32]:
+    """By the place where it starts the number of the n-gram among `keys`; -1 without one."""
+    out = np.full(len(words), -1, np.int32)
+    start, found = _keys(before, words, n, base)
+    if len(keys) and len(start):
+        at = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
+        out[start] = np.where(keys[at] == found, at, -1)
+    return out
+
+
+def _ranked(
+    alphabet: Sequence[str],
+    counts: Sequence[NDArray[np.int64]],
+    parents: Sequence[NDArray[np.int64]],
+    lasts: Sequence[NDArray[np.int64]],
+    rows: int,
+    ngrams: int,
+) -> Frequent:
+    """The `rows` commonest of all lengths; within a length `counts` are in the words' order."""
+    every = np.concatenate(counts)
+    if len(every) < rows:
+        raise InputError(too_few(rows, len(every), ngrams))
+    sizes = [len(c) for c in counts]
+    length = np.repeat(np.arange(len(sizes)), sizes)
+    within = np.concatenate([np.arange(s) for s in sizes])
+    order = np.lexsort((within, length, -every))[:rows]
+    row = np.full(len(every), -1, np.int64)
+    row[order] = np.arange(rows)
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    shift = first[np.maximum(length - 1, 0)]
+    above = np.concatenate(parents)
+    parent = np.where(length > 0, row[np.where(length > 0, above + shift, 0)], -1)
+    last = row[np.concatenate(lasts)]
+    kept = order[length[order] == 0]
+    return Frequent(
+        tuple(alphabet[i] for i in kept),
+        parent[order].astype(np.int32),
+        last[order].astype(np.int32),
+        ngrams,
+    )

@@ -1,0 +1,299 @@
+"""When a text leaves a model of several exits: pure functions on the exits' logits.
+
+A text leaves at the first exit whose signal reaches the threshold; the last exit always answers.
+The signal is one of `CRITERIA`, larger where the model is surer, and is reckoned from calibrated
+logits: each exit's divided by its own temperature.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raysearch.errors import InputError, unknown
+from raysearch.outputs.calibration import softmax
+
+CRITERIA = {
+    "confidence": "the largest probability",
+    "entropy": "1 - entropy / log(classes)",
+    "patience": "exits in a row that agree with the one before",
+}
+"""What says that a text may leave, and what it is; arXiv:2004.07453 section 3, arXiv:2004.12993
+section 3.3 (its entropy turned round and scaled to 0..1), arXiv:2006.04152 section 3."""
+
+NEVER = "never"
+"""The threshold that nothing reaches: every text takes all layers."""
+
+STEP = 0.01
+"""Operating points whose expected FLOPs differ by less than this share of the whole model's are
+one point."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exits:
+    """What every exit says about some rows."""
+
+    logits: NDArray[np.float32]
+    """(n, K, C), as the heads give them."""
+    temperature: NDArray[np.float64]
+    """(K,): of each exit, fitted on rows of its own."""
+
+    @property
+    def calibrated(self) -> NDArray[np.float32]:
+        """Logits over temperatures (n, K, C)."""
+        return np.asarray(self.logits / self.temperature[:, None], np.float32)
+
+
+def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
+    """How sure each exit is (n, K), of calibrated logits (n, K, C); larger is surer. O(n K C).
+
+    >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32))
+    >>> signal(z, "confidence").round(3).tolist(), signal(z, "patience").tolist()
+    ([[0.9, 0.8]], [[0.0, 0.0]])
+    >>> signal(np.zeros((1, 1, 4), np.float32), "entropy").tolist()
+    [[0.0]]
+    """
+    n, exits, classes = logits.shape
+    if criterion == "patience":
+        answer = logits.argmax(axis=2)
+        out = np.zeros((n, exits))
+        for k in range(1, exits):
+            out[:, k] = np.where(answer[:, k] == answer[:, k - 1], out[:, k - 1] + 1, 0)
+        return out
+    p = softmax(logits.reshape(n * exits, classes)).reshape(n, exits, classes)
+    if criterion == "confidence":
+        return np.asarray(p.max(axis=2))
+    if criterion == "entropy":
+        spread = -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=2) / math.log(classes)
+        return np.asarray(np.clip(1.0 - spread, 0.0, 1.0))
+    raise unknown("early exit", "criterion", criterion, CRITERIA)
+
+
+def leaves(
+    logits: NDArray[np.float32], criterion: str, threshold: float | str
+) -> NDArray[np.int64]:
+    """The exit (n,) at which each text leaves, from 0, of calibrated logits (n, K, C).
+
+    A threshold of at most 1 / C lets every text leave at the first exit by confidence, one of 0 by
+    any criterion; `never` and infinity send all to the last.
+
+    >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]]], np.float32))
+    >>> leaves(z, "confidence", 0.85).tolist(), leaves(z, "confidence", "never").tolist()
+    ([0, 1], [1, 1])
+    """
+    n, exits, _ = logits.shape
+    goal = reached(threshold)
+    sure = signal(logits, criterion) >= goal
+    if first_of_all(goal, criterion, logits.shape[2]):
+        sure[:, 0] = True
+    sure[:, exits - 1] = True
+    return np.asarray(sure.argmax(axis=1), np.int64)
+
+
+def reached(threshold: float | str) -> float:
+    """The threshold as a number, infinity for `never`."""
+    return math.inf if threshold == NEVER else float(threshold)
+
+
+def first_of_all(goal: float, criterion: str, classes: int) -> bool:
+    """Whether nothing can miss the goal: rounding must not keep a tie of all classes inside."""
+    return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
+
+
+def left_at(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.int64]:
+    """The exit (n,) at which each text leaves by a point's knobs."""
+    return leaves(exits.calibrated, knobs["criterion"], knobs["threshold"])
+
+
+def answers(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Calibrated logits (n, C) of the exit that each text leaves at."""
+    at = left_at(exits, knobs)
+    return np.asarray(exits.calibrated[np.arange(len(at)), at])
+
+
+def shares(at: NDArray[np.int64], exits: int) -> list[float]:
+    """The share of texts that leave at each exit; sums to 1.
+
+    >>> shares(np.array([0, 2, 2, 1]), 3)
+    [0.25, 0.25, 0.5]
+    """
+    out: list[float] = (np.bincount(at, minlength=exits) / max(1, len(at))).tolist()
+    return out
+
+
+def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
+    """The knob sets that are tried: the whole model first, then each criterion from slow to fast.
+
+    Probabilities lie evenly up to 10/12 of the way from a guess to certainty and evenly in their
+    logarithmic distance to it beyond: calibrated or not, some of them fall where texts differ.
+
+    >>> [k["threshold"] for k in grid(2, 3) if k["criterion"] == "patience"]
+    [1]
+    >>> len(grid(2, 6))
+    39
+    """
+    near = [1 - 10 ** (-j / 4) for j in range(5, 17)]
+    scale = [k / 12 for k in range(1, 11)] + near
+    floor = 1.0 / classes
+    sure = [floor + (1 - floor) * s for s in scale]
+    out: list[dict[str, float | str]] = [{"criterion": "confidence", "threshold": NEVER}]
+    out += [{"criterion": "confidence", "threshold": round(s, 5)} for s in reversed(sure)]
+    out += [{"criterion": "confidence", "threshold": 0.0}]
+    out += [{"criterion": "entropy", "threshold": round(s, 5)} for s in reversed(scale[::2])]
+    out += [{"criterion": "patience", "threshold": k} for k in range(exits - 2, 0, -1)]
+    return out
+
+
+def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> list[int]:
+    """Positions to keep: of points of one criterion that cost about the same the first.
+
+    Args:
+        flops: expected FLOPs a text, in the order of `grid`.
+        criteria: of each point.
+        whole: FLOPs of the whole model.
+
+    >>> thinned([10.0, 9.99, 8.0, 2.0, 2.0], ["a"] * 5, 10.0)
+    [0, 2, 3]
+    """
+    kept: list[int] = []
+    for i, (cost, criterion) in enumerate(zip(flops, criteria, strict=True)):
+        near = [j for j in kept if abs(flops[j] - cost) < STEP * whole]
+        if not any(criteria[j] == criterion or j == 0 for j in near):
+            kept.append(i)
+    return kept
+
+
+def threshold_of(text: str | float, criterion: str = "confidence", exits: int = 0) -> float | str:
+    """Read a threshold as a person writes it: a number, `inf` or `never`.
+
+    Args:
+        text: what is written.
+        criterion: whose threshold.
+        exits: how many the model has, where that is known: no more in a row can agree.
+
+    Raises:
+        InputError: it is no number, or outside what the criterion can reach.
+    """
+    name = str(text).strip().lower()
+    if criterion not in CRITERIA:
+        raise unknown("early exit", "criterion", criterion, CRITERIA)
+    if name in (NEVER, "inf", "+inf", "infinity"):
+        return NEVER
+    most = "from 0 to 1"
+    if criterion == "patience":
+        most = "a whole number from 0" + (f" to {exits - 1}" if exits else "")
+    try:
+        value = float(name)
+    except ValueError:
+        value = math.nan
+    wrong = not math.isfinite(value) or value < 0
+    if criterion == "patience":
+        wrong = wrong or not value.is_integer() or bool(exits and value >= exits)
+    else:
+        wrong = wrong or value > 1
+    if wrong:
+        raise InputError(f"threshold '{text}': must be {most} by {criterion}, or never")
+    return int(value) if criterion == "patience" else value
+
+
+def exits_of(text: str, layers: int) -> tuple[int, ...]:
+    """Layers after which there is an exit, ascending: `all`, `half` or numbers such as `2,4`.
+
+    `half` is every second layer counted from the last; of two layers both. The last layer always
+    is an exit, named or not.
+
+    >>> exits_of("all", 4), exits_of("half", 6), exits_of("1,2", 6), exits_of("half", 2)
+    ((1, 2, 3, 4), (2, 4, 6), (1, 2, 6), (1, 2))
+
+    Raises:
+        InputError: no numbers, a layer that is not there, or the last layer alone.
+    """
+    if text == "all":
+        found = set(range(1, layers + 1))
+    elif text == "half":
+        found = set(range(layers, 0, -2))
+        found |= {1} if layers == 2 else set()
+    else:
+        try:
+            found = {int(part) for part in str(text).split(",")}
+        except ValueError:
+            raise InputError(f"exits '{text}': must be all, half, or layers such as 2,4") from None
+        for layer in sorted(found):
+            if not 1 <= layer <= layers:
+                raise InputError(
+                    f"exits '{text}': layer {layer} is not one of the model's {layers}"
+                )
+        found.add(layers)
+    if len(found) < 2:
+        raise InputError(f"exits '{text}': of {layers} layers that is one exit, two are the fewest")
+    return tuple(sorted(found))
+
+
+def write_logits(
+    folder: Path, logits: NDArray[np.float32], ids: NDArray[np.int64], labels: NDArray[Any]
+) -> None:
+    """Write logits (n, C), row numbers (n,) and labels (n,) for `read_logits`."""
+    np.save(folder / "logits.npy", logits)
+    np.save(folder / "ids.npy", ids)
+    np.save(folder / "labels.npy", labels)
+
+
+def write_exits(folder: Path, exits: Exits, ids: NDArray[np.int64], labels: NDArray[Any]) -> None:
+    """Write what every exit says, row numbers (n,) and labels (n,) for `read_exits`."""
+    np.save(folder / "exits.npy", exits.logits)
+    np.save(folder / "temperature.npy", exits.temperature)
+    np.save(folder / "ids.npy", ids)
+    np.save(folder / "labels.npy", labels)
+
+
+def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Logits (n, C), row numbers (n,) and labels (n,) of a Store's entry of kind `logits`.
+
+    A point of a model with exits has none of its own: its entry names what every exit says, and
+    the knobs.
+
+    Raises:
+        OSError: the entry is not there.
+        ValueError: it is not whole.
+    """
+    facts = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))
+    if "exits" not in facts:
+        return _load(entry, "logits"), _load(entry, "ids"), _load(entry, "labels")
+    exits, ids, labels = read_exits(_beside(entry, facts["exits"]))
+    try:
+        return answers(exits, facts["knobs"]), ids, labels
+    except (KeyError, TypeError, InputError) as e:
+        raise ValueError(f"{entry.name}: no knobs of a model with exits: {e}") from e
+
+
+def read_exits(entry: Path) -> tuple[Exits, NDArray[Any], NDArray[Any]]:
+    """What every exit says, row numbers (n,) and labels (n,) of an entry of kind `exits`."""
+    stamp = (entry / "manifest.json").stat().st_mtime_ns
+    logits, temperature, ids, labels = _loaded(entry, stamp)
+    return Exits(logits, temperature), ids, labels
+
+
+def _beside(entry: Path, name: str) -> Path:
+    if not str(name).replace("-", "").isalnum():
+        raise ValueError(f"'{name}' cannot name an entry of the Store")
+    return entry.parent.parent / "exits" / str(name)
+
+
+@lru_cache(maxsize=8)
+def _loaded(entry: Path, stamp: int) -> tuple[NDArray[Any], ...]:
+    out = tuple(_load(entry, name) for name in ("exits", "temperature", "ids", "labels"))
+    for array in out:
+        array.flags.writeable = False
+    return out
+
+
+def _load(entry: Path, name: str) -> NDArray[Any]:
+    return np.asarray(np.load(entry / f"{name}.npy", allow_pickle=False))

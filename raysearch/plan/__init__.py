@@ -1,1 +1,0 @@
-"""Plans: tasks, ladders, spaces, studies and trial configurations. Data only."""

@@ -1,0 +1,1 @@
+"""Which methods and models take part, their configurations and predicted costs."""

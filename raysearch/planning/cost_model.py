@@ -1,0 +1,249 @@
+"""What a study's trials will cost, before the first: configurations, first knobs, the dearest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from raysearch.config.catalog import find_rung, method_spaces
+from raysearch.config.ladder import FAMILIES, Rung
+from raysearch.config.space import Domain, MethodSpace, SearchSpace
+from raysearch.config.trial import Scalar, TrialConfig
+from raysearch.costs.flops import encoder_forward
+from raysearch.costs.memory import ANSWERING_BYTES, Demand, training_memory, weights
+from raysearch.data.task_data import TaskData
+from raysearch.encoders.batches import ENOUGH, padded_lengths
+from raysearch.encoders.cloze import Pattern
+from raysearch.encoders.tokens import Tokeniser
+from raysearch.methods import get as find_method
+from raysearch.planning.throughput import (
+    HASH_RATE,
+    LINEAR_RATE,
+    Price,
+    Rates,
+    dan_seconds,
+    measure,
+    seconds,
+)
+from raysearch.storage.store import Store
+from raysearch.training.protocol import Method, Shape
+from raysearch.trial.context import Place, knobs_of, lengths_sample
+
+
+class Pricing:
+    """Prices of one task on one machine; `texts(labels)` says how many are left without a label.
+
+    `there` calls a function on that machine.
+    """
+
+    def __init__(
+        self,
+        data: TaskData,
+        place: Place,
+        store: Store,
+        precision: str,
+        texts: Callable[[int], int],
+        there: Callable[..., Any],
+    ) -> None:
+        self.data, self.place, self.precision = data, place, precision
+        self._store = store
+        self._texts, self._there = texts, there
+        self._rates: dict[tuple[int, int], Rates] = {}
+        self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
+
+    def price(self, config: TrialConfig) -> Price:
+        """The predicted cost of a configuration on this machine, its teacher's in full."""
+        method, rung = find_method(config.method), find_rung(config.rung)
+        shape = self._shape(config)
+        parts = method.price(knobs_of(method, config.hyper), shape)
+        own = sum(parts.values())
+        seconds = self._seconds(rung, parts, shape)
+        full = own
+        for teacher in config.teachers:
+            rows = config.data.train + config.data.unlabelled
+            above = find_rung(teacher.rung)
+            lengths = padded_lengths(self._shape(teacher).lengths, rows)
+            labelling = rows * float(encoder_forward(above, lengths).mean())
+            seconds += self._seconds(above, {"validate": labelling}, shape)
+            own += labelling
+            full += labelling + self.price(teacher).flops
+        labels = config.data.train + config.data.validation
+        return Price(full, labels, seconds, own)
+
+    def demands(self, space: SearchSpace) -> dict[tuple[str, str], Demand]:
+        """What trials need, by method and model, teachers included."""
+        above = {name for names in space.teacher_rungs.values() for name in names}
+        taught = max((find_rung(name).params for name in above), default=0)
+        out = {}
+        for methods, rungs in ((space.teachers, space.teacher_rungs), (space.methods, space.rungs)):
+            for name, names in rungs.items():
+                answers = ANSWERING_BYTES * taught if find_method(name).teacher else 0
+                for rung in map(find_rung, names):
+                    memory = self._memory(methods[name], rung) + answers
+                    shown = f"method '{name}' on model '{rung.name}'"
+                    # who learns from an encoder may have to open it
+                    gains = rung.family == "encoder" or bool(answers)
+                    out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
+        return out
+
+    def _memory(self, space: MethodSpace, rung: Rung) -> float:
+        """Of a GPU, at the largest batch of the space [bytes]."""
+        usual = getattr(knobs_of(find_method(space.method), space.first), "batch_size", 32)
+        domain = space.knobs.get("batch_size")
+        most = usual if domain is None else max(usual, *map(int, _ends(domain)))
+        width = 2 if self.precision == "bf16" else 4
+        tokens = min(self.data.task.max_length, rung.positions)
+        return training_memory(rung, int(most), tokens, width)
+
+    def test_seconds(self, config: TrialConfig) -> float:
+        """Predicted seconds to score a trial's point on the whole test split [s]."""
+        method, rung = find_method(config.method), find_rung(config.rung)
+        shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
+        parts = method.price(knobs_of(method, config.hyper), shape)
+        return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
+
+    def first_seconds(self, name: str, rung: Rung, most: int) -> float:
+        """Predicted seconds of a method's first knobs on the label budget `most`; 0: no such."""
+        method = find_method(name)
+        if rung.family not in method.families:
+            return 0.0
+        knobs = knobs_of(method, method_spaces()[name].first)
+        if method.refuses(knobs, rung):
+            return 0.0
+        shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
+        texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
+        shape = replace(shape, n_unlabelled=texts)
+        return self._seconds(rung, method.price(knobs, shape), shape)
+
+    def dearest(self, space: SearchSpace) -> dict[str, float]:
+        """Training FLOPs in full, and inference FLOPs a text, of the dearest legal configurations.
+
+        Each knob is set in turn to the end or option that makes the method's price largest.
+        """
+        most = {"train_flops_full": 0.0, "infer_flops": 0.0}
+        n = max(space.labels)
+        spaces = {**space.teachers, **space.methods}
+        rungs = {**space.teacher_rungs, **space.rungs}
+        dearest: dict[str, float] = {}
+        for name in sorted(rungs, key=lambda n: find_method(n).teacher):  # teachers first
+            for rung in (find_rung(r) for r in rungs[name]):
+                shape = self._largest(name, rung, n, min(n, len(self.data.splits["validation"])))
+                shape = replace(shape, n_unlabelled=self._most_texts(name, n))
+                spent = sum(_dearest(name, spaces[name], shape).values())
+                if find_method(name).teacher:
+                    spent += max(dearest[t] for t in spaces[name].teachers if t in dearest)
+                    above = max((find_rung(r) for t in rungs for r in rungs[t]), key=size_of)
+                    long = int(shape.lengths.max(initial=1))
+                    spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
+                dearest[name] = max(dearest.get(name, 0.0), spent)
+                # Of many texts next to nothing is padding, as in the objective's own lengths.
+                many = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
+                if name in space.methods:
+                    most["infer_flops"] = max(
+                        most["infer_flops"], many.get("validate", 0.0) / ENOUGH
+                    )
+        most["train_flops_full"] = max(dearest[name] for name in space.methods)
+        return most
+
+    def _most_texts(self, name: str, labels: int) -> int:
+        """Texts without a label that a method's knobs ask for at most, as far as they are there."""
+        method, space = find_method(name), method_spaces()[name]
+        asked = [method.unlabelled(knobs_of(method, space.first))]
+        for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
+            asked.append(method.unlabelled(knobs_of(method, {**space.first, knob: value})))
+        return max(0, min(max(asked), self._texts(labels)))
+
+    def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
+        if rung.family == "dan":
+            texts = shape.n_train + shape.n_unlabelled + shape.n_validation
+            length = float(shape.lengths.mean())
+            return dan_seconds(sum(parts.values()), texts, length, rung)
+        if rung.family == "ngram":
+            tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
+            return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
+        width = (rung.hidden, rung.intermediate)
+        if width not in self._rates:
+            length = max(4, round(float(shape.lengths.mean())))
+            device = torch.device(self.place.device)
+            self._rates[width] = self._there(
+                measure, rung, length, self.precision, device, self.place.threads
+            )
+        return seconds(parts, self._rates[width], rung)
+
+    def _shape(self, config: TrialConfig) -> Shape:
+        method, rung = find_method(config.method), find_rung(config.rung)
+        knobs = knobs_of(method, config.hyper)
+        return Shape(
+            rung,
+            self.data.task,
+            config.data.train,
+            config.data.validation,
+            self._text_lengths(rung, self._pattern(method, knobs)),
+            config.data.unlabelled,
+        )
+
+    def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
+        """What a method's price at this size is predicted from."""
+        method = find_method(name)
+        knobs = knobs_of(method, method_spaces()[name].first)
+        lengths = self._text_lengths(rung, self._pattern(method, knobs))
+        return Shape(rung, self.data.task, n_train, n_validation, lengths)
+
+    def _pattern(self, method: Method, knobs: Any) -> Pattern | None:
+        templates = self.data.task.templates
+        if not method.prompts(knobs) or not templates:
+            return None
+        return Pattern(templates[getattr(knobs, "template", 0) % len(templates)])
+
+    def _text_lengths(
+        self, rung: Rung, pattern: Pattern | None = None
+    ) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Tokens of a sample of texts under the rung's tokeniser; words for n-gram rungs."""
+        folder = self.place.folder(rung)
+        key = "words" if folder is None else f"{folder}{pattern and pattern.key}"
+        if key not in self._lengths:
+            sample = lengths_sample(self.data)
+            if folder is None:
+                pairs = sample.pair or [""] * len(sample)
+                words = [len(f"{a} {b}".split()) for a, b in zip(sample.text, pairs, strict=True)]
+                self._lengths[key] = np.array(words, np.int64)
+            else:
+                limit = min(self.data.task.max_length, rung.positions)
+                # A split name of its own: the sample alone is tokenised, the splits when needed.
+                loose = replace(sample, split="sample")
+                tokeniser = Tokeniser(folder, self._store, {}, self.data.digest, limit)
+                self._lengths[key] = tokeniser.encode(loose, pattern).lengths
+        return self._lengths[key]
+
+
+def size_of(rung: Rung) -> tuple[int, int]:
+    """Cheap to dear: n-grams first, then tables of them, then encoders by what a token costs."""
+    return FAMILIES.index(rung.family), rung.layers * rung.hidden**2 or rung.buckets * max(
+        1, rung.hidden
+    )
+
+
+def _ends(domain: Domain) -> Iterable[Scalar]:
+    if domain.kind == "choice":
+        return domain.options
+    whole = domain.kind.endswith("randint")
+    return (int(domain.low), int(domain.high) - 1) if whole else (domain.low, domain.high)
+
+
+def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
+    """FLOPs by phase of the knob set that coordinate-wise costs most."""
+    method = find_method(name)
+    best = dict(space.first)
+    parts = method.price(knobs_of(method, best), shape)
+    for knob, value in itertools.chain.from_iterable(
+        [(k, v) for v in _ends(d)] for k, d in space.knobs.items()
+    ):
+        tried = method.price(knobs_of(method, {**best, knob: value}), shape)
+        if sum(tried.values()) > sum(parts.values()):
+            best, parts = {**best, knob: value}, tried
+    return parts

@@ -1,0 +1,1 @@
+"""The answer: choice, ties, limits and sentences, without plotly."""

@@ -1,0 +1,129 @@
+"""What stands beside the choice and is never chosen: systems from outside, zero-shot models.
+
+`assets/rivals.js` mirrors its sentences.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from raysearch.analysis import Run
+from raysearch.analysis.confirmation import Confirmation
+from raysearch.analysis.external import against, systems
+from raysearch.objectives import OBJECTIVES
+from raysearch.recommend.ownership_cost import prices_of, rival_cost
+from raysearch.recommend.point_text import change, noun_of
+from raysearch.recommend.points import MS, Floats, Points, Rival
+from raysearch.recommend.setting import Setting
+from raysearch.recommend.words import Sentence, brief, count, fixed, money, phrase, say
+from raysearch.record import Outside
+
+UNTRAINED = ("train_seconds", "dollars")
+"""Costs of a zero-shot model that are 0: what the clock saw of its training was an empty step."""
+
+
+def used_none(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which rows of a run's table used no labels (n,)."""
+    return table["labels"].eq(0).to_numpy(dtype=np.bool_, na_value=False)
+
+
+def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
+    """Read them off a run, each with how it differs from the confirmed points.
+
+    Args:
+        run: as `raysearch.analysis.read_run` reads it; not changed.
+        made: the confirming draws' estimates.
+    """
+    place = {e.point_id: k for k, e in enumerate(made.estimates)}
+    ends: dict[tuple[str, str], Floats] = {}
+    for found in against(run, made):
+        key = found.outside.key, found.outside.point
+        empty = np.full((len(place), 2), np.nan)
+        ends.setdefault(key, empty)[place[found.point_id]] = found.low, found.high
+    rows = run.table[used_none(run.table)].drop_duplicates("point_id").set_index("point_id")
+    out = []
+    for system in systems(run):
+        low, high = system.interval or (np.nan, np.nan)
+        mine = rows[rows.index == system.point]  # none of a system from outside
+        costs = _measured(mine.iloc[0]) if len(mine) else _told(system)
+        out.append(
+            Rival(
+                system.name,
+                system.value,
+                low,
+                high,
+                {k: float(v) for k, v in costs.items() if v is not None and np.isfinite(v)},
+                ends.get((system.key, system.point), np.full((len(place), 2), np.nan)),
+                bool(system.point),
+                bool(mine["device"].fillna("").str.startswith("cuda").any()),
+            )
+        )
+    return tuple(out)
+
+
+def _told(system: Outside) -> dict[str, float | None]:
+    """The costs of a system from outside, as its user says."""
+    thousand = system.dollars_per_1k
+    each = None if thousand is None else thousand / 1000
+    return {"labels": system.labels, MS: system.ms, "dollars_text": each}
+
+
+def _measured(row: pd.Series) -> dict[str, float | None]:
+    """The costs of a zero-shot point: every column of its own, and the time of one text."""
+    out: dict[str, float | None] = {n: row[n] for n, o in OBJECTIVES.items() if not o.maximise}
+    out |= dict.fromkeys(UNTRAINED, 0.0)
+    if np.isfinite(row["latency_ms"]):
+        out[MS] = row["latency_ms"] + np.nan_to_num(row["tokenise_ms"])
+    if row["throughput"] > 0:
+        out["seconds_text"] = 1 / row["throughput"] + row["tokenise_ms"] / 1000
+    return out
+
+
+def rival_shown(points: Points, rival: Rival) -> str:
+    """The test score with its interval over the rows."""
+    value = fixed(rival.test, points.digits)
+    if not np.isfinite(rival.low):
+        return phrase("score_bare", score=points.score, value=value)
+    low, high = fixed(rival.low, points.digits), fixed(rival.high, points.digits)
+    return phrase("score", score=points.score, value=value, low=low, high=high)
+
+
+def rival_sentence(points: Points, rival: Rival, choice: int | None) -> Sentence:
+    """One of them against the choice, paired over rows where the choice is confirmed."""
+    key = "zero" if rival.zero else "rival"
+    of = {"name": rival.name, "shown": rival_shown(points, rival), "cost": _speed(rival)}
+    k = -1 if choice is None else points.place[choice]
+    if choice is None or k < 0 or not np.isfinite(rival.apart[k, 0]):
+        return say(key + "_alone", **of)
+    low, high = (float(v) for v in rival.apart[k])
+    word = "better" if low > 0 else "worse" if high < 0 else "alike"
+    ends = phrase("ends", low=fixed(low, points.digits), high=fixed(high, points.digits))
+    words = change(rival.test - points.test[choice], points.digits)
+    return say(key, change=words, ends=ends, verdict=phrase(word), **of)
+
+
+def _speed(rival: Rival) -> str:
+    """What a text costs, as far as it is known; FLOPs where the time is not."""
+    out = ""
+    if MS in rival.costs:
+        out += phrase("rival_ms", value=brief(rival.costs[MS]))
+    elif "infer_flops" in rival.costs:
+        out += phrase("rival_flops", value=brief(rival.costs["infer_flops"]))
+    if "dollars_text" in rival.costs:
+        out += phrase("rival_dollars", dollars=money(1000 * rival.costs["dollars_text"]))
+    return out
+
+
+def rivals_left(points: Points, setting: Setting) -> str:
+    """How many are not drawn for lack of the cost, as a part of the footer."""
+    out, prices = "", prices_of(points, setting)
+    if not setting.cost:  # nothing is drawn at all
+        return out
+    for zero, key in ((False, "left_rivals"), (True, "left_zero")):
+        costs = [rival_cost(r, setting, prices) for r in points.rivals if r.zero == zero]
+        lost = sum(not (np.isfinite(c) and c > 0) for c in costs)
+        if lost:
+            out += phrase(key, count=count(lost), noun=noun_of(points, setting.cost))
+    return out

@@ -1,0 +1,70 @@
+"""What chance explains on the test texts: intervals of points and of their differences.
+
+Confirmed points have the bootstrap's over draws and rows, paired. For the others the formulas are
+those of `raysearch.analysis.intervals`, over the rows of their one draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raysearch.analysis.intervals import difference, interval
+from raysearch.recommend.points import Points
+
+
+def apart(points: Points, i: int, j: int) -> bool:
+    """Whether two points differ on test by more than the interval of their difference."""
+    low, high = difference_of(points, i, j) or (0.0, 0.0)
+    return low > 0.0 or high < 0.0 or (points.kind == "none" and points.test[i] != points.test[j])
+
+
+def paired(points: Points, i: int, j: int) -> bool:
+    """Whether both points are confirmed, so that their difference is paired."""
+    return bool(points.place[i] >= 0 and points.place[j] >= 0)
+
+
+def interval_of(points: Points, i: int) -> tuple[float, float] | None:
+    """The 95 % interval of a test score; None for a score of a kind that has none."""
+    if points.place[i] >= 0:
+        return float(points.low[i]), float(points.high[i])
+    if points.kind == "none":
+        return None
+    return interval(float(points.test[i]), int(points.test_rows[i]), points.score)
+
+
+def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
+    """The 95 % interval of test score i - test score j; independent where one is unconfirmed."""
+    if paired(points, i, j):
+        low, high = points.apart[points.place[i], points.place[j], 1:]
+        return float(low), float(high)
+    if points.kind == "none":
+        return None
+    a, b = float(points.test[i]), float(points.test[j])
+    rows = int(points.test_rows[i]), int(points.test_rows[j])
+    return difference(a, rows[0], b, rows[1], points.score)
+
+
+def band_of(points: Points, i: int, pool: Sequence[int]) -> tuple[float, float] | None:
+    """The test scores not distinguishable from that of point i.
+
+    Of a confirmed point: from the lowest to the highest of those that are not. Else what the
+    formula of the interval allows, by halving 50 times.
+    """
+    if points.place[i] >= 0:
+        near = [float(points.test[j]) for j in pool if j == i or not apart(points, i, j)]
+        return min(near), max(near)
+    if points.kind == "none":
+        return None
+    score, rows = float(points.test[i]), int(points.test_rows[i])
+    ends = []
+    for far in (0.0 if points.kind == "binomial" else -1.0, 1.0):
+        near_ = score
+        for _ in range(50):
+            middle = (near_ + far) / 2.0
+            low, high = difference(score, rows, middle, rows, points.score)
+            if low <= 0.0 <= high:
+                near_ = middle
+            else:
+                far = middle
+        ends.append(near_)
+    return ends[0], ends[1]

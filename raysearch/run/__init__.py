@@ -1,0 +1,1 @@
+"""A run's folder: its paths, its lock and the study as it ran."""

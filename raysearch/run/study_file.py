@@ -1,0 +1,96 @@
+"""`study.yaml` in a run's folder: the study as it ran, with what it found when it began."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raysearch.config.catalog import task_from_json, task_to_json
+from raysearch.config.strict import load_yaml, parse
+from raysearch.config.study import Study
+from raysearch.config.task import Task
+from raysearch.errors import InputError, RecordError
+
+FILE = "study.yaml"
+FOUND = ("task_as_run", "splits", "rows", "left_out", "baselines", "reference", "notes", "folders")
+"""Keys beside those of Study."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsRun:
+    """A study, its task, and what was there when it began."""
+
+    study: Study
+    task: Task
+    splits: str
+    """Digest of the task's splits."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Rows of each split after dropping duplicates."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Why a method, model or budget does not take part, by name."""
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    reference: Mapping[str, float] = field(default_factory=dict)
+    """The hypervolume's reference point, predicted before the first trial."""
+    notes: tuple[str, ...] = ()
+    """What the loader had to say of the data."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """data and models: where they lay; command-line options come first."""
+
+    def with_study(self, study: Study) -> AsRun:
+        """The same with another study."""
+        return replace(self, study=study)
+
+
+def write_asrun(out: Path, run: AsRun) -> None:
+    """Write the file, whole or not at all."""
+    value: dict[str, Any] = run.study.model_dump(mode="json", exclude_none=True)
+    value |= {
+        "task": run.task.name,
+        "task_as_run": task_to_json(run.task),
+        "splits": run.splits,
+        "rows": dict(run.rows),
+        "left_out": dict(run.left_out),
+        "baselines": dict(run.baselines),
+        "reference": dict(run.reference),
+        "notes": list(run.notes),
+        "folders": dict(run.folders),
+    }
+    draft = out / f".{FILE}.{uuid.uuid4().hex[:8]}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        draft.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), "utf-8")
+        os.replace(draft, out / FILE)
+    except OSError as e:
+        raise RecordError(f"{out / FILE}: cannot be written: {e.strerror}") from e
+
+
+def read_asrun(out: Path) -> AsRun:
+    """Read a run's study.yaml; InputError when the folder holds none or it is not whole."""
+    path = out / FILE
+    if not path.is_file():
+        raise InputError(
+            f"{out}: holds no run (no {FILE}); `raysearch frontier --out {out}` makes one"
+        )
+    value = load_yaml(path)
+    found = {k: value.pop(k) for k in FOUND if k in value}
+    study = parse(Study, value, path.name)
+    try:
+        return AsRun(
+            study,
+            task_from_json(found["task_as_run"]),
+            found["splits"],
+            found.get("rows") or {},
+            found.get("left_out") or {},
+            found.get("baselines") or {},
+            found.get("reference") or {},
+            tuple(found.get("notes") or ()),
+            found.get("folders") or {},
+        )
+    except KeyError as e:
+        raise InputError(f"{path.name}: key {e} is missing: not the study of a run") from e

@@ -1,0 +1,1 @@
+"""Proposals, samplers, budgets and the queue of trials; no Ray."""

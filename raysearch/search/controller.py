@@ -1,0 +1,331 @@
+"""The driver's desk: every record crosses it once, and is on disk before anything else hears of it.
+
+Pure bookkeeping without Ray: which trials run, what was spent, who is best, when to stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from raysearch.config.study import Study
+from raysearch.config.trial import TrialConfig
+from raysearch.errors import RaysearchError, RecordError
+from raysearch.record import RecordWriter, TrialRecord
+from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.search.backend import Kit, World
+from raysearch.search.budget import Budget, spent_by
+from raysearch.search.dependencies import Parking
+from raysearch.search.event import Event, Snapshot
+from raysearch.search.leaderboard import Standing
+from raysearch.search.messages import ended, named, teacher_failed
+from raysearch.search.proposer import Proposer
+from raysearch.search.replicates import CONFIRM, Draws
+from raysearch.search.retention import Weights
+from raysearch.search.suggestion import Offer, lineage, unmet
+from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.remote import StorageLost
+from raysearch.storage.trial_checkpoints import Saves
+
+STRIKES = 2
+"""A trial that was at work each time this many runs broke down is recorded as FAILED."""
+
+
+class Desk:
+    """Hands out trials, takes in records, keeps the budget; one per run of a study."""
+
+    def __init__(
+        self,
+        study: Study,
+        world: World,
+        folder: Folder,
+        budget: Budget,
+        kit: Kit,
+        *,
+        place: Any,
+        phase: str,
+        on_event: Callable[[Event], None] | None,
+        draws: Sequence[TrialConfig] | None = None,
+        saves: Saves | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        self.saves = saves or Saves(folder.checkpoints)
+        self._mirror = mirror
+        self.study, self.world, self.folder, self.budget = study, world, folder, budget
+        self.kit, self.place, self.phase = kit, place, phase
+        self._on_event = on_event
+        self.begun = time.monotonic()
+        past = folder.read()
+        self.writer = RecordWriter(folder.records)
+        self.proposer: Proposer | Draws = (
+            Proposer(study, world, budget.trials) if draws is None else Draws(draws)
+        )
+        self.records: dict[str, TrialRecord] = {}
+        self.parked = Parking()
+        self.running: dict[str, Offer] = {}
+        self.actors: dict[str, str] = {}
+        self.stopped_by = ""
+        self.waits = False
+        """Whether `draw` gave nothing because all there is waits for teachers at work."""
+        self.stop_now = False
+        self.fault: RecordError | None = None
+        self.fresh = 0
+        self._strikes: Counter[str] = Counter()
+        self._standing = Standing(study)
+        self._weights = Weights()
+        mine = [r for r in past.trials if r.phase == phase]
+        self.spent = spent_by(mine)
+        self._numbers: dict[str, int] = {}
+        self._before = len(mine)
+        self._blind = 0
+        """Students the sampler proposed, and are parked, since a trial last started or ended."""
+        if draws is not None:  # draws of former candidates are no part of this plan
+            wanted = {d.id for draw in draws for d in (*lineage(draw), draw)}
+            self.budget = replace(budget, trials=len(wanted | {r.id for r in mine}))
+        for record in past.trials:
+            self._file(record)
+        for line in past.skipped:
+            self.log(line)
+
+    def resume(self) -> int:
+        """Teach the proposer what earlier runs left; returns how many records of it there are."""
+        past = read_suggestions(self.folder)
+        suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
+        for id_, proposal in suggested:
+            if proposal.teacher is not None and id_ not in self.records:
+                with contextlib.suppress(RaysearchError, KeyError):
+                    self._weights.used_by(self.world.configure(proposal))
+        if self.mine or suggested:
+            self.proposer.resume(self.mine, suggested)
+        self.proposer.kept(self._kept())
+        return len(self.mine)
+
+    @property
+    def mine(self) -> list[TrialRecord]:
+        """The records of this phase."""
+        return [r for r in self.records.values() if r.phase == self.phase]
+
+    def draw(self) -> Offer | None:
+        """The next trial to run; None when nothing can start now.
+
+        Then either all there is waits for a teacher at work (`waits`), or the search is over
+        (`stopped_by` says why).
+        """
+        self.waits = False
+        while not (self.fault or self.stop_now):
+            if reached := self.budget.reached(self.spent, self.hours):
+                self.stopped_by = reached
+                return None
+            if (ready := self.parked.next()) is not None:
+                self.running[ready.config.id] = ready
+                self._blind = 0
+                return ready
+            asks = self._room > 0 and not self._blindly
+            if asks and (offer := self.proposer.offer()) is not None:
+                self._enter(offer)
+                continue
+            self.waits = bool(self.parked and self.running)
+            if not self.waits:
+                full = f"all {self.budget.trials} trials have run"
+                self.stopped_by = self.proposer.exhausted if self._room else full
+            return None
+        return None
+
+    @property
+    def _room(self) -> int:
+        """How many more trials may be suggested."""
+        taken = self.spent.trials + len(self.running) + len(self.parked)
+        return max(0, self.budget.trials - taken)
+
+    @property
+    def _blindly(self) -> bool:
+        """Whether what the sampler proposes now has learned nothing from what is at work.
+
+        So it is after as many parked students as there are methods times label budgets.
+        """
+        space = self.world.space
+        return bool(self.running) and self._blind >= len(space.methods) * len(space.labels)
+
+    def _enter(self, offer: Offer) -> None:
+        """Take up an offer, its teachers first; who there is no room for gets no suggestion."""
+        due = [] if offer.infeasible else unmet(offer.config, offer.proposal, self._knows)
+        room = self._room
+        for config, proposal in due[:room]:
+            self._admit(self.proposer.adopt(config, proposal))
+        if len(due) < room:
+            self._admit(offer)
+
+    def _knows(self, id_: str) -> bool:
+        return id_ in self.records or id_ in self.running or id_ in self.parked
+
+    def _admit(self, offer: Offer) -> None:
+        """Suggest a trial, then park it; at once a record where it can never run."""
+        id_ = offer.config.id
+        number = self._numbers.setdefault(id_, self._before + len(self._numbers))
+        try:
+            append_suggestion(self.folder, Suggestion(number, id_, offer.proposal, offer.source))
+        except RecordError as e:
+            self.fault = e
+            return
+        if offer.infeasible is not None:
+            self.take(self.failed(offer, "INFEASIBLE", offer.infeasible))
+            return
+        self._weights.used_by(offer.config)
+        teachers = [t.id for t in offer.config.teachers]
+        known = [self.records[t] for t in teachers if t in self.records]
+        if bad := next((r for r in known if r.status != "DONE"), None):
+            self.take(self.failed(offer, "FAILED", teacher_failed(bad)))
+            return
+        waits_for = [t for t in teachers if t not in self.records]
+        self.parked.add(offer, waits_for)
+        if waits_for:
+            self.log(f"{id_} {named(offer.config)}: waits for its teacher {', '.join(waits_for)}")
+            self._blind += offer.source in ("sampler", "chance")
+
+    def take(self, record: TrialRecord) -> None:
+        """Write a record, then act on it: exactly one per trial; a repeated one is dropped."""
+        if record.id in self.records or self.fault is not None:
+            return
+        try:
+            self.writer.append(record.to_json())
+        except RecordError as e:
+            self.fault = e  # nothing half-written: the trial stays unfinished and is run again
+            return
+        self.running.pop(record.id, None)
+        self.actors.pop(record.id, None)
+        self._file(record)
+        self.fresh += 1
+        self._blind = 0
+        self.spent = self.spent.plus(record)
+        self.proposer.tell(record)
+        kept = self._kept()
+        with contextlib.suppress(StorageLost):  # tidied up with the next record
+            self.saves.drop(record.id)
+            self.world.keep(kept)
+        self.proposer.kept(kept)
+        self.emit("record", ended(record), record.id)
+        if record.status == "DONE":
+            self.parked.done(record.id)
+            return
+        for student in self.parked.lost(record.id):
+            self.take(self.failed(student, "FAILED", teacher_failed(record)))
+
+    def _file(self, record: TrialRecord) -> None:
+        self.records[record.id] = record
+        self._weights.learn(record)
+        if record.phase == "search":  # confirming draws teach the search nothing
+            self._standing.learn(record)
+
+    def _kept(self) -> set[str]:
+        """Whose weights may still be needed."""
+        # A trial at work may have kept its weights before its record has come.
+        at_work = set(self.running)
+        return self._standing.candidates() | at_work | self._weights.used | self.proposer.needs()
+
+    def started(self, id_: str) -> None:
+        """A process has begun with a trial."""
+        offer = self.running.get(id_)
+        if offer is not None:
+            self.emit("start", named(offer.config), id_)
+
+    def progressed(self, id_: str, result: Mapping[str, Any]) -> None:
+        """A trial has done a slice of its work."""
+        numbers = {k: float(result[k]) for k in ("step", "score") if k in result}
+        offer = self.running.get(id_)
+        if offer is not None and self._on_event is not None:
+            self.emit("progress", named(offer.config), id_, **numbers)
+
+    def take_json(self, text: str) -> None:
+        """Take a record as a worker sent it."""
+        self.take(TrialRecord.from_json(json.loads(text)))
+
+    def failed(self, offer: Offer, status: str, error: str) -> TrialRecord:
+        """The record of a trial that could not end by itself."""
+        return self.kit.failed(
+            offer.config, self.place, self.phase, status, error, offer.proposal.hyper
+        )
+
+    def lose(self, id_: str, error: str) -> None:
+        """A trial's process is gone for good: FAILED, with its reason."""
+        offer = self.running.get(id_)
+        if offer is not None:
+            self.take(self.failed(offer, "FAILED", error))
+
+    def break_down(self, guilty: set[str], reason: str) -> None:
+        """Tune broke down under us: the guilty fail, the others are queued to go on.
+
+        Where nobody is known to be guilty each trial at work gets a strike; at two it fails, so
+        that one trial that always breaks the run is not retried for ever.
+        """
+        for id_, offer in list(self.running.items()):
+            if not guilty:
+                self._strikes[id_] += 1
+            if id_ in guilty or self._strikes[id_] >= STRIKES:
+                self.lose(id_, reason)
+            else:
+                del self.running[id_]
+                self.proposer.requeue(offer.proposal, offer.config)
+
+    @property
+    def hours(self) -> float:
+        """Wall-clock time of this run [h]."""
+        return (time.monotonic() - self.begun) / 3600
+
+    def log(self, text: str) -> None:
+        """Append to log.txt with the time; a log that cannot be written stops nothing."""
+        now = datetime.now(UTC).isoformat(" ", "seconds")
+        try:
+            with self.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as f:
+                f.write(f"{now} {text.rstrip()}\n")
+        except OSError:
+            pass
+
+    def emit(self, kind: str, text: str, id_: str = "", **data: float) -> None:
+        """Tell whoever watches, and the log what is no mere sign of life."""
+        if kind not in ("start", "progress"):
+            self.log(text)
+            try:
+                if self._mirror is not None and (said := self._mirror.soon()):
+                    self.log(said)
+            except Overtaken as e:
+                self.fault = e
+        if self._on_event is not None:
+            self._on_event(Event(kind, text, self.snapshot(), id_, data))
+
+    def snapshot(self) -> Snapshot:
+        """How far the study is now."""
+        seconds = time.monotonic() - self.begun
+        left = max(self.budget.trials - self.spent.trials, 0)
+        return Snapshot(
+            name=self.study.name,
+            wanted=self.budget.trials,
+            by_status=Counter(r.status for r in self.mine),
+            running=len(self.running),
+            parked=len(self.parked),
+            best=self._standing.by_method(),
+            frontier=self._standing.frontier,
+            flops=self.spent.flops,
+            train_seconds=self.spent.train_seconds,
+            seconds=seconds,
+            eta=seconds / self.fresh * left if self.fresh else None,
+            used=self.budget.used(self.spent, self.hours),
+        )
+
+    def close(self) -> None:
+        """Close the records and drop the folder of checkpoints when nothing is left in it."""
+        self.writer.close()
+        _prune(self.folder.checkpoints)
+
+
+def _prune(checkpoints: Path) -> None:
+    try:
+        checkpoints.rmdir()
+    except OSError:
+        pass  # unfinished trials keep theirs

@@ -1,0 +1,249 @@
+"""Our ranges as Optuna's distributions, and a proposal as Optuna's parameters and back.
+
+The joint space is conditional: `method` first, then that method's model `<method>.model`, then its
+knobs `<method>.<knob>`; `labels` stands beside them and is set by the searcher. Where a method
+learns from a teacher, `<method>.teacher` is the teacher's method, and its model, knobs and own
+teacher stand below `<method>.teacher.<its method>`. A teacher's labels are always its student's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from raysearch.config.space import Domain, Proposal, SearchSpace
+from raysearch.config.trial import Scalar
+
+LISTABLE = 10_000
+"""A whole-number range or a method's crossing up to this many values is listed when it runs dry."""
+SOMEBODY = ""
+"""Stands in a chain for a student that is not known yet."""
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """The Optuna distribution of a domain; the upper end of whole-number ranges stays out.
+
+    >>> distribution(Domain("lograndint", low=8, high=65))
+    IntDistribution(high=64, log=True, low=8, step=1)
+    """
+    match domain.kind:
+        case "choice":
+            return CategoricalDistribution(domain.options)
+        case "randint" | "lograndint":
+            log = domain.kind == "lograndint"
+            return IntDistribution(int(domain.low), int(domain.high) - 1, log=log)
+        case _:
+            return FloatDistribution(domain.low, domain.high, log=domain.kind == "loguniform")
+
+
+def teacher_methods(space: SearchSpace, chain: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods that may teach the last of a chain (a student, its teacher, ...), the usual first.
+
+    No method stands twice in a chain, and one that lacks a teacher of its own is left out.
+    """
+    of = space.methods[chain[0]] if len(chain) == 1 else space.teachers[chain[-1]]
+    return tuple(
+        name
+        for name in of.teachers
+        if name not in chain
+        and name in space.teachers
+        and space.teacher_rungs.get(name)
+        and (not space.teachers[name].teachers or teacher_methods(space, (*chain, name)))
+    )
+
+
+def _build(
+    space: SearchSpace,
+    labels: int,
+    chain: tuple[str, ...],
+    choose: Callable[[str, Domain], Scalar],
+    head: str,
+) -> Proposal:
+    """A proposal of the chain's last method, its parts chosen one by one, by their names."""
+    method = chain[-1]
+    if len(chain) == 1:
+        of, rungs = space.methods[method], space.rungs[method]
+    else:
+        of, rungs = space.teachers[method], space.teacher_rungs[method]
+    rung = choose(f"{head}.model", Domain("choice", rungs))
+    hyper = {k: choose(f"{head}.{k}", d) for k, d in of.knobs.items()}
+    teacher = None
+    if names := teacher_methods(space, chain):
+        name = str(choose(f"{head}.teacher", Domain("choice", names)))
+        teacher = _build(space, labels, (*chain, name), choose, f"{head}.teacher.{name}")
+    return Proposal(method, str(rung), labels, hyper, teacher)
+
+
+def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistribution]:
+    """Every parameter that a proposal of the space has, with its distribution."""
+    told = params(proposal)
+    found: dict[str, BaseDistribution] = {
+        "method": CategoricalDistribution(list(space.methods)),
+        "labels": CategoricalDistribution(space.labels),
+    }
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        found[name] = distribution(domain)
+        return told[name]
+
+    _build(space, proposal.labels, (proposal.method,), choose, proposal.method)
+    return found
+
+
+def params(proposal: Proposal) -> dict[str, Scalar]:
+    """A proposal as Optuna's parameters.
+
+    >>> params(Proposal("knn", "tiny", 32, {"k": 3}))
+    {'method': 'knn', 'labels': 32, 'knn.model': 'tiny', 'knn.k': 3}
+    """
+    return {
+        "method": proposal.method,
+        "labels": proposal.labels,
+        **_params(proposal.method, proposal),
+    }
+
+
+def _params(head: str, proposal: Proposal) -> dict[str, Scalar]:
+    return {
+        f"{head}.model": proposal.rung,
+        **{f"{head}.{k}": v for k, v in proposal.hyper.items()},
+        **(teacher_params(head, proposal.teacher) if proposal.teacher is not None else {}),
+    }
+
+
+def teacher_params(head: str, teacher: Proposal) -> dict[str, Scalar]:
+    """The part of a student's parameters that is its teacher's.
+
+    >>> teacher_params("kd", Proposal("knn", "tiny", 32, {"k": 3}))
+    {'kd.teacher': 'knn', 'kd.teacher.knn.model': 'tiny', 'kd.teacher.knn.k': 3}
+    """
+    name = teacher.method
+    return {f"{head}.teacher": name, **_params(f"{head}.teacher.{name}", teacher)}
+
+
+def holds(space: SearchSpace, proposal: Proposal) -> bool:
+    """Whether the space still holds a proposal, knob by knob, its teacher's included."""
+    return proposal.method in space.methods and _fits(space, proposal, (), proposal.method)
+
+
+def teaches(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...] = (SOMEBODY,)) -> bool:
+    """Whether a proposal may be the teacher of a chain's last method."""
+    known = proposal.method in space.teachers and space.teacher_rungs.get(proposal.method)
+    return bool(known) and proposal.method not in chain and _fits(space, proposal, chain, "t")
+
+
+def _fits(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...], head: str) -> bool:
+    told = _params(head, proposal)
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        if not domain.holds(told[name]):
+            raise KeyError(name)
+        return told[name]
+
+    try:
+        built = _build(space, proposal.labels, (*chain, proposal.method), choose, head)
+    except KeyError:
+        return False
+    return proposal.labels in space.labels and built == proposal
+
+
+def suggest(trial: optuna.trial.Trial, space: SearchSpace) -> Proposal:
+    """Ask a trial for a whole proposal, method first."""
+    method = trial.suggest_categorical("method", list(space.methods))
+    labels = trial.suggest_categorical("labels", space.labels)
+
+    def choose(name: str, domain: Domain) -> Scalar:
+        return _suggest(trial, name, domain)
+
+    return _build(space, int(labels), (method,), choose, method)
+
+
+def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Scalar:
+    match domain.kind:
+        case "choice":
+            value: Any = trial.suggest_categorical(name, domain.options)
+            return value  # type: ignore[no-any-return]
+        case "randint" | "lograndint":
+            log = domain.kind == "lograndint"
+            return trial.suggest_int(name, int(domain.low), int(domain.high) - 1, log=log)
+        case _:
+            log = domain.kind == "loguniform"
+            return trial.suggest_float(name, domain.low, domain.high, log=log)
+
+
+def sample(rng: np.random.Generator, space: SearchSpace, labels: int) -> Proposal:
+    """Draw a proposal at this label budget: method, model, knobs and teacher at random."""
+    method = list(space.methods)[int(rng.integers(len(space.methods)))]
+    return _build(space, labels, (method,), lambda _, domain: _draw(rng, domain), method)
+
+
+def _draw(rng: np.random.Generator, domain: Domain) -> Scalar:
+    match domain.kind:
+        case "choice":
+            return domain.options[int(rng.integers(len(domain.options)))]
+        case "uniform":
+            return float(rng.uniform(domain.low, domain.high))
+        case "loguniform":
+            return float(math.exp(rng.uniform(math.log(domain.low), math.log(domain.high))))
+        case "randint":
+            return int(rng.integers(int(domain.low), int(domain.high)))
+        case _:
+            drawn = math.exp(rng.uniform(math.log(domain.low), math.log(domain.high)))
+            return min(max(int(drawn), int(domain.low)), int(domain.high) - 1)
+
+
+def values(domain: Domain) -> tuple[Scalar, ...] | None:
+    """Every value of a domain; None for a continuous or very long one."""
+    if domain.kind == "choice":
+        return domain.options
+    if domain.kind in ("randint", "lograndint") and domain.high - domain.low <= LISTABLE:
+        return tuple(range(int(domain.low), int(domain.high)))
+    return None
+
+
+def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
+    """Every proposal at this label budget of the methods whose knobs can be listed.
+
+    Of teachers, one for each method that may teach: its largest model with its first knobs.
+    """
+    for method, of in space.methods.items():
+        listed: Mapping[str, Any] = {k: values(d) for k, d in of.knobs.items()}
+        if any(v is None for v in listed.values()):
+            continue
+        if math.prod(len(v) for v in listed.values()) > LISTABLE:
+            continue
+        names = teacher_methods(space, (method,))
+        taught = [_first_teacher(space, (method, name), labels) for name in names]
+        for rung, teacher in itertools.product(space.rungs[method], taught or (None,)):
+            for chosen in itertools.product(*listed.values()):
+                hyper = dict(zip(listed, chosen, strict=True))
+                yield Proposal(method, rung, labels, hyper, teacher)
+
+
+def _first_teacher(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Proposal:
+    name = chain[-1]
+    own = teacher_methods(space, chain)[:1]
+    teacher = _first_teacher(space, (*chain, *own), labels) if own else None
+    rung = space.teacher_rungs[name][-1]
+    return Proposal(name, rung, labels, dict(space.teachers[name].first), teacher)
+
+
+def only(space: SearchSpace, method: str) -> SearchSpace:
+    """The part of a space that is this method's; whoever may teach it stays."""
+    return replace(
+        space,
+        methods={method: space.methods[method]},
+        rungs={method: space.rungs[method]},
+    )

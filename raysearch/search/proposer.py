@@ -1,0 +1,291 @@
+"""Proposes trials and learns from their records, with Optuna and without Ray."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
+
+import numpy as np
+
+from raysearch.config.space import Proposal
+from raysearch.config.study import SEARCHERS, Study
+from raysearch.config.trial import ArtifactConfig, DataBudget, Scalar, TrialConfig
+from raysearch.errors import Infeasible, unknown
+from raysearch.record import TrialRecord
+from raysearch.search import distributions
+from raysearch.search.backend import World
+from raysearch.search.balance import Coverage
+from raysearch.search.sampling import Sampling
+from raysearch.search.suggestion import ROLE, Offer, lineage
+from raysearch.search.teachers import Teachers
+
+SAMPLED_TRIES = 4
+"""How often the sampler may propose what is known before plain chance takes over."""
+RANDOM_TRIES = 200
+"""How often chance may fail before a continuous space counts as exhausted."""
+
+
+class Proposer:
+    """The search itself: `offer` the next trial, `tell` its record.
+
+    Label budgets and methods are stratified. The first third of the trials, and then two of three
+    of a method and budget, cover the models with the method's `first` knobs, cheap before dear;
+    where no cell is left untried the sampler chooses the knobs of the model tried least. In the
+    other trials model and knobs are the sampler's. A teacher is chosen likewise: by rule
+    (`Teachers`) where the model is, else by the sampler. No id is offered twice.
+
+    A grid study's proposer offers the study's crossing in its order, and nothing else.
+    """
+
+    exhausted = "the search space is exhausted: every configuration has run"
+    """What is said when `offer` has nothing left."""
+
+    def __init__(self, study: Study, world: World, trials: int) -> None:
+        if study.searcher not in SEARCHERS:
+            raise unknown("study", "searcher", study.searcher, SEARCHERS)
+        self._study = study
+        self._world = world
+        self._space = world.space
+        self._coverage = Coverage(world.space, self._price)
+        self._teachers = Teachers(world.space, lambda p: self._configured(p)[0].id)
+        self._crossing = self._crossed() if study.procedures else None
+        self._ahead: set[str] | None = None
+        """Teachers in the crossing of a grid study; None: not known yet."""
+        self._first = min(trials, max(len(world.space.methods), trials // 3))
+        self._offered = 0
+        self._seen: set[str] = set()
+        self._open: dict[str, Proposal] = {}
+        """What was offered and has no record yet, by id."""
+        self._done: set[str] = set()
+        self._kept: Set[str] | None = None
+        self._queue: deque[tuple[Proposal, TrialConfig]] = deque()
+        self._all: dict[tuple[int, str | None], Iterator[Proposal]] = {}
+        self._begin(past=0)
+
+    def _begin(self, past: int) -> None:
+        # A resumed study must not draw the same numbers again, or all its first tries are known.
+        seeds = np.random.SeedSequence([self._study.seed, past]).generate_state(2)
+        self._rng = np.random.default_rng(int(seeds[0]))
+        self._optuna = Sampling(self._study, self._space, int(seeds[1]))
+
+    def resume(
+        self, records: Iterable[TrialRecord], suggested: Iterable[tuple[str, Proposal]]
+    ) -> None:
+        """Take up a study again: learn from its records, queue what was suggested and not ended."""
+        proposals = dict(suggested)
+        past = {r.id: r for r in records}
+        self._begin(len(past))
+        self._offered = len(past)
+        self._seen |= set(past)
+        self._done |= {r.id for r in past.values() if r.status == "DONE"}
+        for record in past.values():
+            proposal = proposals.pop(record.id, None) or self._read_back(record, past)
+            if proposal is None:
+                continue
+            inside = distributions.holds(self._space, proposal)
+            if not inside and not distributions.teaches(self._space, proposal):
+                continue  # the space has been changed since; the id still counts as run
+            self._count(proposal)
+            self._learn(record, proposal)
+            if inside:
+                self._optuna.add(proposal, record)
+        for id_, proposal in proposals.items():
+            try:
+                config = self._world.configure(proposal)
+            except (Infeasible, KeyError):
+                continue
+            if config.id == id_ and id_ not in self._seen:
+                self.requeue(proposal, config)
+
+    def requeue(self, proposal: Proposal, config: TrialConfig) -> None:
+        """Offer this unfinished trial again, before anything else."""
+        self._seen.add(config.id)
+        self._queue.append((proposal, config))
+
+    def adopt(self, config: TrialConfig, proposal: Proposal) -> Offer:
+        """Offer a teacher that is needed now, as if it had been proposed."""
+        self._queue = deque(q for q in self._queue if q[1].id != config.id)
+        reason = self._configured(proposal)[1]
+        return self._take_up(Offer(config, proposal, "teacher", reason))
+
+    def offer(self) -> Offer | None:
+        """The next trial; None when the space holds nothing that has not been offered."""
+        if self._queue:
+            proposal, config = self._queue.popleft()
+            return self._take_up(Offer(config, proposal, "queue"))
+        if self._crossing is not None:
+            return next(self._crossing, None)
+        while (labels := self._coverage.due()) is not None:
+            if found := self._at(labels):
+                return self._take_up(found)
+            self._coverage.run_dry(labels)
+        return None
+
+    def _crossed(self) -> Iterator[Offer]:
+        for proposal in self._world.crossing():
+            if found := self._check(proposal, "first"):
+                yield self._take_up(found)
+
+    def _take_up(self, offer: Offer) -> Offer:
+        """Count an offer, unless it was offered before."""
+        id_ = offer.config.id
+        self._seen.add(id_)
+        if id_ not in self._open:
+            self._open[id_] = offer.proposal
+            self._offered += 1
+            self._count(offer.proposal)
+            self._optuna.fix(id_, offer.proposal)
+        return offer
+
+    def _count(self, proposal: Proposal) -> None:
+        self._coverage.count(proposal)
+        self._teachers.count(proposal)
+
+    def _at(self, labels: int) -> Offer | None:
+        """A new trial at this label budget."""
+        grid = self._study.searcher == "grid"
+        if (grid or self._offered < self._first) and (found := self._first_knobs(labels, None)):
+            return found
+        if grid:
+            return None
+        if "methods" not in self._study.stratify:
+            return self._sampled(labels, {})
+        while (method := self._coverage.method(labels)) is not None:
+            fixed: dict[str, Scalar] = {"method": method}
+            teacher = None
+            turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
+            if "models" in self._study.stratify and turn < 2:
+                if found := self._first_knobs(labels, method):
+                    return found
+                fixed[f"{method}.model"] = self._coverage.model(method, labels)
+                teacher = self._teachers.of(method, labels)
+            if found := self._sampled(labels, fixed, teacher):
+                return found
+            self._coverage.run_dry(labels, method)
+        return None
+
+    def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
+        """The next untried cell with its method's first knobs."""
+        while (cell := self._coverage.first(labels, method)) is not None:
+            if found := self._check(self._taught(cell), "first"):
+                return found
+        return None
+
+    def _taught(self, cell: Proposal) -> Proposal:
+        return replace(cell, teacher=self._teachers.of(cell.method, cell.labels))
+
+    def _sampled(
+        self, labels: int, fixed: Mapping[str, Scalar], teacher: Proposal | None = None
+    ) -> Offer | None:
+        """What the sampler proposes with some parameters fixed; chance where that is known."""
+        method = str(fixed["method"]) if "method" in fixed else None
+        told = {} if teacher is None else distributions.teacher_params(str(method), teacher)
+        for _ in range(SAMPLED_TRIES):
+            proposal, trial = self._optuna.ask({"labels": labels, **fixed, **told})
+            if found := self._check(proposal, "sampler"):
+                self._optuna.take(found.config.id, trial)
+                return found
+            self._optuna.forget(trial)
+        for proposal in self._chances(labels, method, teacher):
+            if found := self._check(proposal, "chance"):
+                return found
+        return None
+
+    def _chances(
+        self, labels: int, method: str | None, teacher: Proposal | None
+    ) -> Iterator[Proposal]:
+        """Draws at random; then, where the space can be listed, everything it holds."""
+        space = self._space if method is None else distributions.only(self._space, method)
+        for fixed in (teacher, None) if teacher is not None else (None,):
+            for _ in range(RANDOM_TRIES):
+                drawn = distributions.sample(self._rng, space, labels)
+                yield drawn if fixed is None else replace(drawn, teacher=fixed)
+        yield from self._all.setdefault((labels, method), distributions.every(space, labels))
+
+    def _check(self, proposal: Proposal, source: str) -> Offer | None:
+        """The offer this proposal makes; None when its id is known, or its teacher's weights gone.
+
+        Weights are kept of the best alone, and a trial that is DONE is not run again for them.
+        """
+        config, reason = self._configured(proposal)
+        if config.id in self._seen:
+            return None
+        if self._kept is not None and self._crossing is None:
+            if {c.id for c in lineage(config)} & (self._done - self._kept):
+                return None
+        return Offer(config, proposal, source, reason)
+
+    def _configured(self, proposal: Proposal) -> tuple[TrialConfig, str | None]:
+        """The configuration, and why there is none: then it is a stand-in without digests.
+
+        Where the teacher is what cannot be configured, the student can: it fails behind its
+        teacher, like everyone whose teacher fails.
+        """
+        try:
+            return self._world.configure(proposal), None
+        except Infeasible as e:
+            reason: str | None = str(e)
+        inputs: dict[str, TrialConfig | ArtifactConfig] = {}
+        if proposal.teacher is not None:
+            inputs[ROLE], broken = self._configured(proposal.teacher)
+            reason = None if broken else reason
+        return TrialConfig(
+            self._study.task,
+            "",
+            proposal.method,
+            proposal.rung,
+            DataBudget(proposal.labels),
+            hyper=proposal.hyper,
+            inputs=inputs,
+        ), reason
+
+    def _price(self, cell: Proposal) -> float:
+        try:
+            return float(self._world.price(self._world.configure(self._taught(cell))).flops)
+        except Infeasible:
+            return math.inf
+
+    def tell(self, record: TrialRecord) -> None:
+        """Learn from a record of a trial that was offered; every other record is left alone."""
+        proposal = self._open.pop(record.id, None)
+        if proposal is None:
+            return
+        if record.status == "DONE":
+            self._done.add(record.id)
+        self._learn(record, proposal)
+        self._optuna.tell(record)
+
+    def _learn(self, record: TrialRecord, proposal: Proposal) -> None:
+        if not self._teachers.failed(record.config):  # it is not the student's fault
+            self._coverage.end(proposal.method, proposal.rung, done=record.status == "DONE")
+        self._teachers.learn(record, proposal)
+
+    def needs(self) -> set[str]:
+        """Whose weights the students to come may learn from."""
+        if self._ahead is None:
+            crossing = self._world.crossing() if self._crossing is not None else ()
+            found = (self._configured(p)[0] for p in crossing if p.teacher is not None)
+            self._ahead = {c.id for config in found for c in lineage(config)}
+        return self._ahead | self._teachers.best
+
+    def kept(self, ids: Set[str]) -> None:
+        """Learn whose weights are still there."""
+        self._kept = ids
+
+    def _read_back(self, record: TrialRecord, past: Mapping[str, TrialRecord]) -> Proposal | None:
+        """The proposal behind a record without its line in suggestions.jsonl; None: cannot tell."""
+        config = record.config
+        space = self._space.methods.get(config.method) or self._space.teachers.get(config.method)
+        if space is None:
+            return None
+        hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
+        teacher = None
+        if isinstance(given := config.inputs.get(ROLE), TrialConfig):
+            # Knobs at their default stand in the teacher's own record alone.
+            known = past.get(given.id)
+            teacher = None if known is None else self._read_back(known, past)
+            if teacher is None:
+                return None
+        return Proposal(config.method, config.rung, config.data.train, hyper, teacher)

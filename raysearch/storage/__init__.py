@@ -1,0 +1,1 @@
+"""Content-addressed store, remote storage, checkpoints and the hub."""

@@ -1,0 +1,123 @@
+"""A run's records on shared storage: immutable segments, each what was new since the last."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from pathlib import Path
+
+from raysearch.errors import InputError, RecordError
+from raysearch.run.folder import NODES, Folder
+from raysearch.run.study_file import FILE
+from raysearch.storage.remote import Remote, StorageLost
+from raysearch.storage.trial_checkpoints import IMPATIENT
+
+SEGMENTS = "records"
+DRIVER = "driver"
+"""Whose turn it is to write."""
+BESIDE = (FILE, "suggestions.jsonl", NODES, "log.txt")
+"""Files that go along whole: the study as it runs, what was proposed, node-hours, what happened."""
+EVERY = 10.0
+"""At least between two segments while a study runs [s]."""
+
+
+class Overtaken(RecordError):
+    """Another driver has taken the run up."""
+
+
+class Mirror:
+    """Carries a run's folder to its place on a storage, and back to a machine that lacks it.
+
+    The driver's folder stays the one truth: segments only ever repeat what stands in it. Who claims
+    the run last may write; a driver that was cut off meanwhile finds that out before it writes.
+    """
+
+    def __init__(self, run: str, folder: Folder) -> None:
+        self._run, self._folder = run, folder
+        self._me = uuid.uuid4().hex
+        self._at = 0
+        """Bytes of the records that lie there."""
+        self._next = 1
+        self._last = time.monotonic()
+
+    def meet(self, *, adopt: bool = True) -> bool:
+        """Compare both sides, and take over what this side lacks; whether it lacked something.
+
+        Args:
+            adopt: False: what this side lacks is an error.
+
+        Raises:
+            InputError: another run lies there under this name.
+            StorageLost: the storage does not answer.
+        """
+        remote = Remote(self._run)
+        names = remote.files(SEGMENTS)
+        there = b"".join(remote.read(f"{SEGMENTS}/{name}") or b"" for name in names)
+        path = self._folder.records
+        here = path.read_bytes() if path.exists() else b""
+        here = here[: here.rfind(b"\n") + 1]
+        if not (here.startswith(there) or there.startswith(here)):
+            raise InputError(
+                f"storage '{self._run}': holds another run than {self._folder.root}; "
+                "give another --out, whose last part names the run there"
+            )
+        self._at, self._next = len(there), len(names) + 1
+        if len(there) <= len(here):
+            return False
+        if not adopt:
+            raise InputError(f"storage '{self._run}': somebody has gone on with it; run it again")
+        self._folder.root.mkdir(parents=True, exist_ok=True)
+        for name in BESIDE:
+            if (data := remote.read(name)) is not None:
+                (self._folder.root / name).write_bytes(data)
+        path.write_bytes(there)
+        return True
+
+    def claim(self) -> None:
+        """From now on this driver writes, and an earlier one no more."""
+        Remote(self._run).write(DRIVER, self._me.encode())
+
+    def soon(self) -> str:
+        """Push where the last time is long enough ago; a sentence where that was in vain.
+
+        Raises:
+            Overtaken: another driver has claimed the run.
+        """
+        if time.monotonic() - self._last < EVERY:
+            return ""
+        try:
+            self.push(patience=0.0)
+        except StorageLost as e:
+            return f"records not mirrored now: {e}"
+        finally:
+            self._last = time.monotonic()
+        return ""
+
+    def push(self, *, patience: float = IMPATIENT) -> None:
+        """Have everything there that stands here.
+
+        Raises:
+            Overtaken: another driver has claimed the run.
+            StorageLost: the storage does not answer.
+        """
+        remote = Remote(self._run, patience=patience)
+        if remote.read(DRIVER) != self._me.encode():
+            raise Overtaken(f"storage '{self._run}': another driver has taken this run up")
+        for name in BESIDE:
+            path = self._folder.root / name
+            if path.exists():
+                remote.write(name, path.read_bytes())
+        new = _from(self._folder.records, self._at)
+        if new:
+            remote.write(f"{SEGMENTS}/{self._next:06d}-{self._me[:8]}.jsonl", new)
+            self._at, self._next = self._at + len(new), self._next + 1
+
+
+def _from(path: Path, at: int) -> bytes:
+    """Whole lines from a byte on."""
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(at)
+        data = file.read()
+    return data[: data.rfind(b"\n") + 1]

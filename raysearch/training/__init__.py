@@ -1,0 +1,1 @@
+"""Loops, losses, fitted models and the protocol of methods."""

@@ -1,0 +1,322 @@
+"""A deep averaging network fitted to rows by gradient steps: what its two methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raysearch.config.ladder import Rung
+from raysearch.data.rows import Logits, Rows
+from raysearch.encoders.batches import steps_per_epoch
+from raysearch.errors import Infeasible, InputError
+from raysearch.ngrams import grams
+from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops, step_flops
+from raysearch.ngrams.dan_numpy import MOST
+from raysearch.ngrams.grams import Bags, Frequent, Hashed
+from raysearch.ngrams.tables import DTYPES, Table, cuts
+from raysearch.storage.store import State
+from raysearch.training.graph import BagGraph
+from raysearch.training.loop import Loop, Recipe, under
+from raysearch.training.protocol import Context, Shape
+
+VOCABULARIES = ("frequent", "hashed")
+AT_ONCE = 2**26
+"""Numbers of the table that are rounded at once where texts are predicted."""
+COUNTED = 2**17
+"""Texts over which collisions are counted, of each set that is trained on."""
+LONGEST = 4
+"""Words of an n-gram at most."""
+
+
+class Choices(Protocol):
+    """The knobs of any such fit."""
+
+    @property
+    def vocabulary(self) -> str:
+        """One of `VOCABULARIES`."""
+
+    @property
+    def ngrams(self) -> int:
+        """Longest n-gram."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one step."""
+
+    @property
+    def weight_decay(self) -> float:
+        """Decoupled decay of the dense layers."""
+
+    @property
+    def warmup(self) -> float:
+        """Share of a stage's steps."""
+
+    @property
+    def schedule(self) -> str:
+        """As raysearch.training.loop.Recipe has it."""
+
+    @property
+    def skipped(self) -> float:
+        """Share of the n-grams that a step leaves out."""
+
+    @property
+    def dropout(self) -> float:
+        """Before each dense layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One optimiser over one set of rows."""
+
+    parts: Sequence[Rows]
+    """What is trained on, one part after the other; positions count through them."""
+    loss: Callable[[Tensor, NDArray[np.int64]], Tensor]
+    """(logits (B, C), positions (B,)) -> the batch's loss."""
+    learning_rate: float
+    """Peak."""
+    steps: int
+
+
+class Bagging:
+    """A learner: a vocabulary from the first stage's texts, then one update a step."""
+
+    def __init__(self, ctx: Context, knobs: Choices, stages: Sequence[Stage]) -> None:
+        self._ctx, self._knobs = ctx, knobs
+        self._stages = [s for s in stages if s.steps]
+        self._pair = ctx.train.pair is not None
+        self._seed = int(ctx.rng.integers(2**31))
+        self._module = Dan(
+            ctx.rung.buckets,
+            ctx.rung.hidden,
+            ctx.classes,
+            pair=self._pair,
+            skipped=knobs.skipped,
+            dropout=knobs.dropout,
+            generator=ctx.torch_rng,
+        ).to(ctx.device)
+        self._vocabulary: Frequent | Hashed | None = None
+        self._at = 0
+        """The stage at work."""
+        self._loop = self._looped()
+        self._bags: list[Bags] = []
+        """Of the stage's rows: first texts and, of pairs, second ones."""
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+        self._seen: tuple[bytes, list[Bags]] = (b"", [])
+        """Rows that were predicted last, read: all points ask for the same."""
+
+    def _looped(self) -> Loop:
+        stage, knobs = self._stages[self._at], self._knobs
+        recipe = Recipe(stage.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay)
+        seed = self._seed + self._at
+        return Loop(
+            self._module,
+            recipe,
+            stage.steps,
+            seed=seed,
+            precision="fp32",
+            device=self._ctx.device,
+        )
+
+    def step(self) -> bool:
+        """One update; the first of a stage reads its texts."""
+        if self._vocabulary is None:
+            self._vocabulary = self._found()
+        stage = self._stages[self._at]
+        if not self._bags:
+            self._bags = self._read(stage.parts)
+        n = len(self._bags[0])
+        epoch, place = divmod(self._loop.steps, steps_per_epoch(n, self._knobs.batch_size))
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self._seed, self._at, epoch]).permutation(n)
+        size = self._knobs.batch_size
+        index = self._order[1][place * size : (place + 1) * size]
+        inputs = [BagBatch.of(bags.take(index), self._ctx.device) for bags in self._bags]
+        before = self._module.hit
+        self._loop.update([lambda: stage.loss(self._module(*inputs), index)])
+        many = self._module.hit - before
+        self._ctx.ledger.charge(
+            "train",
+            flops=step_flops(
+                many, len(index), self._ctx.rung.hidden, self._ctx.classes, pair=self._pair
+            ),
+            tokens=many,
+            texts=len(index),
+        )
+        if not self._loop.finished:
+            return True
+        if self._at + 1 == len(self._stages):
+            self._loop.rest()
+            return False
+        self._at += 1
+        self._loop.rest()
+        before_it, self._loop = self._loop, self._looped()
+        self._loop.follow(before_it)
+        self._bags, self._order = [], (-1, self._order[1])
+        return True
+
+    def _found(self) -> Frequent | Hashed:
+        """The vocabulary: of the texts that are trained on, never of any that judge."""
+        rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
+        if self._knobs.vocabulary == "hashed":
+            return Hashed(rows, ngrams)
+        every = [c for p in self._stages[0].parts for c in (p.text, p.pair) if c is not None]
+        try:
+            return grams.frequent(every[0], rows, ngrams, *every[1:])
+        except InputError as e:
+            raise Infeasible(str(e)) from e
+
+    def _read(self, parts: Sequence[Rows]) -> list[Bags]:
+        """Bags of the first texts and, of pairs, of the second ones."""
+        vocabulary = self._vocabulary
+        assert vocabulary is not None
+        first = vocabulary.bags(*(p.text for p in parts))
+        if not self._pair:
+            return [first]
+        # a transfer text that stands alone is a pair with nothing
+        return [
+            first,
+            vocabulary.bags(*([""] * len(p) if p.pair is None else p.pair for p in parts)),
+        ]
+
+    def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[Bags]:
+        """Bags of rows without what a point's table has lost."""
+        key = rows.split.encode() + rows.ids.tobytes()
+        if self._seen[0] != key:
+            self._seen = key, self._read([rows])
+        return [bags.below(int(knobs["rows"])) for bags in self._seen[1]]
+
+    def points(self) -> Sequence[Mapping[str, Any]]:
+        """The whole table first, then cut and rounded ones, which cost no training."""
+        rows = self._ctx.rung.buckets
+        kept = cuts(rows) if self._knobs.vocabulary == "frequent" else [rows]
+        return [{"rows": r, "table": dtype} for r in kept for dtype in DTYPES]
+
+    def facts(self) -> Mapping[str, int]:
+        """Of a hashed vocabulary the rows that the texts fall on, and those with several n-grams.
+
+        Counted over the first 2^17 rows of each kind at most.
+        """
+        if not isinstance(self._vocabulary, Hashed):
+            return {}
+        parts = [p.take(np.arange(min(len(p), COUNTED))) for p in self._stages[0].parts]
+        every = [c for p in parts for c in (p.text, p.pair) if c is not None]
+        hit, shared = self._vocabulary.collisions(*every)
+        return {"rows_hit": hit, "rows_shared": shared}
+
+    def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
+        """Logits (n, classes), charged to `phase`."""
+        bags = self._cut(rows, knobs)
+        many = sum(len(b.ids) for b in bags)
+        each = float(self._flops(0.0))
+        spent = int(many * self._ctx.rung.hidden + len(rows) * each)
+        self._ctx.ledger.charge(phase, flops=spent, tokens=many, texts=len(rows))
+        out = np.empty((len(rows), self._ctx.classes), np.float32)
+        for a, b in _slices(bags, AT_ONCE // self._ctx.rung.hidden):
+            some = [x.take(np.arange(a, b)) for x in bags]
+            hit = np.unique(np.concatenate([x.ids for x in some]))
+            here = [Bags(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some]
+            out[a:b] = self._graph(knobs, hit).answer(here)
+        return out
+
+    def _flops(self, many: NDArray[np.int64] | float) -> NDArray[np.float64]:
+        return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
+
+    def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
+        """The rows that each text hits, and the dense layers."""
+        bags = self._cut(rows, knobs)
+        return self._flops(np.sum([b.sizes for b in bags], axis=0))
+
+    def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
+        """Parameters of the cut table, all trained; bytes with the vocabulary's."""
+        rows, width = int(knobs["rows"]), self._ctx.rung.hidden
+        deployed = dan_params(rows, width, self._ctx.classes, pair=self._pair)
+        table = Table.bytes_of(rows, width, str(knobs["table"]))
+        words = 0 if self._vocabulary is None else self._vocabulary.bytes_of(rows)
+        return deployed, deployed, table + 4 * (deployed - rows * width) + words
+
+    def graph(self, knobs: Mapping[str, Any]) -> BagGraph:
+        """The float32 weights, the table cut and rounded."""
+        return self._graph(knobs, slice(int(knobs["rows"])))
+
+    def _graph(self, knobs: Mapping[str, Any], kept: slice | NDArray[np.int32]) -> BagGraph:
+        """With these rows of the table alone: who predicts needs those that are hit."""
+        module = self._module
+        assert self._vocabulary is not None
+        dense = {
+            name: p.detach().cpu().numpy()
+            for name, p in module.named_parameters()
+            if not name.startswith("table.")
+        }
+        rows = module.table.weight.detach()[kept].cpu().numpy()
+        table = Table.rounded(rows, str(knobs["table"]))
+        return BagGraph(self._vocabulary.first(int(knobs["rows"])), table, dense, self._pair)
+
+    def state(self) -> State:
+        """Vocabulary, stage, weights and, while they are needed, moments."""
+        out: State = {"stage": self._at, "read": self._vocabulary is not None}
+        if self._vocabulary is not None:
+            out.update({f"vocabulary.{k}": v for k, v in self._vocabulary.state().items()})
+        return {**out, **{f"loop.{k}": v for k, v in self._loop.state().items()}}
+
+    def restore(self, state: State) -> None:
+        """Go on as if nothing had happened."""
+        self._at = int(state["stage"])
+        self._loop = self._looped()
+        self._loop.restore(under("loop.", state))
+        if state["read"]:
+            rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
+            if self._knobs.vocabulary == "hashed":
+                self._vocabulary = Hashed(rows, ngrams)
+            else:
+                self._vocabulary = Frequent.restored(under("vocabulary.", state), ngrams)
+        self._bags = []
+
+
+def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
+    """Where texts begin and end that hold about `most` n-grams together."""
+    through = np.cumsum(np.sum([b.sizes for b in bags], axis=0))
+    start, texts = 0, len(bags[0])
+    while start < texts:
+        before = int(through[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(through, before + most, "right")))
+        yield start, stop
+        start = stop
+
+
+def refuses(knobs: Choices, rung: Rung) -> str:
+    """Why nobody can train with these knobs; empty where one can."""
+    if knobs.vocabulary not in VOCABULARIES:
+        return f"vocabulary: no '{knobs.vocabulary}'. Known: {', '.join(VOCABULARIES)}"
+    if not 1 <= knobs.ngrams <= LONGEST:
+        return f"ngrams: {knobs.ngrams} is not 1 to {LONGEST}"
+    return ""
+
+
+def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
+    """Why texts cannot fill a vocabulary, without counting them: too few words; empty else."""
+    if knobs.vocabulary != "frequent":
+        return ""
+    columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
+    most = grams.most(columns, knobs.ngrams, rung.buckets)
+    if most >= rung.buckets:
+        return ""
+    return grams.too_few(rung.buckets, most, knobs.ngrams, "at most ")
+
+
+def price(knobs: Choices, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:
+    """Predicted FLOPs by phase, of stages of (rows, steps): an n-gram a word and length, all known.
+
+    An upper bound: what the vocabulary does not hold costs nothing.
+    """
+    pair = shape.task.text_pair is not None
+    width, classes = shape.rung.hidden, shape.task.classes
+    many = min(float(shape.lengths.mean()) * knobs.ngrams, (1 + pair) * float(MOST))
+    seen = sum(min(rows, knobs.batch_size) * steps for rows, steps in stages)
+    one = step_flops(many, 1, width, classes, pair=pair)
+    judged = float(forward_flops(many, width, classes, pair=pair))
+    return {"train": float(seen * one), "validate": shape.n_validation * judged}

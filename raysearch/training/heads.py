@@ -1,0 +1,173 @@
+"""What stands on an encoder to classify, and how texts are laid out for it: three kinds."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from raysearch.costs import flops
+from raysearch.data.rows import Logits, Rows
+from raysearch.encoders.classifier import Classifier, predict
+from raysearch.encoders.cloze import ClozeClassifier, Pattern, word_ids
+from raysearch.encoders.exits import ExitClassifier, ExitGraph, ExitHeads, Rule, all_flops
+from raysearch.encoders.tokens import Encoded
+from raysearch.outputs.exit_rules import NEVER
+from raysearch.training.graph import ClozeGraph, EncoderGraph
+from raysearch.training.protocol import Context
+
+Module: TypeAlias = Classifier | ClozeClassifier | ExitClassifier
+
+
+class Head(Protocol):
+    """Builds modules on the rung's encoder, and lays out the texts they read."""
+
+    flops: int
+    """Of one text's forward through the head alone."""
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows."""
+
+    def fresh(self, generator: torch.Generator) -> Module:
+        """The module before the first step; new weights are drawn from `generator`."""
+
+    def graph(self, module: Module) -> EncoderGraph | ClozeGraph | ExitGraph:
+        """What a trained module in float32 computes."""
+
+
+class LinearHead:
+    """A linear layer on a pooled vector; needs nothing but an encoder."""
+
+    def __init__(self, ctx: Context, pooling: str, dropout: float) -> None:
+        self._ctx, self._pooling, self._dropout = ctx, pooling, dropout
+        self._tokens = ctx.tokeniser()
+        self.flops = flops.linear_forward(ctx.rung.hidden, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included."""
+        return self._tokens.encode(rows)
+
+    def fresh(self, generator: torch.Generator) -> Classifier:
+        """The pretrained encoder and a new linear layer."""
+        return Classifier(
+            self._ctx.encoder(),
+            self._ctx.classes,
+            pooling=self._pooling,
+            dropout=self._dropout,
+            generator=generator,
+        ).to(self._ctx.device)
+
+    def graph(self, module: Module) -> EncoderGraph:
+        """Encoder, pooling and the linear layer."""
+        assert isinstance(module, Classifier)
+        head = module.head
+        return EncoderGraph(
+            module.encoder.eval(),
+            self._pooling,
+            False,
+            head.weight.detach().cpu(),
+            head.bias.detach().cpu(),
+        )
+
+
+class ClozeHead:
+    """A masked LM's own head at the mask of a pattern; no new weights.
+
+    Raises:
+        InputError: the task has no pattern, or a label word is no single token of the vocabulary.
+    """
+
+    def __init__(self, ctx: Context, template: int = 0) -> None:
+        assert ctx.prompt is not None and ctx.open_head is not None
+        self._ctx = ctx
+        self._pattern = Pattern(ctx.prompt.templates[template])
+        self._tokens = ctx.tokeniser()
+        fast = self._tokens.fast
+        self._words = word_ids(fast, ctx.prompt.words, ctx.rung.name)
+        self._mask = int(fast.mask_token_id)
+        h = ctx.rung.hidden
+        self.flops = flops.linear_forward(h, h) + flops.linear_forward(h, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows inside the pattern."""
+        return self._tokens.encode(rows, self._pattern)
+
+    def fresh(self, generator: torch.Generator) -> ClozeClassifier:
+        """The pretrained encoder and its own masked-LM head."""
+        assert self._ctx.open_head is not None
+        head = self._ctx.open_head(self._words)
+        module = ClozeClassifier(self._ctx.encoder(), head, self._words, self._mask)
+        return module.to(self._ctx.device)
+
+    def graph(self, module: Module) -> ClozeGraph:
+        """Encoder, masked-LM head and the label words' embeddings."""
+        assert isinstance(module, ClozeClassifier)
+        return ClozeGraph(
+            module.encoder.eval(),
+            module.head.eval(),
+            self._pattern.template,
+            self._mask,
+            module.weight().detach().cpu(),
+            module.head.bias.detach().cpu(),
+        )
+
+
+class ExitsHead:
+    """An exit after each of some layers, on pooled vectors; needs nothing but an encoder."""
+
+    def __init__(self, ctx: Context, layers: tuple[int, ...], pooling: str, dropout: float) -> None:
+        self._ctx, self._pooling, self._dropout = ctx, pooling, dropout
+        self._tokens = ctx.tokeniser()
+        self.layers = layers
+        self.flops = all_flops(layers, ctx.rung.hidden, ctx.classes)
+
+    def encode(self, rows: Rows) -> Encoded:
+        """Token ids of the rows, special tokens included."""
+        return self._tokens.encode(rows)
+
+    def fresh(self, generator: torch.Generator) -> ExitClassifier:
+        """The pretrained encoder and new exits."""
+        ctx = self._ctx
+        new = ExitHeads(
+            self.layers, ctx.rung.hidden, ctx.classes, dropout=self._dropout, generator=generator
+        )
+        return ExitClassifier(ctx.encoder(), new, self._pooling).to(ctx.device)
+
+    def graph(self, module: Module) -> ExitGraph:
+        """The model whole: nothing leaves early, no temperature."""
+        assert isinstance(module, ExitClassifier)
+        rule = Rule("confidence", NEVER, np.ones(len(self.layers)))
+        module.eval()
+        return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)
+
+
+def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: int) -> Head:
+    """The head of that kind: `linear` or `cloze`."""
+    if kind == "cloze":
+        return ClozeHead(ctx, template)
+    if kind != "linear":
+        raise ValueError(f"head: no '{kind}'. Known: linear, cloze")
+    return LinearHead(ctx, pooling, dropout)
+
+
+def answered(ctx: Context, module: Module, head: Head, rows: Rows, phase: str) -> Logits:
+    """Logits (n, classes) of a module on this head's layout of the rows, charged to `phase`."""
+    return predict(
+        module,
+        head.encode(rows),
+        ctx.classes,
+        rung=ctx.rung,
+        head_flops=head.flops,
+        ledger=ctx.ledger,
+        phase=phase,
+        device=ctx.device,
+        autocast=ctx.precision == "bf16" and ctx.device.type == "cuda",
+    )
+
+
+def text_flops(ctx: Context, head: Head, rows: Rows) -> NDArray[np.float64]:
+    """FLOPs to label each row on its own (n,): the layers at its own length, and the head."""
+    body = flops.encoder_forward(ctx.rung, head.encode(rows).lengths)
+    return np.asarray(body + head.flops, np.float64)

@@ -1,0 +1,1 @@
+"""One trial without Ray: a configuration becomes a record."""

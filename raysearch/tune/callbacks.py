@@ -1,0 +1,146 @@
+"""Between Tune and the desk: what Tune reports, when it is to stop, and whom to blame."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune import Callback
+from ray.tune.stopper import Stopper
+
+from raysearch.errors import RecordError
+from raysearch.search.controller import Desk
+from raysearch.tune.trainable import sentence
+
+NODE_LOST = ("its node has died", "temporarily unavailable")
+"""In the text of Ray's error when the machine went or its link did, not only the process.
+
+NOTE: goes by Ray 2.60's words. Lost nodes were seen to give these two; a process killed on a living
+node gave neither.
+"""
+NODES = 5
+"""Nodes that one trial may lose beside its own failures: more, and it may be what kills them."""
+
+
+class News(Callback):
+    """Carries Tune's news to the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._nodes: Counter[str] = Counter()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process is at work on a trial."""
+        id_ = trial.config["id"]
+        actor = trial.temporary_state.ray_actor
+        self._desk.actors[id_] = actor._actor_id.hex() if actor is not None else ""
+        self._desk.started(id_)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A slice of work is done, or the trial is; the record leaves Tune's own state here."""
+        id_ = trial.config["id"]
+        if log := result.pop("log", ""):
+            self._desk.log(log)
+        if fault := result.pop("fault", ""):
+            self._desk.fault = RecordError(fault)
+        elif text := result.pop("record", ""):
+            self._desk.take_json(text)
+        else:
+            self._desk.progressed(id_, result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A process died; Tune starts the trial again and it goes on from its checkpoint.
+
+        A node that was lost (a spot machine taken away) is no fault of the trial: up to a limit it
+        is not counted among its failures, of which Tune forgives one.
+        """
+        id_ = trial.config["id"]
+        what = "a worker died"
+        last = _error_text(trial).rpartition("Failure #")[2]
+        if any(text in last for text in NODE_LOST):
+            what = "its node was lost"
+            self._nodes[id_] += 1
+            if self._nodes[id_] <= NODES:
+                trial.run_metadata.num_failures -= 1
+        self._desk.emit("note", f"{what}; its trial goes on", id_)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died once too often."""
+        text = _error_text(trial)
+        self._desk.log(f"{trial.config['id']}: {text}")
+        self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> News:
+        return self
+
+
+def _error_text(trial: Any) -> str:
+    """What Tune keeps about a trial's failures; empty where it cannot be read."""
+    try:
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
+    except (OSError, TypeError):
+        return ""
+
+
+class StopNow(Stopper):
+    """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No single trial is stopped."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the whole run is to stop."""
+        return self._desk.stop_now or self._desk.fault is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StopNow:
+        return self
+
+
+def _cause(text: str) -> str:
+    """The telling line of the text that Tune keeps about a failed trial."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Failure #")]
+    died = [line for line in lines if "died" in line or "Error" in line]
+    return (died or lines or ["no reason was given"])[-1][:300]
+
+
+def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Why Tune broke down, and which trials did it, read off the chain of exceptions."""
+    chain: list[BaseException] = []
+    while error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__ or error
+    for link in chain:
+        if isinstance(link, ray.exceptions.OutOfMemoryError):
+            used = _memory(str(link))
+            held = {id_: used[actor] for id_, actor in actors.items() if actor in used}
+            # Ray kills whoever started last, several at once; the one that ate the memory did it.
+            dear = max(used.values(), default=0.0)
+            return "killed for memory", {id_ for id_, gb in held.items() if 2 * gb >= dear}
+    return sentence(chain[0]), set()
+
+
+def _memory(text: str) -> dict[str, float]:
+    """Memory of each actor that Ray killed [GB], read off its message.
+
+    >>> _memory("Selected to kill: (Actor(0f4b): pid=2, actual memory used=0.11GB, worker ID=c)")
+    {'0f4b': 0.11}
+    """
+    found = re.findall(r"Actor\((\w+)\).*?memory used=([\d.]+)GB", text)
+    return {actor: float(gb) for actor, gb in found}

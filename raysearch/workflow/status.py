@@ -1,0 +1,45 @@
+"""How far a run is, from its records alone. Imports no Ray, so that it answers at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from raysearch.cluster.node_hours import read_hours
+from raysearch.errors import InputError
+from raysearch.run.folder import Folder, read_suggestions, running
+from raysearch.search.budget import spent_by
+
+
+def status(out: Path) -> dict[str, Any]:
+    """How far the study in `out` is, from its records alone.
+
+    Raises:
+        InputError: no study has begun there.
+    """
+    folder = Folder(out)
+    if not folder.records.exists():
+        raise InputError(f"{out}: holds no study (no {folder.records.name})")
+    records = folder.read()
+    known = {r.id for r in records.trials}
+    search = [r for r in records.trials if r.phase == "search"]
+    fresh = [r for r in records.trials if r.phase != "search"]
+    spent = spent_by(records.trials)
+    return {
+        "trials": len(search),
+        "by_status": dict(sorted(Counter(r.status for r in search).items())),
+        "by_method": dict(sorted(Counter(r.config.method for r in search).items())),
+        "draws": len(fresh),
+        "draws_by_status": dict(sorted(Counter(r.status for r in fresh).items())),
+        "confirmed": len({r.config.recipe for r in fresh if r.status == "DONE"}),
+        "measured": sum(bool(p.measured) for r in search for p in r.points),
+        "unfinished": len({s.id for s in read_suggestions(folder)} - known),
+        "flops": spent.flops,
+        "train_seconds": spent.train_seconds,
+        "labels": spent.labels,
+        "running": running(folder),
+        "nodes": {id_: asdict(hours) for id_, hours in read_hours(out).items()},
+        "skipped": list(records.skipped),
+    }

@@ -1,0 +1,173 @@
+"""Shared storage: a folder and a real S3 server, the same questions to both."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raysearch.errors import InputError
+from raysearch.storage.remote import Remote, StorageLost
+from raysearch.storage.store import MANIFEST, Store
+from tests.support.s3 import Server, s3_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with s3_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["folder", "s3"])
+def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Remote:
+    if request.param == "folder":
+        return Remote(str(tmp_path / "share"))
+    server = request.getfixturevalue("server")
+    return Remote(server.bucket(f"b{time.monotonic_ns()}") + "/of/a-team", patience=2.0)
+
+
+def note(text: str):
+    def fill(folder: Path) -> dict[str, str]:
+        (folder / "below").mkdir()
+        (folder / "below" / "note.txt").write_text(text)
+        return {"says": text}
+
+    return fill
+
+
+def test_what_is_written_is_read(remote: Remote) -> None:
+    assert not remote.has("a/b.txt") and remote.read("a/b.txt") is None and remote.files("a") == []
+    remote.write("a/b.txt", b"one")
+    remote.write("a/b.txt", b"two")
+    remote.write("a/c/d", b"")
+    assert remote.has("a/b.txt") and remote.read("a/b.txt") == b"two"
+    assert remote.files("a") == ["b.txt", "c/d"]
+    assert not remote.has("a")  # a folder is no file
+    assert remote.below("a").read("b.txt") == b"two"
+    remote.drop("a", "b.txt")
+    remote.drop("a", "b.txt")
+    assert remote.files("a") == []
+
+
+@pytest.mark.parametrize("key", ["", "../x", "a//b", "a/./b", "/a"])
+def test_a_key_never_leaves_its_root(remote: Remote, key: str) -> None:
+    with pytest.raises(ValueError, match="is no key"):
+        remote.write(key, b"x")
+
+
+def test_two_machines_see_one_store(remote: Remote, tmp_path: Path) -> None:
+    here, there = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
+    made = here.build("tokens", "a", note("one"))
+    assert made == tmp_path / "here" / "tokens" / "a"
+    found = there.entry("tokens", "a")
+    assert found == tmp_path / "there" / "tokens" / "a"
+    assert (found / "below" / "note.txt").read_text() == "one"
+    assert there.build("tokens", "a", note("two")) == found  # it is there: not built again
+    assert (found / "below" / "note.txt").read_text() == "one"
+    assert here.keys("tokens") == there.keys("tokens") == ["a"]
+    assert there.entry("tokens", "b") is None and there.keys("other") == []
+
+
+def test_what_is_dropped_is_gone_behind_too(remote: Remote, tmp_path: Path) -> None:
+    here, there = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
+    for key in "abc":
+        there.build("weights", key, note(key))
+    here.keep_only("weights", {"c"})
+    assert here.keys("weights") == ["c"] and here.entry("weights", "a") is None
+    there.build("weights", "d", note("d"))  # its own copies of the dropped ones go then
+    assert sorted(p.name for p in (tmp_path / "there" / "weights").iterdir()) == ["c", "d"]
+    here.drop_all("weights")
+    assert here.keys("weights") == []
+
+
+def test_an_entry_without_its_manifest_does_not_exist(remote: Remote, tmp_path: Path) -> None:
+    remote.write("tokens/a/below/note.txt", b"half")
+    store = Store(tmp_path / "here", remote)
+    assert store.entry("tokens", "a") is None and store.keys("tokens") == []
+    store.build("tokens", "a", note("whole"))
+    other = Store(tmp_path / "there", remote).entry("tokens", "a")
+    assert other is not None and (other / "below" / "note.txt").read_text() == "whole"
+
+
+def test_a_copy_serves_a_storage_that_was_emptied(remote: Remote, tmp_path: Path) -> None:
+    here = Store(tmp_path / "here", remote)
+    here.build("data", "a", note("one"))
+    remote.drop("data/a", MANIFEST)
+    here.build("data", "a", note("two"))
+    other = Store(tmp_path / "there", remote).entry("data", "a")
+    assert other is not None and (other / "below" / "note.txt").read_text() == "one"
+
+
+def test_fetch_brings_what_others_have_built(remote: Remote, tmp_path: Path) -> None:
+    Store(tmp_path / "there", remote).build("logits", "a", note("one"))
+    here = Store(tmp_path / "here", remote)
+    here.fetch("logits", "exits")
+    assert (tmp_path / "here" / "logits" / "a" / MANIFEST).is_file()
+
+
+def test_a_server_that_comes_back_is_waited_for(server: Server, tmp_path: Path) -> None:
+    store = Store(tmp_path, Remote(server.bucket("patient"), patience=60.0))
+    server.kill()
+    threading.Timer(3.0, server.restart).start()
+    begun = time.monotonic()
+    store.build("tokens", "a", note("late"))
+    assert time.monotonic() - begun > 2.0
+    assert store.keys("tokens") == ["a"]
+
+
+def test_one_that_stays_away_is_one_line(server: Server) -> None:
+    gone = Remote(server.bucket("away"), patience=0.0)
+    server.kill()
+    try:
+        with pytest.raises(StorageLost, match=r"^storage 's3://away': .*") as e:
+            gone.has("a")
+    finally:
+        server.restart()
+    assert "\n" not in str(e.value)
+
+
+def test_what_can_never_go_well_is_not_waited_for(server: Server, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    with pytest.raises(StorageLost, match="NO_SUCH_BUCKET"):
+        Remote("s3://there-is-no-such-bucket/x").write("a", b"x")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageLost, match="file"):
+        Remote(str(tmp_path / "file")).write("a", b"x")
+    assert time.monotonic() - begun < 20.0
+
+
+def test_who_reads_sees_a_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    place, seen = Remote(str(tmp_path)), set()
+    place.write("a/b", b"0" * 2**22)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.add((len(place.read("a/b") or b""), tuple(place.files("a"))))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for _ in range(20):
+        place.write("a/b", b"1" * 2**22)
+    over.set()
+    watcher.join()
+    assert seen == {(2**22, ("b",))}
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("s4://bucket/x", "no scheme 's4'. Known: file, s3"),
+        ("s3://", "names no bucket or folder"),
+        ("s3://key:secret@bucket/x", "keys do not belong in a URI"),
+        ("s3://bucket/x?secret_key=secret", "keys do not belong in a URI"),
+        ("s3://bucket/x?no_such_option=1", "cannot be opened"),
+    ],
+)
+def test_a_place_that_is_none_is_said_at_once(where: str, says: str) -> None:
+    with pytest.raises(InputError, match="storage '") as e:
+        Remote(where)
+    assert says in str(e.value) and "secret" not in str(e.value)
