@@ -19,6 +19,9 @@ PACKAGE = ROOT / "raysearch"
 ROOMS = (
     "",  # raysearch/__init__.py: the version
     "errors",
+    "score_intervals",
+    "score_sums",
+    "scores",
     "ledger",
     "config",
     "record",
@@ -60,7 +63,7 @@ HOMES = {"plotly": {"panels"}, "ray": {"tune", "cluster", "service"}}
 
 EAST = {
     *("analysis", "recommend", "panels", "record", "objectives", "config", "ledger", "errors"),
-    *("run", "outputs"),
+    *("run", "outputs", "scores", "score_sums", "score_intervals"),
 }
 WEST = ("torch", "transformers", "ray")
 """The east wing opens a folder of records anywhere: it loads nothing of these."""

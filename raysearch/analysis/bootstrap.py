@@ -1,4 +1,6 @@
-"""Paired bootstraps over draws and test rows, for any score that sums of per-row numbers decide.
+"""Paired bootstraps over draws and test rows, for any score of `raysearch.scores`.
+
+Where sums over rows decide a score, resamples are weighted sums; ranks are made anew in each.
 
 Rows are resampled alike for every choice that is compared, and so are draws: what two choices
 share cancels in their difference. Draws are few, so m - 1 of m are drawn, which makes their
@@ -11,7 +13,7 @@ Statistics 1 (rows and draws as crossed factors, resampled independently: conser
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,22 +21,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import t as student
 
+from raysearch import scores
+from raysearch.score_intervals import Z95
+from raysearch.score_sums import Sums
+from raysearch.scores import Score
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 RESAMPLES = 2000
 FEWEST = 3
 """Draws below which there is no interval."""
-BOUNDS = {
-    "accuracy": (0.0, 1.0),
-    "macro_f1": (0.0, 1.0),
-    "mcc": (-1.0, 1.0),
-    "pearson": (-1.0, 1.0),
-}
-"""Between which scores lie."""
 BLOCK = 4_000_000
 """Numbers of one block of resamples: 32 MB."""
-Z95 = 1.959963984540054
-"""The normal quantile of a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,62 +53,61 @@ def features(
     *,
     centred: bool = True,
 ) -> Floats:
-    """Per-row numbers (n, f) whose sums decide a score; `from_sums` turns sums into the score.
+    """Return the per-row numbers (n, f) that decide a score; see `raysearch.scores.Score.parts`.
 
-    accuracy: right or wrong. macro_f1 and mcc: right, and one-hot of prediction and label.
-    pearson and mse: prediction, label, their squares and product, and 1; for pearson in units of
-    the labels' spread about their mean, so that squares keep their digits, unless `centred` is
-    False: rows of several calls that are summed up together need one origin.
-
-    >>> features(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), "accuracy").ravel()
+    >>> features(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 0]), scores.DEFAULT).ravel()
     array([1., 0.])
 
     Raises:
-        ValueError: a score that sums of rows do not decide.
+        ValueError: a score that is not known.
     """
-    if score in ("pearson", "mse"):
-        x, y = logits[:, 0].astype(np.float64), labels.astype(np.float64)
-        if score == "pearson" and centred and len(y):
-            origin, unit = y.mean(), float(y.std()) or 1.0
-            x, y = (x - origin) / unit, (y - origin) / unit
-        return np.stack([x, y, x * x, y * y, x * y, np.ones(len(x))], axis=1)
-    predicted = logits.argmax(axis=1)
-    right: Floats = (predicted == labels).astype(np.float64)[:, None]
-    if score == "accuracy":
-        return right
-    if score not in ("macro_f1", "mcc"):
-        raise ValueError(f"score '{score}': no interval is known. Known: accuracy, macro_f1, mcc")
-    classes = np.eye(logits.shape[1])
-    hit = classes[labels.astype(np.int64)] * right
-    return np.hstack([hit, classes[predicted], classes[labels.astype(np.int64)]])
+    return _known(score).parts(logits, labels, centred=centred)
 
 
-def from_sums(sums: Floats, rows: Floats, score: str) -> Floats:
-    """Scores (...) from weighted sums of features (..., f) over (...) rows in all.
+def _known(score: str) -> Score:
+    if score not in scores.SCORES:
+        known = ", ".join(scores.SCORES)
+        raise ValueError(f"score '{score}': no interval is known. Known: {known}")
+    return scores.SCORES[score]
 
-    The definitions are those of raysearch.data.evaluate.
 
-    >>> from_sums(np.array([3.0]), np.array(4.0), "accuracy")
-    array(0.75)
+def values(
+    score: str, draws: Sequence[Floats], weights: Sequence[Floats], often: Floats, pooled: bool
+) -> tuple[Floats, Floats]:
+    """Return scores (b,) over draws and (b, k) of each draw, under weights of rows and draws.
+
+    Args:
+        score: its name.
+        draws: features (n, f) of each of k draws. Not changed.
+        weights: how often the rows of each draw are taken (b, n).
+        often: how often each draw is taken (b, k).
+        pooled: the score is that of all rows together, not the mean over draws.
     """
-    if score == "accuracy":
-        return np.asarray(sums[..., 0] / np.maximum(rows, 1e-12))
-    if score in ("pearson", "mse"):
-        x, y, xx, yy, xy, n = np.moveaxis(sums, -1, 0)
-        if score == "mse":
-            return np.asarray((xx - 2 * xy + yy) / np.maximum(n, 1e-12))
-        top = n * xy - x * y
-        bottom = np.sqrt(np.maximum(n * xx - x * x, 0) * np.maximum(n * yy - y * y, 0))
-        return np.where(bottom > 1e-12, top / np.maximum(bottom, 1e-12), 0.0)
-    hit, said, true = np.split(sums, 3, axis=-1)
-    if score == "macro_f1":
-        both = said + true
-        f1 = np.where(both > 0, 2 * hit / np.maximum(both, 1e-12), 0.0)
-        return np.asarray(f1.sum(axis=-1) / np.maximum((both > 0).sum(axis=-1), 1))
-    n = np.asarray(rows, np.float64)
-    top = hit.sum(axis=-1) * n - (said * true).sum(axis=-1)
-    spread = (n * n - (said * said).sum(axis=-1)) * (n * n - (true * true).sum(axis=-1))
-    return np.where(spread > 1e-9, top / np.sqrt(np.maximum(spread, 1e-9)), 0.0)
+    of = _known(score)
+    if of.sums is None:
+        each = np.stack([of.weighted(d, w) for d, w in zip(draws, weights, strict=True)], axis=1)
+        if pooled:
+            drawn = np.hstack([w * often[:, k, None] for k, w in enumerate(weights)])
+            return of.weighted(np.vstack(draws), drawn), each
+        return _mean(each, often), each
+    sums = np.stack([w @ d for w, d in zip(weights, draws, strict=True)], axis=1)
+    sizes = np.stack([w.sum(axis=1) for w in weights], axis=1)
+    return _of_sums(of.sums, sums, sizes, often, pooled)
+
+
+def _of_sums(
+    of: Sums, sums: Floats, sizes: Floats, often: Floats, pooled: bool
+) -> tuple[Floats, Floats]:
+    """Return the same of the sums (b, k, f) over sizes (b, k) rows."""
+    each = of.total(sums, sizes)
+    if pooled:
+        total = np.einsum("bk,bkf->bf", often, sums)
+        return of.total(total, (often * sizes).sum(axis=1)), each
+    return _mean(each, often), each
+
+
+def _mean(each: Floats, often: Floats) -> Floats:
+    return np.asarray((often * each).sum(axis=1) / often.sum(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,31 +181,32 @@ def replicates(
     among = rng.integers(len(draws), size=(resamples, len(draws) - 1))
     often = np.stack([(among == k).sum(axis=1) for k in range(len(draws))], axis=1)
     often = np.vstack([np.ones(len(draws)), often]).astype(np.float64)
+    of = _known(score)
     widths = [c[0].features.shape[1] for c in choices]
     stacked = [np.hstack([c[k].features for c in choices]) for k in range(len(draws))]
     blocks = []
     per_draw = np.empty((len(choices), len(draws)))
     for at, weights in row_weights(rng, resamples, len(rows)):
         parts = [weights[:, place] for place in places]
-        sums = [part @ f for part, f in zip(parts, stacked, strict=True)]  # k of (b, m * f)
-        sizes = np.stack([part.sum(axis=1) for part in parts], axis=1)
         here = often[at : at + len(weights)]
+        sizes = np.stack([part.sum(axis=1) for part in parts], axis=1)
+        # one product for all choices
+        sums = [] if of.sums is None else [p @ f for p, f in zip(parts, stacked, strict=True)]
         block = np.empty((len(weights), len(choices)))
         start = 0
         for i, width in enumerate(widths):
-            each = np.stack([s[:, start : start + width] for s in sums], axis=1)
+            if of.sums is None:
+                own = [j.features for j in choices[i]]
+                block[:, i], single = values(score, own, parts, here, pooled)
+            else:
+                each = np.stack([s[:, start : start + width] for s in sums], axis=1)
+                block[:, i], single = _of_sums(of.sums, each, sizes, here, pooled)
             start += width
-            single = from_sums(each, sizes, score)
             if at == 0:
                 per_draw[i] = single[0]
-            if pooled:
-                total = np.einsum("bk,bkf->bf", here, each)
-                block[:, i] = from_sums(total, (here * sizes).sum(axis=1), score)
-            else:
-                block[:, i] = (here * single).sum(axis=1) / here.sum(axis=1)
         blocks.append(block)
     made = np.vstack(blocks)
-    return Replicates(made[0], per_draw, made[1:], BOUNDS.get(score, (-np.inf, np.inf)))
+    return Replicates(made[0], per_draw, made[1:], scores.bounds(score))
 
 
 def row_weights(

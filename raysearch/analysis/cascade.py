@@ -16,17 +16,15 @@ from functools import partial
 
 import numpy as np
 
+from raysearch import scores
 from raysearch.analysis.bootstrap import FEWEST, Judged
 from raysearch.analysis.cascade_members import Drawn, Member, Pair, members, pairs, reason
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.external import GONE
 from raysearch.analysis.table import Run
-from raysearch.analysis.thresholds import Ints, Tried, resampled, swept_pairs, thresholds
+from raysearch.analysis.thresholds import Ints, Tried, cascaded, resampled, swept_pairs, thresholds
 from raysearch.errors import InputError
 from raysearch.record import point_id
-
-SCORES = ("accuracy", "macro_f1", "mcc")
-"""The main scores that a cascade can have: those of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +135,8 @@ def _found(run: Run) -> _Found:
         begun = f": {few} of {FEWEST} draws have run" if few else ""
         return _Found(why=made.why or f"no confirmed points{begun}")
     score = run.records[0].score
-    if score not in SCORES:
-        return _Found(why=_numbers(score))
+    if score not in cascaded():
+        return _Found(why=_without(score))
     read, lost = members(run, [e.point_id for e in made.estimates])
     if sum(m.winner for m in read) < 2:
         one = "a cascade needs confirmed points of two cells (procedure, model, labels)"
@@ -166,8 +164,8 @@ def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str
         if made.at(name) is None:
             few = f"{made.begun.get(name, 0)} of {FEWEST} draws have run"
             raise InputError(f"{run.folder}: point {name} is not confirmed: {made.why or few}")
-    if score not in SCORES:
-        raise InputError(f"{run.folder}: {_numbers(score)}")
+    if score not in cascaded():
+        raise InputError(f"{run.folder}: {_without(score)}")
     others = [e.point_id for e in made.estimates if e.point_id not in names]
     read, lost = members(run, [*names, *others], names)
     found = {m.point.point_id: m for m in read}
@@ -190,8 +188,11 @@ def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str
     return shown.cascades, shown.why
 
 
-def _numbers(score: str) -> str:
-    return f"score '{score}' is one of numbers: a cascade needs classes"
+def _without(score: str) -> str:
+    known = scores.SCORES.get(score)
+    if known is None or known.kind == scores.NUMBERS:
+        return f"score '{score}' is one of numbers: a cascade needs classes"
+    return f"score '{score}': a cascade needs one that sums over rows decide"
 
 
 Chosen = tuple[Cascade, Pair]

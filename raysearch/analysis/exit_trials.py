@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from raysearch import scores
 from raysearch.analysis import Run, winners
-from raysearch.analysis.bootstrap import FEWEST, features, from_sums
+from raysearch.analysis.bootstrap import FEWEST
 from raysearch.analysis.confirmation import confirmation, fresh_draws
 from raysearch.analysis.external import GONE
 from raysearch.analysis.intervals import careful
@@ -209,13 +210,13 @@ def _heard(run: Run, found: Leaver, trial: str, draw: int, split: str) -> Heard:
 
 
 def score_of(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], score: str) -> float:
-    """A score of logits (n, C) against labels (n,).
+    """Return a score of logits (n, C) against labels (n,).
 
-    >>> score_of(np.eye(2, dtype=np.float32), np.array([0, 0]), "accuracy")
+    >>> score_of(np.eye(2, dtype=np.float32), np.array([0, 0]), scores.DEFAULT)
     0.5
     """
-    sums = features(logits.astype(np.float64), labels, score).sum(axis=0)
-    return float(from_sums(sums, np.array(len(labels)), score))
+    of = scores.get(score)
+    return of.whole([of.parts(logits.astype(np.float64), labels)])
 
 
 def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:

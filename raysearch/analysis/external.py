@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raysearch import scores
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
 from raysearch.analysis.confirmation import (
     Confirmation,
@@ -22,7 +23,6 @@ from raysearch.analysis.confirmation import (
     judged_draw,
     stored_logits,
 )
-from raysearch.analysis.intervals import interval
 from raysearch.analysis.replicates import twin
 from raysearch.analysis.table import Run
 from raysearch.analysis.zero_shot import name_of, zero_shots
@@ -30,8 +30,6 @@ from raysearch.record import OperatingPoint, Outside, TrialRecord
 
 KIND = "outside"
 """Of its entries in the Store."""
-SHARES = ("accuracy", "macro_f1")
-"""Scores whose interval has a formula where predictions are gone."""
 GONE = (OSError, ValueError, EOFError)
 """What reading predictions raises where they are not there or not whole; numpy has the last."""
 
@@ -84,7 +82,9 @@ def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
         logits, _, labels = stored_logits(run.folder, point.point_id, "test")
         ends = rows_interval(_answers(logits), labels, score, logits.shape[1])
     except GONE:  # a folder of records without its Store
-        ends = interval(out.value, rows, score) if score in SHARES and rows else None
+        formula = scores.formula_of(score, out.value, out.value)
+        share = formula is not None and formula.kind == "binomial" and rows > 0
+        ends = formula.interval(out.value, rows) if formula is not None and share else None
     return replace(out, interval=ends)
 
 
@@ -200,9 +200,9 @@ def rows_interval(
 ) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of one set of predictions, over rows alone.
 
-    None for a score that sums of rows do not decide. Labels and predictions are (n,).
+    None for a score that is not known. Labels and predictions are (n,).
 
-    >>> rows_interval(np.zeros(100, np.int64), np.repeat([0, 1], [80, 20]), "accuracy", 2)
+    >>> rows_interval(np.zeros(100, np.int64), np.repeat([0, 1], [80, 20]), scores.DEFAULT, 2)
     (0.72, 0.88)
     """
     try:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from raysearch.analysis.bootstrap import BOUNDS, Judged, Replicates, features, replicates
+from raysearch import scores
+from raysearch.analysis.bootstrap import Judged, Replicates, features, replicates
 from raysearch.analysis.confirmation import (
     Confirmation,
     Estimate,
@@ -58,7 +59,7 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
         np.concatenate([[e.score for e in made.estimates], own.estimate]),
         np.vstack([[e.per_draw for e in made.estimates], own.per_draw]),
         np.hstack([made.resampled, own.resampled]),
-        BOUNDS.get(score, (-np.inf, np.inf)),
+        scores.bounds(score),
     )
     first, m = len(made.estimates), len(both.estimate)
     more = []

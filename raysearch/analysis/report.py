@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raysearch.analysis.bootstrap import features, from_sums
+from raysearch import scores
 from raysearch.analysis.calibrated import Calibration, Spread, calibrated, spread_of
 from raysearch.analysis.classification_report import Hard, confusion, furthest, hardest, per_class
 from raysearch.analysis.confirmation import Confirmation, Estimate, confirmation
@@ -58,6 +58,9 @@ class Report:
     score: str
     scores: dict[str, Spread]
     """By score name, on test."""
+    alone: tuple[float, float] | None
+    """Of one draw: the main score's 95 % interval over its rows; None of several, or where it has
+    no formula."""
     rows: int
     """Test rows, each counted once."""
     classes: tuple[ClassRow, ...]
@@ -103,6 +106,7 @@ def report(run: Run, point_id: str, *, hardest_rows: int = 20) -> Report:
         None if at is None else made.estimates[at],
         about.record.score,
         _scores(draws, pooled, about.regression),
+        _alone(draws, about.record.score) if len(draws) == 1 else None,
         len(np.unique(ids)),
         table,
         counts,
@@ -159,15 +163,23 @@ def _classes(
 
 
 def _scores(draws: Sequence[Draw], pooled: bool, regression: bool) -> dict[str, Spread]:
-    names = ("pearson", "mse") if regression else ("accuracy", "macro_f1", "mcc")
+    kind = scores.NUMBERS if regression else scores.CLASSES
     out = {}
-    for name in names:
-        sums = [features(d.logits, d.label, name).sum(axis=0) for d in draws]
-        sizes = [len(d.ids) for d in draws]
-        each = [float(from_sums(s, np.array(n), name)) for s, n in zip(sums, sizes, strict=True)]
-        together = from_sums(np.sum(sums, axis=0), np.array(sum(sizes)), name)
-        out[name] = spread_of(each, float(together) if pooled else None)
+    for score in scores.applying(kind, draws[0].logits.shape[1]):
+        if score.soft:
+            continue
+        parts = [score.parts(d.logits, d.label, centred=not pooled) for d in draws]
+        each = [score.whole([p]) for p in parts]
+        out[score.name] = spread_of(each, score.whole(parts) if pooled else None)
     return out
+
+
+def _alone(draws: Sequence[Draw], name: str) -> tuple[float, float] | None:
+    score, draw = scores.SCORES.get(name), draws[0]
+    if score is None:
+        return None
+    parts = score.parts(draw.logits, draw.label)
+    return score.interval(score.whole([parts]), len(parts), parts)
 
 
 def _means(ids: npt.NDArray[np.int64], label: Floats, predicted: Floats) -> tuple[Floats, Floats]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from raysearch.analysis.calibrated import Spread
-from raysearch.analysis.intervals import interval
 from raysearch.analysis.point_lookup import name_of
 from raysearch.analysis.report import Report
 
@@ -47,13 +46,12 @@ def summary(report: Report) -> list[str]:
     else:
         shown = ""
         if value is not None:
-            low, high = interval(value.mean, report.rows, name)
-            shown = f" {value.mean:.3f} [{low:.3f}, {high:.3f}]"
+            shown = f" {value.mean:.3f}"
+            if report.alone is not None:
+                shown += f" [{report.alone[0]:.3f}, {report.alone[1]:.3f}]"
         what = "one draw: not confirmed" if report.about.record.labels_used else NO_LABELS
-        first = (
-            f"{name}{shown} on test ({report.rows:,} rows), {what}; 95 % interval over the rows "
-            "alone."
-        )
+        ends = "; 95 % interval over the rows alone" if report.alone is not None else ""
+        first = f"{name}{shown} on test ({report.rows:,} rows), {what}{ends}."
     lines = [first]
     if report.about.folds:
         lines.append(

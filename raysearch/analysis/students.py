@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 import numpy as np
 
+from raysearch import scores
 from raysearch.analysis import Run
-from raysearch.analysis.bootstrap import BOUNDS, ends_of
+from raysearch.analysis.bootstrap import ends_of
 from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.exit_trials import flops_of
 from raysearch.analysis.knob_words import TABLE
@@ -178,7 +179,7 @@ def _confirmed(made: Confirmation, i: int, j: int, score: str) -> Retained | Non
         return None
     each = np.array(own.per_draw) / np.array(above.per_draw)
     low, high = ends_of(made.resampled[:, i] / made.resampled[:, j], each)
-    if BOUNDS.get(score, (-math.inf, math.inf))[0] >= 0:
+    if scores.bounds(score)[0] >= 0:
         low = max(low, 0.0)
     value = own.score / above.score
     return Retained(value, own.score, above.score, (low, high), own.draws, own.test_rows)

@@ -13,14 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raysearch.analysis.bootstrap import (
-    BOUNDS,
-    Judged,
-    Replicates,
-    features,
-    from_sums,
-    replicates,
-)
+from raysearch import scores
+from raysearch.analysis.bootstrap import Judged, Replicates, features, replicates
 from raysearch.analysis.pareto import duplicates_of, nondominated
 from raysearch.outputs.calibration import softmax
 from raysearch.outputs.exit_rules import grid
@@ -65,27 +59,38 @@ def levels(sure: Floats, tried: Floats) -> Ints:
 def sums_by_level(
     level: Ints, predicted: Ints, label: Ints, *, many: int, classes: int, score: str
 ) -> Floats:
-    """Sums (many, f) over the rows of each level of what decides a score. O(n + many f).
+    """Return sums (many, f) over the rows of each level of what decides a score. O(n + many u f).
 
-    Their total over levels is that of raysearch.analysis.bootstrap.features over the rows.
+    Rows of one prediction and label are counted, then each of the u such pairs is read once. Their
+    total over levels is that of raysearch.analysis.bootstrap.features over the rows.
 
     >>> level, label = np.array([0, 1, 1]), np.array([1, 0, 1])
     >>> sums_by_level(level, label, label, many=2, classes=2, score="accuracy").ravel().tolist()
     [1.0, 2.0]
 
     Raises:
-        ValueError: a score that is none of classes.
+        ValueError: a score that sums over rows of classes do not decide.
     """
-    right = (predicted == label).astype(np.float64)
-    if score == "accuracy":
-        return np.asarray(np.bincount(level, right, minlength=many)[:, None], np.float64)
-    if score not in ("macro_f1", "mcc"):
-        raise ValueError(f"score '{score}': a cascade needs classes: accuracy, macro_f1 or mcc")
-    at, size, shape = level * classes, many * classes, (many, classes)
-    hit = np.bincount(at + label, right, minlength=size)
-    said = np.bincount(at + predicted, minlength=size)
-    true = np.bincount(at + label, minlength=size)
-    return np.hstack([part.reshape(shape).astype(np.float64) for part in (hit, said, true)])
+    if score not in cascaded():
+        raise ValueError(f"score '{score}': a cascade needs classes: {', '.join(cascaded())}")
+    pair = predicted * classes + label
+    met = np.flatnonzero(np.bincount(pair, minlength=classes * classes))
+    place = np.zeros(classes * classes, np.int64)
+    place[met] = np.arange(len(met))
+    rows = np.bincount(level * len(met) + place[pair], minlength=many * len(met))
+    said, true = np.divmod(met, classes)
+    each = features(np.eye(classes)[said], true, score)
+    return np.asarray(rows.reshape(many, len(met)).astype(np.float64) @ each)
+
+
+def cascaded() -> list[str]:
+    """Return the scores that a cascade can have: those that predicted classes decide by sums."""
+    known = scores.SCORES.values()
+    return [
+        s.name
+        for s in known
+        if s.kind == scores.CLASSES and s.maximise and s.sums is not None and not s.soft
+    ]
 
 
 def swept(first: Floats, second: Floats, counts: Ints, score: str) -> tuple[Floats, Floats]:
@@ -95,7 +100,7 @@ def swept(first: Floats, second: Floats, counts: Ints, score: str) -> tuple[Floa
         first: sums (T + 1, f) by level where the first model answers. Not changed.
         second: the same where the second answers.
         counts: rows (T + 1,) of each level.
-        score: accuracy, macro_f1 or mcc.
+        score: its name.
 
     Returns:
         At threshold t the rows of levels 0..t go on.
@@ -108,7 +113,13 @@ def swept(first: Floats, second: Floats, counts: Ints, score: str) -> tuple[Floa
     stay = first[::-1].cumsum(axis=0)[::-1][1:]
     gone = second.cumsum(axis=0)[:-1]
     whole = np.full(len(gone), float(rows))
-    return from_sums(stay + gone, whole, score), counts.cumsum()[:-1] / rows
+    return _total(stay + gone, whole, score), counts.cumsum()[:-1] / rows
+
+
+def _total(sums: Floats, rows: Floats, score: str) -> Floats:
+    of = scores.get(score).sums
+    assert of is not None  # as `sums_by_level` made sure of
+    return of.total(sums, rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +185,7 @@ def swept_pairs(
         asked: which model is asked first and which second, of each of p pairs.
         flops: inference (m,) [FLOP/text].
         classes: C.
-        score: accuracy, macro_f1 or mcc.
+        score: its name.
 
     >>> said, label = [np.array([1, 0]), np.array([1, 1])], np.array([1, 1])
     >>> sure, flops = [np.array([1.0, 0.6])], np.array([1.0, 10.0])
@@ -192,7 +203,7 @@ def swept_pairs(
 
     nowhere = np.zeros(rows, np.int64)
     whole = np.array([sums(said, nowhere)[0] for said in predicted])
-    alone = from_sums(whole, np.full(len(predicted), float(rows)), score)
+    alone = _total(whole, np.full(len(predicted), float(rows)), score)
     level = {i: levels(sure[i], tried) for i, _ in asked}
     stays = {i: sums(predicted[i], of) for i, of in level.items()}
     counts = {i: np.bincount(of, minlength=many) for i, of in level.items()}
@@ -219,7 +230,7 @@ def judged(
         sure: confidences (n,) of the first.
         threshold: below which the second answers.
         label: class ids (n,).
-        score: accuracy, macro_f1 or mcc.
+        score: its name.
 
     >>> yes, no = np.array([[0.0, 1.0]] * 2, np.float32), np.array([[1.0, 0.0]] * 2, np.float32)
     >>> judged(yes, no, np.array([0.9, 0.6]), 0.8, np.array([1, 1]), "accuracy").ravel().tolist()
@@ -246,5 +257,5 @@ def resampled(
         np.concatenate([p.estimate for p in parts]),
         np.vstack([p.per_draw for p in parts]),
         np.hstack([p.resampled for p in parts]),
-        BOUNDS[score],
+        scores.bounds(score),
     )

@@ -16,14 +16,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from raysearch import scores
 from raysearch.analysis.bootstrap import (
-    BOUNDS,
     FEWEST,
     RESAMPLES,
     Judged,
     Replicates,
-    from_sums,
     row_weights,
+    values,
 )
 from raysearch.analysis.domains import Drop
 
@@ -55,7 +55,7 @@ def transfer(
     Args:
         cells: by (source, target) the draws of the source's models on rows of the target's test;
             a cell may lack rows that another cell of its column has. Not changed.
-        score: the tasks' main score: accuracy, macro_f1 or mcc.
+        score: the tasks' main score.
         pooled: cells whose draws are folds with rows of their own (cross-fitting): their score is
             that of all rows together.
         resamples: B.
@@ -104,11 +104,11 @@ def transfer(
                     fallen[p] = homes[:k] - aways[:k]
         resampled |= {p: np.concatenate(found) for p, found in blocks.items()}
         apart += [(np.concatenate(found), fallen[p]) for p, found in falls.items()]
-    bounds = BOUNDS.get(score, (-np.inf, np.inf))
+    bounds = scores.bounds(score)
     out = {}
-    for p, values in resampled.items():
-        low, high = _interval(values, per_draw[p], bounds)
-        out[p] = Estimate(float(values[0]), low, high, tuple(per_draw[p].tolist()))
+    for p, made in resampled.items():
+        low, high = _interval(made, per_draw[p], bounds)
+        out[p] = Estimate(float(made[0]), low, high, tuple(per_draw[p].tolist()))
     return out, _drop(apart)
 
 
@@ -166,15 +166,13 @@ def _scores(
 ) -> tuple[Floats, Floats]:
     """A cell's score (b,) under weights of rows (b, n) and draws (b, k); line 0 by draw (k,)."""
     places = [np.searchsorted(rows, j.ids) for j in cell]
-    sums = np.stack([weights[:, at] @ j.features for at, j in zip(places, cell, strict=True)], 1)
-    sizes = np.stack([weights[:, at].sum(axis=1) for at in places], axis=1)
-    single = from_sums(sums, sizes, score)
+    taken = [weights[:, at] for at in places]
+    mean, single = values(score, [j.features for j in cell], taken, often, pooled)
     if pooled:
-        total = np.einsum("bk,bkf->bf", often, sums)
-        mean = from_sums(total, (often * sizes).sum(axis=1), score)
         # a fold may have none of the rows that it is paired on: it says nothing of its own
-        return mean, np.where(sizes[0] > 0, single[0], mean[0])
-    return (often * single).sum(axis=1) / often.sum(axis=1), single[0]
+        sizes = np.array([w[0].sum() for w in taken])
+        return mean, np.where(sizes > 0, single[0], mean[0])
+    return mean, single[0]
 
 
 def _interval(

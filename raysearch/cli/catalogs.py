@@ -18,8 +18,9 @@ import click
 from raysearch.cli import options
 from raysearch.config import catalog
 from raysearch.errors import InputError, unknown
+from raysearch.scores import SCORES
 
-KINDS = ("tasks", "methods", "models", "spaces", "studies", "objectives")
+KINDS = ("tasks", "methods", "models", "spaces", "studies", "objectives", "scores")
 
 
 @click.command()
@@ -90,6 +91,17 @@ def _rows(kind: str) -> list[dict[str, Any]]:
         return [
             {"name": s.name, "trials": s.trials, "labels": list(s.labels), "tldr": s.tldr}
             for s in found_studies
+        ]
+    if kind == "scores":
+        return [
+            {
+                "name": s.name,
+                "of": s.kind,
+                "classes": s.classes or "",
+                "better": "more" if s.maximise else "less",
+                "tldr": s.tldr,
+            }
+            for s in SCORES.values()
         ]
     from raysearch.objectives import OBJECTIVES
 

@@ -11,10 +11,12 @@ from typing import Any, TypeVar
 import click
 
 from raysearch.errors import InputError
+from raysearch.scores import main_scores
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 FOLDER = click.Path(path_type=Path)
+OR = " or "
 
 
 def group(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -55,7 +57,7 @@ data: Callable[[Any], Any] = group(
     click.option("--label", metavar="COLUMN", help="Own data: column of the label."),
     click.option("--group", metavar="COLUMN", help="Own data: equal values stay on one side."),
     click.option("--unlabelled", type=FOLDER, metavar="FILE", help="Own data: more texts."),
-    click.option("--score", metavar="NAME", help="Own data: accuracy, macro_f1, mcc or pearson."),
+    click.option("--score", metavar="NAME", help=f"Own data: {OR.join(main_scores())}."),
     click.option(
         "--template",
         multiple=True,

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from raysearch import scores
 from raysearch.config.ladder import FAMILIES, Rung
 from raysearch.config.places import shipped
 from raysearch.config.space import MethodSpace, load_method_space
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.config.study import Study, load_study
-from raysearch.config.task import SCORES, Task
+from raysearch.config.task import Task
 from raysearch.errors import InputError, unknown
 
 SPLITS = ("train", "validation", "test", "unlabelled")
@@ -102,7 +103,7 @@ class _Entry(Strict):
     group: str | None = None
     label_names: tuple[str, ...] = ()
     splits: dict[str, str] = {}
-    score: str = "accuracy"
+    score: str = scores.DEFAULT
     folder: str = ""
     templates: tuple[str, ...] = ()
     words: dict[str, Words] = {}
@@ -113,12 +114,16 @@ class _Entry(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> _Entry:
-        if self.score not in SCORES:
-            raise ValueError(f"score: no score '{self.score}'. Known: {', '.join(SCORES)}")
-        if self.score == "pearson" and self.label_names:
-            raise ValueError("label_names: a regression task (score pearson) has none")
-        if self.score != "pearson" and len(set(self.label_names)) < 2:
+        if self.score not in scores.main_scores():
+            known = ", ".join(scores.main_scores())
+            raise ValueError(f"score: no score '{self.score}'. Known: {known}")
+        number = scores.get(self.score).kind == scores.NUMBERS
+        if number and self.label_names:
+            raise ValueError(f"label_names: a regression task (score {self.score}) has none")
+        if not number and len(set(self.label_names)) < 2:
             raise ValueError("label_names: must name at least two classes, each once")
+        if why := scores.refuses(self.score, len(self.label_names)):
+            raise ValueError(f"score: {why}")
         if len(set(self.label_names)) != len(self.label_names):
             raise ValueError("label_names: lists a name twice")
         for name in self.splits:

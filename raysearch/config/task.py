@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-SCORES = ("accuracy", "macro_f1", "mcc", "pearson")
+from raysearch import scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Task:
     """Class names in the order of their ids; empty for regression."""
     splits: Mapping[str, str] = field(default_factory=dict)
     """train, validation, test, unlabelled -> the source's split names; an absent one is carved."""
-    score: str = "accuracy"
-    """The task's main score."""
+    score: str = scores.DEFAULT
+    """The task's main score, by its name in `raysearch.scores`."""
     folder: str = ""
     """Name of the task's folder under --data-dir; the task's name when empty."""
     templates: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Task:
     @property
     def regression(self) -> bool:
         """Whether the label is a number to predict, not a class."""
-        return self.score == "pearson"
+        return scores.get(self.score).kind == scores.NUMBERS
 
     @property
     def classes(self) -> int:

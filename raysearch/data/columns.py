@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raysearch import scores
 from raysearch.errors import InputError, nearest
 
 TEXTS = (
@@ -216,12 +217,13 @@ def choose_score(names: Sequence[str]) -> tuple[str, str]:
     values = [number(n) for n in distinct]
     if len(values) >= 10 and all(v is not None for v in values):
         if any(not float(v).is_integer() for v in values if v is not None):
-            return "pearson", f"{len(values)} different numbers: a regression, scoring Pearson's r"
+            label = scores.get(scores.NUMBER).label
+            return scores.NUMBER, f"{len(values)} different numbers: a regression, scoring {label}"
     equal = counts.sum() / len(counts)
     shape = f"{len(counts)} classes, smallest {counts.min()} of {counts.sum():,} rows"
     if counts.max() > 1.5 * equal or counts.min() < 0.5 * equal:
-        return "macro_f1", f"{shape}: scoring macro-F1"
-    return "accuracy", f"{shape}: scoring accuracy"
+        return scores.UNEVEN, f"{shape}: scoring {scores.get(scores.UNEVEN).label}"
+    return scores.DEFAULT, f"{shape}: scoring {scores.get(scores.DEFAULT).label}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from raysearch.data.hashes import row_hash, row_hashes
 from raysearch.data.rows import Rows
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, nearest
+from raysearch.scores import SCORES
 
 TEXT, PAIR, HASH, PREDICTION = "text", "text_pair", "hash", "prediction"
 
@@ -100,13 +101,13 @@ def read_predictions(path: Path, rows: Rows, task: Task) -> Predictions:
 
 
 def score(found: Predictions, rows: Rows, task: Task) -> dict[str, float]:
-    """Scores of predictions on their rows; no nll, for which probabilities would be needed."""
+    """Return the scores of predictions on their rows, but those that take probabilities."""
     label = rows.label
     assert label is not None
     if task.regression:
         return scores(found.values.astype(np.float32)[:, None], label)
     logits = np.eye(task.classes, dtype=np.float32)[found.values.astype(np.int64)]
-    return {k: v for k, v in scores(logits, label).items() if k != "nll"}
+    return {k: v for k, v in scores(logits, label).items() if not SCORES[k].soft}
 
 
 def write_template(path: Path, rows: Rows) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from raysearch import scores
 from raysearch.config import catalog
-from raysearch.config.task import SCORES, Task
+from raysearch.config.task import Task
 from raysearch.data import columns, sources
 from raysearch.errors import InputError, unknown
 from raysearch.storage import hub
@@ -20,7 +21,6 @@ LENGTHS = (64, 128, 256, 512)
 """Input lengths that an own task may get [tokens]."""
 
 _TOKENS_PER_WORD = 1.4  # English under a BERT vocabulary: 1.2 to 1.5
-_SPELLED = {"accuracy": "accuracy", "macro_f1": "macro-F1", "mcc": "MCC", "pearson": "Pearson's r"}
 
 
 def own_task(
@@ -52,8 +52,8 @@ def own_task(
     Raises:
         InputError: one line that names the file, what stands there and what may stand there.
     """
-    if score is not None and score not in SCORES:
-        raise unknown(f"{source}", "score", score, SCORES)
+    if score is not None and score not in scores.main_scores():
+        raise unknown(f"{source}", "score", score, scores.main_scores())
     draft = _draft(source, unlabelled)
     table = sources.read(draft).tables["train"]
     frame, where = table.frame, table.where
@@ -81,8 +81,12 @@ def own_task(
     classes = set(spelled)
     if score is None:
         score, _ = columns.choose_score(spelled)
-    if score != "pearson":
+    number = scores.get(score).kind == scores.NUMBERS
+    label_names = () if number else (names or columns.in_order(classes))
+    if not number:
         _plausible(classes, len(spelled), label, where)
+        if why := scores.refuses(score, len(label_names)):
+            raise InputError(f"{where}: score {why}")
     task = Task(
         name=draft.name,
         source=draft.source,
@@ -90,7 +94,7 @@ def own_task(
         text_pair=pair,
         label=label,
         group=group,
-        label_names=() if score == "pearson" else (names or columns.in_order(classes)),
+        label_names=label_names,
         splits=draft.splits,
         score=score,
         max_length=_length(frame[text].astype(str).iloc[:5000].tolist(), pair is not None),
@@ -177,7 +181,7 @@ def said(task: Task, source: sources.Source) -> list[str]:
     kept = [w for w in (_meant(spelled, names) if names else spelled) if w]
     chosen, why = columns.choose_score(kept)
     if chosen != task.score:
-        why = f"{why.partition(': ')[0]}: scoring {_SPELLED[task.score]}, as asked"
+        why = f"{why.partition(': ')[0]}: scoring {scores.get(task.score).label}, as asked"
     lines = [f"{table.where}: text from '{task.text}'{pair}, label from '{task.label}'", why]
     if not task.regression:
         counts = {name: kept.count(name) for name in set(kept)}

@@ -98,6 +98,7 @@ def points_json(points: Points) -> dict[str, Any]:
         "task": points.task,
         "score": points.score,
         "kind": points.kind,
+        "formula": None if points.formula is None else asdict(points.formula),
         "digits": points.digits,
         "methods": list(points.methods),
         "models": list(points.models),

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.bootstrap import BOUNDS
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.students import (
     WHOLE,
@@ -32,6 +31,7 @@ from raysearch.panels.panes import legend, names, panes
 from raysearch.recommend.points import MS, PARTS_OF_MS
 from raysearch.recommend.words import brief
 from raysearch.record import OperatingPoint
+from raysearch.scores import bounds
 
 SPEED_UPS = {
     "infer_flops": "times less compute a text than the teacher",
@@ -121,7 +121,7 @@ def chance(run: Run) -> float | None:
     scores = {r.score for r in run.records if r.score}
     if not isinstance(value, int | float) or not scores:
         return None
-    above = all(BOUNDS.get(score, (-math.inf, 0.0))[0] >= 0 for score in scores)
+    above = all(bounds(score)[0] >= 0 for score in scores)
     return float(value) if above and math.isfinite(value) and value > 0 else None
 
 

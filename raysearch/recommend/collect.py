@@ -31,9 +31,9 @@ from raysearch.recommend.points import (
     Floats,
     Points,
 )
+from raysearch.score_intervals import Formula
+from raysearch.scores import CLASSES, SCORES, formula_of
 
-CORRELATIONS = ("pearson", "spearman", "matthews", "corr")
-"""Parts of such scores' names, as raysearch.analysis.intervals has them."""
 PREFERRED = (MS, "infer_flops", TRAIN, "train_seconds", "dollars", "params", "bytes")
 
 
@@ -62,7 +62,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
     costs = _costs(shown)
     inherited = bool((costs["train_flops_full"] != costs["train_flops"]).any())
-    kind = _kind(score, fresh.test, fresh.test_rows)
+    formula = _formula(score, fresh.test, fresh.test_rows)
     study = run.study
     majority = (study.get("baselines") or {}).get(
         "majority", (study.get("reference") or {}).get("score")
@@ -71,7 +71,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
         score=score,
-        kind=kind,
+        formula=formula,
         digits=3 if len(rows) and float(np.nanmin(rows)) >= 2000 else 2,
         methods=methods,
         models=models,
@@ -89,7 +89,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         draws=fresh.draws,
         place=fresh.place,
         # + 0.0: no -0.0
-        apart=made.difference if kind == "none" else made.difference.round(FINE) + 0.0,
+        apart=made.difference if formula is None else made.difference.round(FINE) + 0.0,
         on=fresh.on,
         seconds_text=_seconds_text(shown),
         gpu=shown["device"].fillna("").str.startswith("cuda").to_numpy(dtype=np.bool_),
@@ -101,7 +101,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         budgets=_steps(shown["labels"]),
         fates=_fates(run, table[~confirm], done[~confirm], zero[~confirm]),
         majority=float(majority)
-        if kind == "binomial" and isinstance(majority, int | float)
+        if _has_majority(score, formula) and isinstance(majority, int | float)
         else None,
         unscored=int((done & ~scored & ~zero).sum()),
         begun=len(made.begun),
@@ -202,13 +202,18 @@ def _knobs(point: str) -> str:
     return f", {words}" if words else ""
 
 
-def _kind(score: str, test: Floats, rows: Floats) -> str:
-    """Which interval the score can have: an unknown score outside [0, 1] has none."""
+def _formula(score: str, test: Floats, rows: Floats) -> Formula | None:
+    """The formula of the score's interval; None where it has none or its rows are not known."""
     if not len(test) or not bool(np.isfinite(rows).all()):
-        return "none"
-    if any(word in score for word in CORRELATIONS) or float(test.min()) < 0:
-        return "correlation" if float(np.abs(test).max()) <= 1 else "none"
-    return "binomial" if float(test.max()) <= 1 else "none"
+        return None
+    return formula_of(score, float(test.min()), float(test.max()))
+
+
+def _has_majority(score: str, formula: Formula | None) -> bool:
+    """Whether a most frequent class can be told beside the score."""
+    if formula is None or score not in SCORES:
+        return formula is not None and formula.kind == "binomial"
+    return SCORES[score].kind == CLASSES
 
 
 def _axes(costs: Mapping[str, Floats], n: int, priced: bool) -> tuple[Cost, ...]:

@@ -1,14 +1,14 @@
 """What chance explains on the test texts: intervals of points and of their differences.
 
 Confirmed points have the bootstrap's over draws and rows, paired. For the others the formulas are
-those of `raysearch.analysis.intervals`, over the rows of their one draw.
+those of `raysearch.score_intervals`, over the rows of their one draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raysearch.analysis.intervals import difference, interval
+from raysearch.analysis.intervals import difference
 from raysearch.recommend.points import Points
 
 
@@ -27,9 +27,9 @@ def interval_of(points: Points, i: int) -> tuple[float, float] | None:
     """The 95 % interval of a test score; None for a score of a kind that has none."""
     if points.place[i] >= 0:
         return float(points.low[i]), float(points.high[i])
-    if points.kind == "none":
+    if points.formula is None:
         return None
-    return interval(float(points.test[i]), int(points.test_rows[i]), points.score)
+    return points.formula.interval(float(points.test[i]), int(points.test_rows[i]))
 
 
 def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
@@ -37,11 +37,11 @@ def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
     if paired(points, i, j):
         low, high = points.apart[points.place[i], points.place[j], 1:]
         return float(low), float(high)
-    if points.kind == "none":
+    if points.formula is None:
         return None
     a, b = float(points.test[i]), float(points.test[j])
     rows = int(points.test_rows[i]), int(points.test_rows[j])
-    return difference(a, rows[0], b, rows[1], points.score)
+    return difference(a, rows[0], b, rows[1], points.formula)
 
 
 def band_of(points: Points, i: int, pool: Sequence[int]) -> tuple[float, float] | None:
@@ -53,15 +53,15 @@ def band_of(points: Points, i: int, pool: Sequence[int]) -> tuple[float, float] 
     if points.place[i] >= 0:
         near = [float(points.test[j]) for j in pool if j == i or not apart(points, i, j)]
         return min(near), max(near)
-    if points.kind == "none":
+    if points.formula is None:
         return None
     score, rows = float(points.test[i]), int(points.test_rows[i])
     ends = []
-    for far in (0.0 if points.kind == "binomial" else -1.0, 1.0):
+    for far in (points.formula.low, points.formula.high):
         near_ = score
         for _ in range(50):
             middle = (near_ + far) / 2.0
-            low, high = difference(score, rows, middle, rows, points.score)
+            low, high = difference(score, rows, middle, rows, points.formula)
             if low <= 0.0 <= high:
                 near_ = middle
             else:

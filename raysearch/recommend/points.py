@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.errors import unknown
+from raysearch.score_intervals import Formula
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -96,8 +97,8 @@ class Points:
 
     task: str
     score: str
-    kind: str
-    """binomial, correlation or none: which interval the score can have."""
+    formula: Formula | None
+    """Of an unconfirmed score's interval; None where it can have none."""
     digits: int
     methods: tuple[str, ...]
     models: tuple[str, ...]
@@ -172,6 +173,11 @@ class Points:
     def __len__(self) -> int:
         """How many points there are."""
         return len(self.test)
+
+    @property
+    def kind(self) -> str:
+        """Which interval the score can have: the formula's kind, or none."""
+        return "none" if self.formula is None else self.formula.kind
 
     def cost(self, axis: str, teacher: str = "full") -> Floats:
         """The column of that axis; InputError with the nearest name when there is none."""

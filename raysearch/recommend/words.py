@@ -99,6 +99,7 @@ WORDS: dict[str, str] = {
     "interval_bare": "[ ] 95 % {kind} interval over the {rows} test texts alone, not over draws of "
     "data and seeds; differences unpaired.",
     "binomial": "binomial",
+    "stretched": "binomial (stretched to −1 to 1)",
     "correlation": "normal (Fisher’s z)",
     "trains": "trains in {value}",
     "train_flops": "training {value} FLOPs",

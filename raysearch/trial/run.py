@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raysearch import __version__
+from raysearch import __version__, scores
 from raysearch.config.catalog import find_rung
 from raysearch.config.task import Task
 from raysearch.config.trial import ArtifactConfig, TrialConfig
@@ -491,7 +491,7 @@ def failed_record(
         status=status,
         hyper=dict(hyper),
         phase=phase,
-        score=str(place.task.get("score", "accuracy")),
+        score=str(place.task.get("score", scores.DEFAULT)),
         error=error,
         made_by=made_by(config, place),
     )

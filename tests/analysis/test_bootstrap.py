@@ -13,16 +13,23 @@ from scipy.stats import t as student
 from raysearch.analysis import bootstrap
 from raysearch.analysis.bootstrap import (
     FEWEST,
-    Z95,
     Judged,
     Replicates,
     features,
-    from_sums,
     replicates,
 )
 from raysearch.data.evaluate import scores
+from raysearch.score_intervals import Z95
+from raysearch.scores import SCORES
 
-SCORES = ("accuracy", "macro_f1", "mcc")
+CLASSED = ("accuracy", "macro_f1", "mcc")
+
+
+def total(parts: np.ndarray, score: str) -> float:
+    """The score of rows from the sums of their parts."""
+    of = SCORES[score].sums
+    assert of is not None
+    return float(of.total(parts.sum(axis=0), np.array(float(len(parts)))))
 
 
 def rights(*draws: np.ndarray) -> list[Judged]:
@@ -171,7 +178,7 @@ def test_blocks_and_the_order_of_rows_change_nothing(monkeypatch: pytest.MonkeyP
     assert whole.resampled.shape == (bootstrap.RESAMPLES, 1)
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", CLASSED)
 def test_the_estimate_is_the_mean_of_the_draws(score: str) -> None:
     rng = np.random.default_rng(0)
     label = rng.integers(0, 3, 150)
@@ -185,7 +192,7 @@ def test_the_estimate_is_the_mean_of_the_draws(score: str) -> None:
     assert low < made.estimate[0] < high
 
 
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("score", CLASSED)
 def test_folds_are_pooled_into_one_score_of_all_rows(score: str) -> None:
     rng = np.random.default_rng(1)
     label = rng.integers(0, 3, 120)
@@ -240,8 +247,8 @@ def test_sums_decide_the_scores_of_evaluate(seed: int, n: int, classes: int, few
     logits = rng.normal(size=(n, classes)).round(1)  # ties now and then
     logits[:, : rng.integers(1, classes + 1)] += 1
     want = scores(logits, label)
-    for score in SCORES:
-        found = from_sums(features(logits, label, score).sum(axis=0), np.array(float(n)), score)
+    for score in CLASSED:
+        found = total(features(logits, label, score), score)
         assert float(found) == pytest.approx(want[score], abs=1e-9), score
 
 
@@ -257,8 +264,7 @@ def test_sums_decide_the_scores_of_numbers(pairs: list[tuple[float, float]]) -> 
     x, y = (np.array(v, np.float32) for v in zip(*pairs, strict=True))
     want = scores(x[:, None], y)
     for score in ("pearson", "mse"):
-        sums = features(x[:, None], y, score).sum(axis=0)
-        found = float(from_sums(sums, np.array(float(len(x))), score))
+        found = total(features(x[:, None], y, score), score)
         assert found == pytest.approx(want[score], abs=1e-6), score
 
 
@@ -270,13 +276,13 @@ def test_pearson_knows_no_unit(at: float, by: float) -> None:
     y = x + rng.normal(size=100)
     x, y = at + by * x, at + by * y
     want = scores(x[:, None], y)["pearson"]
-    sums = features(x[:, None], y, "pearson").sum(axis=0)
-    assert float(from_sums(sums, np.array(100.0), "pearson")) == pytest.approx(want, abs=1e-3)
+    found = total(features(x[:, None], y, "pearson"), "pearson")
+    assert found == pytest.approx(want, abs=1e-3)
 
 
-def test_a_score_that_sums_do_not_decide_is_refused() -> None:
-    with pytest.raises(ValueError, match="^score 'nll': no interval is known"):
-        features(np.zeros((2, 2)), np.array([0, 1]), "nll")
+def test_a_score_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="^score 'bleu': no interval is known. Known: accuracy, "):
+        features(np.zeros((2, 2)), np.array([0, 1]), "bleu")
 
 
 # What is asked, and what is left as it was
@@ -310,7 +316,7 @@ def test_inputs_are_left_as_they_were() -> None:
     logits, label = rng.normal(size=(20, 3)), rng.integers(0, 3, 20)
     for array in (logits, label):
         array.setflags(write=False)
-    for score in SCORES:
+    for score in CLASSED:
         features(logits, label, score)
     copies = [j.features.copy() for j in a]
     made = replicates([a, a], "accuracy", resamples=50)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.bootstrap import features, from_sums
+from raysearch.analysis.bootstrap import features
 from raysearch.analysis.cascade import Cascade, cascades, of_pair, why
 from raysearch.analysis.cascade_members import Pair, members, pairs
 from raysearch.analysis.confirmation import confirmation, stored_logits
@@ -35,6 +35,7 @@ from raysearch.outputs.calibration import temperature
 from raysearch.outputs.exit_rules import answers as leave
 from raysearch.outputs.exit_rules import grid, read_exits
 from raysearch.record import point_id
+from raysearch.scores import SCORES
 from tests.support.judged import own_csv
 from tests.support.judged import write_run as write_judged
 from tests.support.passing import SPLIT, Part, bill, keep, write
@@ -83,7 +84,7 @@ def test_every_threshold_scores_what_its_answers_score(score: str, classes: int)
         answers = np.where(stays[:, None], first, second)
         assert value == pytest.approx(scores(answers, label)[score])
         rows = judged(first, second, sure, t, label, score)
-        assert from_sums(rows.sum(axis=0), np.float64(len(label)), score) == pytest.approx(value)
+        assert SCORES[score].whole([rows]) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("score", ["accuracy", "macro_f1", "mcc"])
@@ -100,7 +101,9 @@ def test_the_extremes_are_the_members(score: str) -> None:
     ]
     found, on = swept(parts[0], parts[1], np.bincount(level, minlength=3), score)
     assert on.tolist() == [0.0, 1.0]
-    alone = [from_sums(p.sum(axis=0), np.float64(len(label)), score) for p in parts]
+    of = SCORES[score].sums
+    assert of is not None
+    alone = [of.total(p.sum(axis=0), np.array(float(len(label)))) for p in parts]
     assert found.tolist() == [float(a) for a in alone]
     for logits, threshold in ((first, 0.0), (second, 1.5)):
         own = features(logits.astype(np.float64), label, score)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from raysearch.analysis import Run, read_run, read_runs
 from raysearch.analysis.confirmation import confirmation
@@ -214,4 +215,6 @@ def test_words_and_intervals() -> None:
     x = y + np.random.default_rng(0).normal(0, 0.1, 200)
     ends = rows_interval(x, y, "pearson", 1)
     assert ends is not None and ends[0] < np.corrcoef(x, y)[0, 1] < ends[1]
-    assert rows_interval(x, y, "spearman", 1) is None
+    ends = rows_interval(x, y, "spearman", 1)
+    assert ends is not None and ends[0] < spearmanr(x, y).statistic < ends[1]
+    assert rows_interval(x, y, "bleu", 1) is None

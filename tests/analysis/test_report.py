@@ -122,7 +122,7 @@ def test_regression_has_residuals_and_no_classes(tmp_path: Path) -> None:
     assert made is not None and made.about.regression
     assert made.classes == () and made.calibration is None and made.confusion.size == 0
     assert made.fit is not None and len(made.fit[0]) == 30
-    assert set(made.scores) == {"pearson", "mse"}
+    assert set(made.scores) == {"pearson", "spearman", "mse"}
     gaps = [h.confidence for h in made.hard]
     assert gaps == sorted(gaps, reverse=True)
 

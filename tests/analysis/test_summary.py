@@ -11,6 +11,7 @@ from raysearch.analysis.intervals import difference, interval
 from raysearch.analysis.summary import labels_bought
 from raysearch.config.trial import DataBudget
 from raysearch.record import TrialRecord
+from raysearch.score_intervals import SHARE
 from tests.support.synthetic import TEACHER, records
 
 METHODS = ("ngram_linear", "embed_linear", "finetune", "distill", "early_exit")
@@ -94,7 +95,7 @@ def test_intervals_hold_the_score_and_shrink_with_rows() -> None:
         small, large = interval(p, 50), interval(p, 5000)
         assert 0 <= small[0] <= p <= small[1] <= 1
         assert large[1] - large[0] < small[1] - small[0]
-    low, high = difference(0.8, 100, 0.8, 100)
+    low, high = difference(0.8, 100, 0.8, 100, SHARE)
     assert low == pytest.approx(-high) and math.isfinite(low)
     with pytest.raises(ValueError, match="1 row"):
         interval(0.5, 0)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from raysearch.config import catalog
-from raysearch.config.task import SCORES
 from raysearch.errors import InputError
+from raysearch.scores import main_scores
 
 SHARED = Path(os.environ.get("RAYSEARCH_DATA_DIR", Path(__file__).parents[3] / "shared" / "data"))
 MODELS = Path(
@@ -41,7 +41,7 @@ def test_the_tasks_of_the_papers_are_there():
 
 @pytest.mark.parametrize("task", catalog.tasks().values(), ids=lambda t: t.name)
 def test_every_task_is_whole(task):
-    assert task.score in SCORES and task.citation
+    assert task.score in main_scores() and task.citation
     assert task.source.startswith(("hf:", "builtin:")) or not task.source
     assert task.classes == 1 if task.regression else task.classes >= 2
     _, _, revision = task.source.partition("@")
@@ -93,7 +93,10 @@ def test_spaces_and_studies():
     [
         ({"label_names": ["a", "b"], "scroe": "mcc"}, "no key 'scroe'. Did you mean 'score'"),
         ({"label_names": ["a"]}, "at least two classes"),
-        ({"label_names": ["a", "b"], "score": "f1"}, "no score 'f1'. Known: accuracy"),
+        ({"label_names": ["a", "b"], "score": "f2"}, "no score 'f2'. Known: accuracy"),
+        ({"label_names": ["a", "b"], "score": "nll"}, "no score 'nll'. Known: accuracy"),
+        ({"label_names": ["a", "b", "c"], "score": "f1"}, "f1 takes 2 classes, the task has 3"),
+        ({"label_names": ["a", "b"], "score": "spearman"}, "score spearman.* has none"),
         ({"label_names": ["a", "b"], "score": "pearson"}, "regression task .* has none"),
         ({"label_names": ["a", "b"], "templates": ["{text}"]}, "must hold each of"),
         ({"label_names": ["a", "b"], "words": {"a": ["x"]}}, "must name every class"),

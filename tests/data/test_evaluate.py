@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, spearmanr
 from sklearn import metrics
 
 from raysearch.data.evaluate import majority, scores
@@ -27,7 +27,11 @@ def test_scores_are_scikit_learns(classes, seed):
         "mcc": metrics.matthews_corrcoef(label, predicted),
         "nll": metrics.log_loss(label, p, labels=range(classes)),
     }
+    if classes == 2:
+        expected["f1"] = metrics.f1_score(label, predicted, zero_division=0)
     assert got == pytest.approx(expected, rel=1e-6)
+    exact = ("accuracy", "macro_f1", "mcc", "f1")
+    assert all(got[name] == expected[name] for name in exact if name in got)  # to the digit
     assert np.array_equal(logits, before[0]) and np.array_equal(label, before[1])
 
 
@@ -36,6 +40,7 @@ def test_numbers_are_scored_as_scipy_does():
     label = rng.normal(size=40).astype(np.float32)
     out = (label + rng.normal(size=40)).astype(np.float32)[:, None]
     got = scores(out, label)
+    assert got["spearman"] == pytest.approx(spearmanr(out[:, 0], label).statistic, rel=1e-12)
     assert got["pearson"] == pytest.approx(pearsonr(out[:, 0], label).statistic, rel=1e-5)
     assert got["mse"] == pytest.approx(metrics.mean_squared_error(label, out[:, 0]), rel=1e-5)
 
@@ -50,7 +55,7 @@ def test_hard_cases_have_a_number_and_no_warning():
         constant = scores(np.ones((5, 1), np.float32), np.arange(5, dtype=np.float32))
         assert constant["pearson"] == 0 and constant["mse"] == 3
         single = scores(np.ones((1, 1), np.float32), np.ones(1, np.float32))
-        assert single == {"pearson": 0.0, "mse": 0.0}
+        assert single == {"pearson": 0.0, "spearman": 0.0, "mse": 0.0}
 
 
 def test_ties_go_to_the_lower_class():
@@ -78,4 +83,4 @@ def test_majority_answers_the_commonest_training_class():
     unseen = majority(np.array([0, 0, 1]), np.array([3, 3]))
     assert unseen["accuracy"] == 0
     number = majority(np.array([1.0, 3.0], np.float32), np.array([2.0, 4.0], np.float32))
-    assert number == {"pearson": 0.0, "mse": 2.0}
+    assert number == {"pearson": 0.0, "spearman": 0.0, "mse": 2.0}

@@ -132,7 +132,7 @@ def test_what_cannot_be_used_is_one_line(tmp_path):
     wrong(tmp_path, rows.assign(queue="bill"), r"one class only \('bill'\)")
     wrong(tmp_path, rows.assign(queue=""), "'queue' is blank in every row")
     wrong(tmp_path, rows, "no column 'que'. Did you mean 'queue'. Known", label="que")
-    wrong(tmp_path, rows, "no score 'f1'. .*Known: accuracy, macro_f1, mcc, pearson", score="f1")
+    wrong(tmp_path, rows, "no score 'f2'. .*Known: accuracy, f1, macro_f1, mcc, pear", score="f2")
     wrong(tmp_path, rows, "must be different columns", text="queue", label="queue")
     wrong(tmp_path, rows[:6], "6 rows have a label and a text of their own, must be 8")
     wrong(tmp_path, rows.assign(message="trouble same"), "2 rows have a label and a text")

@@ -12,7 +12,7 @@ from raysearch.errors import InputError
 from raysearch.panels.controls import controls
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
-from raysearch.recommend.differences import apart, band_of
+from raysearch.recommend.differences import apart, band_of, interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import footer, headline, why
 from raysearch.recommend.words import WORDS, brief, fixed, text
@@ -166,12 +166,21 @@ def test_the_band_holds_what_the_interval_of_the_difference_holds(tmp_path: Path
         assert apart(points, best, i) == (not band[0] <= points.test[i] <= band[1])
 
 
-@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "pearson", "spearman", "matthews"])
-def test_the_kind_of_interval_is_the_analyzers(name: str) -> None:
+KINDS = {"accuracy": "binomial", "macro_f1": "binomial", "f1": "binomial", "mcc": "stretched"}
+KINDS |= {"pearson": "correlation", "spearman": "correlation", "matthews": "binomial"}
+"""By score; a name not known here is a share or a correlation by its values."""
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS.items())
+def test_the_kind_of_interval_is_the_analyzers(name: str, kind: str) -> None:
     run = scored([("a", "m", 10, 0.5, 0.5, 1.0)])
     run.table["score_name"] = name
-    fisher = interval(0.5, 1000, name) != interval(0.5, 1000, "accuracy")
-    assert (collect(run).kind == "correlation") == fisher
+    points = collect(run)
+    assert points.kind == kind and kind in WORDS
+    rows = int(points.test_rows[0])
+    assert interval_of(points, 0) == interval(0.5, rows, name)
+    share = interval(0.5, rows, "accuracy")
+    assert (interval(0.5, rows, name) == share) == (name in ("accuracy", "macro_f1", "matthews"))
 
 
 def test_a_pearson_page_has_no_majority_and_negative_scores(tmp_path: Path) -> None:

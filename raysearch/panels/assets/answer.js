@@ -1,4 +1,4 @@
-// The arithmetic of answer.py and of the intervals in analysis/intervals.py, line by line.
+// The arithmetic of answer.py and of the intervals in score_intervals.py, line by line.
 const Z = 1.959963984540054;
 const TEACHERS = { full: "train_flops_full", shared: "train_flops_shared", free: "train_flops" };
 
@@ -21,30 +21,37 @@ function dollarsToOwn(P, volume, prices) {
   });
 }
 
-function interval(score, rows, kind) {
-  if (kind === "none") return null;
-  if (kind === "correlation" || score < 0) {
+// formula: the fields of score_intervals.Formula, as the score gives them; null where it has none.
+function interval(score, rows, formula) {
+  if (formula === null) return null;
+  const { kind, low, high, spread } = formula;
+  if (kind === "correlation") {
     if (rows <= 3) return [-1.0, 1.0];
     if (Math.abs(score) >= 1) return [score, score];
-    const half = Z / Math.sqrt(rows - 3);
+    const half = (Z / Math.sqrt(rows - 3)) * Math.sqrt(1 + spread * (score * score));
     return [Math.tanh(Math.atanh(score) - half), Math.tanh(Math.atanh(score) + half)];
   }
-  const p = Math.min(score, 1.0);
+  const wide = high - low;
+  const p = Math.min(Math.max((score - low) / wide, 0.0), 1.0);
+  return wilson(p, rows / (1 + spread * (1 - p))).map((end) => low + wide * end);
+}
+
+function wilson(p, rows) {
   const scale = 1 + (Z * Z) / rows;
   const middle = (p + (Z * Z) / (2 * rows)) / scale;
   const half = (Z / scale) * Math.sqrt((p * (1 - p)) / rows + (Z * Z) / (4 * (rows * rows)));
   return [Math.max(0.0, middle - half), Math.min(1.0, middle + half)];
 }
 
-function difference(a, rowsA, b, rowsB, kind) {
-  const [lowA, highA] = interval(a, rowsA, kind);
-  const [lowB, highB] = interval(b, rowsB, kind);
+function difference(a, rowsA, b, rowsB, formula) {
+  const [lowA, highA] = interval(a, rowsA, formula);
+  const [lowB, highB] = interval(b, rowsB, formula);
   const d = a - b;
   return [d - Math.hypot(a - lowA, highB - b), d + Math.hypot(highA - a, b - lowB)];
 }
 
 const paired = (P, i, j) => P.place[i] >= 0 && P.place[j] >= 0;
-const intervalOf = (P, i) => (P.place[i] >= 0 ? [P.low[i], P.high[i]] : interval(P.test[i], P.test_rows[i], P.kind));
+const intervalOf = (P, i) => (P.place[i] >= 0 ? [P.low[i], P.high[i]] : interval(P.test[i], P.test_rows[i], P.formula));
 
 // Ends of confirmed point a minus b; kept for a above b alone.
 function pairOf({ unit, ends }, a, b) {
@@ -57,7 +64,7 @@ function pairOf({ unit, ends }, a, b) {
 function differenceOf(P, i, j) {
   if (paired(P, i, j)) return pairOf(P.apart, P.place[i], P.place[j]);
   if (P.kind === "none") return null;
-  return difference(P.test[i], P.test_rows[i], P.test[j], P.test_rows[j], P.kind);
+  return difference(P.test[i], P.test_rows[i], P.test[j], P.test_rows[j], P.formula);
 }
 
 function apart(P, i, j) {
@@ -72,12 +79,12 @@ function bandOf(P, i, pool) {
   }
   if (P.kind === "none") return null;
   const [score, rows] = [P.test[i], P.test_rows[i]];
-  return [P.kind === "binomial" ? 0.0 : -1.0, 1.0].map((end) => {
+  return [P.formula.low, P.formula.high].map((end) => {
     let far = end;
     let near = score;
     for (let k = 0; k < 50; k++) {
       const middle = (near + far) / 2.0;
-      const [low, high] = difference(score, rows, middle, rows, P.kind);
+      const [low, high] = difference(score, rows, middle, rows, P.formula);
       if (low <= 0.0 && high >= 0.0) near = middle;
       else far = middle;
     }
