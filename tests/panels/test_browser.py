@@ -199,8 +199,11 @@ def test_a_page_of_zero_shot_models_alone_says_so(browser: Any, tmp_path: Path) 
     visit.close()
 
 
-def test_a_pearson_page_answers_as_python_does(browser: Any, tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "r", records(150, methods=ALL, score="pearson")))
+@pytest.mark.parametrize("score", ["pearson", "spearman", "mcc", "f1"])
+def test_a_page_of_any_score_answers_as_python_does(
+    browser: Any, tmp_path: Path, score: str
+) -> None:
+    run = read_run(write_run(tmp_path / "r", records(150, methods=ALL, score=score)))
     visit = Visit(browser, write_pages(run, tmp_path / "out"))
     for kw in SETTINGS[:7]:
         same(collect(run), visit.page, **kw)
