@@ -26,8 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from raysearch.service.book import Book, Spec
-from raysearch.service.home import Home
+from raysearch.service.database import Database
+from raysearch.service.paths import Paths
+from raysearch.service.study_repository import StudyRepository
+from raysearch.service.study_state import Spec
 from raysearch.service.tokens import Tokens
 from tests.service.fakes import recorded
 from tests.support.synthetic import records
@@ -85,21 +87,22 @@ def main() -> None:
     ask.add_argument("--no-load", action="store_true")
     given = ask.parse_args()
     with tempfile.TemporaryDirectory() as scratch, socket.socket() as s:
-        home = Home(Path(scratch) / "root")
-        home.create()
-        token = Tokens(home.tokens).add("bench", "bench", "submitter")
+        paths = Paths(Path(scratch) / "root")
+        paths.create()
+        database = Database(paths.database)
+        token = Tokens(database).add("bench", "bench", "submitter")
         draft = Path(scratch) / "draft"
         draft.mkdir()
-        book = Book(home)
-        book.create(Spec(ID, "bench", 0.0, "sst2", "quick", []), draft)
-        run = recorded(book.run(ID), given.points, confirm=0)
-        book.move(ID, "running", job="synthetic", concurrency=1, attempt=1)
+        studies = StudyRepository(database, paths)
+        studies.create(Spec(ID, "bench", 0.0, "sst2", "quick", []), draft)
+        run = recorded(studies.run(ID), given.points, confirm=0)
+        studies.transition(ID, "running", job="synthetic", concurrency=1, attempt=1)
         lock = (run / ".lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)  # as its driver does: the service leaves it alone
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
         s.close()
-        words = ["serve", "--root", str(home.root), "--port", str(port), "--cpus", "2"]
+        words = ["serve", "--root", str(paths.root), "--port", str(port), "--cpus", "2"]
         server = subprocess.Popen(
             [sys.executable, "-m", "raysearch", *words], stdout=subprocess.PIPE, text=True
         )
@@ -128,12 +131,12 @@ def main() -> None:
         finally:
             stop.set()
             server.kill()
-            from raysearch.service import head
+            from raysearch.service import ray_head
 
-            found = head.found(home.head)
+            found = ray_head.found(paths.ray)
             if found is not None:
                 os.kill(found.pid, 15)
-                while head.found(home.head) is not None:
+                while ray_head.found(paths.ray) is not None:
                     time.sleep(0.5)
                 shutil.rmtree(found.temporary, ignore_errors=True)
 

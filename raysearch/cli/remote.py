@@ -301,6 +301,6 @@ def _export(there: Server, path: str, given: dict[str, Any]) -> None:
 
 def _id(text: str) -> str:
     """What may stand in an address."""
-    from raysearch.service.home import checked
+    from raysearch.service.paths import checked
 
     return checked(text, "study")

@@ -27,7 +27,7 @@ class NoAnswer(InputError):
     """Nothing came back, or not the whole of it."""
 
 
-class Turned(InputError):
+class Retryable(InputError):
     """The service does not do it now: others are at it, or this very request is."""
 
 
@@ -86,7 +86,7 @@ class Server:
             said = f"answers {answer.status_code}: is it a raysearch service?"
         kind = RaysearchError if answer.status_code >= 500 else InputError
         if answer.status_code == 409:
-            kind = Turned
+            kind = Retryable
         raise kind(f"{self._url}: {said}")
 
     def json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Server:
                 if tries >= POSTS:
                     raise
                 until = min(until, time.monotonic() + SECONDS)
-            except Turned:  # perhaps by itself: the first is still being looked at
+            except Retryable:  # perhaps by itself: the first is still being looked at
                 if not tries or time.monotonic() > until:
                     raise
             time.sleep(PAUSE_SECONDS)

@@ -12,9 +12,10 @@ from raysearch.cli import options
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
+    from raysearch.service.browser_sessions import BrowserSessions
+    from raysearch.service.database import Database
     from raysearch.service.settings import Settings
     from raysearch.service.tokens import Tokens
-    from raysearch.service.visits import Visits
 
 ROOT = click.option(
     "--root",
@@ -115,12 +116,12 @@ def serve(
 
 
 def _settings(root: Path, host: str, names: tuple[str, ...]) -> Settings:
-    from raysearch.service.home import Home
+    from raysearch.service.paths import Paths
     from raysearch.service.settings import Settings
 
-    known = Settings(Home(root.resolve()))
+    known = Settings(Paths(root.resolve()))
     own = {f"[{host}]" if ":" in host else host, *names}
-    return Settings(known.home, hosts=known.hosts | {n.lower() for n in own})
+    return Settings(known.paths, hosts=known.hosts | {n.lower() for n in own})
 
 
 @click.group()
@@ -161,7 +162,6 @@ def ls(root: Path) -> int:
 def revoke(name: str, root: Path) -> int:
     """Forget a token, its links and browsers; its next request is refused."""
     _tokens(root).revoke(name)
-    _visits(root).forget()
     print(f"revoked {name}")
     return 0
 
@@ -172,22 +172,35 @@ def revoke(name: str, root: Path) -> int:
 @ROOT
 def link(name: str, server: str, root: Path) -> int:
     """Print a link that lets one browser in, once, within ten minutes."""
-    ticket = _visits(root).link(name)
+    ticket = _sessions(root).link(name)
     print(f"{server.rstrip('/')}/enter?ticket={ticket}")
     return 0
 
 
-def _visits(root: Path) -> Visits:
-    from raysearch.service.home import Home
-    from raysearch.service.visits import Visits
-
-    return Visits(Home(root).visits, _tokens(root))
-
-
 def _tokens(root: Path) -> Tokens:
-    from raysearch.service.home import Home
     from raysearch.service.tokens import Tokens
 
-    home = Home(root)
-    home.create()
-    return Tokens(home.tokens)
+    return Tokens(_database(root))
+
+
+def _sessions(root: Path) -> BrowserSessions:
+    from raysearch.service.browser_sessions import BrowserSessions
+    from raysearch.service.tokens import Tokens
+
+    database = _database(root)
+    return BrowserSessions(database, Tokens(database))
+
+
+def _database(root: Path) -> Database:
+    """Open a root's database; the files of earlier releases are read into it first."""
+    from raysearch.service import old_files
+    from raysearch.service.database import Database
+    from raysearch.service.paths import Paths
+
+    paths = Paths(root)
+    paths.create()
+    database = Database(paths.database)
+    if old_files.has_tokens(paths):
+        with paths.without_service():
+            old_files.import_all(paths, database)
+    return database

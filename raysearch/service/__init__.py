@@ -1,1 +1,1 @@
-"""HTTP for programs: studies of several people on one Ray cluster, as Ray Jobs. Doors are shut."""
+"""HTTP for programs: studies of several people on one Ray cluster, as Ray Jobs."""

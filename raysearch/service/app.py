@@ -1,4 +1,4 @@
-"""The application: routes behind doors, errors in one line, and a document of it all."""
+"""Build the application: routes behind security checks, errors in one line, one document."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ from raysearch import __version__
 from raysearch.errors import InputError, RaysearchError
 from raysearch.service import dataset_routes, page_routes, replies, result_routes, study_routes
 from raysearch.service.audit import Audit
-from raysearch.service.datasets import Crowded, Missing
-from raysearch.service.doors import Doors
-from raysearch.service.intake import Full
-from raysearch.service.keeper import Busy
-from raysearch.service.parts import NotYours, Parts
-from raysearch.service.tokens import Tokens
+from raysearch.service.errors import Conflict, Forbidden, NotFound, QuotaExceeded, TooManyUploads
+from raysearch.service.security import SecurityMiddleware
+from raysearch.service.services import Services
 
 ABOUT = """Studies of training methods, model sizes and label budgets, on one Ray cluster.
 
 Every route wants `Authorization: Bearer TOKEN`. Errors are `{"error": "one line"}`."""
 STATUS: tuple[tuple[type[RaysearchError], int], ...] = (
-    (Missing, 404),
-    (NotYours, 403),
-    (Busy, 409),
-    (Full, 409),
-    (Crowded, 409),
+    (NotFound, 404),
+    (Forbidden, 403),
+    (Conflict, 409),
+    (QuotaExceeded, 409),
+    (TooManyUploads, 409),
     (InputError, 422),
     (RaysearchError, 500),
 )
@@ -47,13 +44,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(parts: Parts, tokens: Tokens, audit: Audit) -> Doors:
+def make_app(services: Services, audit: Audit) -> SecurityMiddleware:
     """Build the application that a server runs."""
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
-        parts.results.close()
+        services.queries.close()
+        services.database.close()
 
     inner = FastAPI(
         title="raysearch",
@@ -65,8 +63,8 @@ def make_app(parts: Parts, tokens: Tokens, audit: Audit) -> Doors:
         responses=ERRORS,
     )
     for part in (dataset_routes, study_routes, result_routes, page_routes):
-        inner.include_router(part.routes(parts))
-    _errors(inner, parts)
+        inner.include_router(part.routes(services))
+    _errors(inner, services)
     plain = inner.openapi
 
     def document() -> dict[str, Any]:
@@ -82,12 +80,12 @@ def make_app(parts: Parts, tokens: Tokens, audit: Audit) -> Doors:
         return found
 
     inner.openapi = document  # type: ignore[method-assign]
-    return Doors(inner, parts.settings, tokens, parts.visits, audit)
+    return SecurityMiddleware(inner, services.settings, services.tokens, services.sessions, audit)
 
 
-def _errors(inner: FastAPI, parts: Parts) -> None:
+def _errors(inner: FastAPI, services: Services) -> None:
     def said(status: int, text: str) -> JSONResponse:
-        line = " ".join(parts.settings.home.scrubbed(text).split())[:1000]
+        line = " ".join(services.settings.paths.scrubbed(text).split())[:1000]
         whole = line.encode("utf-8", "replace").decode()  # half a character is no UTF-8
         return JSONResponse({"error": whole}, status_code=status)
 

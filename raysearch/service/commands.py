@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError, RaysearchError
-from raysearch.service.book import Spec, State, run_in
 from raysearch.service.settings import Settings
+from raysearch.service.study_state import Spec, State, run_in
 
 LOG = "log.txt"
 MODEL = "model"

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Request
 
 from raysearch.service import replies
 from raysearch.service.datasets import DAYS
-from raysearch.service.keeper import Busy
-from raysearch.service.parts import Parts, made, who
+from raysearch.service.errors import Conflict
+from raysearch.service.services import Services, made, who
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     """The routes below /v1/datasets."""
     router = APIRouter(tags=["datasets"])
 
@@ -36,29 +36,29 @@ def routes(parts: Parts) -> APIRouter:
 
         Its id is its content's: the same bytes again only move the day when it is removed.
         """
-        found = await parts.datasets.add(who(request).owner, name, days, request.stream())
+        found = await services.datasets.add(who(request).owner, name, days, request.stream())
         made(request, found.id)
         return replies.DatasetReply.of(found)
 
     @router.get("/v1/datasets")
     def every(request: Request) -> replies.Datasets:
         """List your data sets."""
-        found = parts.datasets.all(who(request).owner)
+        found = services.datasets.all(who(request).owner)
         return replies.Datasets(datasets=[replies.DatasetReply.of(d) for d in found])
 
     @router.get("/v1/datasets/{id}")
     def one(request: Request, id: str) -> replies.DatasetReply:
         """Say what is known of one of your data sets; its rows are not given out."""
-        return replies.DatasetReply.of(parts.datasets.get(who(request).owner, id))
+        return replies.DatasetReply.of(services.datasets.get(who(request).owner, id))
 
     @router.delete("/v1/datasets/{id}")
     def delete(request: Request, id: str) -> replies.Deleted:
         """Remove a data set; refused while a study that reads it runs or waits."""
-        with parts.datasets.lock:
-            found = parts.datasets.get(who(request).owner, id)
-            if (found.owner, found.id) in parts.keeper.reads():
-                raise Busy(f"data set '{id}' is read by a study that runs or waits")
-            parts.datasets.delete(found)
+        with services.datasets.atomically():
+            found = services.datasets.get(who(request).owner, id)
+            if (found.owner, found.id) in services.studies.datasets_in_use():
+                raise Conflict(f"data set '{id}' is read by a study that runs or waits")
+            services.datasets.delete(found)
         return replies.Deleted(deleted=id)
 
     return router

@@ -1,22 +1,26 @@
-"""Data sets that people upload: named by their content, an owner's alone, gone when they expire."""
+"""Keep data sets that people upload: named by content, an owner's alone, removed when they expire.
+
+The files lie in folders; what is known of them is in the database.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import threading
+import sqlite3
 import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from raysearch.errors import InputError, RecordError
-from raysearch.service.home import Home, checked, slug
+from raysearch.service.database import Database
+from raysearch.service.errors import NotFound, TooManyUploads
+from raysearch.service.paths import Paths, checked, slug
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 ID_LENGTH = 32
@@ -42,24 +46,24 @@ class Dataset:
     """Seconds since 1970, as `created`."""
 
 
-class Missing(InputError):
-    """There is no such thing, or it is somebody else's."""
-
-
-class Crowded(InputError):
-    """Too many at once; later there is room."""
-
-
 class Datasets:
-    """The data sets of a root folder."""
+    """The data sets of a service."""
 
     def __init__(
-        self, home: Home, most_bytes: int, most: int, now: Callable[[], float] = time.time
+        self,
+        database: Database,
+        paths: Paths,
+        most_bytes: int,
+        most: int,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._home, self.most_bytes, self._most, self._now = home, most_bytes, most, now
+        self._database, self._paths, self._now = database, paths, now
+        self.most_bytes, self._most = most_bytes, most
         self._under_way: Counter[str] = Counter()
-        self.lock = threading.RLock()
-        """Held while it is decided on that a data set goes, or that a study reads it."""
+
+    def atomically(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Return a transaction: whether a data set goes, or a study reads it, is decided in one."""
+        return self._database.transaction()
 
     async def add(
         self, owner: str, name: str, days: float, chunks: AsyncIterator[bytes]
@@ -68,7 +72,7 @@ class Datasets:
 
         Raises:
             InputError: no kind of file that is read here, empty, too many, or no such time.
-            Crowded: too many of the owner's come in at once.
+            TooManyUploads: too many of the owner's come in at once.
         """
         ending = next((k for k in KINDS if name.lower().endswith(k)), None)
         if ending is None:
@@ -77,7 +81,7 @@ class Datasets:
             raise InputError(f"days: {days:g} given, must be above 0, at most {MOST_DAYS:g}")
         self._count(owner)
         if self._under_way[owner] >= UNDER_WAY:
-            raise Crowded(f"{owner} uploads {UNDER_WAY} files already; wait for one to end")
+            raise TooManyUploads(f"{owner} uploads {UNDER_WAY} files already; wait for one to end")
         self._under_way[owner] += 1
         try:
             return await self._take(owner, name, ending, days, chunks)
@@ -89,7 +93,7 @@ class Datasets:
     async def _take(
         self, owner: str, name: str, ending: str, days: float, chunks: AsyncIterator[bytes]
     ) -> Dataset:
-        folder = self._home.datasets / checked(owner, "owner")
+        folder = self._paths.datasets / checked(owner, "owner")
         draft = folder / f".{uuid.uuid4().hex}"
         file = (slug(name[: -len(ending)]) or "data") + ending
         try:
@@ -106,69 +110,86 @@ class Datasets:
                 raise InputError("the body is empty, must be the file's bytes")
             id_, now = sha.hexdigest()[:ID_LENGTH], self._now()
             made = Dataset(id_, owner, file, size, now, now + 86400 * days)
-            with self.lock:
-                return self._put(made, draft)
+            return self._put(made, draft)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _put(self, made: Dataset, draft: Path) -> Dataset:
-        """Have the draft take its place, or move the expiry of what is there."""
-        there = draft.with_name(made.id)
-        old = _read(there)
-        if old is None or old.expires <= self._now():
-            self._count(made.owner)  # others may have come in while this one did
-        if old is not None:
-            made = replace(made, file=old.file)
-        (draft / "dataset.json").write_text(json.dumps(asdict(made)), "utf-8")
-        if old is not None:
-            os.replace(draft / "dataset.json", there / "dataset.json")
-        else:
-            self._remove(there)  # half of something
-            os.rename(draft, there)
-        return made
+        """Move the draft to its place, or move the expiry of the data set that has the bytes."""
+        with self._database.transaction() as db:
+            old = self._row(made.owner, made.id)
+            if old is None or old.expires <= self._now():
+                self._count(made.owner)  # others may have come in while this one did
+            if old is not None and self.path(old).is_file():
+                made = replace(made, file=old.file)
+            else:
+                self._remove(self.path(made).parent)  # half of something
+                os.rename(draft, self.path(made).parent)
+            db.execute(
+                "INSERT OR REPLACE INTO datasets (id, owner, file, bytes, created, expires) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                astuple(made),
+            )
+            return made
 
     def _count(self, owner: str) -> None:
         if len(self.all(owner)) >= self._most:
             raise InputError(f"{owner} has {self._most} data sets already; delete one first")
 
     def all(self, owner: str) -> list[Dataset]:
-        """An owner's data sets that have not expired, the newest first."""
-        folder = self._home.datasets / checked(owner, "owner")
-        found = [_read(p.parent) for p in folder.glob("[0-9a-f]*/dataset.json")]
-        alive = [d for d in found if d is not None and d.expires > self._now()]
-        return sorted(alive, key=lambda d: (-d.created, d.id))
+        """Return an owner's data sets that have not expired, the newest first."""
+        return self._rows(
+            "owner = ? AND expires > ? ORDER BY created DESC, id",
+            checked(owner, "owner"),
+            self._now(),
+        )
 
     def get(self, owner: str, id: str) -> Dataset:
-        """One of an owner's data sets; Missing when there is none."""
-        for found in self.all(owner):
-            if found.id == id:
-                return found
-        raise Missing(f"no data set '{id[:80]}' of {owner}")
+        """Return one of an owner's data sets; NotFound when there is none."""
+        found = self._row(checked(owner, "owner"), id)
+        if found is None or found.expires <= self._now():
+            raise NotFound(f"no data set '{id[:80]}' of {owner}")
+        return found
+
+    def _row(self, owner: str, id_: str) -> Dataset | None:
+        return next(iter(self._rows("owner = ? AND id = ?", owner, id_)), None)
+
+    def _rows(self, where: str, *values: object) -> list[Dataset]:
+        with self._database.snapshot() as db:
+            rows = db.execute(
+                f"SELECT id, owner, file, bytes, created, expires FROM datasets WHERE {where}",
+                values,
+            )
+            return [Dataset(*row) for row in rows]
 
     def path(self, dataset: Dataset) -> Path:
-        """Where its file lies."""
-        return self._home.datasets / dataset.owner / dataset.id / dataset.file
+        """Return where its file lies."""
+        return self._paths.datasets / dataset.owner / dataset.id / dataset.file
 
     def delete(self, dataset: Dataset) -> None:
-        """Remove it."""
-        with self.lock:
+        """Remove a data set."""
+        with self._database.transaction() as db:
+            db.execute(
+                "DELETE FROM datasets WHERE owner = ? AND id = ?", (dataset.owner, dataset.id)
+            )
             self._remove(self.path(dataset).parent)
 
+    def clear(self) -> None:
+        """Remove what a crash left: half an upload, half a deletion. Nothing else may run."""
+        for draft in self._paths.datasets.glob("*/.*"):
+            owner, id_ = draft.parent.name, draft.name[1:].partition(".")[0]
+            if draft.name.count(".") == 2 and not (draft.parent / id_).exists():
+                with self._database.transaction() as db:  # its name had gone already
+                    db.execute("DELETE FROM datasets WHERE owner = ? AND id = ?", (owner, id_))
+            shutil.rmtree(draft, ignore_errors=True)
+
     def _remove(self, folder: Path) -> None:
-        """First its name goes, then its files: it is never there by half."""
-        gone = folder.with_name(f".{uuid.uuid4().hex}")
+        """Remove a folder: first its name, then its files."""
+        gone = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
         with suppress(FileNotFoundError):
             os.rename(folder, gone)
         shutil.rmtree(gone, ignore_errors=True)
 
     def expired(self) -> list[Dataset]:
-        """Those of all owners whose time has come."""
-        found = [_read(p.parent) for p in self._home.datasets.glob("*/[0-9a-f]*/dataset.json")]
-        return [d for d in found if d is not None and d.expires <= self._now()]
-
-
-def _read(folder: Path) -> Dataset | None:
-    try:
-        return Dataset(**json.loads((folder / "dataset.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None  # half a deletion
+        """Return those of all owners whose time has come."""
+        return self._rows("expires <= ?", self._now())

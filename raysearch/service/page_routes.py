@@ -12,41 +12,38 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from raysearch.panels.page import POLICY
-from raysearch.service import sending
-from raysearch.service.book import ENDED, run_in
-from raysearch.service.datasets import Missing
-from raysearch.service.doors import ENTER
-from raysearch.service.parts import Parts
-from raysearch.service.reading import Mark, begun, mark
+from raysearch.service import responses
+from raysearch.service.browser_sessions import COOKIE, VISIT_SECONDS
+from raysearch.service.errors import NotFound
 from raysearch.service.replies import StudyReply
-from raysearch.service.studies_page import Row, page
-from raysearch.service.visits import COOKIE, VISIT_SECONDS
+from raysearch.service.run_queries import Mark, begun, mark
+from raysearch.service.security import ENTER
+from raysearch.service.services import Services
+from raysearch.service.studies_page import Row, page, render
+from raysearch.service.study_state import ENDED, run_in
 
 FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.(html|js)\Z")
 RELOAD_SECONDS = 30
 """An open page of a study at work loads itself anew this often [s]."""
 LIST = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
-STYLE = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem}"
 SOON_SECONDS = 3
 """The list loads itself anew after this while some are being read [s]."""
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     """The routes outside /v1."""
     router = APIRouter(tags=["pages"], include_in_schema=False)
 
     @router.get(ENTER)
     def enter(request: Request, ticket: Annotated[str, Query(max_length=200)] = "") -> Response:
         """Tear a one-time link's ticket and let the browser in."""
-        cookie = parts.visits.enter(ticket)
+        cookie = services.sessions.enter(ticket)
         if cookie is None:
-            return _page("This link has been used or has expired.", status=401)
-        request.scope.setdefault("state", {})["who"] = parts.visits.find(cookie)
+            return _page(render("used_link.html"), status=401)
+        request.scope.setdefault("state", {})["who"] = services.sessions.find(cookie)
         # A page that goes on by itself: a cookie that is Strict is not sent where the step to this
         # address came from elsewhere.
-        answer = _page(
-            '<a href="/">Go on</a>', head='<meta http-equiv="refresh" content="0;url=/">'
-        )
+        answer = _page(render("entered.html", refresh="0;url=/"))
         answer.set_cookie(
             COOKIE,
             cookie,
@@ -61,46 +58,44 @@ def routes(parts: Parts) -> APIRouter:
     def looked_at() -> list[tuple[StudyReply, Path, Mark | None]]:
         """The studies, the oldest first, with the marks of those that have records."""
         found = []
-        for reply in parts.listed():
-            run = run_in(parts.settings.home.study(reply.id))
+        for reply in services.listed():
+            run = run_in(services.settings.paths.study(reply.id))
             found.append((reply, run, mark(run) if begun(run) else None))
         return found
 
     @router.get("/")
-    async def home() -> HTMLResponse:
+    async def studies_list() -> HTMLResponse:
         """List the studies with links to their dashboards; what is not read yet comes later."""
         studies = await run_in_threadpool(looked_at)
         marks = {run: now for _, run, now in reversed(studies) if now is not None}
-        held = parts.results.listed(marks)
+        held = services.queries.listed(marks)
         rows = []
         for reply, run, now in studies:
             found = json.loads(held[run].body) if run in held else None
             if found is not None:  # an error's sentence may name a folder
-                found["says"] = parts.settings.home.scrubbed(found.get("says", ""))
+                found["says"] = services.settings.paths.scrubbed(found.get("says", ""))
             rows.append(Row(reply, now is not None, found))
-        style, body = page(rows)
         soon = any(r.linked and r.found is None for r in rows)
-        head = f'<meta http-equiv="refresh" content="{SOON_SECONDS if soon else RELOAD_SECONDS}">'
-        return _page(body, head=head, style=style)
+        return _page(page(rows, SOON_SECONDS if soon else RELOAD_SECONDS))
 
     @router.get("/studies/{id}/dashboard")
     def slash(id: str) -> Response:
         """Pages link to their neighbours: they need the slash."""
-        parts.book.folder(id)
+        services.studies.folder(id)
         return RedirectResponse(f"/studies/{id}/dashboard/", status_code=308)
 
     @router.get("/studies/{id}/dashboard/{name:path}")
     async def dashboard(request: Request, id: str, name: str) -> Response:
         """Give out a page of a study, written anew where its records have changed."""
         name = name or "index.html"
-        run = parts.records(id)
+        run = services.records(id)
         if not FILE.match(name):
-            raise Missing(f"no page '{name[:80]}'")
+            raise NotFound(f"no page '{name[:80]}'")
         if name.endswith(".html"):
-            await parts.answer("pages", id)
+            await services.answer("pages", id)
         path = run.parent / "cache" / "dashboard" / name
         if not path.is_file():
-            raise Missing(f"no page '{name[:80]}' of study '{id}'")
+            raise NotFound(f"no page '{name[:80]}' of study '{id}'")
         headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
         if name.endswith(".js"):
             found = path.stat()
@@ -108,18 +103,13 @@ def routes(parts: Parts) -> APIRouter:
             headers |= {"ETag": tag, "Cache-Control": "private, no-cache"}
             if request.headers.get("if-none-match") == tag:
                 return Response(status_code=304, headers=headers)
-            return sending.file(path, "text/javascript; charset=utf-8", headers=headers)
-        if parts.book.state(id).state not in ENDED:
+            return responses.file(path, "text/javascript; charset=utf-8", headers=headers)
+        if services.studies.state(id).state not in ENDED:
             headers["Refresh"] = str(RELOAD_SECONDS)
-        return sending.file(path, "text/html; charset=utf-8", headers=headers)
+        return responses.file(path, "text/html; charset=utf-8", headers=headers)
 
     return router
 
 
-def _page(body: str, *, head: str = "", status: int = 200, style: str = STYLE) -> HTMLResponse:
-    text = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>raysearch</title>{head}<style>{style}</style></head><body>{body}</body></html>"
-    )
+def _page(text: str, status: int = 200) -> HTMLResponse:
     return HTMLResponse(text, status_code=status, headers={"Content-Security-Policy": LIST})

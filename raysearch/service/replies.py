@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from raysearch.service.book import Spec, State
 from raysearch.service.datasets import Dataset
+from raysearch.service.study_state import Spec, State
 
 
 class Error(BaseModel):

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from raysearch.service import sending
-from raysearch.service.datasets import Missing
-from raysearch.service.parts import Parts, owned, who
+from raysearch.service import responses
+from raysearch.service.errors import NotFound
+from raysearch.service.services import Services, owned, who
 
 Text = Annotated[str | None, Query(max_length=100)]
 JSON: dict[int | str, dict[str, Any]] = {
@@ -18,7 +18,7 @@ JSON: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     """The routes of what came out."""
     router = APIRouter(tags=["results"])
 
@@ -32,7 +32,7 @@ def routes(parts: Parts) -> APIRouter:
     ) -> Response:
         """Give the frontier and what it cost."""
         given = {"objectives": [o.strip() for o in objectives.split(",") if o.strip()]}
-        return sending.json_bytes(request, await parts.answer("frontier", id, given))
+        return responses.json_bytes(request, await services.answer("frontier", id, given))
 
     @router.get("/v1/studies/{id}/recommend", response_class=Response, responses=JSON)
     async def recommend(
@@ -71,7 +71,7 @@ def routes(parts: Parts) -> APIRouter:
             "teacher": teacher,
             "share_teacher": share_teacher,
         }
-        return sending.json_bytes(request, await parts.answer("recommend", id, given))
+        return responses.json_bytes(request, await services.answer("recommend", id, given))
 
     @router.get(
         "/v1/studies/{id}/records",
@@ -90,11 +90,11 @@ def routes(parts: Parts) -> APIRouter:
     async def records(id: str, format: Literal["json", "parquet"] = "json") -> Response:
         """Give out the records as a table, one row a point; they hold no texts."""
         what = "parquet" if format == "parquet" else "rows"
-        found = await parts.answer(what, id)
+        found = await services.answer(what, id)
         path = Path(found.body.decode())
         if format == "json":
-            return sending.file(path, "application/json")
-        return sending.file(path, "application/vnd.apache.parquet", f"{id}.parquet")
+            return responses.file(path, "application/json")
+        return responses.file(path, "application/vnd.apache.parquet", f"{id}.parquet")
 
     @router.get(
         "/v1/studies/{id}/model",
@@ -107,10 +107,10 @@ def routes(parts: Parts) -> APIRouter:
     )
     async def model(request: Request, id: str) -> Response:
         """Give out the exported model as a zip file."""
-        owned(parts.book.spec(id), who(request))
-        if parts.model(id) is None:
-            raise Missing(f"study '{id}' has no exported model; export one first")
-        found = await parts.results.get("model", parts.book.run(id), exact=True)
-        return sending.file(Path(found.body.decode()), "application/zip", f"{id}.zip")
+        owned(services.studies.spec(id), who(request))
+        if services.model(id) is None:
+            raise NotFound(f"study '{id}' has no exported model; export one first")
+        found = await services.queries.get("model", services.studies.run(id), exact=True)
+        return responses.file(Path(found.body.decode()), "application/zip", f"{id}.zip")
 
     return router

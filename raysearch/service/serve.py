@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
+import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from raysearch.errors import InputError
-from raysearch.service import commands, head
+from raysearch.service import commands, old_files, ray_head
 from raysearch.service.app import make_app
 from raysearch.service.audit import Audit
-from raysearch.service.book import Book
+from raysearch.service.browser_sessions import BrowserSessions
+from raysearch.service.database import Database
 from raysearch.service.datasets import Datasets
-from raysearch.service.doors import Doors
-from raysearch.service.intake import Check, Intake
+from raysearch.service.job_cluster import JobCluster
 from raysearch.service.jobs import Jobs, RayJobs
-from raysearch.service.keeper import Keeper
-from raysearch.service.parts import Parts
+from raysearch.service.reconciler import StudyReconciler
+from raysearch.service.security import SecurityMiddleware
+from raysearch.service.services import Services
 from raysearch.service.settings import Settings
+from raysearch.service.study_repository import StudyRepository
+from raysearch.service.submissions import Check, Submissions
 from raysearch.service.tokens import Tokens
-from raysearch.service.visits import Visits
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 AUTO = "auto"
@@ -34,22 +37,42 @@ def assemble(
     *,
     check: Check = commands.check,
     revive: Callable[[], Jobs | None] = lambda: None,
-) -> tuple[Doors, Parts]:
-    """Every part of a service around a place where jobs run; nothing is started."""
-    home = settings.home
-    home.create()
-    # half a submission, half an upload or half a deletion
-    for draft in [*home.studies.glob(".*"), *home.datasets.glob("*/.*")]:
-        shutil.rmtree(draft, ignore_errors=True)
-    tokens = Tokens(home.tokens)
-    tokens.all()  # says at once when others may read the file
-    book = Book(home)
-    datasets = Datasets(home, settings.most_dataset, settings.datasets)
-    keeper = Keeper(settings, book, datasets, jobs, revive)
-    visits = Visits(home.visits, tokens)
-    intake = Intake(settings, book, datasets, check, keeper.room)
-    parts = Parts(settings, book, datasets, intake, keeper, visits)
-    return make_app(parts, tokens, Audit(home.audit)), parts
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> tuple[SecurityMiddleware, Services]:
+    """Build every part of a service around a place where jobs run; nothing is started.
+
+    Args:
+        settings: what the operator decided.
+        jobs: where jobs run.
+        check: checks and prices a submission.
+        revive: starts a new head where the old one is lost.
+        now: the clock [s since 1970].
+        monotonic: a clock for durations [s].
+    """
+    paths = settings.paths
+    paths.create()
+    database = Database(paths.database)
+    for name in old_files.import_all(paths, database):
+        sys.stderr.write(f"{name}: cannot be read and is left out\n")
+    studies = StudyRepository(database, paths, now)
+    datasets = Datasets(database, paths, settings.most_dataset, settings.datasets, now)
+    studies.clear()
+    datasets.clear()
+    tokens = Tokens(database, now)
+    cluster = JobCluster(jobs, settings.owner_trials, revive, monotonic)
+    services = Services(
+        settings=settings,
+        database=database,
+        studies=studies,
+        datasets=datasets,
+        submissions=Submissions(settings, studies, datasets, check, cluster.size, now),
+        cluster=cluster,
+        reconciler=StudyReconciler(settings, studies, datasets, cluster, now),
+        tokens=tokens,
+        sessions=BrowserSessions(database, tokens, now),
+    )
+    return make_app(services, Audit(database)), services
 
 
 def serve(
@@ -73,8 +96,8 @@ def serve(
     Raises:
         InputError: the root, Ray or the port cannot be used.
     """
-    settings.home.create()
-    with settings.home.alone():
+    settings.paths.create()
+    with settings.paths.alone():
         _serve(settings, host, port, address, say, cpus)
 
 
@@ -88,14 +111,14 @@ def _serve(
 ) -> None:
     import uvicorn
 
-    jobs, revive, environment = _ray(settings.home.head, address, say, cpus)
+    jobs, revive, environment = _ray(settings.paths.ray, address, say, cpus)
     os.environ.update(environment)
     paths = {k: os.environ[k] for k in ("PYTHONPATH",) if k in os.environ}
     extra = {"PYTHONUNBUFFERED": "1", "RAY_JOB_STOP_WAIT_TIME_S": "30"}
     settings = replace(settings, environment={**environment, **paths, **extra})
-    app, parts = assemble(settings, jobs, revive=revive)
-    _greet(settings, host, port, parts, say)
-    worker = threading.Thread(target=parts.keeper.work, name="keeper", daemon=True)
+    app, services = assemble(settings, jobs, revive=revive)
+    _greet(settings, host, port, services, say)
+    worker = threading.Thread(target=services.reconciler.work, name="reconciler", daemon=True)
     config = uvicorn.Config(
         app,
         host=host,
@@ -114,7 +137,7 @@ def _serve(
     except SystemExit as e:  # how uvicorn says that the port is taken
         raise InputError(f"{host}:{port}: cannot be listened on") from e
     finally:
-        parts.keeper.close()
+        services.reconciler.close()
         worker.join(timeout=5)
     if not server.started:
         raise InputError(f"{host}:{port}: cannot be listened on")
@@ -129,19 +152,19 @@ def _ray(
             raise InputError(f"--address: '{address}' must be a dashboard's, as http://HOST:8265")
         return RayJobs(address, grows=True), lambda: None, {"RAY_AUTH_MODE": "token"}
 
-    def own() -> head.Head:
-        return head.found(home) or head.start(home, say, cpus)
+    def own() -> ray_head.Head:
+        return ray_head.found(home) or ray_head.start(home, say, cpus)
 
     def revive() -> Jobs | None:
-        return None if head.found(home) is not None else RayJobs(own().dashboard)
+        return None if ray_head.found(home) is not None else RayJobs(own().dashboard)
 
-    return RayJobs(own().dashboard), revive, head.environment(home)
+    return RayJobs(own().dashboard), revive, ray_head.environment(home)
 
 
 def _greet(
-    settings: Settings, host: str, port: int, parts: Parts, say: Callable[[str], None]
+    settings: Settings, host: str, port: int, services: Services, say: Callable[[str], None]
 ) -> None:
-    tokens = Tokens(settings.home.tokens)
+    tokens = services.tokens
     if not tokens.all():
         text = tokens.add("first", "owner", "submitter")
         say(f"first token, shown this once: {text}")
@@ -154,5 +177,5 @@ def _greet(
     say(f"service: http://{shown}:{port}")
     alive = [t.name for t in tokens.all() if tokens.named(t.name) is not None]
     if alive:
-        ticket = parts.visits.link(alive[0])
+        ticket = services.sessions.link(alive[0])
         say(f"browser, once, within 10 minutes: http://{shown}:{port}/enter?ticket={ticket}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from raysearch.service.home import Home
+from raysearch.service.paths import Paths
 
 MIB = 2**20
 
@@ -15,7 +15,7 @@ MIB = 2**20
 class Settings:
     """One service."""
 
-    home: Home
+    paths: Paths
     hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})
     """Names by which it may be addressed, without a port."""
     data_dir: Path | None = None

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import lru_cache
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from raysearch.panels.template import asset
 from raysearch.service.replies import StudyReply
 
-STYLE = (
-    "main{padding-top:8px;padding-bottom:40px}"
-    ".list{list-style:none;margin:12px 0 0;padding:0}"
-    ".list li{padding:12px 0;border-top:1px solid var(--rule);overflow-wrap:anywhere}"
-    ".list p{margin:2px 0}"
-    ".list .state{margin-left:12px;padding:1px 8px;border-radius:9px;background:var(--chip);"
-    "font-size:13px}"
-    ".list .failed .state{outline:1px solid var(--soft)}"
-    ".list .fine{margin:0}"
-)
 AT_WORK = ("starting", "running", "stopping")
 
 
@@ -32,53 +25,92 @@ class Row:
     linked: bool
     """Whether there is a page of it."""
     found: Mapping[str, Any] | None = None
-    """What its records say (`reading`'s summary); None where they have not been read yet."""
+    """What its records say (`run_queries`' summary); None where they have not been read yet."""
+
+    @property
+    def id(self) -> str:
+        """Return the study's id."""
+        return self.study.id
+
+    @property
+    def state(self) -> str:
+        """Return the study's state."""
+        return self.study.state
+
+    @property
+    def link(self) -> str:
+        """Return the address of its page; empty where there is none."""
+        return self.study.dashboard if self.linked else ""
+
+    @property
+    def badge(self) -> str:
+        """Return the state with the verb at work, unless it is the search."""
+        doing = self.study.verb != "frontier" and self.study.state in AT_WORK
+        return f"{self.study.state}: {self.study.verb}" if doing else self.study.state
+
+    @property
+    def lines(self) -> list[str]:
+        """Return the first sentence of its page, and why it stands as it does."""
+        sentence = (self.found or {}).get("says")
+        return [str(text) for text in (sentence, self.study.why) if text]
+
+    @property
+    def about(self) -> str:
+        """Return owner, task, study, trials and since when it stands so."""
+        study = self.study
+        since = study.since[:16].replace("T", " ")
+        parts = [study.owner, f"task {study.task}", f"study {study.study}", self._trials()]
+        parts.append(f"{study.state} since {since} UTC")
+        return " · ".join(filter(None, parts))
+
+    def _trials(self) -> str:
+        if self.found is None:
+            return "records are being read" if self.linked else ""
+        if "trials" not in self.found:
+            return ""
+        text = f"{self.found['trials']:,} of {self.found['wanted']:,} trials"
+        draws = int(self.found.get("draws") or 0)
+        return f"{text}, {draws:,} draws" if draws else text
 
 
-def page(rows: Sequence[Row]) -> tuple[str, str]:
-    """The style, and the body: the newest study first."""
-    if not rows:
-        body = "<p>None yet: <code>raysearch submit --task NAME</code></p>"
-    else:
-        lines = "".join(map(_line, reversed(rows)))
-        body = f"<p class=fine>{escape(_counts(rows))}</p><ol class=list>{lines}</ol>"
-    return asset("style.css") + STYLE, f"<main><h1>Studies</h1>{body}</main>"
+def render(template: str, **values: object) -> str:
+    """Return a page as HTML; every value is escaped unless it is Markup."""
+    return _environment().get_template(template).render(**values)
+
+
+def page(rows: Sequence[Row], refresh: int) -> str:
+    """Return the list of studies as HTML, the newest first.
+
+    Args:
+        rows: the studies, the oldest first.
+        refresh: the page loads itself anew after so long [s].
+    """
+    return render(
+        "studies.html",
+        refresh=refresh,
+        page_style=Markup(asset("style.css")),
+        counts=_counts(rows),
+        studies=list(reversed(rows)),
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("raysearch.service"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _counts(rows: Sequence[Row]) -> str:
-    """How many there are, by state.
+    """Return how many studies there are, by state.
 
     >>> _counts([])
     '0 studies'
     """
-    many = Counter("at work" if r.study.state in AT_WORK else r.study.state for r in rows)
-    said = [f"{len(rows)} {'study' if len(rows) == 1 else 'studies'}"]
-    return ", ".join(said + [f"{n} {state}" for state, n in many.items()])
-
-
-def _line(row: Row) -> str:
-    study, found = row.study, row.found or {}
-    name = escape(study.id)
-    if row.linked:
-        name = f'<a href="{escape(study.dashboard)}">{name}</a>'
-    doing = study.verb != "frontier" and study.state in AT_WORK
-    state = f"{study.state}: {study.verb}" if doing else study.state
-    since = study.since[:16].replace("T", " ")
-    about = [study.owner, f"task {study.task}", f"study {study.study}", _trials(row)]
-    about.append(f"{study.state} since {since} UTC")
-    says = [str(found.get("says") or ""), study.why]
-    return (
-        f'<li class="{escape(study.state)}">{name}<span class=state>{escape(state)}</span>'
-        + "".join(f"<p>{escape(line)}</p>" for line in says if line)
-        + f"<p class=fine>{escape(' · '.join(filter(None, about)))}</p></li>"
-    )
-
-
-def _trials(row: Row) -> str:
-    if row.found is None:
-        return "records are being read" if row.linked else ""
-    if "trials" not in row.found:
-        return ""
-    text = f"{row.found['trials']:,} of {row.found['wanted']:,} trials"
-    draws = int(row.found.get("draws") or 0)
-    return f"{text}, {draws:,} draws" if draws else text
+    by_state = Counter("at work" if r.state in AT_WORK else r.state for r in rows)
+    parts = [f"{len(rows)} {'study' if len(rows) == 1 else 'studies'}"]
+    return ", ".join(parts + [f"{n} {state}" for state, n in by_state.items()])

@@ -14,11 +14,11 @@ from starlette.concurrency import run_in_threadpool
 
 from raysearch.errors import InputError
 from raysearch.service import replies, submission
-from raysearch.service.book import ENDED
 from raysearch.service.commands import LOG
-from raysearch.service.keeper import Busy
-from raysearch.service.parts import Parts, made, owned, who
-from raysearch.service.reading import begun
+from raysearch.service.errors import Conflict
+from raysearch.service.run_queries import begun
+from raysearch.service.services import Services, made, owned, who
+from raysearch.service.study_state import ENDED
 
 POLL_SECONDS = 1.0
 BEAT_SECONDS = 15.0
@@ -37,16 +37,16 @@ BODY: dict[str, Any] = {
 }
 
 
-def routes(parts: Parts) -> APIRouter:
+def routes(services: Services) -> APIRouter:
     """The routes of studies' lives."""
     router = APIRouter(tags=["studies"])
-    book, keeper = parts.book, parts.keeper
+    studies, reconciler = services.studies, services.reconciler
 
     async def whole(id: str) -> replies.StudyReply:
-        reply = await run_in_threadpool(parts.reply, id)
-        if begun(book.run(id)):
+        reply = await run_in_threadpool(services.reply, id)
+        if begun(studies.run(id)):
             with suppress(Exception):  # where its run cannot be read, its state still can
-                reply.progress = json.loads((await parts.answer("progress", id)).body)
+                reply.progress = json.loads((await services.answer("progress", id)).body)
         return reply
 
     @router.post("/v1/studies", openapi_extra=BODY)
@@ -63,10 +63,10 @@ def routes(parts: Parts) -> APIRouter:
         kind = request.headers.get("content-type", "")
         given = await run_in_threadpool(submission.read, await request.body(), kind)
         owner = who(request).owner
-        spec = await run_in_threadpool(parts.intake.submit, owner, given, idempotency_key)
+        spec = await run_in_threadpool(services.submissions.submit, owner, given, idempotency_key)
         made(request, spec.id)
-        keeper.wake()
-        return await run_in_threadpool(parts.reply, spec.id)
+        reconciler.wake()
+        return await run_in_threadpool(services.reply, spec.id)
 
     @router.get("/v1/studies")
     def every(
@@ -74,7 +74,7 @@ def routes(parts: Parts) -> APIRouter:
         state: Annotated[str | None, Query(max_length=20)] = None,
     ) -> replies.Studies:
         """List studies, the oldest first."""
-        found = parts.listed(owner)
+        found = services.listed(owner)
         return replies.Studies(studies=[r for r in found if state in (None, r.state)])
 
     @router.get("/v1/studies/{id}")
@@ -89,12 +89,14 @@ def routes(parts: Parts) -> APIRouter:
     )
     async def events(request: Request, id: str) -> StreamingResponse:
         """Follow a study as server-sent events: `study` at each change, `end` when it has ended."""
-        book.folder(id)
-        if parts.streams >= parts.settings.streams:
-            raise Busy(f"{parts.streams} streams are open already; ask for the study instead")
+        studies.folder(id)
+        if services.streams >= services.settings.streams:
+            raise Conflict(
+                f"{services.streams} streams are open already; ask for the study instead"
+            )
 
         async def lines() -> AsyncIterator[bytes]:
-            parts.streams += 1
+            services.streams += 1
             last, quiet = "", 0.0
             try:
                 while True:
@@ -114,30 +116,30 @@ def routes(parts: Parts) -> APIRouter:
             except InputError:
                 yield b'event: end\ndata: "deleted"\n\n'
             finally:
-                parts.streams -= 1
+                services.streams -= 1
 
         return StreamingResponse(lines(), media_type="text/event-stream")
 
     @router.post("/v1/studies/{id}/stop")
     def stop(request: Request, id: str) -> replies.StudyReply:
         """Stop a study; what it has recorded stays, and `resume` goes on from there."""
-        owned(book.spec(id), who(request))
-        keeper.stop(id)
-        return parts.reply(id)
+        owned(studies.spec(id), who(request))
+        reconciler.stop(id)
+        return services.reply(id)
 
     @router.post("/v1/studies/{id}/resume")
     def resume(request: Request, id: str) -> replies.StudyReply:
         """Go on with a study that was stopped or has failed."""
-        owned(book.spec(id), who(request))
-        keeper.again(id, "frontier")
-        return parts.reply(id)
+        owned(studies.spec(id), who(request))
+        reconciler.requeue(id, "frontier")
+        return services.reply(id)
 
     @router.post("/v1/studies/{id}/confirm")
     def confirm(
         request: Request, id: str, body: replies.Confirm | None = None
     ) -> replies.StudyReply:
         """Run the best again on fresh draws of data and seeds."""
-        owned(book.spec(id), who(request))
+        owned(studies.spec(id), who(request))
         given = body or replies.Confirm()
         words = []
         if given.draws is not None:
@@ -148,13 +150,13 @@ def routes(parts: Parts) -> APIRouter:
             if not 0 < given.hours < 1e6:
                 raise InputError(f"hours: {given.hours:g} given, must be above 0")
             words.append(f"--hours={given.hours}")
-        keeper.again(id, "confirm", words)
-        return parts.reply(id)
+        reconciler.requeue(id, "confirm", words)
+        return services.reply(id)
 
     @router.post("/v1/studies/{id}/export")
     def export(request: Request, id: str, body: replies.Export | None = None) -> replies.StudyReply:
         """Export the recommended point, or a named one; `model` then gives it out."""
-        owned(book.spec(id), who(request))
+        owned(studies.spec(id), who(request))
         given = body or replies.Export()
         words = []
         if given.point is not None:
@@ -166,14 +168,14 @@ def routes(parts: Parts) -> APIRouter:
 
             get(given.format)
             words.append(f"--format={given.format}")
-        keeper.again(id, "export", [*words, *(["--int8"] if given.int8 else [])])
-        return parts.reply(id)
+        reconciler.requeue(id, "export", [*words, *(["--int8"] if given.int8 else [])])
+        return services.reply(id)
 
     @router.delete("/v1/studies/{id}")
     def delete(request: Request, id: str) -> replies.Deleted:
         """Remove a study with its records; refused while it runs."""
-        owned(book.spec(id), who(request))
-        keeper.delete(id)
+        owned(studies.spec(id), who(request))
+        reconciler.delete(id)
         return replies.Deleted(deleted=id)
 
     @router.get("/v1/studies/{id}/logs", response_class=PlainTextResponse)
@@ -186,15 +188,15 @@ def routes(parts: Parts) -> APIRouter:
 
         The header `X-Next` says which byte to ask for next.
         """
-        owned(book.spec(id), who(request))
-        path = book.folder(id) / LOG
+        owned(studies.spec(id), who(request))
+        path = studies.folder(id) / LOG
         if not path.exists():
             return PlainTextResponse("", headers={"X-Next": "0"})
         with path.open("rb") as f:
             size = f.seek(0, 2)
             at = f.seek(max(0, size + start) if start < 0 else min(start, size))
             text = f.read(MOST_LOG)
-        said = parts.settings.home.scrubbed(text.decode(errors="replace"))
+        said = services.settings.paths.scrubbed(text.decode(errors="replace"))
         return PlainTextResponse(said, headers={"X-Next": str(at + len(text))})
 
     return router

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from raysearch.errors import InputError
+from raysearch.service.audit import Audit, Line
 from raysearch.service.commands import exit_file
-from raysearch.service.doors import Doors
-from raysearch.service.home import Home
 from raysearch.service.jobs import Look, Unreachable
-from raysearch.service.parts import Parts
+from raysearch.service.paths import Paths
+from raysearch.service.security import SecurityMiddleware
 from raysearch.service.serve import assemble
+from raysearch.service.services import Services
 from raysearch.service.settings import Settings
 from raysearch.service.tokens import Tokens
 
@@ -69,10 +71,10 @@ def check(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any
 class Site:
     """A service, its fake jobs and two owners' tokens."""
 
-    app: Doors
-    parts: Parts
+    app: SecurityMiddleware
+    services: Services
     jobs: FakeJobs
-    home: Home
+    paths: Paths
     tokens: Tokens
     anna: str
     bert: str
@@ -83,9 +85,9 @@ class Site:
 
     def ends(self, id: str, code: int, log: str = "") -> None:
         """The study's program ends with this code."""
-        folder = self.parts.book.folder(id)
+        folder = self.services.studies.folder(id)
         (folder / "log.txt").write_text(log)
-        job = self.parts.book.state(id).job
+        job = self.services.studies.state(id).job
         exit_file(folder, job).write_text(f"{code}\n")
         self.jobs.status[job] = "SUCCEEDED" if code == 0 else "FAILED"
 
@@ -97,17 +99,36 @@ def ran(work: Coroutine[Any, Any, T]) -> T:
         return thread.submit(asyncio.run, work).result()
 
 
-def site(root: Path, jobs: FakeJobs | None = None, **settings: Any) -> Site:
+def site(
+    root: Path,
+    jobs: FakeJobs | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Site:
     """A service over a root folder; over one that is used already it is a restart."""
-    home, jobs = Home(root), jobs or FakeJobs()
-    app, parts = assemble(Settings(home, **settings), jobs, check=check)
-    tokens = Tokens(home.tokens)
+    paths, jobs = Paths(root), jobs or FakeJobs()
+    given = Settings(paths, **settings)
+    app, services = assemble(given, jobs, check=check, now=now, monotonic=monotonic)
+    tokens = services.tokens
     if tokens.all():
-        return Site(app, parts, jobs, home, tokens, "", "", "")
+        return Site(app, services, jobs, paths, tokens, "", "", "")
     anna = tokens.add("anna", "anna", "submitter")
     bert = tokens.add("bert", "bert", "submitter")
     reader = tokens.add("looker", "anna", "reader")
-    return Site(app, parts, jobs, home, tokens, anna, bert, reader)
+    return Site(app, services, jobs, paths, tokens, anna, bert, reader)
+
+
+def audit(there: Site) -> list[Line]:
+    """The audit's lines."""
+    return Audit(there.services.database).lines()
+
+
+def expire(there: Site, dataset: str) -> None:
+    """Have a data set's time be over."""
+    with there.services.database.transaction() as db:
+        db.execute("UPDATE datasets SET expires = 1 WHERE id = ?", (dataset,))
 
 
 def recorded(folder: Path, n: int, seed: int = 0, confirm: int = 3, **study: Any) -> Path:

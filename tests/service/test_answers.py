@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 
 from raysearch.analysis import read_run
 from raysearch.errors import InputError, RaysearchError
-from raysearch.service.reading import UNREADABLE, mark
-from raysearch.service.results import Answered, Results
+from raysearch.service.query_cache import QueryCache, QueryResult
+from raysearch.service.run_queries import UNREADABLE, mark
 from tests.service.fakes import HOST, Site, ran, recorded, site
 from tests.support.verbs import Say
 
@@ -32,10 +32,10 @@ def client(tmp_path_factory: pytest.TempPathFactory):
     with TestClient(there.app, base_url=f"http://{HOST}:8100") as client:
         client.headers["Authorization"] = f"Bearer {there.anna}"
         id_ = client.post("/v1/studies", json={}).json()["id"]
-        recorded(there.parts.book.run(id_), 60, tldr=HOSTILE)
-        there.parts.keeper.tick()
+        recorded(there.services.studies.run(id_), 60, tldr=HOSTILE)
+        there.services.reconciler.reconcile()
         there.ends(id_, 0)
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
         yield client, id_, there
 
 
@@ -44,7 +44,7 @@ def test_the_frontier_is_the_command_lines(client: tuple[TestClient, str, Site])
 
     ask, id_, there = client
     answer = ask.get(f"/v1/studies/{id_}/frontier")
-    run = there.parts.book.run(id_)
+    run = there.services.studies.run(id_)
     assert answer.json() == summary(read_run(run).table)
     assert len(answer.json()["frontier"]) > 1
     tag = answer.headers["etag"]
@@ -60,7 +60,7 @@ def test_the_frontier_is_the_command_lines(client: tuple[TestClient, str, Site])
 
 def test_the_recommendation_is_the_command_lines(client: tuple[TestClient, str, Site], say: Say):
     ask, id_, there = client
-    run = str(there.parts.book.run(id_))
+    run = str(there.services.studies.run(id_))
     for query, options in (
         ("", []),
         ("labels=800&max_bytes=2M", ["--labels", "800", "--max-bytes", "2M"]),
@@ -85,7 +85,7 @@ def test_the_recommendation_is_the_command_lines(client: tuple[TestClient, str, 
 
 def test_records_as_a_table_and_as_json(client: tuple[TestClient, str, Site]):
     ask, id_, there = client
-    table = read_run(there.parts.book.run(id_)).table
+    table = read_run(there.services.studies.run(id_)).table
     answer = ask.get(f"/v1/studies/{id_}/records?format=parquet")
     found = pd.read_parquet(io.BytesIO(answer.content))
     assert found["point_id"].equals(table["point_id"])
@@ -104,7 +104,7 @@ def test_the_dashboards_are_the_pages_of_the_command_line(
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "refresh" not in page.headers  # it has ended
-    run = there.parts.book.run(id_)
+    run = there.services.studies.run(id_)
     assert say("page", run, "--out", tmp_path / "own", "--data-dir", tmp_path)[0] == 0
     assert page.text == (tmp_path / "own" / "index.html").read_text()
     linked = ask.get(f"/studies/{id_}/dashboard/plotly-basic.min.js")
@@ -118,7 +118,7 @@ def test_the_dashboards_are_the_pages_of_the_command_line(
 
 def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
     ask, id_, there = client
-    run = there.parts.book.run(id_)
+    run = there.services.studies.run(id_)
     lines = (run / "records.jsonl").read_text().splitlines()
     first = json.loads(next(x for x in lines if '"trial"' in x))
     first["config"]["rung"] = HOSTILE
@@ -131,17 +131,17 @@ def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
     assert ask.get(f"/v1/studies/{id_}/records").text.count("alert(1)") >= 1  # it is there
     for name in names:
         assert HOSTILE not in ask.get(f"/studies/{id_}/dashboard/{name}").text, name
-    there.parts.book.move(id_, "failed", why=HOSTILE)
+    there.services.studies.transition(id_, "failed", why=HOSTILE)
     home = ask.get("/")
     assert HOSTILE not in home.text and "&lt;script&gt;" in home.text
-    there.parts.book.move(id_, "done")
+    there.services.studies.transition(id_, "done")
 
 
 def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, str, Site], say: Say):
     """At once, from what is at hand; what is not read yet is there at the next look."""
     ask, id_, there = client
-    there.parts.results.close()
-    there.parts.results._summaries.clear()
+    there.services.queries.close()
+    there.services.queries._summaries.clear()
     first = ask.get("/")
     assert "being read" in first.text
     assert 'http-equiv="refresh" content="3"' in first.text
@@ -150,7 +150,7 @@ def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, st
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert 'content="30"' in text and "1 study, 1 done" in text
-    run = there.parts.book.run(id_)
+    run = there.services.studies.run(id_)
     code, said, _ = say("recommend", run, "--json")
     sentence = json.loads(said)["sentences"][0]
     assert code == 0 and escape(sentence) in text
@@ -170,15 +170,15 @@ def test_the_list_has_two_studies_read_at_once_and_what_breaks_down_rests(tmp_pa
     runs = [recorded(tmp_path / f"study-{i}" / "run", 3) for i in range(4)]
 
     async def go() -> None:
-        results, asked = Results(), []
+        results, asked = QueryCache(), []
         gate = asyncio.Event()
 
-        async def read(key: tuple[str, str, str], now: object) -> Answered:
+        async def read(key: tuple[str, str, str], now: object) -> QueryResult:
             asked.append(Path(key[1]))
             await gate.wait()
             if asked.count(runs[1]) and key[1] == str(runs[1]):
                 raise RaysearchError("reading the records has ended early; ask again")
-            return Answered(b'{"trials": 3, "wanted": 3}', "", now, time.monotonic(), 0.0)
+            return QueryResult(b'{"trials": 3, "wanted": 3}', "", now, time.monotonic(), 0.0)
 
         results._read = read  # type: ignore[method-assign]
         marks = {run: mark(run) for run in runs}
@@ -203,8 +203,8 @@ def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
     with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         id_ = ask.post("/v1/studies", json={}).json()["id"]
-        there.parts.keeper.tick()
-        run = recorded(there.parts.book.run(id_), 12)
+        there.services.reconciler.reconcile()
+        run = recorded(there.services.studies.run(id_), 12)
         progress = ask.get(f"/v1/studies/{id_}").json()["progress"]
         assert (progress["trials"], progress["wanted"]) == (12, 12)
         first = ask.get(f"/studies/{id_}/dashboard/")
@@ -227,7 +227,7 @@ def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeyp
     run = recorded(tmp_path / "study" / "run", 20)
 
     async def many() -> None:
-        results, reads = Results(), []
+        results, reads = QueryCache(), []
         real = results._read
 
         async def counted(*args):
@@ -261,7 +261,7 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
     run = recorded(tmp_path / "study" / "run", 4)
 
     async def go() -> None:
-        results, begun = Results(), []
+        results, begun = QueryCache(), []
         gate = asyncio.Event()
 
         async def read(key, now):
@@ -271,7 +271,7 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
                 await gate.wait()
             if key[0] == "model" and mine == 1:
                 raise InputError("no model has been exported")
-            made = Answered(b"%d" % mine, "", now, 0.0, 0.0)
+            made = QueryResult(b"%d" % mine, "", now, 0.0, 0.0)
             results._kept[key] = made
             return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shlex
 import threading
@@ -16,10 +15,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from raysearch.errors import InputError
-from raysearch.service import commands, intake
-from raysearch.service.datasets import UNDER_WAY, Crowded
-from raysearch.service.keeper import LOST
-from tests.service.fakes import HOST, FakeJobs, Site, ran, site
+from raysearch.service import commands, submissions
+from raysearch.service.datasets import UNDER_WAY, TooManyUploads
+from raysearch.service.job_monitor import LOST
+from tests.service.fakes import HOST, FakeJobs, Site, expire, ran, site
 
 BASE = f"http://{HOST}:8100"
 CSV = b"text,label\n" + b"".join(b"row %d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(80))
@@ -43,7 +42,7 @@ def test_a_data_set_is_its_content(ask: TestClient, there: Site):
     assert again["file"] == "my-tickets.csv" and first["bytes"] == len(CSV)
     (listed,) = ask.get("/v1/datasets").json()["datasets"]
     assert listed == ask.get(f"/v1/datasets/{first['id']}").json() == again
-    path = there.home.datasets / "anna" / first["id"] / "my-tickets.csv"
+    path = there.paths.datasets / "anna" / first["id"] / "my-tickets.csv"
     assert path.read_bytes() == CSV
     assert ask.delete(f"/v1/datasets/{first['id']}").json() == {"deleted": first["id"]}
     assert not path.exists() and ask.get("/v1/datasets").json() == {"datasets": []}
@@ -64,7 +63,7 @@ def test_a_data_set_is_its_content(ask: TestClient, there: Site):
 def test_a_data_set_that_cannot_be(ask: TestClient, there: Site, query: str, content: bytes):
     answer = ask.post(f"/v1/datasets?{query}", content=content)
     assert answer.status_code == 422 and set(answer.json()) == {"error"}
-    assert not list(there.home.datasets.glob("*/*"))
+    assert not list(there.paths.datasets.glob("*/*"))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +71,8 @@ def test_a_data_set_that_cannot_be(ask: TestClient, there: Site, query: str, con
 )
 def test_no_name_of_a_file_leads_out_of_its_folder(ask: TestClient, there: Site, name: str):
     made = ask.post("/v1/datasets", params={"name": name}, content=CSV).json()
-    (file,) = [p for p in there.home.root.rglob("*.csv")]
-    assert file.parent == there.home.datasets / "anna" / made["id"]
+    (file,) = [p for p in there.paths.root.rglob("*.csv")]
+    assert file.parent == there.paths.datasets / "anna" / made["id"]
 
 
 def test_a_data_set_is_its_owners_alone_and_expires(ask: TestClient, there: Site):
@@ -86,14 +85,14 @@ def test_a_data_set_is_its_owners_alone_and_expires(ask: TestClient, there: Site
     assert refused.status_code == 404 and "no data set" in refused.json()["error"]
     id_ = submit(ask, dataset=made)
     assert ask.delete(f"/v1/datasets/{made}").status_code == 409  # a study reads it
-    file = there.home.datasets / "anna" / made / "dataset.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "expires": 1.0}))
-    there.parts.keeper.tick()
+    file = there.paths.datasets / "anna" / made / "a.csv"
+    expire(there, made)
+    there.services.reconciler.reconcile()
     assert file.exists()
     ask.post(f"/v1/studies/{id_}/stop")
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     there.ends(id_, 143)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, id_) == "stopped" and not file.exists()
 
 
@@ -115,7 +114,7 @@ def test_a_submission_that_the_command_line_refuses_is_refused_in_its_words(
     answer = ask.post("/v1/studies", json={"methods": ["nope"]})
     assert answer.status_code == 422
     assert answer.json() == {"error": "options: methods: no method 'nope'"}
-    assert list(there.home.studies.iterdir()) == []
+    assert list(there.paths.studies.iterdir()) == []
 
 
 def test_a_study_from_its_submission_to_its_end(ask: TestClient, there: Site):
@@ -123,22 +122,22 @@ def test_a_study_from_its_submission_to_its_end(ask: TestClient, there: Site):
     reply = ask.get(f"/v1/studies/{id_}").json()
     assert reply["state"] == "queued" and reply["why"].startswith("queued: ")
     assert reply["quote"] == {"trials": 2, "flops": 1e9, "labels": 64, "hours": 0.1}
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, id_) == "running" and list(there.jobs.commands) == [id_]
     command = there.jobs.commands[id_].partition("; ")[2].partition(" >>")[0]
     words = shlex.split(command)
-    run = there.home.studies / id_ / id_
+    run = there.paths.studies / id_ / id_
     assert words[1:4] == ["-m", "raysearch", "frontier"]
     assert {f"--out={run}", "--yes", "--address=auto", "--concurrency=3"} <= set(words)
     assert "--gpus-per-trial=0" in words and there.jobs.environments[id_]["RAYSEARCH_CPUS"] == "3"
     assert {"--task=toy", "--trials=2", "--labels=32"} <= set(words)
     assert ask.delete(f"/v1/studies/{id_}").status_code == 409
     assert ask.post(f"/v1/studies/{id_}/resume").status_code == 409
-    (there.home.studies / id_ / "log.txt").write_text(f"at work in {run}\n")
+    (there.paths.studies / id_ / "log.txt").write_text(f"at work in {run}\n")
     said = ask.get(f"/v1/studies/{id_}/logs")
     assert said.text == f"at work in studies/{id_}/{id_}\n" and said.headers["x-next"] != "0"
     there.ends(id_, 0)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, id_) == "done"
     assert ask.post(f"/v1/studies/{id_}/stop").status_code == 409
     for path in ("frontier", "recommend", "records"):
@@ -147,22 +146,22 @@ def test_a_study_from_its_submission_to_its_end(ask: TestClient, there: Site):
     assert ask.post(f"/v1/studies/{id_}/confirm").status_code == 409
     assert ask.delete(f"/v1/studies/{id_}").json() == {"deleted": id_}
     assert ask.get(f"/v1/studies/{id_}").status_code == 404
-    assert list(there.home.studies.iterdir()) == []
+    assert list(there.paths.studies.iterdir()) == []
 
 
 def test_a_study_that_fails_says_why_and_goes_on_when_asked(ask: TestClient, there: Site):
     id_ = submit(ask)
-    there.parts.keeper.tick()
-    root = there.home.root
+    there.services.reconciler.reconcile()
+    root = there.paths.root
     there.ends(id_, 2, f"x\nraysearch: error: {root}/studies/x: a disk is full\nbye\n")
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     reply = ask.get(f"/v1/studies/{id_}").json()
     assert (reply["state"], reply["why"]) == ("failed", "studies/x: a disk is full")
-    run = there.parts.book.run(id_)
+    run = there.services.studies.run(id_)
     run.mkdir()
     (run / "study.yaml").write_text("name: x\n")
     assert ask.post(f"/v1/studies/{id_}/resume").json()["state"] == "queued"
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     words = there.jobs.commands[f"{id_}-2"]
     assert "--task" not in words and f"--out={run}" in words
 
@@ -187,28 +186,26 @@ def test_a_waiting_study_stops_at_once_and_a_running_one_by_its_driver(
 ):
     there.jobs.size = (1, 0)
     first, second = submit(ask), submit(ask)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     why = ask.get(f"/v1/studies/{second}").json()["why"]
     assert why == "queued: needs 1 CPU, next"
     assert ask.post(f"/v1/studies/{second}/stop").json()["state"] == "stopped"
     assert ask.post(f"/v1/studies/{first}/stop").json()["state"] == "stopping"
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert there.jobs.stopped == [first]
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, first) == "stopped"
 
 
 def test_a_restarted_service_knows_every_study(ask: TestClient, there: Site):
     ids = [submit(ask), submit(ask, there.bert)]
-    there.parts.keeper.tick()
-    with (there.home.studies / ids[0] / "states.jsonl").open("a") as f:
-        f.write('{"time": 1, "sta')  # a crash tore the line
-    again = site(there.home.root, there.jobs)
-    again.parts.keeper.tick()
-    assert [again.parts.book.state(i).state for i in ids] == ["running", "running"]
+    there.services.reconciler.reconcile()
+    again = site(there.paths.root, there.jobs)
+    again.services.reconciler.reconcile()
+    assert [again.services.studies.state(i).state for i in ids] == ["running", "running"]
     again.ends(ids[0], 0)
-    again.parts.keeper.tick()
-    assert again.parts.book.state(ids[0]).state == "done"
+    again.services.reconciler.reconcile()
+    assert again.services.studies.state(ids[0]).state == "done"
     assert len(again.jobs.commands) == 2  # nothing was started twice
 
 
@@ -216,27 +213,27 @@ def test_a_crash_between_the_file_and_ray_submits_once(there: Site, ask: TestCli
     id_ = submit(ask)
     there.jobs.away = True
     there.jobs.size = (4, 0)
-    keeper = there.parts.keeper
-    keeper._room = (time.monotonic(), (4, 0))  # Ray goes away right after its size was read
-    assert keeper.tick() and keeper.trouble == "Ray does not answer"
-    assert there.parts.book.state(id_).state == "starting" and not there.jobs.commands
-    again = site(there.home.root, there.jobs)
+    cluster = there.services.cluster
+    cluster._size = (time.monotonic(), (4, 0))  # Ray goes away right after its size was read
+    assert there.services.reconciler.reconcile() and cluster.trouble == "Ray does not answer"
+    assert there.services.studies.state(id_).state == "starting" and not there.jobs.commands
+    again = site(there.paths.root, there.jobs)
     there.jobs.away = False
-    again.parts.keeper.tick()
-    again.parts.keeper.tick()
+    again.services.reconciler.reconcile()
+    again.services.reconciler.reconcile()
     assert list(there.jobs.commands) == [id_]
-    assert again.parts.book.state(id_).state == "running"
+    assert again.services.studies.state(id_).state == "running"
 
 
 def test_jobs_that_vanish_with_their_head_are_taken_up_again(there: Site, ask: TestClient):
     id_ = submit(ask)
-    keeper = there.parts.keeper
+    reconciler = there.services.reconciler
     for attempt in range(1, LOST + 1):
-        keeper.tick()
-        assert there.parts.book.state(id_).attempt == attempt
+        reconciler.reconcile()
+        assert there.services.studies.state(id_).attempt == attempt
         there.jobs.status.clear()  # a new head knows no job
-    keeper.tick()
-    last = there.parts.book.state(id_)
+    reconciler.reconcile()
+    last = there.services.studies.state(id_)
     assert last.state == "failed" and "vanished" in last.why
     assert list(there.jobs.commands) == [id_, f"{id_}-2", f"{id_}-3"] and LOST == 3
 
@@ -247,17 +244,17 @@ def test_a_study_whose_driver_still_lives_is_not_started_a_second_time(
     import fcntl
 
     id_ = submit(ask)
-    there.parts.keeper.tick()
-    run = there.home.studies / id_ / id_
+    there.services.reconciler.reconcile()
+    run = there.paths.studies / id_ / id_
     run.mkdir()
     handle = os.open(run / ".lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(handle, fcntl.LOCK_EX)
     there.jobs.status.clear()
-    there.parts.keeper.tick()
-    assert there.parts.book.state(id_).state == "running" and len(there.jobs.commands) == 1
+    there.services.reconciler.reconcile()
+    assert there.services.studies.state(id_).state == "running" and len(there.jobs.commands) == 1
     os.close(handle)
-    there.parts.keeper.tick()
-    assert there.parts.book.state(id_).job == f"{id_}-2"
+    there.services.reconciler.reconcile()
+    assert there.services.studies.state(id_).job == f"{id_}-2"
 
 
 def test_two_owners_run_side_by_side_within_their_cap(tmp_path: Path):
@@ -266,25 +263,25 @@ def test_two_owners_run_side_by_side_within_their_cap(tmp_path: Path):
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         many = [submit(ask) for _ in range(3)]
         other = submit(ask, there.bert)
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
         assert [state(ask, i) for i in (*many, other)] == ["running", "queued", "queued", "running"]
         why = ask.get(f"/v1/studies/{many[2]}").json()["why"]
         assert why == "queued: anna has 2 of 2 trials at work, 1 study ahead"
         there.ends(many[0], 0)
-        there.parts.keeper.tick()
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
+        there.services.reconciler.reconcile()
         assert state(ask, many[1]) == "running"
 
 
 def test_events_follow_a_study_to_its_end(there: Site, ask: TestClient):
     id_ = submit(ask)
-    there.parts.keeper.stop(id_)
+    there.services.reconciler.stop(id_)
     text = ask.get(f"/v1/studies/{id_}/events")
     assert text.headers["content-type"].startswith("text/event-stream")
     kinds = [x for x in text.text.splitlines() if x.startswith("event: ")]
     assert kinds == ["event: study", "event: end"] and '"stopped"' in text.text
-    assert there.parts.streams == 0
-    there.parts.streams = there.parts.settings.streams
+    assert there.services.streams == 0
+    there.services.streams = there.services.settings.streams
     assert ask.get(f"/v1/studies/{id_}/events").status_code == 409
 
 
@@ -327,17 +324,17 @@ def test_a_study_keeps_to_the_gpus_that_it_waits_for(tmp_path: Path):
         first = submit(ask, gpus=2, gpus_per_trial=0.5)
         second = submit(ask, there.bert, gpus=1)
         third = submit(ask, there.bert)
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
         assert state(ask, first) == "running"
         assert "--gpus-per-trial=0.5" in there.jobs.commands[first]
-        assert there.parts.book.state(first).concurrency == 4  # as many as they hold
+        assert there.services.studies.state(first).concurrency == 4  # as many as they hold
         why = ask.get(f"/v1/studies/{second}").json()["why"]
         assert why == "queued: needs 1 GPU, next"
         assert state(ask, third) == "running"
         assert "--gpus-per-trial=0" in there.jobs.commands[third]
         there.ends(first, 0)
-        there.parts.keeper.tick()
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
+        there.services.reconciler.reconcile()
         assert state(ask, second) == "running"
         assert "--gpus-per-trial" not in there.jobs.commands[second]
         wrong = ask.post("/v1/studies", json={"gpus": 1, "gpus_per_trial": 2})
@@ -346,20 +343,11 @@ def test_a_study_keeps_to_the_gpus_that_it_waits_for(tmp_path: Path):
 
 def test_half_a_character_is_a_sentence_too(ask: TestClient, there: Site):
     id_ = submit(ask)
-    there.parts.keeper.stop(id_)
+    there.services.reconciler.stop(id_)
     raw = {"Content-Type": "application/json"}
     path = f"/v1/studies/{id_}/export"
     answer = ask.post(path, content=b'{"format": "\\ud800"}', headers=raw)
     assert answer.status_code == 422 and "no format '?'" in answer.json()["error"], answer.text
-
-
-def test_a_broken_folder_stops_no_other_study(there: Site, ask: TestClient):
-    broken, torn, good = submit(ask), submit(ask), submit(ask)
-    (there.home.studies / broken / "spec.json").write_text("{")
-    (there.home.studies / torn / "states.jsonl").write_text('{"time')
-    again = site(there.home.root, there.jobs)
-    again.parts.keeper.tick()
-    assert again.parts.book.ids() == [good] and list(there.jobs.commands) == [good]
 
 
 def slow_checks(there: Site, monkeypatch) -> tuple[threading.Event, threading.Semaphore]:
@@ -371,7 +359,7 @@ def slow_checks(there: Site, monkeypatch) -> tuple[threading.Event, threading.Se
         held.wait(30)
         return {"task": "toy"}
 
-    monkeypatch.setattr(there.parts.intake, "_check", slow)
+    monkeypatch.setattr(there.services.submissions, "_check", slow)
     return held, entered
 
 
@@ -395,13 +383,13 @@ def test_too_many_submissions_at_once_are_sent_away_and_readers_are_heard(
 
 
 def test_checks_that_take_long_hold_up_nobody_for_ever(there: Site, ask: TestClient, monkeypatch):
-    monkeypatch.setattr(intake, "TURN_SECONDS", 0.05)
-    for _ in range(intake.AT_ONCE):
-        there.parts.intake._turns.acquire()
+    monkeypatch.setattr(submissions, "TURN_SECONDS", 0.05)
+    for _ in range(submissions.AT_ONCE):
+        there.services.submissions._turns.acquire()
     answer = ask.post("/v1/studies", json={})
     assert answer.status_code == 409 and "send it again" in answer.json()["error"]
-    assert list(there.home.studies.iterdir()) == []
-    there.parts.intake._turns.release()
+    assert list(there.paths.studies.iterdir()) == []
+    there.services.submissions._turns.release()
     submit(ask)
 
 
@@ -411,7 +399,7 @@ def test_a_submission_that_is_sent_again_makes_no_second_study(
     key = {"Idempotency-Key": "abc"}
     first = ask.post("/v1/studies", json={}, headers=key).json()["id"]
     assert ask.post("/v1/studies", json={}, headers=key).json()["id"] == first
-    again = site(there.home.root, there.jobs)  # a restarted service knows it too
+    again = site(there.paths.root, there.jobs)  # a restarted service knows it too
     with TestClient(again.app, base_url=BASE, headers=ask.headers) as client:
         assert client.post("/v1/studies", json={}, headers=key).json()["id"] == first
     other = {**key, "Authorization": f"Bearer {there.bert}"}
@@ -428,7 +416,7 @@ def test_a_submission_that_is_sent_again_makes_no_second_study(
         assert ask.post("/v1/studies", json={}, headers=key).status_code == 409
         held.set()
         assert sent.result().status_code == 200
-    assert len(there.parts.book.ids()) == 4
+    assert len(there.services.studies.ids()) == 4
 
 
 def test_more_gpus_than_the_cluster_can_ever_have_are_refused(tmp_path: Path):
@@ -439,24 +427,23 @@ def test_more_gpus_than_the_cluster_can_ever_have_are_refused(tmp_path: Path):
         assert answer.status_code == 422 and "at most 2 fit" in answer.json()["error"]
         submit(ask, gpus=2)
         there.jobs.away = True  # nobody knows: it waits
-        there.parts.keeper._room = None
+        there.services.cluster.forget_size()
         submit(ask, gpus=3)
 
 
 def test_an_expired_data_set_that_a_study_reads_is_renewed(ask: TestClient, there: Site):
     made = ask.post("/v1/datasets?name=a.csv", content=CSV).json()["id"]
     id_ = submit(ask, dataset=made)
-    file = there.home.datasets / "anna" / made / "dataset.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "expires": 1.0}))
+    expire(there, made)
     again = ask.post("/v1/datasets?name=b.csv", content=CSV)
     assert again.status_code == 200 and again.json()["file"] == "a.csv"
     assert ask.get(f"/v1/datasets/{made}").status_code == 200
-    assert there.parts.book.spec(id_).datasets == [made]
+    assert there.services.studies.spec(id_).datasets == [made]
 
 
 def test_uploads_at_once_do_not_pass_the_count(tmp_path: Path):
     there = site(tmp_path / "root", datasets=2)
-    datasets = there.parts.datasets
+    datasets = there.services.datasets
 
     async def go() -> tuple[list[object], object]:
         gate = asyncio.Event()
@@ -470,7 +457,7 @@ def test_uploads_at_once_do_not_pass_the_count(tmp_path: Path):
             for i in range(UNDER_WAY)
         ]
         await asyncio.sleep(0.1)
-        with pytest.raises(Crowded, match="uploads 4 files already"):
+        with pytest.raises(TooManyUploads, match="uploads 4 files already"):
             await datasets.add("anna", "a.csv", 1.0, body(b"x"))
         gate.set()
         other = await datasets.add("bert", "a.csv", 1.0, body(b"x"))
@@ -479,14 +466,14 @@ def test_uploads_at_once_do_not_pass_the_count(tmp_path: Path):
     ended, _ = ran(go())
     assert sum(isinstance(e, InputError) for e in ended) == UNDER_WAY - 2
     assert len(datasets.all("anna")) == 2 and len(datasets.all("bert")) == 1
-    assert not list(there.home.datasets.glob("*/.*"))
+    assert not list(there.paths.datasets.glob("*/.*"))
 
 
 def test_half_an_upload_is_gone_after_a_restart(there: Site):
-    half = there.home.datasets / "anna" / ".0123"
+    half = there.paths.datasets / "anna" / ".0123"
     half.mkdir(parents=True)
     (half / "a.csv").write_text("x")
-    site(there.home.root, there.jobs)
+    site(there.paths.root, there.jobs)
     assert not half.exists()
 
 
@@ -495,17 +482,17 @@ def test_a_data_set_that_goes_while_a_submission_is_checked(
     there: Site, ask: TestClient, monkeypatch, how: str
 ):
     made = ask.post("/v1/datasets?name=a.csv", content=CSV).json()["id"]
-    file = there.home.datasets / "anna" / made / "dataset.json"
+    file = there.paths.datasets / "anna" / made / "a.csv"
 
     def check(words, environment):
         if how == "deleted":
             assert ask.delete(f"/v1/datasets/{made}").status_code == 200
         else:
-            file.write_text(json.dumps({**json.loads(file.read_text()), "expires": 1.0}))
-            there.parts.keeper.tick()
+            expire(there, made)
+            there.services.reconciler.reconcile()
         return {"task": "a"}
 
-    monkeypatch.setattr(there.parts.intake, "_check", check)
+    monkeypatch.setattr(there.services.submissions, "_check", check)
     answer = ask.post("/v1/studies", json={"dataset": made})
     assert answer.status_code == 404 and "no data set" in answer.json()["error"]
-    assert there.parts.book.ids() == [] and not file.exists()
+    assert there.services.studies.ids() == [] and not file.exists()

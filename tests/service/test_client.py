@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from raysearch.service.home import Home
+from raysearch.service.database import Database
+from raysearch.service.paths import Paths
 from raysearch.service.serve import _greet, _ray
 from raysearch.service.tokens import Tokens
 from tests.service.fakes import Site, recorded, site
@@ -44,16 +45,16 @@ def test_a_study_from_the_command_line(served: Site, say: Say, tmp_path: Path):
     code, out, err = say("submit", "--task", table, "--labels", "32,1k", "--draws", "0")
     assert code == 0, err
     id_ = out.partition(":")[0]
-    (data,) = served.parts.datasets.all("anna")
-    spec = served.parts.book.spec(id_)
+    (data,) = served.services.datasets.all("anna")
+    spec = served.services.studies.spec(id_)
     assert data.file == "own-texts.csv" and list(spec.datasets) == [data.id]
     assert {"--labels=32,1000", "--draws=0"} <= set(spec.arguments)
     assert say("status")[1] == f"{out.strip()} (anna)\n".replace(": ", ": queued; ", 1)
-    served.parts.keeper.tick()
-    recorded(served.parts.book.run(id_), 12)
+    served.services.reconciler.reconcile()
+    recorded(served.services.studies.run(id_), 12)
     code, out, _ = say("status", id_, "--json")
     assert json.loads(out)["progress"]["trials"] == 12
-    (served.parts.book.folder(id_) / "log.txt").write_text("line 1\nline 2\n")
+    (served.services.studies.folder(id_) / "log.txt").write_text("line 1\nline 2\n")
     assert say("logs", id_)[1] == "line 1\nline 2\n"
     assert say("fetch", id_, "--to", tmp_path / "got")[0] == 0
     assert {p.name for p in (tmp_path / "got").iterdir()} == {
@@ -72,7 +73,7 @@ def test_a_study_of_ones_own_as_a_file(served: Site, say: Say, tmp_path: Path):
     assert code == 0, err
     made = json.loads(out)
     assert made["study"] == "mine" and made["id"].startswith("toy-mine-")
-    (file,) = [w for w in served.parts.book.spec(made["id"]).arguments if "study" in w]
+    (file,) = [w for w in served.services.studies.spec(made["id"]).arguments if "study" in w]
     assert Path(file.partition("=")[2]).read_text().count("name: mine") == 1
 
 
@@ -106,7 +107,7 @@ def test_the_operators_verbs(say: Say, tmp_path: Path):
     root = tmp_path / "root"
     code, out, _ = say("token", "add", "anna", "--root", root, "--role", "reader", "--days", "2")
     assert code == 0 and out.startswith("rs_")
-    assert Tokens(Home(root).tokens).find(out.strip()) is not None
+    assert Tokens(Database(Paths(root).database)).find(out.strip()) is not None
     assert say("token", "ls", "--root", root)[1].startswith("anna: reader of anna, until 20")
     link = say("token", "link", "anna", "--root", root)[1]
     assert link.startswith("http://127.0.0.1:8100/enter?ticket=")
@@ -117,7 +118,7 @@ def test_the_operators_verbs(say: Say, tmp_path: Path):
     refused(say("serve", "--root", root, "--max-mb", "0"), "--max-mb")
     refused(say("serve", "--root", root, "--address", "auto:1"), "must be a dashboard's")
     refused(say("serve", "--root", root, "--data-dir", tmp_path / "no"), "no folder")
-    with Home(root).alone():
+    with Paths(root).alone():
         refused(say("serve", "--root", root), "another service runs over this root")
     (tmp_path / "file").write_text("")
     refused(say("serve", "--root", tmp_path / "file"), "cannot be used as a root")
@@ -126,18 +127,19 @@ def test_the_operators_verbs(say: Say, tmp_path: Path):
 def test_the_first_start_shows_a_token_once_and_warns_off_loopback(tmp_path: Path):
     there = site(tmp_path / "root")
     said: list[str] = []
-    _greet(there.parts.settings, "127.0.0.1", 8100, there.parts, said.append)
+    _greet(there.services.settings, "127.0.0.1", 8100, there.services, said.append)
     assert "first token" not in "\n".join(said) and said[0] == "service: http://127.0.0.1:8100"
     assert "enter?ticket=" in said[1]
-    there.home.tokens.unlink()
+    for known in there.tokens.all():
+        there.tokens.revoke(known.name)
     said.clear()
-    _greet(there.parts.settings, "0.0.0.0", 8100, there.parts, said.append)
+    _greet(there.services.settings, "0.0.0.0", 8100, there.services, said.append)
     token = said[0].rpartition(" ")[2]
     found = there.tokens.find(token)
     assert found is not None and (found.owner, found.role) == ("owner", "submitter")
     assert said[1].startswith("warning: listens on 0.0.0.0 without TLS")
     said.clear()
-    _greet(there.parts.settings, "127.0.0.1", 8100, there.parts, said.append)
+    _greet(there.services.settings, "127.0.0.1", 8100, there.services, said.append)
     assert token not in "\n".join(said)
 
 
@@ -257,9 +259,15 @@ def test_revoking_a_token_forgets_its_links(say: Say, tmp_path: Path):
     root = tmp_path / "root"
     assert say("token", "add", "anna", "--root", root)[0] == 0
     assert say("token", "link", "anna", "--root", root)[0] == 0
-    assert len(json.loads(Home(root).visits.read_text())) == 1
+    database = Database(Paths(root).database)
+
+    def count() -> int:
+        with database.snapshot() as db:
+            return int(db.execute("SELECT count(*) FROM browser_sessions").fetchone()[0])
+
+    assert count() == 1
     assert say("token", "revoke", "anna", "--root", root)[0] == 0
-    assert json.loads(Home(root).visits.read_text()) == []
+    assert count() == 0
 
 
 def test_a_storage_of_the_environment_is_the_services(say: Say, tmp_path: Path, monkeypatch):

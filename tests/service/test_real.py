@@ -22,7 +22,7 @@ import pytest
 import requests
 
 from raysearch.record import read_records
-from raysearch.service import head
+from raysearch.service import ray_head
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -161,7 +161,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     finally:
         if place.process is not None:
             place.kill()
-        found_head = head.found(place.root / "ray")
+        found_head = ray_head.found(place.root / "ray")
         if found_head is not None:
             end_tree(found_head.pid)
             shutil.rmtree(found_head.temporary, ignore_errors=True)
@@ -232,12 +232,12 @@ def test_two_owners_at_once_and_what_is_killed_loses_nothing(place: Place):
     assert place.study(first)["concurrency"] == place.study(second)["concurrency"] == 1
     post(place, f"/v1/studies/{third}/stop", "anna")
     # the service is killed: its studies go on
-    before, found = len(place.records(first)), head.found(place.root / "ray")
+    before, found = len(place.records(first)), ray_head.found(place.root / "ray")
     assert found is not None
     place.kill()
     wait(lambda: len(place.records(first)) > before, "a study ended with its service")
     place.start()
-    assert head.found(place.root / "ray") == found  # the same Ray, found again
+    assert ray_head.found(place.root / "ray") == found  # the same Ray, found again
     assert place.study(first)["state"] in ("running", "done")
     # one is stopped and goes on
     place.cli("stop", second, owner="bert")
@@ -250,7 +250,7 @@ def test_two_owners_at_once_and_what_is_killed_loses_nothing(place: Place):
     end_tree(found.pid)
     assert place.until(second, "done", "failed")["state"] == "done"
     assert place.until(first, "done", "failed")["state"] == "done"
-    again = head.found(place.root / "ray")
+    again = ray_head.found(place.root / "ray")
     assert again is not None and again.pid != found.pid
     for id_ in (first, second):
         ids = place.records(id_)

@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from raysearch.service.book import Spec
+from raysearch.service.study_state import Spec
 from tests.service.fakes import HOST, recorded, site
 
 pytestmark = pytest.mark.slow
@@ -26,9 +26,9 @@ def place(tmp_path_factory: pytest.TempPathFactory):
 def study(place, tmp_path_factory) -> str:
     """A study with records."""
     draft = Path(tmp_path_factory.mktemp("made"))
-    place.parts.book.create(Spec("toy-1", "anna", 1.0, "toy", "quick", []), draft)
-    recorded(place.parts.book.run("toy-1"), 12)
-    place.parts.keeper.stop("toy-1")
+    place.services.studies.create(Spec("toy-1", "anna", 1.0, "toy", "quick", []), draft)
+    recorded(place.services.studies.run("toy-1"), 12)
+    place.services.reconciler.stop("toy-1")
     return "toy-1"
 
 

@@ -1,4 +1,4 @@
-"""From a submission to a study that waits: checked as the command line checks it, and counted."""
+"""Turn a submission into a study that waits: checked as the command line checks it, and counted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ import yaml
 from raysearch.config.study import Study
 from raysearch.errors import InputError
 from raysearch.service import submission
-from raysearch.service.book import Book, Spec
 from raysearch.service.datasets import Datasets
-from raysearch.service.home import slug
+from raysearch.service.errors import QuotaExceeded
+from raysearch.service.paths import slug
 from raysearch.service.settings import Settings
+from raysearch.service.study_repository import StudyRepository
+from raysearch.service.study_state import Spec
 from raysearch.service.submission import Submission
 
 Check = Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]]
@@ -32,24 +34,21 @@ TURN_SECONDS = 20.0
 """How long one waits for others' checks [s]."""
 
 
-class Full(InputError):
-    """An owner keeps as many as is allowed."""
-
-
-class Intake:
-    """Where studies come in."""
+class Submissions:
+    """Take submissions in, a few at a time."""
 
     def __init__(
         self,
         settings: Settings,
-        book: Book,
+        studies: StudyRepository,
         datasets: Datasets,
         check: Check,
         room: Callable[[], tuple[int, int] | None] = lambda: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """`room`: (CPUs, GPUs) that the cluster can ever have; None while that is not known."""
-        self._settings, self._book, self._datasets = settings, book, datasets
-        self._check, self._room = check, room
+        self._settings, self._studies, self._datasets = settings, studies, datasets
+        self._check, self._room, self._now = check, room, now
         self._line: Counter[str] = Counter()
         self._keys: set[tuple[str, str]] = set()
         self._turns = threading.BoundedSemaphore(AT_ONCE)
@@ -64,19 +63,21 @@ class Intake:
             key: what the owner's program calls the request; sent again, the study is as it was.
 
         Raises:
-            InputError: what the command line would say, or one that this door adds.
-            Full: the owner keeps too many studies, or too many submissions are being checked.
+            InputError: what the command line would say, or one that a service adds.
+            QuotaExceeded: the owner keeps too many studies, or too many are being checked.
         """
         if len(key) > 100 or not key.isascii() or not key.isprintable():
             raise InputError("Idempotency-Key: must be at most 100 printable characters of ASCII")
         with self._lock:
-            if key and (found := self._known(owner, key)) is not None:
+            if key and (found := self._studies.by_key(owner, key)) is not None:
                 return found
             if key and (owner, key) in self._keys:
-                raise Full("this submission is being checked; send it again in a minute")
+                raise QuotaExceeded("this submission is being checked; send it again in a minute")
             if self._line.total() >= IN_LINE or self._line[owner] >= IN_LINE // 2:
-                many = min(self._line.total(), IN_LINE)
-                raise Full(f"{many} submissions are being checked; send it again in a minute")
+                raise QuotaExceeded(
+                    f"{min(self._line.total(), IN_LINE)} submissions are being checked; "
+                    "send it again in a minute"
+                )
             self._line[owner] += 1
             self._keys.add((owner, key))
         try:
@@ -86,11 +87,8 @@ class Intake:
                 self._line[owner] -= 1
                 self._keys.discard((owner, key))
 
-    def _known(self, owner: str, key: str) -> Spec | None:
-        return next((s for s, _ in self._book.all() if (s.owner, s.key) == (owner, key)), None)
-
     def _fits(self, given: Submission) -> None:
-        """A study that could only ever wait is none."""
+        """Refuse a study that could only ever wait."""
         room = self._room() if given.gpus else None
         if room is not None and given.gpus > room[1]:
             most = f"at most {room[1]} fit it" if room[1] else "studies without fit it"
@@ -109,7 +107,7 @@ class Intake:
         name = study if isinstance(study, str) else study.name
         stem = slug(task or (files[given.dataset].stem if given.dataset else "toy"), 24)
         id_ = "-".join(p for p in (stem, slug(name, 24), secrets.token_hex(4)) if p)
-        draft = self._settings.home.studies / f".{id_}"
+        draft = self._settings.paths.studies / f".{id_}"
         draft.mkdir(mode=0o700)
         try:
             file = None
@@ -117,20 +115,22 @@ class Intake:
                 file = draft / "study.yaml"
                 file.write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_none=True)))
             words = self._words(given, task, files, file)
-            many = [] if given.concurrency is None else [f"--concurrency={given.concurrency}"]
+            limit = [] if given.concurrency is None else [f"--concurrency={given.concurrency}"]
             none = [] if given.gpus else ["--gpus-per-trial=0"]
-            more = [*many, *none, *self._settings.folders()]
+            more = [*limit, *none, *self._settings.folders()]
             if not self._turns.acquire(timeout=TURN_SECONDS):
-                raise Full("others' submissions take long to check; send it again in a minute")
+                raise QuotaExceeded(
+                    "others' submissions take long to check; send it again in a minute"
+                )
             try:
                 quote = self._check([*words, *more], self._settings.environment)
             finally:
                 self._turns.release()
-            final = None if file is None else self._settings.home.study(id_) / file.name
+            final = None if file is None else self._settings.paths.study(id_) / file.name
             spec = Spec(
                 id_,
                 owner,
-                time.time(),
+                self._now(),
                 str(quote.get("task") or task or stem),
                 name,
                 self._words(given, task, files, final),
@@ -141,19 +141,20 @@ class Intake:
                 {k: v for k, v in quote.items() if k not in ("task", "study")},
                 key,
             )
-            with self._lock, self._datasets.lock:
+
+            def admit() -> None:
                 self._count(owner)
                 for dataset in used:  # it may have gone while the check was reading it
                     self._datasets.get(owner, dataset)
-                self._book.create(spec, draft)
-            return spec
+
+            return self._studies.create(spec, draft, admit)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
     def _count(self, owner: str) -> None:
         most = self._settings.studies
-        if sum(spec.owner == owner for spec, _ in self._book.all()) >= most:
-            raise Full(f"{owner} has {most} studies already; delete one first")
+        if self._studies.count(owner) >= most:
+            raise QuotaExceeded(f"{owner} has {most} studies already; delete one first")
 
     def _words(
         self,

@@ -9,12 +9,12 @@ from pathlib import Path
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from raysearch.service.results import Answered
+from raysearch.service.query_cache import QueryResult
 
 PIECE = 2**18
 
 
-def json_bytes(request: Request, found: Answered) -> Response:
+def json_bytes(request: Request, found: QueryResult) -> Response:
     """JSON that stands as bytes already; 304 where the reader has it."""
     tag = f'"{found.tag}"'
     if request.headers.get("if-none-match") == tag:

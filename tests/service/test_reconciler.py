@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from raysearch.cli.studies import frontier
 from raysearch.cluster.quota import part_of
 from raysearch.cluster.resources import Hold, Share
 from raysearch.service import commands
+from raysearch.service.submission import Submission
 from tests.service.fakes import HOST, FakeJobs, Site, recorded, site
 from tests.service.test_api import state, submit
 
@@ -40,16 +40,16 @@ def test_two_studies_on_one_storage_lie_in_two_places(tmp_path: Path, verb: str)
     with TestClient(there.app, base_url=BASE) as ask:
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         ids = [submit(ask, concurrency=1) for _ in range(2)]
-        there.parts.keeper.tick()
+        there.services.reconciler.reconcile()
         jobs = ids
         if verb == "confirm":
             for id_ in ids:
-                recorded(there.parts.book.run(id_), 3, concurrency=1)
+                recorded(there.services.studies.run(id_), 3, concurrency=1)
                 there.ends(id_, 0)
-            there.parts.keeper.tick()
+            there.services.reconciler.reconcile()
             for id_ in ids:
                 assert ask.post(f"/v1/studies/{id_}/confirm").status_code == 200
-            there.parts.keeper.tick()
+            there.services.reconciler.reconcile()
             jobs = [f"{i}-2" for i in ids]
         places = set()
         for job in jobs:
@@ -65,7 +65,7 @@ def test_a_storage_of_rays_environment_is_not_the_operators(
     there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
     id_ = submit(ask)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     given = there.jobs.environments[id_]
     assert given["RAYSEARCH_STORAGE"] == ""
     monkeypatch.setenv("RAYSEARCH_STORAGE", given["RAYSEARCH_STORAGE"])
@@ -96,8 +96,8 @@ def test_trials_at_once_hold_no_more_gpus_than_are_booked(tmp_path: Path, body: 
     with TestClient(there.app, base_url=BASE) as ask:
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         id_ = submit(ask, **body)
-        there.parts.keeper.tick()
-        assert there.parts.book.state(id_).concurrency == most
+        there.services.reconciler.reconcile()
+        assert there.services.studies.state(id_).concurrency == most
         given = there.jobs.environments[id_]
         assert given["RAYSEARCH_GPUS"] == str(body["gpus"])
         # and whatever the driver finds out about its trials
@@ -109,18 +109,18 @@ def test_trials_at_once_hold_no_more_gpus_than_are_booked(tmp_path: Path, body: 
 
 def test_a_run_that_cannot_be_read_stops_no_other_and_says_so(there: Site, ask: TestClient):
     broken = submit(ask)
-    there.parts.keeper.tick()
-    run = recorded(there.parts.book.run(broken), 3)
+    there.services.reconciler.reconcile()
+    run = recorded(there.services.studies.run(broken), 3)
     there.ends(broken, 0)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert ask.post(f"/v1/studies/{broken}/confirm").status_code == 200
     (run / "study.yaml").write_bytes(b"\xff: [")
     other = submit(ask, there.bert)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, other) == "running"
     reply = ask.get(f"/v1/studies/{broken}").json()
     assert reply["state"] == "failed" and "study.yaml: is not UTF-8" in reply["why"]
-    assert str(there.home.root) not in reply["why"]
+    assert str(there.paths.root) not in reply["why"]
     assert ask.get("/v1/studies").status_code == 200 and ask.get("/").status_code == 200
 
 
@@ -128,7 +128,7 @@ def test_a_job_that_cannot_be_looked_at_stops_no_other(
     there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
     bad = submit(ask, concurrency=1)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     real = there.jobs.look
 
     def look(job: str):
@@ -138,7 +138,7 @@ def test_a_job_that_cannot_be_looked_at_stops_no_other(
 
     monkeypatch.setattr(there.jobs, "look", look)
     other = submit(ask, there.bert)
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, other) == "running"
 
 
@@ -146,19 +146,19 @@ def test_a_study_deleted_while_others_are_listed_is_left_out(
     there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
 ):
     gone, stays = submit(ask), submit(ask)
-    real = there.parts.book.all
+    real = there.services.studies.all
 
     def late():
         found = real()
         if len(found) > 1:
-            there.parts.book.delete(gone)
+            there.services.studies.delete(gone)
         return found
 
-    monkeypatch.setattr(there.parts.book, "all", late)
+    monkeypatch.setattr(there.services.studies, "all", late)
     listed = ask.get("/v1/studies")
     assert [s["id"] for s in listed.json()["studies"]] == [stays]
     assert ask.get("/").status_code == 200
-    there.parts.keeper.tick()
+    there.services.reconciler.reconcile()
     assert state(ask, stays) == "running"
 
 
@@ -167,14 +167,14 @@ def test_a_list_of_many_that_wait_looks_at_each_once(tmp_path: Path):
     with TestClient(there.app, base_url=BASE) as ask:
         ask.headers["Authorization"] = f"Bearer {there.anna}"
         ids = [submit(ask) for _ in range(60)]
-        there.parts.keeper.tick()
-        reads, real = [], there.parts.book.state
+        there.services.reconciler.reconcile()
+        reads, real = [], there.services.studies.state
 
         def counted(id_: str):
             reads.append(id_)
             return real(id_)
 
-        there.parts.book.state = counted  # type: ignore[method-assign]
+        there.services.studies.state = counted  # type: ignore[method-assign]
         found = ask.get("/v1/studies").json()["studies"]
         assert [s["id"] for s in found] == ids
         assert found[-1]["why"] == "queued: needs 1 CPU, 59 studies ahead"
@@ -182,22 +182,20 @@ def test_a_list_of_many_that_wait_looks_at_each_once(tmp_path: Path):
 
 
 def test_a_job_that_vanishes_without_a_new_record_counts_however_long_it_ran(
-    there: Site, ask: TestClient, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ):
-    from raysearch.service import keeper as module
-
-    clock = [time.time()]
-    monkeypatch.setattr(module.time, "time", lambda: clock[0])
-    id_ = submit(ask)
-    records = there.parts.book.run(id_) / "records.jsonl"
+    clock = [1e9]
+    there = site(tmp_path / "root", now=lambda: clock[0])
+    id_ = there.services.submissions.submit("anna", Submission()).id
+    records = there.services.studies.run(id_) / "records.jsonl"
     for attempt in (1, 2, 3):
-        there.parts.keeper.tick()
-        assert there.parts.book.state(id_).attempt == attempt
+        there.services.reconciler.reconcile()
+        assert there.services.studies.state(id_).attempt == attempt
         clock[0] += 1000.0
         if attempt == 1:  # this one got somewhere, and counts as the first
             records.parent.mkdir()
             records.write_text("{}\n")
         there.ends(id_, 137)
-        there.parts.keeper._look(id_, there.parts.book.state(id_))
-    last = there.parts.book.state(id_)
+        there.services.reconciler._monitor.look(id_, there.services.studies.state(id_))
+    last = there.services.studies.state(id_)
     assert (last.state, last.lost) == ("failed", 3) and "3 times in a row" in last.why

@@ -1,9 +1,8 @@
-"""The doors: tokens, hosts, origins, lengths; every route behind them."""
+"""Tokens, hosts, origins, lengths, the audit: what every route stands behind."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import stat
 import time
 from pathlib import Path
@@ -12,12 +11,13 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from raysearch.errors import InputError
+from raysearch.errors import InputError, RecordError
 from raysearch.service import tokens as tokens_module
 from raysearch.service.audit import Audit
+from raysearch.service.browser_sessions import COOKIE, BrowserSessions
+from raysearch.service.database import Database
 from raysearch.service.tokens import Tokens, digest
-from raysearch.service.visits import COOKIE, Visits
-from tests.service.fakes import HOST, Site, site
+from tests.service.fakes import HOST, Site, audit, site
 
 BASE = f"http://{HOST}:8100"
 
@@ -67,19 +67,20 @@ def test_an_expired_and_a_revoked_token_are_refused(ask: TestClient, there: Site
     text = there.tokens.add("late", "anna", "submitter", days=1)
     headers = {"Authorization": f"Bearer {text}"}
     assert ask.get("/v1/studies", headers=headers).status_code == 200
-    clock = Tokens(there.home.tokens, now=lambda: time.time() + 86401)
+    clock = Tokens(there.services.database, now=lambda: time.time() + 86401)
     assert clock.find(text) is None and clock.named("late") is None
     assert there.tokens.find(text) is not None
 
 
 def test_tokens_are_kept_as_hashes_in_a_file_of_the_owner_alone(there: Site):
-    text = there.home.tokens.read_text()
-    assert there.anna not in text and digest(there.anna) in text
-    assert stat.S_IMODE(there.home.tokens.stat().st_mode) == 0o600
-    assert stat.S_IMODE(there.home.root.stat().st_mode) == 0o700
-    there.home.tokens.chmod(0o644)
+    files = sorted(there.paths.root.glob("service.db*"))
+    whole = b"".join(p.read_bytes() for p in files)
+    assert there.anna.encode() not in whole and digest(there.anna).encode() in whole
+    assert len(files) == 3 and {stat.S_IMODE(p.stat().st_mode) for p in files} == {0o600}
+    assert stat.S_IMODE(there.paths.root.stat().st_mode) == 0o700
+    there.paths.database.chmod(0o644)
     with pytest.raises(InputError, match="mode is 0644, must be 0600"):
-        Tokens(there.home.tokens).all()
+        Tokens(Database(there.paths.database)).all()
 
 
 def test_every_token_is_compared_and_none_early(there: Site, monkeypatch):
@@ -148,24 +149,25 @@ def test_the_names_of_loopback_are_known(ask: TestClient, host: str):
 def entered(there: Site, client: TestClient) -> str:
     """Let the client in as a browser."""
     del client.headers["Authorization"]
-    answer = client.get("/enter", params={"ticket": there.parts.visits.link("anna")})
+    answer = client.get("/enter", params={"ticket": there.services.sessions.link("anna")})
     assert answer.status_code == 200
     return str(answer.headers["set-cookie"])
 
 
 def test_a_link_lets_one_browser_in_once(there: Site, ask: TestClient):
-    ticket = there.parts.visits.link("anna")
-    assert stat.S_IMODE(there.home.visits.stat().st_mode) == 0o600
-    assert ticket not in there.home.visits.read_text()
+    ticket = there.services.sessions.link("anna")
+    files = [p.read_bytes() for p in there.paths.root.glob("service.db*")]
+    assert not any(ticket.encode() in whole for whole in files)
+    assert any(digest(ticket).encode() in whole for whole in files)
     del ask.headers["Authorization"]
     first = ask.get("/enter", params={"ticket": ticket})
     cookie = first.headers["set-cookie"]
-    line = json.loads(there.home.audit.read_text().splitlines()[-1])
-    assert (line["owner"], line["what"], line["status"]) == ("anna", "/enter", 200)
-    assert ticket not in there.home.audit.read_text()
+    line = audit(there)[-1]
+    assert (line.owner, line.what, line.status) == ("anna", "/enter", 200)
+    assert not any(ticket in line.what for line in audit(there))
     assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "Path=/" in cookie
     assert ask.get("/v1/studies").status_code == 200
-    again = site(there.home.root)  # a restarted service knows the browser still
+    again = site(there.paths.root)  # a restarted service knows the browser still
     with TestClient(again.app, base_url=BASE, cookies=ask.cookies) as client:
         assert client.get("/v1/studies").status_code == 200
     with TestClient(there.app, base_url=BASE) as other:
@@ -176,12 +178,16 @@ def test_a_link_lets_one_browser_in_once(there: Site, ask: TestClient):
 
 
 def test_a_link_and_a_visit_end_in_time(there: Site):
-    late = Visits(there.home.visits, there.tokens, now=lambda: time.time() + 601)
-    assert late.enter(there.parts.visits.link("anna")) is None
-    cookie = there.parts.visits.enter(there.parts.visits.link("anna"))
-    assert cookie is not None and there.parts.visits.find(cookie) is not None
-    assert there.parts.visits.find(there.parts.visits.link("anna")) is None  # a link is no visit
-    later = Visits(there.home.visits, there.tokens, now=lambda: time.time() + 13 * 3600)
+    late = BrowserSessions(there.services.database, there.tokens, now=lambda: time.time() + 601)
+    assert late.enter(there.services.sessions.link("anna")) is None
+    cookie = there.services.sessions.enter(there.services.sessions.link("anna"))
+    assert cookie is not None and there.services.sessions.find(cookie) is not None
+    assert (
+        there.services.sessions.find(there.services.sessions.link("anna")) is None
+    )  # a link is no visit
+    later = BrowserSessions(
+        there.services.database, there.tokens, now=lambda: time.time() + 13 * 3600
+    )
     assert later.find(cookie) is None
 
 
@@ -220,7 +226,7 @@ def test_a_body_that_is_too_long_is_refused_announced_or_not(tmp_path: Path):
         assert answer.status_code == 413
         bad = client.post("/v1/studies", content=b"x", headers={"Content-Length": "-1"})
         assert bad.status_code == 413
-    assert not [p for p in there.home.datasets.rglob(".*")]  # no half of a file is left
+    assert not [p for p in there.paths.datasets.rglob(".*")]  # no half of a file is left
 
 
 def test_every_answer_says_how_a_browser_is_to_take_it(ask: TestClient):
@@ -240,7 +246,7 @@ def test_what_breaks_is_one_line_for_a_reader_and_a_traceback_for_the_log(
     def broken():
         raise RuntimeError("secret thing")
 
-    monkeypatch.setattr(there.parts.book, "all", broken)
+    monkeypatch.setattr(there.services.studies, "all", broken)
     with TestClient(there.app, base_url=BASE, raise_server_exceptions=False) as client:
         answer = client.get("/v1/studies", headers={"Authorization": f"Bearer {there.anna}"})
     assert answer.status_code == 500 and set(answer.json()) == {"error"}
@@ -254,8 +260,8 @@ def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClien
     ask.post("/v1/studies", json={"trials": -3})
     ask.delete(f"/v1/studies/{made}", headers={"Authorization": f"Bearer {there.bert}"})
     ask.post("/v1/studies", json={}, headers={"Authorization": "Bearer no"})
-    lines = [json.loads(x) for x in there.home.audit.read_text().splitlines()]
-    assert [(x["owner"], x["verb"], x["what"], x["status"]) for x in lines] == [
+    lines = audit(there)
+    assert [(x.owner, x.verb, x.what, x.status) for x in lines] == [
         ("anna", "POST", "/v1/studies", "begins"),
         ("anna", "POST", f"/v1/studies/{made}", 200),
         ("anna", "POST", "/v1/studies", "begins"),
@@ -264,11 +270,15 @@ def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClien
         ("bert", "DELETE", f"/v1/studies/{made}", 403),
         ("", "", "1 requests", "turned away"),
     ]
-    assert all(set(x) == {"time", "owner", "token", "verb", "what", "status"} for x in lines)
-    before = there.home.audit.read_text()
-    Audit(there.home.audit).write("a", "b", "GET", "/\n{}", 1)
-    assert there.home.audit.read_text().startswith(before)
-    assert len(there.home.audit.read_text().splitlines()) == 8
+    assert [x.token for x in lines] == [*["anna"] * 4, "bert", "bert", ""]
+    assert all(x.time.endswith("Z") and len(x.time) == 20 for x in lines)
+    Audit(there.services.database).write("a", "b", "GET", "/\n{}", 1)
+    assert audit(there)[:-1] == lines and audit(there)[-1].what == "/\n{}"
+    for change in ("DELETE FROM audit", "UPDATE audit SET owner = 'x'"):
+        with pytest.raises(RecordError, match="only appended to"):
+            with there.services.database.transaction() as db:
+                db.execute(change)
+    assert len(audit(there)) == 8
 
 
 def test_nobody_fills_the_audit_from_outside(there: Site, tmp_path: Path):
@@ -276,13 +286,12 @@ def test_nobody_fills_the_audit_from_outside(there: Site, tmp_path: Path):
         for _ in range(50):
             assert bare.post("/v1/studies").status_code == 401
             assert bare.get("/enter?ticket=x").status_code == 401
-    assert len(there.home.audit.read_text().splitlines()) == 1
+    assert len(audit(there)) == 1
     clock = [0.0]
-    audit = Audit(tmp_path / "own.jsonl", now=lambda: clock[0])
+    own = Audit(Database(tmp_path / "own.db"), now=lambda: clock[0])
     for clock[0] in range(0, 130):
-        audit.turned_away()
-    lines = [json.loads(x) for x in (tmp_path / "own.jsonl").read_text().splitlines()]
-    assert [x["what"] for x in lines] == ["1 requests", "60 requests", "60 requests"]
+        own.turned_away()
+    assert [x.what for x in own.lines()] == ["1 requests", "60 requests", "60 requests"]
 
 
 def test_what_cannot_be_written_down_does_not_begin(
@@ -291,26 +300,26 @@ def test_what_cannot_be_written_down_does_not_begin(
     def full(*line):
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()  # a disk that is slow holds up nobody else
-        raise OSError(28, "No space left on device")
+        raise RecordError("service.db: database or disk is full")
 
     monkeypatch.setattr(there.app._audit, "write", full)
     answer = ask.post("/v1/studies", json={})
     assert answer.status_code == 503 and "nothing was changed" in answer.json()["error"]
-    assert there.parts.book.ids() == [] and ask.get("/v1/studies").status_code == 200
-    assert "No space left" in capsys.readouterr().err
+    assert there.services.studies.ids() == [] and ask.get("/v1/studies").status_code == 200
+    assert "disk is full" in capsys.readouterr().err
 
 
 def test_a_revoked_tokens_browsers_and_links_do_not_live_again_by_its_name(
     there: Site, ask: TestClient
 ):
-    cookie = there.parts.visits.enter(there.parts.visits.link("anna"))
-    ticket = there.parts.visits.link("anna")
-    assert cookie is not None and there.parts.visits.find(cookie) is not None
+    cookie = there.services.sessions.enter(there.services.sessions.link("anna"))
+    ticket = there.services.sessions.link("anna")
+    assert cookie is not None and there.services.sessions.find(cookie) is not None
     there.tokens.revoke("anna")
     there.tokens.add("anna", "carl", "submitter")
-    assert there.parts.visits.find(cookie) is None
-    assert there.parts.visits.enter(ticket) is None
-    kept = there.parts.visits.link("anna")
-    there.parts.visits.forget()
-    assert len(json.loads(there.home.visits.read_text())) == 1
-    assert there.parts.visits.enter(kept) is not None
+    assert there.services.sessions.find(cookie) is None
+    assert there.services.sessions.enter(ticket) is None
+    kept = there.services.sessions.link("anna")
+    with there.services.database.snapshot() as db:
+        assert db.execute("SELECT count(*) FROM browser_sessions").fetchone()[0] == 1
+    assert there.services.sessions.enter(kept) is not None

@@ -1,6 +1,7 @@
-"""What every request passes: the Host, the length of its body, who asks, and what is written down.
+"""Check every request: its Host, the length of its body, its token; and write the audit.
 
-It stands in front of all routes, so that none can forget it.
+It stands in front of all routes, so that none can forget it. Starlette's TrustedHostMiddleware
+checks the name; docs/decisions/0011 says what is kept here and why.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from raysearch.errors import RaysearchError
 from raysearch.service.audit import BEGINS, Audit
+from raysearch.service.browser_sessions import COOKIE, BrowserSessions
 from raysearch.service.settings import Settings
 from raysearch.service.tokens import Token, Tokens
-from raysearch.service.visits import COOKIE, Visits
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 ENTER = "/enter"
 UPLOAD = "/v1/datasets"
-HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(:\d{1,5})?\Z", re.ASCII)
+LONG_PORT = re.compile(r":\d{6,}\Z", re.ASCII)
+"""What Starlette takes for a port, and is none."""
 TOO_LONG = "the body is longer than this service takes"
 CLOSED = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 """The policy of what is no page."""
@@ -52,36 +57,35 @@ class _TooLong(Exception):
     """The body is longer than allowed."""
 
 
-class Doors:
+class SecurityMiddleware:
     """An ASGI application around another."""
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, tokens: Tokens, visits: Visits, audit: Audit
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        tokens: Tokens,
+        sessions: BrowserSessions,
+        audit: Audit,
     ) -> None:
         self._app, self._settings = app, settings
-        self._tokens, self._visits, self._audit = tokens, visits, audit
+        self._tokens, self._sessions, self._audit = tokens, sessions, audit
+        # A star would be a pattern for Starlette, and let other names in.
+        names = sorted(name for name in settings.hosts if "*" not in name)
+        self._hosts = TrustedHostMiddleware(self._admitted, names, www_redirect=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or say in one line why not."""
+        """Pass a request on, or answer in one line why not."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return  # nothing here speaks over web sockets
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
-        answer = _Answer(send, scope["method"])
-        who: Token | None = None
+        answer = _Answer(send, scope)
+        scope.setdefault("state", {})
         try:
-            self._host(headers)
-            if scope["path"] != ENTER:
-                who = self._who(headers, scope)
-                scope.setdefault("state", {})["who"] = who
-            most = self._most(scope)
-            length = headers.get("content-length", "0")
-            if not length.isdigit() or int(length) > most:
-                raise _TooLong
-            if who is not None and scope["method"] not in SAFE:
-                await self._begins(who, scope)
-            await self._app(scope, _counted(receive, most, answer), answer)
+            if LONG_PORT.search(_headers(scope).get("host", "")):
+                raise Refused(400, _wrong_host(scope))
+            await self._hosts(scope, receive, answer)
         except Refused as e:
             await answer.error(e.status, e.sentence)
         except _TooLong:
@@ -91,35 +95,43 @@ class Doors:
             await answer.error(500, "something broke; the service's log says what")
         finally:
             if scope["method"] not in SAFE or scope["path"] == ENTER:
-                await self._ended(who, scope, answer.status)
+                await self._ended(scope, answer.status)
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check what is left of a request to this service's name."""
+        assert isinstance(send, _Answer)
+        send.admitted = True
+        headers, state = _headers(scope), scope["state"]
+        if scope["path"] != ENTER:
+            state["who"] = self._who(headers, scope)
+        most = self._most(scope)
+        length = headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > most:
+            raise _TooLong
+        if "who" in state and scope["method"] not in SAFE:
+            await self._begins(state["who"], scope)
+        await self._app(scope, _counted(receive, most, send), send)
 
     async def _begins(self, who: Token, scope: Scope) -> None:
-        """What cannot be written down does not begin."""
+        """Write that a change begins; Refused where that cannot be written."""
         line = (who.owner, who.name, scope["method"], scope["path"], BEGINS)
         try:
             await asyncio.to_thread(self._audit.write, *line)
-        except OSError as e:
+        except (OSError, RaysearchError) as e:
             traceback.print_exc()
             raise Refused(503, "the audit cannot be written; nothing was changed") from e
 
-    async def _ended(self, who: Token | None, scope: Scope, status: int) -> None:
-        state = scope.get("state", {})
-        who = state.get("who", who)  # a link says later whose it is
+    async def _ended(self, scope: Scope, status: int) -> None:
+        state = scope["state"]
+        who: Token | None = state.get("who")  # a link says later whose it is
         try:
             if who is None:
                 return await asyncio.to_thread(self._audit.turned_away)
             what = scope["path"] + state.get("made", "")
             line = (who.owner, who.name, scope["method"], what, status)
             await asyncio.to_thread(self._audit.write, *line)
-        except OSError:
+        except (OSError, RaysearchError):
             traceback.print_exc()  # the answer is out
-
-    def _host(self, headers: Mapping[str, str]) -> None:
-        """A page of another name that resolves to this address is not let in."""
-        host = headers.get("host", "")
-        found = HOST.match(host)
-        if found is None or found[1].lower() not in self._settings.hosts:
-            raise Refused(400, f"Host: '{host[:80]}' is no name of this service; see --name")
 
     def _who(self, headers: Mapping[str, str], scope: Scope) -> Token:
         given = headers.get("authorization")
@@ -127,7 +139,7 @@ class Doors:
             kind, _, text = given.partition(" ")
             token = self._tokens.find(text.strip()) if kind.lower() == "bearer" else None
         else:
-            token = self._visits.find(cookie) if (cookie := _cookie(headers)) else None
+            token = self._sessions.find(cookie) if (cookie := _cookie(headers)) else None
             if token is not None and scope["method"] not in SAFE:
                 _same_origin(headers)
         if token is None:
@@ -143,20 +155,24 @@ class Doors:
 
 
 class _Answer:
-    """Sends on, with the headers of every answer, and remembers how it went."""
+    """Pass an answer on, with the headers of every answer, and keep its status."""
 
-    def __init__(self, send: Send, method: str) -> None:
-        self._send, self._method = send, method
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self._send, self._scope = send, scope
         self.status = 0
+        self.admitted = False
+        """Whether the Host was one of this service's; before, the answer is Starlette's refusal."""
         self.too_long = False
         """Whether the body went over its limit: whatever the route says of that is not sent."""
 
     async def __call__(self, message: Message) -> None:
+        if not self.admitted:
+            return await self.error(400, _wrong_host(self._scope))
         if self.too_long and not self.status:
             await self.error(413, TOO_LONG)
         if self.too_long and self.status == 413:
-            return
-        await self._pass(message)
+            return None
+        return await self._pass(message)
 
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -167,7 +183,7 @@ class _Answer:
         await self._send(message)
 
     async def error(self, status: int, sentence: str) -> None:
-        """One line as JSON, unless an answer is on its way already."""
+        """Answer with one line as JSON, unless an answer is on its way already."""
         if self.status:
             return
         body = json.dumps({"error": sentence}).encode()
@@ -180,12 +196,12 @@ class _Answer:
         if status == 413:
             headers.append((b"connection", b"close"))  # what is left of the body is not read
         await self._pass({"type": "http.response.start", "status": status, "headers": headers})
-        body = b"" if self._method == "HEAD" else body
+        body = b"" if self._scope["method"] == "HEAD" else body
         await self._pass({"type": "http.response.body", "body": body})
 
 
 def _counted(receive: Receive, most: int, answer: _Answer) -> Receive:
-    """The body as it comes, until it is too long, whatever length was announced."""
+    """Pass the body on as it comes, until it is too long, whatever length was announced."""
     total = 0
 
     async def counted() -> Message:
@@ -201,6 +217,16 @@ def _counted(receive: Receive, most: int, answer: _Answer) -> Receive:
     return counted
 
 
+def _headers(scope: Scope) -> dict[str, str]:
+    return {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
+
+
+def _wrong_host(scope: Scope) -> str:
+    """Return the refusal of a page of another name that resolves to this address."""
+    host = _headers(scope).get("host", "")
+    return f"Host: '{host[:80]}' is no name of this service; see --name"
+
+
 def _cookie(headers: Mapping[str, str]) -> str:
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
@@ -210,7 +236,7 @@ def _cookie(headers: Mapping[str, str]) -> str:
 
 
 def _same_origin(headers: Mapping[str, str]) -> None:
-    """A browser that changes something must come from a page of this very service."""
+    """Refuse a browser's change that does not come from a page of this very service."""
     origin, host = headers.get("origin", ""), headers.get("host", "")
     if origin.partition("://")[2] != host or not origin.startswith(("http://", "https://")):
         raise Refused(403, f"Origin: '{origin[:80]}' is not this service")

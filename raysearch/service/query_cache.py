@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import RaysearchError
-from raysearch.service import reading
-from raysearch.service.reading import Mark
+from raysearch.service import run_queries
+from raysearch.service.run_queries import Mark
 
 PATIENCE_SECONDS = 0.1
 """How long a reader waits for fresher than what is at hand [s]; not at all where the last reading
@@ -46,7 +46,7 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class QueryResult:
     """One answer."""
 
     body: bytes
@@ -60,18 +60,18 @@ class Answered:
     """How long it took, waiting and the process's own start aside."""
 
 
-class Results:
+class QueryCache:
     """The answers of a service, and the process that reads them."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
-        self._kept: OrderedDict[Key, Answered] = OrderedDict()
-        self._under_way: dict[Key, asyncio.Task[Answered]] = {}
-        self._summaries: dict[Key, Answered] = {}
+        self._kept: OrderedDict[Key, QueryResult] = OrderedDict()
+        self._under_way: dict[Key, asyncio.Task[QueryResult]] = {}
+        self._summaries: dict[Key, QueryResult] = {}
 
     async def get(
         self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
-    ) -> Answered:
+    ) -> QueryResult:
         """The answer; it may be as old as the reading that is under way.
 
         With `exact` it is of the records as they are now.
@@ -101,7 +101,7 @@ class Results:
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
         return task.result() if done else held
 
-    def listed(self, runs: Mapping[Path, Mark]) -> dict[Path, Answered]:
+    def listed(self, runs: Mapping[Path, Mark]) -> dict[Path, QueryResult]:
         """The last summaries of these runs, without waiting; those that have changed are read soon.
 
         Args:
@@ -121,41 +121,41 @@ class Results:
                 self._enter(key, self._summary(key, now))
         return {run: self._summaries[k] for k, (run, _) in keys.items() if k in self._summaries}
 
-    async def _summary(self, key: Key, now: Mark) -> Answered:
+    async def _summary(self, key: Key, now: Mark) -> QueryResult:
         """A summary, kept apart from answers; after one that breaks down there is a long pause."""
         begun = time.monotonic()
         try:
             made = await self._read(key, now)
             self._kept.pop(key, None)
         except RaysearchError:  # the process that reads has ended: perhaps by this very run
-            body = json.dumps({"says": reading.UNREADABLE}).encode()
-            made = Answered(body, "", None, begun, BROKEN_SECONDS)
+            body = json.dumps({"says": run_queries.UNREADABLE}).encode()
+            made = QueryResult(body, "", None, begun, BROKEN_SECONDS)
         self._summaries[key] = made
         return made
 
-    def _enter(self, key: Key, work: Coroutine[Any, Any, Answered]) -> asyncio.Task[Answered]:
+    def _enter(self, key: Key, work: Coroutine[Any, Any, QueryResult]) -> asyncio.Task[QueryResult]:
         task = asyncio.create_task(work)
         self._under_way[key] = task
         task.add_done_callback(lambda t: self._over(key, t))
         return task
 
-    def _over(self, key: Key, task: asyncio.Task[Answered]) -> None:
+    def _over(self, key: Key, task: asyncio.Task[QueryResult]) -> None:
         if self._under_way.get(key) is task:
             del self._under_way[key]
         if not task.cancelled():
             task.exception()  # heard, whether or not somebody still waits
 
-    async def _read(self, key: Key, now: object) -> Answered:
+    async def _read(self, key: Key, now: object) -> QueryResult:
         what, run, given = key
         loop, begun = asyncio.get_running_loop(), time.monotonic()
         try:
             body, seconds = await loop.run_in_executor(
-                self._reader(), reading.timed, what, run, json.loads(given)
+                self._reader(), run_queries.timed, what, run, json.loads(given)
             )
         except BrokenProcessPool as e:
             self._pool = None
             raise RaysearchError("reading the records has ended early; ask again") from e
-        made = Answered(body, hashlib.sha256(body).hexdigest()[:24], now, begun, seconds)
+        made = QueryResult(body, hashlib.sha256(body).hexdigest()[:24], now, begun, seconds)
         self._kept[key] = made
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -166,7 +166,7 @@ class Results:
             self._pool = ProcessPoolExecutor(
                 1,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=reading.watch_parent,
+                initializer=run_queries.watch_parent,
                 initargs=(os.getpid(),),
             )
         return self._pool
@@ -180,7 +180,7 @@ class Results:
 
 def _mark(what: str, run: Path) -> object:
     """What an answer depends on, as it stands."""
-    return _changed(run.parent / "model") if what == "model" else reading.mark(run)
+    return _changed(run.parent / "model") if what == "model" else run_queries.mark(run)
 
 
 def _changed(folder: Path) -> object:

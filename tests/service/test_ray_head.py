@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.service import head
+from raysearch.service import ray_head
 
 FAKE = """#!{python}
 import http.server, sys
@@ -27,7 +27,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     fake = tmp_path / "ray"
     fake.write_text(text.format(python=sys.executable))
     fake.chmod(0o755)
-    monkeypatch.setattr(head.shutil, "which", lambda *args, **named: str(fake))
+    monkeypatch.setattr(ray_head.shutil, "which", lambda *args, **named: str(fake))
 
 
 def test_a_head_outlives_its_service_and_is_found_again(tmp_path: Path, monkeypatch):
@@ -35,35 +35,37 @@ def test_a_head_outlives_its_service_and_is_found_again(tmp_path: Path, monkeypa
     home = tmp_path / "ray-home"
     home.mkdir()
     said: list[str] = []
-    first = head.start(home, said.append)
+    first = ray_head.start(home, said.append)
     try:
         assert said == [
             f"Ray runs on its own and outlives this service; end it with: kill {first.pid}"
         ]
         assert os.getsid(first.pid) == first.pid != os.getsid(0)
-        assert head.found(home) == first and head.answers(int(first.dashboard.rpartition(":")[2]))
+        assert ray_head.found(home) == first and ray_head.answers(
+            int(first.dashboard.rpartition(":")[2])
+        )
         assert stat.S_IMODE((home / "auth_token").stat().st_mode) == 0o600
-        assert head.environment(home)["RAY_AUTH_MODE"] == "token"
+        assert ray_head.environment(home)["RAY_AUTH_MODE"] == "token"
         kept = json.loads((home / "ray.json").read_text())
         (home / "ray.json").write_text(json.dumps({**kept, "begun": "1"}))
-        assert head.found(home) is None  # the same pid, another process
+        assert ray_head.found(home) is None  # the same pid, another process
         (home / "ray.json").write_text(json.dumps(kept))
     finally:
         os.kill(first.pid, 9)
-    while head.found(home) is not None:
+    while ray_head.found(home) is not None:
         time.sleep(0.05)
     token = (home / "auth_token").read_text()
-    second = head.start(home, said.append)
+    second = ray_head.start(home, said.append)
     os.kill(second.pid, 9)
     assert not Path(first.temporary).exists() and Path(second.temporary).exists()
     assert (home / "auth_token").read_text() == token  # jobs of before still know it
-    head.shutil.rmtree(second.temporary)
+    ray_head.shutil.rmtree(second.temporary)
 
 
 def test_a_head_that_ends_as_it_starts_is_one_line(tmp_path: Path, monkeypatch):
     program(tmp_path, monkeypatch, "#!{python}\nraise SystemExit(3)\n")
     with pytest.raises(InputError, match=r"Ray ended as it started \(code 3\)"):
-        head.start(tmp_path, print)
-    monkeypatch.setattr(head.shutil, "which", lambda *args, **named: None)
+        ray_head.start(tmp_path, print)
+    monkeypatch.setattr(ray_head.shutil, "which", lambda *args, **named: None)
     with pytest.raises(InputError, match="no such program"):
-        head.start(tmp_path, print)
+        ray_head.start(tmp_path, print)

@@ -1,4 +1,4 @@
-"""The service's root folder: where its files lie, and that no name leads out of it."""
+"""Name the paths of a service's root folder; no name leads out of it."""
 
 from __future__ import annotations
 
@@ -17,49 +17,39 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Paths:
     """The paths of one service."""
 
     root: Path
 
     @property
-    def tokens(self) -> Path:
-        """Who may come in; mode 0600."""
-        return self.root / "tokens.json"
-
-    @property
-    def visits(self) -> Path:
-        """One-time links and browsers that came in by one; mode 0600."""
-        return self.root / "visits.json"
-
-    @property
-    def audit(self) -> Path:
-        """A line for each write."""
-        return self.root / "audit.jsonl"
+    def database(self) -> Path:
+        """Return where tokens, studies' states, data sets and the audit are kept; mode 0600."""
+        return self.root / "service.db"
 
     @property
     def studies(self) -> Path:
-        """A folder for each study."""
+        """Return the folder of studies, each in one of its own."""
         return self.root / "studies"
 
     @property
     def datasets(self) -> Path:
-        """A folder for each owner, in it one for each data set."""
+        """Return the folder of data sets: one for each owner, in it one for each data set."""
         return self.root / "datasets"
 
     @property
-    def head(self) -> Path:
-        """The Ray head that was started here: ray.json, its token, its log."""
+    def ray(self) -> Path:
+        """Return the folder of the Ray head that was started here: ray.json, its token, its log."""
         return self.root / "ray"
 
     def study(self, id: str) -> Path:
-        """The folder of a study; InputError for what cannot be an id."""
+        """Return the folder of a study; InputError for what cannot be an id."""
         return self.studies / checked(id, "study")
 
     def create(self) -> None:
         """Make the folders, closed to others; InputError where that cannot be."""
         try:
-            for folder in (self.root, self.studies, self.datasets, self.head):
+            for folder in (self.root, self.studies, self.datasets, self.ray):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.chmod(self.root, 0o700)
         except OSError as e:
@@ -80,10 +70,22 @@ class Home:
         finally:
             os.close(handle)
 
-    def scrubbed(self, text: str) -> str:
-        """A sentence without the root's path: where it lies is nobody's business.
+    @contextmanager
+    def without_service(self) -> Iterator[None]:
+        """Keep services from starting over the root; InputError where one runs already."""
+        handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as e:
+            raise InputError(f"{self.root}: a service of an earlier release runs; end it") from e
+        finally:
+            os.close(handle)
 
-        >>> Home(Path("/srv/rs")).scrubbed("/srv/rs/studies/a/run: is not there")
+    def scrubbed(self, text: str) -> str:
+        """Return a sentence without the root's path, which readers must not see.
+
+        >>> Paths(Path("/srv/rs")).scrubbed("/srv/rs/studies/a/run: is not there")
         'studies/a/run: is not there'
         """
         for root in {str(self.root.resolve()), str(self.root)}:
@@ -92,7 +94,7 @@ class Home:
 
 
 def checked(name: str, kind: str) -> str:
-    """The name itself where it can be one; InputError otherwise.
+    """Return the name itself where it can be one; InputError otherwise.
 
     >>> checked("sst2-quick-3fa9", "study")
     'sst2-quick-3fa9'
@@ -103,7 +105,7 @@ def checked(name: str, kind: str) -> str:
 
 
 def slug(text: str, longest: int = 32) -> str:
-    """A name out of any text; empty where nothing is left.
+    """Return a name made of any text; empty where nothing is left.
 
     >>> slug("Tickets (new).v2"), slug("../..")
     ('tickets-new-v2', '')
