@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from raysearch.run.folder import Folder
+from raysearch.run.folder import running as driven
 from raysearch.service.commands import exit_code, last_error
 from raysearch.service.job_cluster import JobCluster
 from raysearch.service.settings import Settings
 from raysearch.service.study_repository import StudyRepository
 from raysearch.service.study_state import State, run_in
-from raysearch.run.folder import Folder
-from raysearch.run.folder import running as driven
 
 LOST = 3
 """So many jobs that vanish in a row, and a study counts as failed."""

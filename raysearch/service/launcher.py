@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 
+from raysearch.cluster.quota import environment
 from raysearch.errors import RaysearchError, RecordError
 from raysearch.run.study_file import read_asrun
 from raysearch.service import queue
@@ -16,7 +17,6 @@ from raysearch.service.jobs import Unreachable
 from raysearch.service.settings import Settings
 from raysearch.service.study_repository import StudyRepository
 from raysearch.service.study_state import ACTIVE, Spec, State, Verb
-from raysearch.cluster.quota import environment
 
 
 class StudyLauncher:

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from raysearch.run.folder import Folder
+from raysearch.run.folder import running as driven
 from raysearch.service.commands import MODEL
 from raysearch.service.datasets import Datasets
 from raysearch.service.errors import Conflict
@@ -22,8 +24,6 @@ from raysearch.service.launcher import StudyLauncher
 from raysearch.service.settings import Settings
 from raysearch.service.study_repository import StudyRepository
 from raysearch.service.study_state import ACTIVE, ENDED, Kind, State, Verb
-from raysearch.run.folder import Folder
-from raysearch.run.folder import running as driven
 
 BUSY_PAUSE, IDLE_PAUSE = 1.0, 5.0
 """Between two reconciliations while a study is active, and while none is [s]."""

@@ -17,7 +17,7 @@ from raysearch.service.study_repository import StudyRepository
 from raysearch.service.tokens import Tokens, digest
 from tests.service.fakes import HOST, FakeJobs, Site, audit, site
 from tests.service.test_database import ended, killed, process, sound
-from tests.verbs import Say, refused
+from tests.support.verbs import Say, refused
 
 OLD = Path(__file__).resolve().parents[1] / "fixtures" / "old_service_root"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
