@@ -14,6 +14,7 @@ from raysearch.cli import (
     catalogs,
     domains,
     external,
+    fetching,
     measuring,
     models,
     pages,
@@ -77,7 +78,7 @@ for verb in (
     remote.submit,
     remote.stop,
     remote.logs,
-    remote.fetch,
+    fetching.fetch,
 ):
     verb.help = (verb.help or "").replace("\\b", "\b")  # click's mark of a block kept as it is
     app.add_command(verb)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from raysearch.cli import options, studies
-from raysearch.errors import InputError, RaysearchError
+from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.cli.server import Server
@@ -24,6 +22,9 @@ PLAIN = (
     *("hours", "gpu_hours", "flops", "dollars", "precision", "concurrency"),
 )
 """Options that a submission has under the same name."""
+ENDED = ("done", "failed", "stopped")
+POLL_SECONDS = 1.0
+"""Between two looks at a study that has not ended [s]."""
 REFUSED = {"out": None, "address": None, "dry_run": False, "unlabelled": None, "storage": None}
 """Options of `frontier` that are the service's own business, with what says they are not given."""
 
@@ -44,7 +45,8 @@ server: Callable[[Any], Any] = options.group(
 )
 
 
-def _open(url: str, token_file: Path | None) -> Server:
+def open_server(url: str, token_file: Path | None) -> Server:
+    """Open a session with a service; InputError without a token."""
     from raysearch.cli.server import Server
 
     return Server(url, token_file)
@@ -71,7 +73,7 @@ def submit(
     for name, nothing in REFUSED.items():
         if given.pop(name, nothing) != nothing:
             raise InputError(f"--{name.replace('_', '-')}: has no meaning for a service")
-    there = _open(server, token_file)
+    there = open_server(server, token_file)
     body = submission(given, lambda path: _upload(there, path))
     if gpus:
         body["gpus"] = gpus
@@ -135,28 +137,36 @@ def _upload(there: Server, path: Path) -> str:
 
 def _follow(there: Server, id_: str, as_json: bool) -> int:
     """Print a line at each change until the study has ended; 0 when it is done."""
-    from raysearch.cli.server import AGAIN, PAUSE_SECONDS, NoAnswer
+    from tenacity import retry_if_exception, retry_if_result
 
-    last, study, ended, broken = "", {}, False, 0
-    while not ended:
-        path = f"/v1/studies/{id_}/events"
-        try:
-            with there.ask("GET", path, stream=True, patient=True) as answer:
-                for raw in there.lines(answer):
-                    ended, broken = ended or raw.startswith(b"event: end"), 0
-                    if not raw.startswith(b"data: {"):
-                        continue
-                    study = json.loads(raw.removeprefix(b"data: "))
-                    line = _line(study)
-                    if line != last and not as_json:
-                        print(line, flush=True)
-                    last = line
-        except NoAnswer:  # the study goes on without its service
-            broken += 1
-            if broken >= AGAIN:
-                raise
-        if not ended:
-            time.sleep(PAUSE_SECONDS)
+    from raysearch.cli.server import AGAIN, NoAnswer
+
+    last, study, broken = "", {}, 0
+
+    def again(error: BaseException) -> bool:  # the study goes on without its service
+        nonlocal broken
+        broken += 1
+        return isinstance(error, NoAnswer) and broken < AGAIN
+
+    def watch() -> bool:
+        """Print what is new until the stream ends; return whether the study has ended."""
+        nonlocal last, study, broken
+        ended = False
+        with there.ask("GET", f"/v1/studies/{id_}/events", stream=True, patient=True) as answer:
+            for raw in there.lines(answer):
+                ended, broken = ended or raw.startswith(b"event: end"), 0
+                if not raw.startswith(b"data: {"):
+                    continue
+                study = json.loads(raw.removeprefix(b"data: "))
+                line = _line(study)
+                if line != last and not as_json:
+                    print(line, flush=True)
+                last = line
+        return ended
+
+    there.attempts(retry=retry_if_exception(again) | retry_if_result(lambda ended: not ended))(
+        watch
+    )
     if as_json:
         print(json.dumps(study))
     return 0 if study.get("state") == "done" else 1
@@ -194,12 +204,12 @@ def status(
             raise InputError("OUT: name a run's folder, or a service with --server")
         code: int = ctx.invoke(studies.status, out=Path(out), as_json=as_json)
         return code
-    there = _open(server, token_file)
+    there = open_server(server, token_file)
     if out is None:
         found = there.json("GET", "/v1/studies")
         lines = [f"{_line(s)} ({s['owner']})" for s in found["studies"]] or ["no studies"]
     else:
-        found = there.json("GET", f"/v1/studies/{_id(out)}")
+        found = there.json("GET", f"/v1/studies/{study_id(out)}")
         lines = [_line(found)]
     print(json.dumps(found) if as_json else "\n".join(lines))
     return 0
@@ -214,7 +224,7 @@ def stop(study: str, server: str, token_file: Path | None) -> int:
     \b
     raysearch stop toy-quick-1f2e3d4c --server http://127.0.0.1:8100
     """
-    found = _open(server, token_file).json("POST", f"/v1/studies/{_id(study)}/stop")
+    found = open_server(server, token_file).json("POST", f"/v1/studies/{study_id(study)}/stop")
     print(_line(found))
     return 0
 
@@ -229,9 +239,13 @@ def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
     \b
     raysearch logs toy-quick-1f2e3d4c --server http://127.0.0.1:8100
     """
-    there, at = _open(server, token_file), -65536
-    while True:
-        path = f"/v1/studies/{_id(study)}"
+    from tenacity import retry_if_result
+
+    there, at, path = open_server(server, token_file), -65536, f"/v1/studies/{study_id(study)}"
+
+    def rest() -> bool:
+        """Print what is new; return whether there may be more."""
+        nonlocal at
         state = there.json("GET", path, patient=follow)["state"]
         while True:
             answer = there.ask("GET", f"{path}/logs", params={"start": at}, patient=follow)
@@ -239,68 +253,14 @@ def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
             if not answer.content:
                 break
             print(answer.content.decode(errors="replace"), end="", flush=True)
-        if not follow or state in ("done", "failed", "stopped"):
-            return 0
-        time.sleep(1.0)
+        return follow and state not in ENDED
 
-
-@click.command()
-@click.argument("study", metavar="ID")
-@click.option("--to", type=options.FOLDER, required=True, metavar="DIR", help="Folder to make.")
-@click.option("--model", is_flag=True, help="The exported model too; exports it first.")
-@click.option("--point", metavar="ID", help="Which point to export.  [the recommended]")
-@click.option("--format", "kind", metavar="NAME", help="As `export` knows them.")
-@click.option("--int8", is_flag=True, help="Weights in 8 bits.")
-@server
-def fetch(
-    study: str,
-    to: Path,
-    model: bool,
-    point: str | None,
-    kind: str | None,
-    int8: bool,
-    server: str,
-    token_file: Path | None,
-) -> int:
-    r"""Fetch a study's records, frontier and recommendation, and its model.
-
-    \b
-    raysearch fetch toy-quick-1f2e3d4c --to results --model
-    """
-    there, path = _open(server, token_file), f"/v1/studies/{_id(study)}"
-    if (point or kind or int8) and not model:
-        raise InputError("--point, --format and --int8: are for --model")
-    if to.exists() and any(to.iterdir() if to.is_dir() else [to]):
-        raise InputError(f"--to: '{to}' is not empty; name another")
-    there.json("GET", path)  # says at once where there is none
-    if model:
-        _export(there, path, {"point": point, "format": kind, "int8": int8})
-    to.mkdir(parents=True, exist_ok=True)
-    there.save(f"{path}/records", to / "records.parquet", params={"format": "parquet"})
-    for name in ("frontier", "recommend"):
-        (to / f"{name}.json").write_bytes(there.ask("GET", f"{path}/{name}").content)
-    if model:
-        there.save(f"{path}/model", to / "model.zip")
-        with zipfile.ZipFile(to / "model.zip") as packed:  # it keeps its names inside the folder
-            packed.extractall(to)
-        (to / "model.zip").unlink()
-    print(to)
+    there.attempts(POLL_SECONDS, retry=retry_if_result(bool))(rest)
     return 0
 
 
-def _export(there: Server, path: str, given: dict[str, Any]) -> None:
-    there.json("POST", f"{path}/export", json={k: v for k, v in given.items() if v})
-    ended = ("done", "failed", "stopped")
-    while (found := there.json("GET", path, patient=True))["state"] not in ended:
-        time.sleep(1.0)
-    if found["state"] != "done":
-        raise RaysearchError(
-            f"the export has {found['state']}: {found['why'] or 'no reason given'}"
-        )
-
-
-def _id(text: str) -> str:
-    """What may stand in an address."""
+def study_id(text: str) -> str:
+    """Return an id that may stand in an address; InputError otherwise."""
     from raysearch.service.paths import checked
 
     return checked(text, "study")

@@ -1,15 +1,22 @@
-"""Speaking to a service: one session, its token, and its errors as the program's own."""
+"""Send requests to a service: one session, its token, its errors as the program's own."""
 
 from __future__ import annotations
 
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import requests
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_fixed,
+)
 
 from raysearch.errors import InputError, RaysearchError
 
@@ -34,7 +41,15 @@ class Retryable(InputError):
 class Server:
     """A service by its address; every error is one line."""
 
-    def __init__(self, url: str, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token_file: Path | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sleep, self._monotonic = sleep, monotonic
         if not url.startswith(("http://", "https://")):
             raise InputError(f"--server: '{url}' must begin with http:// or https://")
         self._url = url.rstrip("/")
@@ -57,14 +72,21 @@ class Server:
             InputError: the service does not answer, or says what was wrong.
             RaysearchError: something broke over there.
         """
-        for left in reversed(range(AGAIN if patient else 1)):
-            try:
-                return self._ask(method, path, stream=stream, **more)
-            except NoAnswer:
-                if not left:
-                    raise
-                time.sleep(PAUSE_SECONDS)
-        raise AssertionError
+        attempts = self.attempts(
+            retry=retry_if_exception_type(NoAnswer),
+            stop=stop_after_attempt(AGAIN if patient else 1),
+        )
+        return attempts(lambda: self._ask(method, path, stream=stream, **more))
+
+    def attempts(self, pause: float | None = None, **how: Any) -> Retrying:
+        """Return tenacity's loop with this session's pauses; the last error is raised as it is.
+
+        Args:
+            pause: between two attempts [s]; None: the usual one.
+            how: which errors or results are tried again, and until when, as tenacity has them.
+        """
+        wait = wait_fixed(PAUSE_SECONDS if pause is None else pause)
+        return Retrying(wait=wait, sleep=self._sleep, reraise=True, **how)
 
     def _ask(self, method: str, path: str, *, stream: bool, **more: Any) -> requests.Response:
         try:
@@ -99,19 +121,19 @@ class Server:
     def post_once(self, path: str, body: Any) -> dict[str, Any]:
         """Post something that is made once, though the answer may be lost and it is sent again."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
-        tries, until = 0, float("inf")
-        while True:
-            try:
-                return self.json("POST", path, json=body, headers=headers)
-            except NoAnswer:
-                tries += 1
-                if tries >= POSTS:
-                    raise
-                until = min(until, time.monotonic() + SECONDS)
-            except Retryable:  # perhaps by itself: the first is still being looked at
-                if not tries or time.monotonic() > until:
-                    raise
-            time.sleep(PAUSE_SECONDS)
+        lost, until = 0, float("inf")
+
+        def again(error: BaseException) -> bool:
+            nonlocal lost, until
+            if isinstance(error, NoAnswer):
+                lost += 1
+                until = min(until, self._monotonic() + SECONDS)
+                return lost < POSTS
+            # perhaps refused for its own sake: the first is still being checked
+            return isinstance(error, Retryable) and lost > 0 and self._monotonic() <= until
+
+        attempts = self.attempts(retry=retry_if_exception(again))
+        return attempts(lambda: self.json("POST", path, json=body, headers=headers))
 
     def lines(self, answer: requests.Response) -> Iterator[bytes]:
         """The lines of an answer as they come; NoAnswer where it breaks off."""

@@ -11,11 +11,12 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from tenacity import Retrying, retry_if_result, wait_fixed
 
 from raysearch import __version__
 from raysearch.cluster.autoscaler import away
@@ -67,27 +68,43 @@ class Mark:
             return f"does not see what is written to '{self.where}'{self.hint}"
         return ""
 
-    def check(self) -> None:
-        """See once in a process that this machine can take part.
+    def check(
+        self,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Check once in a process that this machine can take part.
+
+        Args:
+            sleep: pauses between two looks at a mount that may still come [s].
+            monotonic: the clock [s].
 
         Raises:
             Stranger: it cannot.
             StorageLost: the storage has not answered for as long as trials wait for it.
         """
-        until = time.monotonic() + LATE
-        while self.token not in _CHECKED:
-            try:
-                fault = self.fault(remote.PATIENCE)
-            except StorageLost:
-                raise
-            except (RaysearchError, OSError) as e:
-                fault = f"cannot use '{self.where}': {e}"
-            if not fault:
-                _CHECKED.add(self.token)
-            elif time.monotonic() >= until:
-                raise Stranger(f"node '{platform.node()}': {fault}")
-            else:
-                time.sleep(1.0)
+        if self.token in _CHECKED:
+            return
+        begun = monotonic()
+        looks = Retrying(
+            retry=retry_if_result(bool),
+            wait=wait_fixed(1.0),
+            stop=lambda state: monotonic() - begun >= LATE,
+            sleep=sleep,
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        fault = looks(self._fault_now)
+        if fault:
+            raise Stranger(f"node '{platform.node()}': {fault}")
+        _CHECKED.add(self.token)
+
+    def _fault_now(self) -> str:
+        try:
+            return self.fault(remote.PATIENCE)
+        except StorageLost:
+            raise
+        except (RaysearchError, OSError) as e:
+            return f"cannot use '{self.where}': {e}"
 
 
 _CHECKED: set[str] = set()

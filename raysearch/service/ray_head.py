@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from raysearch.errors import InputError
 
@@ -102,15 +103,23 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
         )
     head = Head(child.pid, _begun(child.pid), f"http://127.0.0.1:{dashboard}", temporary)
     (home / "ray.json").write_text(json.dumps(asdict(head)) + "\n", "utf-8")
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
+
+    def up() -> bool:
         if child.poll() is not None:
             raise InputError(f"Ray ended as it started (code {child.returncode}); see head.log")
-        if answers(dashboard):
-            say(f"Ray runs on its own and outlives this service; end it with: kill {child.pid}")
-            return head
-        time.sleep(0.5)
-    raise InputError(f"Ray did not answer within {WAIT_SECONDS:.0f} s; see head.log")
+        return answers(dashboard)
+
+    looks = Retrying(
+        retry=retry_if_result(lambda answered: not answered),
+        stop=stop_after_delay(WAIT_SECONDS),
+        wait=wait_fixed(0.5),
+    )
+    try:
+        looks(up)
+    except RetryError as e:
+        raise InputError(f"Ray did not answer within {WAIT_SECONDS:.0f} s; see head.log") from e
+    say(f"Ray runs on its own and outlives this service; end it with: kill {child.pid}")
+    return head
 
 
 def answers(port: int) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyarrow import fs
+from tenacity import Retrying, retry_if_exception, wait_chain, wait_fixed
 
 from raysearch.errors import InputError, RaysearchError
 
@@ -43,14 +44,24 @@ class Remote:
     Args:
         where: a folder's path, or a URI as `s3://bucket/prefix`.
         patience: how long to wait for a storage that does not answer [s].
+        sleep: pauses between attempts [s].
+        monotonic: the clock of the patience [s].
 
     Raises:
         InputError: the URI is none that can be opened.
         StorageLost: it does not answer.
     """
 
-    def __init__(self, where: str, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        where: str,
+        *,
+        patience: float = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.where, self._patience = where, patience
+        self._sleep, self._monotonic = sleep, monotonic
         scheme, colon, _ = where.partition("://")
         if not colon:
             self._fs, self._root = fs.LocalFileSystem(), str(Path(where).expanduser().resolve())
@@ -76,7 +87,7 @@ class Remote:
 
     def below(self, name: str) -> Remote:
         """A place below this one."""
-        return Remote(below(self.where, name), patience=self._patience)
+        return self._like(below(self.where, name), self._patience)
 
     def usable(self) -> Remote:
         """Write, read and delete a probe; the place itself.
@@ -84,7 +95,7 @@ class Remote:
         Raises:
             InputError: it does not let us, or does not answer soon.
         """
-        soon, key = Remote(self.where, patience=SOON), f"probe-{uuid.uuid4().hex}"
+        soon, key = self._like(self.where, SOON), f"probe-{uuid.uuid4().hex}"
         try:
             soon.write(f"{key}/driver", key.encode())
             if soon.read(f"{key}/driver") != key.encode():
@@ -167,6 +178,9 @@ class Remote:
 
         self._patiently(once)
 
+    def _like(self, where: str, patience: float) -> Remote:
+        return Remote(where, patience=patience, sleep=self._sleep, monotonic=self._monotonic)
+
     def _path(self, key: str) -> str:
         parts = key.split("/")
         if any(p in ("", ".", "..") for p in parts):
@@ -205,17 +219,20 @@ class Remote:
         Raises:
             StorageLost: it has not answered for `patience` seconds, or refuses.
         """
-        begun, attempt = time.monotonic(), 0
-        while True:
-            try:
-                return act()
-            except FileNotFoundError:
-                raise
-            except OSError as e:
-                if refused(e) or time.monotonic() - begun >= self._patience:
-                    raise StorageLost(f"storage '{self.where}': {_first(e)}") from e
-            time.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-            attempt += 1
+        begun = self._monotonic()
+        attempts = Retrying(
+            retry=retry_if_exception(_unanswered),
+            wait=wait_chain(*map(wait_fixed, PAUSES)),
+            stop=lambda state: self._monotonic() - begun >= self._patience,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return attempts(act)
+        except FileNotFoundError:
+            raise
+        except OSError as e:
+            raise StorageLost(f"storage '{self.where}': {_first(e)}") from e
 
 
 def below(where: str, name: str) -> str:
@@ -239,6 +256,12 @@ def refused(error: OSError) -> bool:
     text = str(error)
     known = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE", "No space left")
     return any(word in text for word in known)
+
+
+def _unanswered(error: BaseException) -> bool:
+    if isinstance(error, FileNotFoundError):
+        return False
+    return isinstance(error, OSError) and not refused(error)
 
 
 def _first(error: BaseException) -> str:

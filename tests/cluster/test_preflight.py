@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,10 +132,20 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
 def test_a_node_whose_mount_comes_late_is_waited_for(cluster: Any, tmp_path: Path) -> None:
     late = tmp_path / "late"
     with door.preflight(None, cluster.share) as mark:
-        mount = threading.Timer(0.5, late.symlink_to, [cluster.share])
-        mount.start()
-        replace(mark, where=str(late)).check()
-        mount.join()
+        clock = [0.0]
+
+        def sleep(seconds: float) -> None:
+            clock[0] += seconds
+            if clock[0] >= 30.0 and not late.exists():
+                late.symlink_to(cluster.share)
+
+        replace(mark, where=str(late)).check(sleep, lambda: clock[0])
+        assert clock[0] == 30.0
+        with pytest.raises(Stranger):
+            replace(mark, where=str(tmp_path / "never"), token="other").check(
+                sleep, lambda: clock[0]
+            )
+        assert clock[0] == 30.0 + door.LATE
 
 
 def test_a_storage_that_is_away_is_waited_for_as_ever(cluster: Any, monkeypatch: Any) -> None:
