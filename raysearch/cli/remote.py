@@ -86,7 +86,7 @@ def submit(
 
 
 def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str, Any]:
-    """The options of `frontier` as the body of a submission; files become what they were.
+    """Return the options of `frontier` as the body of a submission; files become data sets' ids.
 
     Raises:
         InputError: an option that a service does not take, or one that cannot be read.

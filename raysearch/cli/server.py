@@ -136,7 +136,7 @@ class Server:
         return attempts(lambda: self.json("POST", path, json=body, headers=headers))
 
     def lines(self, answer: requests.Response) -> Iterator[bytes]:
-        """The lines of an answer as they come; NoAnswer where it breaks off."""
+        """Yield the lines of an answer as they come; NoAnswer where it breaks off."""
         try:
             yield from answer.iter_lines()
         except requests.RequestException as e:
@@ -157,7 +157,7 @@ class Server:
 
 
 def _token(file: Path | None) -> str:
-    """The token: of the file, else of the environment."""
+    """Return the token of the file, else of the environment."""
     if file is not None:
         try:
             text = file.read_text(encoding="utf-8").strip()

@@ -154,7 +154,7 @@ def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
 
 
 def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
-    """What is wrong with a node that has answered; empty where nothing is."""
+    """Return what is wrong with a node that has answered; empty where nothing is."""
     try:
         found: Answer = ray.get(future)
     except Exception as e:  # the package is not there, or the process died

@@ -84,7 +84,7 @@ def make_app(services: Services, audit: Audit) -> SecurityMiddleware:
 
 
 def _errors(inner: FastAPI, services: Services) -> None:
-    def said(status: int, text: str) -> JSONResponse:
+    def one_line(status: int, text: str) -> JSONResponse:
         line = " ".join(services.settings.paths.scrubbed(text).split())[:1000]
         whole = line.encode("utf-8", "replace").decode()  # half a character is no UTF-8
         return JSONResponse({"error": whole}, status_code=status)
@@ -92,20 +92,20 @@ def _errors(inner: FastAPI, services: Services) -> None:
     @inner.exception_handler(RaysearchError)
     def known(request: Request, error: RaysearchError) -> JSONResponse:
         status = next(code for kind, code in STATUS if isinstance(error, kind))
-        return said(status, str(error))
+        return one_line(status, str(error))
 
     @inner.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(p) for p in first["loc"])
-        return said(422, f"{place}: {first['msg']}")
+        return one_line(422, f"{place}: {first['msg']}")
 
     @inner.exception_handler(HTTPException)
     def plain(request: Request, error: HTTPException) -> JSONResponse:
-        answer = said(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
+        answer = one_line(error.status_code, f"{request.method} {request.url.path}: {error.detail}")
         answer.headers.update(error.headers or {})
         return answer
 
     @inner.exception_handler(Exception)
     def broken(request: Request, error: Exception) -> JSONResponse:
-        return said(500, "something broke; the service's log says what")
+        return one_line(500, "something broke; the service's log says what")

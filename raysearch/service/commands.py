@@ -1,4 +1,4 @@
-"""A study's command lines: the service runs what a person would type, and nothing else."""
+"""Build a study's command lines: the service runs what a person would type, nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STORAGE = "RAYSEARCH_STORAGE"
 
 
 def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[str]:
-    """The words of a study's next job.
+    """Return the words of a study's next job.
 
     A run that has begun is gone on with: its folder knows what it is.
 
@@ -51,7 +51,7 @@ def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[
 
 
 def shell(words: Sequence[str], folder: Path, job: str) -> str:
-    """The job's entry point: its output and its exit code outlive the head, as files.
+    """Return the job's entry point: its output and exit code outlive the head, as files.
 
     The shell itself takes no TERM, so that it still writes the code of a program that was stopped.
     """
@@ -63,12 +63,12 @@ def shell(words: Sequence[str], folder: Path, job: str) -> str:
 
 
 def exit_file(folder: Path, job: str) -> Path:
-    """Where a job's exit code is written."""
+    """Return where a job's exit code is written."""
     return folder / f"exit-{job}"
 
 
 def exit_code(folder: Path, job: str) -> int | None:
-    """A job's exit code; None while it has none."""
+    """Return a job's exit code; None while it has none."""
     try:
         return int(exit_file(folder, job).read_text())
     except (OSError, ValueError):
@@ -76,15 +76,15 @@ def exit_code(folder: Path, job: str) -> int | None:
 
 
 def last_error(folder: Path) -> str:
-    """The sentence with which a study's program ended; a plain one where it said none."""
+    """Return the error with which a study's program ended; a plain sentence where it has none."""
     try:
         with (folder / LOG).open("rb") as f:
             f.seek(max(0, f.seek(0, os.SEEK_END) - 65536))
             lines = f.read().decode(errors="replace").splitlines()
     except OSError:
         lines = []
-    said = [line.removeprefix(MARK) for line in lines if line.startswith(MARK)]
-    return said[-1] if said else "its program broke down; see its log"
+    errors = [line.removeprefix(MARK) for line in lines if line.startswith(MARK)]
+    return errors[-1] if errors else "its program broke down; see its log"
 
 
 def check(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -118,13 +118,13 @@ def check(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any
             raise InputError(f"checking takes longer than {CHECK_SECONDS:.0f} s") from None
         except (OSError, ValueError) as e:
             raise InputError(f"cannot be checked: {e}") from e
-    said = [x.removeprefix(MARK) for x in done.stderr.splitlines() if x.startswith(MARK)]
-    if done.returncode == 2 and said:
-        raise InputError(said[-1])
+    errors = [x.removeprefix(MARK) for x in done.stderr.splitlines() if x.startswith(MARK)]
+    if done.returncode == 2 and errors:
+        raise InputError(errors[-1])
     try:
         quote = json.loads(done.stdout)
     except ValueError:
         quote = None
     if done.returncode or not isinstance(quote, dict):
-        raise RaysearchError(said[-1] if said else f"the check broke down ({done.returncode})")
+        raise RaysearchError(errors[-1] if errors else f"the check broke down ({done.returncode})")
     return quote

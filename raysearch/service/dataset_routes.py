@@ -13,7 +13,7 @@ from raysearch.service.services import Services, made, who
 
 
 def routes(services: Services) -> APIRouter:
-    """The routes below /v1/datasets."""
+    """Return the routes below /v1/datasets."""
     router = APIRouter(tags=["datasets"])
 
     @router.post(

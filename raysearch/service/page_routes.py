@@ -1,4 +1,4 @@
-"""Routes for browsers: the way in, a list of studies, and each study's dashboards."""
+"""Routes for browsers: the login, a list of studies, and each study's dashboards."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOON_SECONDS = 3
 
 
 def routes(services: Services) -> APIRouter:
-    """The routes outside /v1."""
+    """Return the routes outside /v1."""
     router = APIRouter(tags=["pages"], include_in_schema=False)
 
     @router.get(ENTER)
@@ -56,7 +56,7 @@ def routes(services: Services) -> APIRouter:
         return answer
 
     def looked_at() -> list[tuple[StudyReply, Path, Mark | None]]:
-        """The studies, the oldest first, with the marks of those that have records."""
+        """Return the studies, the oldest first, with the marks of those that have records."""
         found = []
         for reply in services.listed():
             run = run_in(services.settings.paths.study(reply.id))
@@ -68,10 +68,10 @@ def routes(services: Services) -> APIRouter:
         """List the studies with links to their dashboards; what is not read yet comes later."""
         studies = await run_in_threadpool(looked_at)
         marks = {run: now for _, run, now in reversed(studies) if now is not None}
-        held = services.queries.listed(marks)
+        summaries = services.queries.listed(marks)
         rows = []
         for reply, run, now in studies:
-            found = json.loads(held[run].body) if run in held else None
+            found = json.loads(summaries[run].body) if run in summaries else None
             if found is not None:  # an error's sentence may name a folder
                 found["says"] = services.settings.paths.scrubbed(found.get("says", ""))
             rows.append(Row(reply, now is not None, found))

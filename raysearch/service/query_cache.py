@@ -1,4 +1,4 @@
-"""Answers about studies, kept while the records stay as they are.
+"""Keep answers about studies while the records stay as they are.
 
 While a study runs its records change every second. Then one reader's question has them read anew,
 in another process, and the others have the last answer until that is done: at most one reading at
@@ -72,7 +72,7 @@ class QueryCache:
     async def get(
         self, what: str, run: Path, given: Mapping[str, Any] | None = None, *, exact: bool = False
     ) -> QueryResult:
-        """The answer; it may be as old as the reading that is under way.
+        """Return the answer; it may be as old as the reading that is under way.
 
         With `exact` it is of the records as they are now.
 
@@ -83,26 +83,26 @@ class QueryCache:
         key = (what, str(run), json.dumps(given, sort_keys=True))
         if exact and (older := self._under_way.get(key)) is not None:
             await asyncio.wait({older})  # it may have begun before what is asked about
-        held, now = self._kept.get(key), _mark(what, run)
-        if held is not None and held.mark == now:
+        kept, now = self._kept.get(key), _mark(what, run)
+        if kept is not None and kept.mark == now:
             self._kept.move_to_end(key)
-            return held
+            return kept
         task = self._under_way.get(key)
-        age = 0.0 if held is None else time.monotonic() - held.begun
-        if held is not None and not exact and task is None:
-            if age < min(STALE_SECONDS, (1 + PAUSE) * held.seconds):
-                return held
+        age = 0.0 if kept is None else time.monotonic() - kept.begun
+        if kept is not None and not exact and task is None:
+            if age < min(STALE_SECONDS, (1 + PAUSE) * kept.seconds):
+                return kept
         if task is None:
             task = self._enter(key, self._read(key, now))
-        if held is None or exact or age > STALE_SECONDS + held.seconds:
+        if kept is None or exact or age > STALE_SECONDS + kept.seconds:
             return await asyncio.shield(task)
-        if held.seconds > PATIENCE_SECONDS:
-            return held
+        if kept.seconds > PATIENCE_SECONDS:
+            return kept
         done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
-        return task.result() if done else held
+        return task.result() if done else kept
 
     def listed(self, runs: Mapping[Path, Mark]) -> dict[Path, QueryResult]:
-        """The last summaries of these runs, without waiting; those that have changed are read soon.
+        """Return the last summaries of these runs at once; those that have changed are read soon.
 
         Args:
             runs: in the order in which they are to be read, with their marks.
@@ -110,19 +110,19 @@ class QueryCache:
         keys = {("summary", str(run), "{}"): (run, now) for run, now in runs.items()}
         self._summaries = {k: v for k, v in self._summaries.items() if k in keys}
         for key, (_, now) in keys.items():
-            held = self._summaries.get(key)
+            kept = self._summaries.get(key)
             if sum(k[0] == key[0] for k in self._under_way) >= SUMMARIES_AT_ONCE:
                 break
-            if held is not None:
-                rests = time.monotonic() - held.begun < (1 + PAUSE) * held.seconds
-                if held.mark == now or rests:
+            if kept is not None:
+                rests = time.monotonic() - kept.begun < (1 + PAUSE) * kept.seconds
+                if kept.mark == now or rests:
                     continue
             if key not in self._under_way:
                 self._enter(key, self._summary(key, now))
         return {run: self._summaries[k] for k, (run, _) in keys.items() if k in self._summaries}
 
     async def _summary(self, key: Key, now: Mark) -> QueryResult:
-        """A summary, kept apart from answers; after one that breaks down there is a long pause."""
+        """Read a summary, kept apart from answers; one that breaks down rests for long."""
         begun = time.monotonic()
         try:
             made = await self._read(key, now)
@@ -179,7 +179,7 @@ class QueryCache:
 
 
 def _mark(what: str, run: Path) -> object:
-    """What an answer depends on, as it stands."""
+    """Return what an answer depends on, as it stands."""
     return _changed(run.parent / "model") if what == "model" else run_queries.mark(run)
 
 

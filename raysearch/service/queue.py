@@ -52,7 +52,7 @@ class Start:
 def line(
     waiting: Sequence[Waiting], running: Sequence[Running], turns: Mapping[str, float]
 ) -> list[Waiting]:
-    """The studies in the order in which they are asked.
+    """Return the studies in the order of their turns.
 
     Owners take turns: who has fewer studies at work comes first, then whose last start is longer
     ago, then whose study is older. Within an owner the oldest is first.
@@ -88,7 +88,7 @@ def following(
     room: Room,
     turns: Mapping[str, float],
 ) -> Start | None:
-    """Who starts now; None when nobody can.
+    """Return the study that starts now; None when none can.
 
     The first of the line that fits. A study that waits for GPUs keeps those behind it from taking
     GPUs, not from CPUs: a large request is not overtaken for ever, and no CPU stands idle for it.
@@ -119,7 +119,7 @@ def reasons(
     room: Room,
     turns: Mapping[str, float],
 ) -> dict[str, str]:
-    """Why each study still waits, for a person.
+    """Return why each study still waits, for a person.
 
     >>> waits = [Waiting("x", "a", 1), Waiting("y", "b", 2, gpus=1)]
     >>> reasons(waits, [Running("z", "c", 2)], Room(2), {})["y"]
@@ -137,9 +137,9 @@ def _need(w: Waiting, running: Sequence[Running], room: Room) -> str:
         return f"needs {w.gpus} GPU{'s' * (w.gpus > 1)} of {room.gpus}, "
     if w.gpus and w.gpus > _free_gpus(running, room):
         return f"needs {w.gpus} GPU{'s' * (w.gpus > 1)}, "
-    mine = sum(r.trials for r in running if r.owner == w.owner)
-    if room.owner_trials is not None and room.owner_trials - mine < w.least:
-        return f"{w.owner} has {mine} of {room.owner_trials} trials at work, "
+    busy = sum(r.trials for r in running if r.owner == w.owner)
+    if room.owner_trials is not None and room.owner_trials - busy < w.least:
+        return f"{w.owner} has {busy} of {room.owner_trials} trials at work, "
     if _free_cpus(running, room) < w.least:
         return f"needs {w.least} CPU{'s' * (w.least > 1)}, "
     return ""

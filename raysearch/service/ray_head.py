@@ -1,6 +1,6 @@
-"""A Ray head for a service that was given none: in a session of its own, so that it outlives it.
+"""Start a Ray head for a service that was given none, in a session that outlives the service.
 
-The root folder remembers it; a restarted service finds it there. Nothing here ever stops a Ray.
+The root folder remembers it for a restarted service. Nothing in this module stops a Ray.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Head:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What every process that speaks to our own head needs: token mode, said explicitly."""
+    """Return what every process that uses our own head needs: Ray's token mode, explicitly."""
     return {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(home / "auth_token"),
@@ -48,7 +48,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def found(home: Path) -> Head | None:
-    """The head that this root remembers, if it is alive."""
+    """Return the head that this root remembers, if it is alive."""
     head = _remembered(home)
     return head if head is not None and _begun(head.pid) == head.begun != "" else None
 
@@ -123,7 +123,7 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
 
 
 def answers(port: int) -> bool:
-    """Whether a dashboard answers there, whatever it says."""
+    """Return whether a dashboard answers on the port, whatever it says."""
     import urllib.error
     import urllib.request
 
@@ -137,7 +137,7 @@ def answers(port: int) -> bool:
 
 
 def _begun(pid: int) -> str:
-    """When a process started, empty when there is none (or it waits to be reaped)."""
+    """Return when a process started, empty when there is none (or it waits to be reaped)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -147,12 +147,12 @@ def _begun(pid: int) -> str:
 
 
 def _free_ports(n: int) -> list[int]:
-    held = []
+    sockets = []
     for _ in range(n):
         s = socket.socket()
         s.bind(("127.0.0.1", 0))
-        held.append(s)
-    ports = [int(s.getsockname()[1]) for s in held]
-    for s in held:
+        sockets.append(s)
+    ports = [int(s.getsockname()[1]) for s in sockets]
+    for s in sockets:
         s.close()
     return ports

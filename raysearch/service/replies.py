@@ -29,7 +29,7 @@ class DatasetReply(BaseModel):
 
     @classmethod
     def of(cls, found: Dataset) -> DatasetReply:
-        """Times as a person reads them."""
+        """Return the reply, with times as a person reads them."""
         return cls(
             id=found.id,
             owner=found.owner,
@@ -102,7 +102,7 @@ class Export(BaseModel):
 
 
 def when(seconds: float) -> str:
-    """A time as ISO 8601, in UTC.
+    """Return a time as ISO 8601, in UTC.
 
     >>> when(0)
     '1970-01-01T00:00:00Z'
@@ -113,7 +113,7 @@ def when(seconds: float) -> str:
 def study(
     spec: Spec, state: State, why: str, model: bool, progress: dict[str, Any] | None = None
 ) -> StudyReply:
-    """A study as it stands."""
+    """Return a study as it stands."""
     return StudyReply(
         id=spec.id,
         owner=spec.owner,

@@ -15,7 +15,7 @@ PIECE = 2**18
 
 
 def json_bytes(request: Request, found: QueryResult) -> Response:
-    """JSON that stands as bytes already; 304 where the reader has it."""
+    """Return JSON that is bytes already; 304 where the reader has it."""
     tag = f'"{found.tag}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
@@ -25,7 +25,7 @@ def json_bytes(request: Request, found: QueryResult) -> Response:
 def file(
     path: Path, media: str, name: str | None = None, headers: Mapping[str, str] | None = None
 ) -> StreamingResponse:
-    """A file as it is now: one that takes its place meanwhile is the next reader's."""
+    """Send a file as it is now: one that takes its place meanwhile is the next reader's."""
     handle = path.open("rb")
     size = os.fstat(handle.fileno()).st_size
 

@@ -19,7 +19,7 @@ JSON: dict[int | str, dict[str, Any]] = {
 
 
 def routes(services: Services) -> APIRouter:
-    """The routes of what came out."""
+    """Return the routes of results."""
     router = APIRouter(tags=["results"])
 
     @router.get("/v1/studies/{id}/frontier", response_class=Response, responses=JSON)

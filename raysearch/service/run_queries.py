@@ -1,6 +1,6 @@
-"""What is read off a study's records, in a process of its own: it must not hold up the doors.
+"""Read a study's records in a process of its own, so that requests do not wait for it.
 
-Everything here is what the command line says of the same folder.
+Every answer is what the command line says of the same folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Mark = tuple[tuple[int, int], ...]
 
 
 def mark(run: Path) -> Mark:
-    """Sizes and times of the files that answers depend on; changes whenever an answer may."""
+    """Return sizes and times of the files that answers depend on."""
     out = []
     for name in FILES:
         try:
@@ -40,12 +40,12 @@ def mark(run: Path) -> Mark:
 
 
 def begun(run: Path) -> bool:
-    """Whether there are records to read."""
+    """Return whether there are records to read."""
     return (run / FILES[0]).exists() and (run / FILES[1]).exists()
 
 
 def answer(what: str, run: str, given: Mapping[str, Any]) -> bytes:
-    """One answer as bytes of JSON, or as the path of a file that holds it.
+    """Return one answer as bytes of JSON, or as the path of a file that holds it.
 
     Args:
         what: a key of `ANSWERS`.
@@ -59,7 +59,7 @@ def answer(what: str, run: str, given: Mapping[str, Any]) -> bytes:
 
 
 def timed(what: str, run: str, given: Mapping[str, Any]) -> tuple[bytes, float]:
-    """An answer, and how long it took to make [s]."""
+    """Return an answer, and how long it took to make [s]."""
     begun = time.monotonic()
     return answer(what, run, given), time.monotonic() - begun
 

@@ -177,9 +177,9 @@ class _Answer:
     async def _pass(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            there = {k.lower() for k, _ in message["headers"]}
-            more = [(k, v) for k, v in HEADERS.items() if k not in there]
-            message = {**message, "headers": [*message["headers"], *more]}
+            given = {k.lower() for k, _ in message["headers"]}
+            missing = [(k, v) for k, v in HEADERS.items() if k not in given]
+            message = {**message, "headers": [*message["headers"], *missing]}
         await self._send(message)
 
     async def error(self, status: int, sentence: str) -> None:

@@ -40,10 +40,10 @@ class Settings:
     """Of each job."""
 
     def folders(self) -> list[str]:
-        """The options that say where data and models lie."""
+        """Return the options that say where data and models lie."""
         given = (("data-dir", self.data_dir), ("models-dir", self.models_dir))
         return [f"--{name}={folder.resolve()}" for name, folder in given if folder is not None]
 
     def stored(self) -> list[str]:
-        """The option that says where records are mirrored."""
+        """Return the option that says where records are mirrored."""
         return [] if self.storage is None else [f"--storage={self.storage}"]

@@ -38,7 +38,7 @@ BODY: dict[str, Any] = {
 
 
 def routes(services: Services) -> APIRouter:
-    """The routes of studies' lives."""
+    """Return the routes that start, watch and end studies."""
     router = APIRouter(tags=["studies"])
     studies, reconciler = services.studies, services.reconciler
 
@@ -184,7 +184,7 @@ def routes(services: Services) -> APIRouter:
         id: str,
         start: Annotated[int, Query(ge=-MOST_LOG, le=2**40)] = -65536,
     ) -> PlainTextResponse:
-        """Give out what a study's program has said, from a byte on; below 0: from the end.
+        """Give out what a study's program has shown, from a byte on; below 0: from the end.
 
         The header `X-Next` says which byte to ask for next.
         """
@@ -196,7 +196,7 @@ def routes(services: Services) -> APIRouter:
             size = f.seek(0, 2)
             at = f.seek(max(0, size + start) if start < 0 else min(start, size))
             text = f.read(MOST_LOG)
-        said = services.settings.paths.scrubbed(text.decode(errors="replace"))
-        return PlainTextResponse(said, headers={"X-Next": str(at + len(text))})
+        shown = services.settings.paths.scrubbed(text.decode(errors="replace"))
+        return PlainTextResponse(shown, headers={"X-Next": str(at + len(text))})
 
     return router

@@ -180,7 +180,7 @@ def _harmless(text: str) -> None:
 
 
 def task_name(given: Submission, *, hub: bool) -> str | None:
-    """The task to name on the command line; None with own data.
+    """Return the task to name on the command line; None with own data.
 
     Raises:
         InputError: a file, a hub id where none is allowed, or no task of the catalog.
@@ -200,7 +200,7 @@ def task_name(given: Submission, *, hub: bool) -> str | None:
 
 
 def study_of(given: Submission) -> Study | str:
-    """The study inline, or a shipped one's name.
+    """Return the study inline, or a shipped one's name.
 
     Raises:
         InputError: no such study, or an inline one that names a file.
@@ -239,7 +239,7 @@ def arguments(
     pool: Path | None,
     study: Path | None,
 ) -> list[str]:
-    """The options of `raysearch frontier`, each as one word.
+    """Return the options of `raysearch frontier`, each as one word.
 
     Args:
         given: what was submitted.

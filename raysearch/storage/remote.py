@@ -86,7 +86,7 @@ class Remote:
             raise InputError(f"storage '{where}': names no bucket or folder")
 
     def below(self, name: str) -> Remote:
-        """A place below this one."""
+        """Return a place below this one."""
         return self._like(below(self.where, name), self._patience)
 
     def usable(self) -> Remote:
@@ -108,12 +108,12 @@ class Remote:
         return self
 
     def has(self, key: str) -> bool:
-        """Whether a file is there."""
+        """Return whether a file exists."""
         found = self._patiently(lambda: self._fs.get_file_info(self._path(key)))
         return bool(found.type == fs.FileType.File)
 
     def read(self, key: str) -> bytes | None:
-        """A file's bytes; None where it is not there."""
+        """Return a file's bytes; None where it does not exist."""
 
         def once() -> bytes | None:
             try:
@@ -152,7 +152,7 @@ class Remote:
             self._patiently(partial(self._copy_down, f"{key}/{name}", to))
 
     def files(self, key: str) -> list[str]:
-        """Relative names of the files below a key, sorted; empty where nothing is there."""
+        """Return relative names of the files below a key, sorted; empty where nothing is there."""
         base = self._path(key)
 
         def once() -> list[Any]:
@@ -189,7 +189,7 @@ class Remote:
 
     @contextmanager
     def _appearing(self, key: str) -> Iterator[Any]:
-        """A file to write that readers see whole or not at all, as object stores have it."""
+        """Open a file to write that readers see whole or not at all, as object stores have it."""
         path = self._path(key)
         if not isinstance(self._fs, fs.LocalFileSystem):
             with self._fs.open_output_stream(path) as file:
@@ -246,7 +246,7 @@ def below(where: str, name: str) -> str:
 
 
 def refused(error: OSError) -> bool:
-    """Whether trying again is idle: wrong keys, no such bucket, no right, no space.
+    """Return whether trying again is idle: wrong keys, no such bucket, no right, no space.
 
     >>> refused(PermissionError(13, "Permission denied")), refused(TimeoutError())
     (True, False)
