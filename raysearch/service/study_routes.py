@@ -184,7 +184,7 @@ def routes(services: Services) -> APIRouter:
         id: str,
         start: Annotated[int, Query(ge=-MOST_LOG, le=2**40)] = -65536,
     ) -> PlainTextResponse:
-        """Give out what a study's program has shown, from a byte on; below 0: from the end.
+        """Give out what a study's program has said, from a byte on; below 0: from the end.
 
         The header `X-Next` says which byte to ask for next.
         """

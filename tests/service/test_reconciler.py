@@ -199,3 +199,35 @@ def test_a_job_that_vanishes_without_a_new_record_counts_however_long_it_ran(
         there.services.reconciler._monitor.look(id_, there.services.studies.state(id_))
     last = there.services.studies.state(id_)
     assert (last.state, last.lost) == ("failed", 3) and "3 times in a row" in last.why
+
+
+def test_a_job_that_does_not_end_is_sent_another_stop_after_half_a_minute(tmp_path: Path):
+    clock = [1e9]
+    there = site(tmp_path / "root", now=lambda: clock[0], monotonic=lambda: clock[0])
+    id_ = there.services.submissions.submit("anna", Submission()).id
+    reconciler = there.services.reconciler
+    reconciler.reconcile()
+    reconciler.stop(id_)
+    stops = []
+    for _ in range(7):
+        reconciler.reconcile()
+        there.jobs.status[id_] = "RUNNING"  # it goes on all the same
+        stops.append(len(there.jobs.stopped))
+        clock[0] += 10.0
+    assert stops == [1, 1, 1, 1, 2, 2, 2]
+    assert there.services.studies.state(id_).state == "stopping"
+
+
+def test_the_clusters_size_is_believed_for_five_seconds(tmp_path: Path):
+    clock = [0.0]
+    there = site(tmp_path / "root", FakeJobs((1, 0)), monotonic=lambda: clock[0])
+    cluster = there.services.cluster
+    assert cluster.known_room() is None and cluster.size() == (1, 0)
+    there.jobs.size = (8, 2)
+    clock[0] = 5.0
+    assert cluster.size() == (1, 0)
+    clock[0] = 5.1
+    assert cluster.size() == (8, 2)
+    there.jobs.away = True
+    clock[0] = 99.0
+    assert cluster.size() == (8, 2)  # as it was last seen

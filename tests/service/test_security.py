@@ -141,6 +141,39 @@ def test_a_name_that_was_bound_to_this_address_is_refused(ask: TestClient, host:
     assert answer.status_code == 400 and "is no name of this service" in answer.json()["error"]
 
 
+def test_a_refused_name_is_answered_and_counted_as_every_refusal(ask: TestClient, there: Site):
+    for method, size in (("POST", True), ("HEAD", False)):
+        answer = ask.request(method, "/v1/studies", headers={"Host": "evil.example"})
+        assert answer.status_code == 400 and bool(answer.content) == size
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert there.services.studies.ids() == []
+    assert [(x.owner, x.what, x.status) for x in audit(there)] == [
+        ("", "1 requests", "turned away")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("studies.example:8100", 200),
+        ("STUDIES.example", 200),
+        ("www.studies.example", 400),
+        ("x.studies.example", 400),
+        ("x.star.example", 400),
+        ("evil.example", 400),
+        ("studies.example, evil.example", 400),
+        ("user@studies.example", 400),
+    ],
+)
+def test_a_name_that_the_operator_adds_is_that_name_alone(tmp_path: Path, host: str, status: int):
+    names = frozenset({"studies.example", "*", "*.star.example", "x*y"})
+    there = site(tmp_path / "root", hosts=names)
+    with TestClient(there.app, base_url=BASE, headers=there.headers()) as client:
+        assert client.get("/v1/studies", headers={"Host": host}).status_code == status
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:8100", "localhost", "LOCALHOST:1", "[::1]:8100"])
 def test_the_names_of_loopback_are_known(ask: TestClient, host: str):
     assert ask.get("/v1/studies", headers={"Host": host}).status_code == 200
