@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from tests.run.says import Tell, output
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 TEXTS = (
     "the plot was dull and the actors were terrible",

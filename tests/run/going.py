@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.run.says import Tell, output
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 
 def one_more_draw(say: Say, run: Path) -> Any:

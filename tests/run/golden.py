@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.run import exported, going, says
 from tests.run.packed import FIXTURES, unpack
-from tests.verbs import Said
+from tests.support.verbs import Said
 
 Difference = tuple[str, Any, Any]
 """Where, what the file holds, what the program says now."""

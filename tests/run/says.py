@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 Tell = Callable[[Say, Path], Any]
 

@@ -15,7 +15,7 @@ import pytest
 from raysearch.record import TrialRecord, read_records
 from tests.run import exported, golden, says
 from tests.run.packed import unpack
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 RUNS = golden.runs()
 FAST = {

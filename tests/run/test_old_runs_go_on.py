@@ -9,7 +9,7 @@ import pytest
 
 from tests.run import going, golden
 from tests.run.packed import unpack
-from tests.verbs import Say
+from tests.support.verbs import Say
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]  # the grid is timed too
 
