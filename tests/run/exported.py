@@ -1,4 +1,4 @@
-"""What an old run's point is as files: what its tensors hold, and what it says of a few texts."""
+"""What an old run's point is as files: what its tensors hold, and what it predicts for a few texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from tests.run.says import Tell, output
+from tests.run.outputs import Output, output
 from tests.support.verbs import Say
 
 TEXTS = (
@@ -70,9 +70,9 @@ def _moments(values: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _of(kind: str) -> Tell:
+def _of(kind: str) -> Output:
     return lambda say, run: exported(say, run, POINTS[kind], kind)
 
 
-TELL: dict[str, dict[str, Tell]] = {"search": {f"export_{kind}": _of(kind) for kind in POINTS}}
+OUTPUTS: dict[str, dict[str, Output]] = {"search": {f"export_{kind}": _of(kind) for kind in POINTS}}
 """What is kept of each run's exports, by the name of its file."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.run.says import Tell, output
+from tests.run.outputs import Output, output
 from tests.support.verbs import Say
 
 
@@ -26,7 +26,7 @@ def resumed(say: Say, run: Path) -> Any:
     return added(run, before)
 
 
-TELL: dict[str, dict[str, Tell]] = {
+OUTPUTS: dict[str, dict[str, Output]] = {
     "search": {"one_more_draw": one_more_draw},
     "grid": {"resumed": resumed},
 }
@@ -44,7 +44,7 @@ def added(run: Path, before: bytes) -> list[dict[str, Any]]:
 
 
 def trial(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What is held of a trial: all but times."""
+    """What is compared of a trial: all but times."""
     first = event["points"][0]["scores"] if event["points"] else {}
     return {
         "id": event["id"],

@@ -1,4 +1,4 @@
-"""Files that hold what the program said of old runs when they were made, and how it compares.
+"""Files that hold what the program printed of old runs when they were made, and how it compares.
 
 python -m tests.run.golden                    where the program differs now; changes nothing
 python -m tests.run.golden --write            writes the files anew, for a change that was meant
@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.run import exported, going, says
+from tests.run import exported, going, outputs
 from tests.run.packed import FIXTURES, unpack
 from tests.support.verbs import Said
 
 Difference = tuple[str, Any, Any]
-"""Where, what the file holds, what the program says now."""
+"""Where, what the file holds, what the program prints now."""
 
 CLOSE = 1e-12
 """How far two numbers may lie apart, relative to the larger: sums of other machines' BLAS differ in
@@ -121,16 +121,16 @@ def verb(*args: str | Path, stdin: bytes | None = None) -> Said:
 
 def made(run: str, with_ray: bool) -> Iterator[tuple[str, Any]]:
     """All that is kept of a run, by the names of the files; in an empty folder each."""
-    tell = {**says.TELL, **exported.TELL.get(run, {})}
+    outputs_of = {**outputs.OUTPUTS, **exported.OUTPUTS.get(run, {})}
     if with_ray:
-        tell |= going.TELL.get(run, {})
-    for name, of in tell.items():
+        outputs_of |= going.OUTPUTS.get(run, {})
+    for name, of in outputs_of.items():
         with tempfile.TemporaryDirectory() as home, contextlib.chdir(home):
             yield name, plain(of(verb, unpack(run, Path(run))))
 
 
 def main(args: list[str]) -> int:
-    """Compare the files with what the program says now, or write them."""
+    """Compare the files with what the program prints now, or write them."""
     found: list[Difference] = []
     for name in ("RAYSEARCH_DATA_DIR", "RAYSEARCH_MODELS_DIR"):
         os.environ.pop(name, None)

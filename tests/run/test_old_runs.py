@@ -1,7 +1,7 @@
 """Runs of an earlier version open, answer, draw and export as they did, to the digit.
 
 The runs are real ones (tests/fixtures/old_runs/README.md); the files beside them hold what the
-program said when they were made, and `python -m tests.run.golden` compares or renews them.
+program printed when they were made, and `python -m tests.run.golden` compares or renews them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from raysearch.record import TrialRecord, read_records
-from tests.run import exported, golden, says
+from tests.run import exported, golden, outputs
 from tests.run.packed import unpack
 from tests.support.verbs import Say
 
@@ -37,7 +37,7 @@ def cases() -> list[Any]:
     """Every (run, file) of what verbs say; those of a second and more are slow."""
     out = []
     for run in RUNS:
-        for name in says.TELL:
+        for name in outputs.OUTPUTS:
             marks = () if name in FAST[run] else (pytest.mark.slow,)
             out.append(pytest.param(run, name, marks=marks, id=f"{run}-{name}"))
     return out
@@ -75,7 +75,7 @@ def test_records_are_written_as_they_were_read(say: Say, run: Path) -> None:
 
 @pytest.mark.parametrize(("run", "name"), cases(), indirect=["run"])
 def test_an_old_run_gives_the_same(say: Say, run: Path, name: str) -> None:
-    now = golden.plain(says.TELL[name](say, run))
+    now = golden.plain(outputs.OUTPUTS[name](say, run))
     found = list(golden.differences(golden.read(run.name, name), now))
     assert not golden.numbers_alone(found), golden.shown(golden.numbers_alone(found))
     assert not found, golden.shown(found)
@@ -87,8 +87,8 @@ def test_an_old_run_gives_the_same(say: Say, run: Path, name: str) -> None:
 @pytest.mark.parametrize("run", ["search"], indirect=True)
 def test_an_old_point_is_exported_as_it_was(say: Say, run: Path, kind: str) -> None:
     now = golden.plain(exported.exported(say, run, exported.POINTS[kind], kind))
-    held = golden.read(run.name, f"export_{kind}")
-    found = list(golden.differences(held, now, close=exported.AFTER))
+    expected = golden.read(run.name, f"export_{kind}")
+    found = list(golden.differences(expected, now, close=exported.AFTER))
     assert not found, golden.shown(found)
 
 
@@ -105,7 +105,7 @@ def test_goldens_hold_what_they_are_meant_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "where"),
     [
         ({"a": [1.0, 2.0]}, {"a": [1.0, 2.0 + 1e-9]}, ["/a/1"]),
         ({"a": [1.0, 2.0]}, {"a": [1.0, 2.0 + 4e-16]}, []),
@@ -116,5 +116,5 @@ def test_goldens_hold_what_they_are_meant_to() -> None:
         ("x", "y", [""]),
     ],
 )
-def test_what_differs(old: Any, new: Any, said: list[str]) -> None:
-    assert [at for at, _, _ in golden.differences(old, new)] == said
+def test_what_differs(old: Any, new: Any, where: list[str]) -> None:
+    assert [at for at, _, _ in golden.differences(old, new)] == where

@@ -23,12 +23,12 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
 
 
-def same(now: list[dict[str, Any]], held: list[dict[str, Any]]) -> None:
+def same(now: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     """Ids, budgets, phases, steps and FLOPs are equal; scores as near as other machines allow."""
-    assert [t["id"] for t in now] == [t["id"] for t in held]
-    for mine, theirs in zip(now, held, strict=True):
-        assert mine.pop("scores") == pytest.approx(theirs.pop("scores"), abs=LEARNT)
-        assert mine == theirs
+    assert [t["id"] for t in now] == [t["id"] for t in expected]
+    for new, old in zip(now, expected, strict=True):
+        assert new.pop("scores") == pytest.approx(old.pop("scores"), abs=LEARNT)
+        assert new == old
 
 
 def test_one_more_draw_of_an_old_search(say: Say, tmp_path: Path, workers: None) -> None:

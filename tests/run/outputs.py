@@ -1,4 +1,4 @@
-"""What the program says of a run: verbs and the analysis, as JSON; all but times of now.
+"""What the program prints of a run, by verbs and by the analysis, as JSON; times of now left out.
 
 Only doors that stay are used: verbs, and `raysearch.analysis`.
 """
@@ -17,7 +17,7 @@ import pandas as pd
 
 from tests.support.verbs import Say
 
-Tell = Callable[[Say, Path], Any]
+Output = Callable[[Say, Path], Any]
 
 LIMITS: dict[str, tuple[str, ...]] = {
     "no limits": (),
@@ -133,7 +133,7 @@ def pages(say: Say, run: Path) -> Any:
     return {p.name: page_of(p.read_text(encoding="utf-8")) for p in found if p.stem != "report"}
 
 
-TELL: dict[str, Tell] = {
+OUTPUTS: dict[str, Output] = {
     "status": status,
     "table": table,
     "frontier": frontier,
