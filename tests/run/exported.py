@@ -1,4 +1,4 @@
-"""What an old run's point is as files: what its tensors hold, and what it predicts for a few texts."""
+"""An exported point of an old run: what its tensors hold, and what it predicts for a few texts."""
 
 from __future__ import annotations
 
