@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import click
 from pydantic import BaseModel
@@ -47,8 +47,7 @@ def click_option(option: StudyOption) -> Callable[[F], F]:
 
 def from_study(*sections: Section, model: type[BaseModel] = Study) -> Callable[[Any], Any]:
     """Return one decorator with the options of a study's model, of all sections or of some."""
-    wanted: tuple[Section, ...] = sections or get_args(Section)
-    return group(*(click_option(o) for s in wanted for o in options_of(model, s)))
+    return group(*map(click_option, options_of(model, *sections)))
 
 
 def one_of_study(name: str) -> Callable[[Any], Any]:

@@ -9,7 +9,7 @@ is the key `labels` of its YAML, the option `--labels` of the verbs that run stu
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
@@ -87,8 +87,15 @@ class StudyOption:
 
 
 def options_of(model: type[BaseModel], *sections: Section) -> tuple[StudyOption, ...]:
-    """Return the options of a study's model, in the order of its fields; of some sections only."""
-    return tuple(o for o in _walk(model, ()) if not sections or o.option.section in sections)
+    """Return the options of a study's model by section, then in the order of its fields.
+
+    Args:
+        model: the study's model.
+        sections: which of them, in this order; none: all.
+    """
+    found = tuple(_walk(model, ()))
+    wanted: tuple[Section, ...] = sections or get_args(Section)
+    return tuple(o for section in wanted for o in found if o.option.section == section)
 
 
 def _walk(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[StudyOption]:
@@ -184,23 +191,29 @@ def with_options(
     return parse(type(study), value, "options")
 
 
-def arguments(options: tuple[StudyOption, ...], value: Mapping[str, Any]) -> list[str]:
+def arguments(options: Iterable[StudyOption], value: Mapping[str, Any]) -> list[str]:
     """Return values as command line arguments, each as one word.
 
     >>> from raysearch.config.study import Study
     >>> arguments(options_of(Study), {"labels": (32, 100), "prices": {"label": 0.5}})
-    ['--labels=32,100', '--price-per-label=0.5']
+    ['--price-per-label=0.5', '--labels=32,100']
 
     Args:
         options: the options to write.
         value: the values, nested as in what is submitted over HTTP; None is not written.
     """
-    out = []
-    for option in options:
-        found = get_in(value, option.keys)
-        if found is None or found is False:
-            continue
-        if isinstance(found, tuple | list):
-            found = ",".join(map(str, found))
-        out.append(option.flag if found is True else f"{option.flag}={found}")
-    return out
+    found = ((o.flag, text_of(get_in(value, o.keys))) for o in options)
+    return [f"{flag}={text}" if text else flag for flag, text in found if text is not None]
+
+
+def text_of(value: Any) -> str | None:
+    """Return a value as the command line writes it: "" after a flag alone, None for no option.
+
+    >>> text_of((32, 100)), text_of(True), text_of(False), text_of(()), text_of(1.5)
+    ('32,100', '', None, None, '1.5')
+    """
+    if value is None or value is False or value in ("", (), []):
+        return None
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return "" if value is True else str(value)
