@@ -9,8 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from raysearch.config.option import Option
 from raysearch.config.option_values import read_price, read_total, read_whole
-from raysearch.config.strict import Strict, load_yaml, parse
-from raysearch.config.trial import Scalar
+from raysearch.config.strict import Strict, Value, load_yaml, parse
 
 SEARCHERS = ("tpe", "random", "nsga2", "grid")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -64,7 +63,7 @@ class Procedure(Strict):
     """One line of a crossing: a method at a fixed recipe."""
 
     method: str
-    hyper: dict[str, Scalar] = {}
+    hyper: dict[str, Value] = {}
     """Knobs that differ from the method's first knob set."""
     model: str | tuple[str, ...] | None = None
     """A model's name, a list of them, or `largest` of those that take part. None: every model; of a

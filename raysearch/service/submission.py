@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from raysearch.config import option
 from raysearch.config.catalog import studies, tasks
-from raysearch.config.strict import Strict, load_yaml, parse
+from raysearch.config.strict import Strict, parse, read_yaml
 from raysearch.config.study import Study
 from raysearch.errors import InputError, unknown
 from raysearch.service.fields import (
@@ -108,10 +107,7 @@ def _yaml(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         _harmless(text)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{WHERE}.yaml"
-            path.write_text(text, "utf-8")
-            value = load_yaml(path)
+        value = read_yaml(text, f"{WHERE}.yaml")
         json.dumps(value, allow_nan=False)  # dates and infinities are no JSON
         return value
     except InputError:
