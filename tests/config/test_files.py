@@ -109,7 +109,7 @@ def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
         ),
         (
             GRID + "[{method: dan, teacher: {mthod: b}}]",
-            "procedures.0.teacher: no key 'mthod'. Did",
+            "procedures.0.teacher: no key 'mthod'. D",
         ),
         (GRID + "[{method: dan, hyper: {a: [1]}}]", "procedures.0.hyper.a: a number, a word, true"),
         ("name: s\nstratify: [model]", "stratify.0: no value 'model'. Did you mean 'models'"),
