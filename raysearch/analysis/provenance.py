@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.analysis.table import RECORDS, STUDY, Run
+from raysearch.analysis.table import RECORDS, Run
 from raysearch.config.catalog import find_study
 from raysearch.config.option import get_in, options_of, text_of
 from raysearch.config.study import Study
