@@ -236,7 +236,7 @@ def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
 
 def _pool(name: str) -> str:
     """A corpus's name, or a file's whole path: trials run elsewhere."""
-    from raysearch.data.streams import STREAMED
+    from raysearch.data.tables_in import STREAMED
 
     if not name.strip():
         raise InputError("--pool: is blank; name a corpus or a file")
