@@ -128,9 +128,11 @@ def batches(path: Path, where: str, rows: int) -> Iterator[Any]:
 
     try:
         with parquet.ParquetFile(path, pre_buffer=False) as file:
-            found = file.iter_batches(rows)
-            yield next(found, pa.RecordBatch.from_pylist([], schema=file.schema_arrow))
-            yield from found
+            part = None
+            for part in file.iter_batches(rows):
+                yield part
+            if part is None:
+                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
         raise InputError(f"{where}: is not a Parquet file") from e
     except OSError as e:
