@@ -32,13 +32,22 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
+def no_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for a name that does not exist, without a place.
+
+    >>> no_name("task", "ag_new", ["ag_news", "sst2"])
+    "no task 'ag_new'. Did you mean 'ag_news'? Known: ag_news, sst2"
+    """
+    names = list(known)
+    hint = nearest(name, names)
+    guess = f" Did you mean '{hint}'?" if hint else ""
+    return f"no {kind} '{name}'.{guess} Known: {', '.join(names) or 'none'}"
+
+
 def unknown(where: str, kind: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that does not exist.
 
     >>> print(unknown("tasks.yaml", "task", "ag_new", ["ag_news", "sst2"]))
     tasks.yaml: no task 'ag_new'. Did you mean 'ag_news'? Known: ag_news, sst2
     """
-    names = sorted(known)
-    hint = nearest(name, names)
-    guess = f" Did you mean '{hint}'?" if hint else ""
-    return InputError(f"{where}: no {kind} '{name}'.{guess} Known: {', '.join(names) or 'none'}")
+    return InputError(f"{where}: {no_name(kind, name, sorted(known))}")

@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.analysis.table import RECORDS, STUDY, Run
+from raysearch.analysis.table import RECORDS, Run
 from raysearch.config.catalog import find_study
+from raysearch.config.option import get_in, options_of, text_of
+from raysearch.config.study import Study
 from raysearch.errors import InputError
+from raysearch.run.study_file import FILE as STUDY
 
-LIMITS = ("hours", "gpu_hours", "flops", "dollars")
+RAN = {"methods": "method", "models": "model"}
+"""Of a list that the study leaves open, the table's column of what took part."""
 
 
 def hashes(run: Run, points: Sequence[str]) -> dict[str, Any]:
@@ -97,20 +101,16 @@ def _frontier(run: Run, out: str) -> list[str]:
     except InputError:
         before.append(f"# study '{name}' was a file of its own: its text stands in {STUDY}")
         words += ["--study", f"{name or 'study'}.yaml"]
-    for option in ("methods", "models"):
-        column = "method" if option == "methods" else "model"
-        named = study.get(option) or list(dict.fromkeys(str(v) for v in run.table[column]))
-        words += [f"--{option}", ",".join(str(v) for v in named)]
-    if study.get("labels"):
-        words += ["--labels", ",".join(str(n) for n in study["labels"])]
-    for option in ("trials", "draws", "searcher", "seed", "precision", *LIMITS):
-        if study.get(option) is not None:
-            words += [f"--{option.replace('_', '-')}", str(study[option])]
-    if study.get("shared_by") and run.table["teacher"].notna().any():
-        words += ["--share-teacher", str(study["shared_by"])]
-    if study.get("pool"):
-        words += ["--pool", Path(str(study["pool"])).name]
-        words += ["--pool-lines"] * bool(study.get("pool_lines"))
+    for one in options_of(Study, "search", "machine", "limits", "prices", "sharing", "data"):
+        value = get_in(study, one.path)
+        if one.name in RAN and not value:
+            value = list(dict.fromkeys(str(v) for v in run.table[RAN[one.name]]))
+        if one.name == "pool" and value:
+            value = Path(str(value)).name
+        taught = one.name != "share_teacher" or run.table["teacher"].notna().any()
+        text = text_of(value)
+        if text is not None and taught and one.name != "concurrency":  # the machine's
+            words += [one.flag, *([text] if text else [])]
     for kind in ("data", "models"):
         if kind in (study.get("folders") or {}):
             words += [f"--{kind}-dir", kind]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from raysearch.analysis.replicates import settled
 from raysearch.config.trial import TrialConfig, canonical
@@ -18,9 +17,9 @@ from raysearch.errors import InputError, RecordError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
 from raysearch.record import OperatingPoint, Outside, TrialRecord, read_records
+from raysearch.run.study_file import read_study_file
 
 RECORDS = "records.jsonl"
-STUDY = "study.yaml"
 
 TEXTS = (
     "id",
@@ -160,7 +159,7 @@ def read_run(folder: Path | str, *, shared_by: int | None = None) -> Run:
         raise InputError(f"{folder}: no such folder; expected a run's folder with {RECORDS} in it")
     if not (folder / RECORDS).is_file():
         raise InputError(f"{folder}: no {RECORDS} in it; expected a folder that a run has written")
-    study = _study(folder / STUDY)
+    study = read_study_file(folder)
     if shared_by is not None:
         study = {**study, "shared_by": shared_by}
     read = read_records(folder / RECORDS)
@@ -251,20 +250,6 @@ def _table_of(records: Iterable[TrialRecord], study: Mapping[str, Any]) -> pd.Da
     return to_table(
         records, shared_by=int(study.get("shared_by") or 1), prices=study.get("prices") or {}
     )
-
-
-def _study(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        value = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as e:
-        raise InputError(f"{path}: cannot be read as YAML: {str(e).splitlines()[0]}") from e
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: a mapping is expected, a {type(value).__name__} stands there")
-    return value
 
 
 def _task(record: TrialRecord) -> str:

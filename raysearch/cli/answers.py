@@ -12,6 +12,7 @@ import click
 
 from raysearch.cli import options
 from raysearch.cli.sync import carry
+from raysearch.config.option_values import names, number, positive
 from raysearch.errors import InputError
 from raysearch.run.study_file import read_asrun
 
@@ -103,10 +104,10 @@ def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:
     from raysearch.recommend.points import OWN, TEACHERS
 
     out: dict[str, Any] = {
-        name: options.positive(given[name], option, zero=name in ("labels", "volume"))
+        name: positive(given[name], option, zero=name in ("labels", "volume"))
         for name, option in LIMITS.items()
     }
-    out["min_score"] = options.number(given["min_score"], "--min-score")
+    out["min_score"] = number(given["min_score"], "--min-score")
     named = options.prices_of(given)
     out["prices"] = {**points.prices, **named} if named else None
     if given["teacher"] not in TEACHERS:
@@ -118,7 +119,7 @@ def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:
     out["cost"] = given["cost"]
     out["methods"] = None
     if given["methods"]:
-        out["methods"] = options.names(given["methods"])
+        out["methods"] = names(given["methods"])
         for name in out["methods"]:
             if name not in points.fates:
                 raise unknown("--methods", "method", name, points.fates)

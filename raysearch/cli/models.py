@@ -16,8 +16,9 @@ from raysearch.cli import options
 from raysearch.cli.label_table import label_rows, progress, text_columns
 from raysearch.cli.predictors import answering
 from raysearch.cli.sync import carry
-from raysearch.data.tables_in import STDIO, Reader
+from raysearch.data.tables_in import Reader
 from raysearch.data.tables_out import writing
+from raysearch.data.text_tables import STDIO
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import BaseModel
 
+from raysearch.config.option import Section, StudyOption, options_of, parsed
+from raysearch.config.option_values import positive
+from raysearch.config.study import Prices, Study
 from raysearch.errors import InputError
 from raysearch.scores import main_scores
 
@@ -28,6 +30,29 @@ def group(*options: Callable[[F], F]) -> Callable[[F], F]:
         return f
 
     return decorate
+
+
+def click_option(option: StudyOption) -> Callable[[F], F]:
+    """Return the click option of a study's field; a text that has a reader stays a text."""
+    if option.plain is bool:
+        return click.option(option.flag, option.name, is_flag=True, help=option.option.help)
+    return click.option(
+        option.flag,
+        option.name,
+        type=option.plain if option.parse is None else str,
+        metavar=option.option.metavar,
+        help=option.option.help,
+    )
+
+
+def from_study(*sections: Section, model: type[BaseModel] = Study) -> Callable[[Any], Any]:
+    """Return one decorator with the options of a study's model, of all sections or of some."""
+    return group(*map(click_option, options_of(model, *sections)))
+
+
+def one_of_study(name: str) -> Callable[[Any], Any]:
+    """Return the click option of that name, for a verb that takes it alone."""
+    return next(click_option(o) for o in options_of(Study) if o.name == name)
 
 
 folders: Callable[[Any], Any] = group(
@@ -67,21 +92,12 @@ data: Callable[[Any], Any] = group(
     click.option(
         "--words", metavar="L=W,W;L=W", help="Own data, for prompting: words for each label."
     ),
-    click.option(
-        "--pool", metavar="NAME|FILE", help="Texts for students; else the task's own unlabelled."
-    ),
-    click.option("--pool-lines", is_flag=True, help="Each line of the pool's texts is a text."),
+    from_study("data"),
 )
 
-prices: Callable[[Any], Any] = group(
-    click.option("--price-per-cpu-hour", metavar="X", help="Dollars of an hour of the CPU."),
-    click.option("--price-per-gpu-hour", metavar="X", help="Dollars of an hour of one GPU."),
-    click.option("--price-per-label", metavar="X", help="Dollars of one label."),
-)
+prices: Callable[[Any], Any] = from_study("prices")
 
-share: Callable[[Any], Any] = click.option(
-    "--share-teacher", metavar="K", help="Students that share a teacher's bill.  [the study's: 8]"
-)
+share: Callable[[Any], Any] = from_study("sharing")
 
 gpus: Callable[[Any], Any] = click.option(
     "--gpus-per-trial",
@@ -112,23 +128,7 @@ search: Callable[[Any], Any] = group(
     click.option(
         "--study", metavar="NAME|FILE", help="What to search (ls studies).  [default: quick]"
     ),
-    click.option("--methods", metavar="A,B", help="Only these methods; +X adds to a run's."),
-    click.option("--models", metavar="A,B", help="Only these model sizes (ls models)."),
-    click.option("--labels", metavar="N,N", help="Label budgets, as 32,100,1000."),
-    click.option("--trials", metavar="N|+N", help="Trials in all; +N adds to a run's."),
-    click.option(
-        "--draws", type=int, metavar="K", help="Confirm the best on K fresh draws; 0: do not."
-    ),
-    click.option("--searcher", metavar="NAME", help="tpe, random, nsga2 or grid."),
-    click.option(
-        "--seed", type=int, metavar="N", help="Seed of the search and of own data's splits."
-    ),
-    click.option("--hours", type=float, metavar="H", help="Stop after this wall time."),
-    click.option("--gpu-hours", type=float, metavar="H", help="Stop after this GPU time."),
-    click.option("--flops", type=float, metavar="X", help="Stop after this many FLOPs."),
-    click.option("--dollars", type=float, metavar="X", help="Stop at this cost (needs prices)."),
-    click.option("--precision", metavar="auto|fp32|bf16", help="What matrix products run in."),
-    click.option("--concurrency", type=int, metavar="N", help="Trials at once."),
+    from_study("search", "limits", "machine"),
     gpus,
     address,
     storage,
@@ -142,21 +142,11 @@ search: Callable[[Any], Any] = group(
 )
 
 
-PRICES = {
-    "cpu_hour": "price_per_cpu_hour",
-    "gpu_hour": "price_per_gpu_hour",
-    "label": "price_per_label",
-}
-
-
 def prices_of(given: Mapping[str, Any]) -> dict[str, float]:
     """The prices that are given, by their name in a study; InputError for one that is none."""
-    out = {}
-    for name, key in PRICES.items():
-        value = positive(given.get(key), "--" + key.replace("_", "-"), zero=True)
-        if value is not None:
-            out[name] = value
-    return out
+    options = options_of(Prices, "prices")
+    found = parsed(options, given, {})
+    return {o.path[-1]: found[o.name] for o in options if o.name in found}
 
 
 def gpus_of(given: Mapping[str, Any]) -> float | None:
@@ -168,101 +158,7 @@ def gpus_of(given: Mapping[str, Any]) -> float | None:
     return value
 
 
-def number(text: str | None, option: str) -> float | None:
-    """Read a finite number, as 5, 1e6, 2.5k or 3M; None stays None, InputError otherwise.
-
-    >>> number("2.5k", "--volume")
-    2500.0
-    """
-    if text is None:
-        return None
-    given, text = text, text.replace("−", "-")
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+", text):  # as the sentences print it
-        text = text.replace(",", "")
-    factor = {"k": 1e3, "K": 1e3, "M": 1e6}.get(text[-1:], 1.0)
-    try:
-        value = float(text[:-1] if factor > 1 else text) * factor
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{option}: '{given}' is not a number, as 5 or 1e6")
-    return value
-
-
-def positive(text: str | None, option: str, *, zero: bool = False) -> float | None:
-    """Read a number above 0 (or from 0 on); None stays None, InputError otherwise."""
-    value = number(text, option)
-    if value is not None and (value < 0 or (value == 0 and not zero)):
-        raise InputError(f"{option}: '{text}' must be {'0 or more' if zero else 'above 0'}")
-    return value
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Split `a,b`; InputError when nothing is named.
-
-    >>> names("a, b")
-    ('a', 'b')
-    """
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
-        raise InputError(f"'{text}': must be names, as a,b")
-    return found
-
-
-def numbers(text: str, option: str) -> tuple[int, ...]:
-    """Split `32,100,1000` into whole numbers above 0; InputError otherwise.
-
-    >>> numbers("32,1k", "--labels")
-    (32, 1000)
-    """
-    out = []
-    for part in names(text):
-        shown, factor = (part[:-1], 1000) if part[-1:] in "kK" else (part, 1)
-        try:
-            value = float(shown) * factor
-        except ValueError:
-            value = 0.5
-        if value < 1 or not value.is_integer():
-            raise InputError(f"{option}: '{part}' is not a whole number above 0, as 32,100,1000")
-        out.append(int(value))
-    return tuple(out)
-
-
 def share_of(given: Mapping[str, Any]) -> int | None:
     """Read --share-teacher; None stays None, InputError for what is no whole number above 0."""
-    text = given.get("share_teacher")
-    if text is None:
-        return None
-    value = positive(text, "--share-teacher")
-    if value is None or not value.is_integer():
-        raise InputError(f"--share-teacher: '{text}' is not a whole number above 0, as 8")
-    return int(value)
-
-
-def trials(text: str, before: int) -> int:
-    """Read `50` or, on an existing run, `+50`; InputError otherwise.
-
-    >>> trials("+50", 24), trials("30", 24)
-    (74, 30)
-    """
-    try:
-        value = int(text)
-    except ValueError:
-        raise InputError(f"--trials: '{text}' is not a whole number, as 50 or +50") from None
-    total = before + value if text.startswith("+") else value
-    if value < 1:
-        raise InputError(f"--trials: '{text}' must be above 0")
-    return total
-
-
-def added(text: str, before: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Read `a,b`, or `+x` on top of what was there.
-
-    >>> added("+c", ("a", "b"), ())
-    ('a', 'b', 'c')
-    """
-    parts = names(text)
-    if not any(p.startswith("+") for p in parts):
-        return parts
-    base = list(before if before is not None else known)
-    return tuple(dict.fromkeys(base + [p.removeprefix("+") for p in parts]))
+    found: int | None = parsed(options_of(Study, "sharing"), given, {}).get("share_teacher")
+    return found

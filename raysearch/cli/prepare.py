@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from raysearch.cli import options
 from raysearch.cli.task import task_of
 from raysearch.config.catalog import find_study, method_spaces
-from raysearch.config.strict import parse
+from raysearch.config.option import with_options
+from raysearch.config.option_values import numbers
 from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.errors import InputError
@@ -227,41 +228,15 @@ def _folder(old: AsRun | None, kind: str) -> Path | None:
 
 def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
     """The study with what the command line says."""
-    change: dict[str, Any] = {"task": task.name}
-    plain = (
-        "searcher",
-        "seed",
-        "hours",
-        "gpu_hours",
-        "flops",
-        "dollars",
-        "precision",
-        "concurrency",
-        "draws",
-    )
-    change |= {k: given[k] for k in plain if given.get(k) is not None}
-    if (share := options.share_of(given)) is not None:
-        change["shared_by"] = share
     if given.get("pool") is not None:
-        change["pool"] = _pool(given["pool"])
-    if given.get("pool_lines"):
-        change["pool_lines"] = True
-    if named := options.prices_of(given):
-        change["prices"] = {**study.prices.model_dump(exclude_none=True), **named}
-    if given["methods"]:
-        change["methods"] = options.added(given["methods"], study.methods, tuple(method_spaces()))
-    if given["models"]:
-        change["models"] = options.added(given["models"], study.models, ())
-    if given["labels"]:
-        change["labels"] = options.numbers(given["labels"], "--labels")
-    if given["trials"]:
-        change["trials"] = options.trials(given["trials"], study.trials)
-    return parse(Study, {**study.model_dump(exclude_none=True), **change}, "options")
+        given = {**given, "pool": _pool(given["pool"])}
+    study = study.model_copy(update={"task": task.name})
+    return with_options(study, given, {"methods": lambda: tuple(method_spaces())})
 
 
 def _pool(name: str) -> str:
     """A corpus's name, or a file's whole path: trials run elsewhere."""
-    from raysearch.data.streams import STREAMED
+    from raysearch.data.tables_in import STREAMED
 
     if not name.strip():
         raise InputError("--pool: is blank; name a corpus or a file")
@@ -272,7 +247,7 @@ def _pool(name: str) -> str:
 def _check_labels(given: Mapping[str, Any], have: int, task: str) -> None:
     """A budget that was asked for by hand and cannot be filled is bad input, not left out."""
     if given["labels"]:
-        most = max(options.numbers(given["labels"], "--labels"))
+        most = max(numbers(given["labels"], "--labels"))
         if most > have:
             raise InputError(
                 f"--labels: {most:,} is more than the {have:,} training rows of task '{task}'"

@@ -11,17 +11,16 @@ import click
 from click.core import ParameterSource
 
 from raysearch.cli import options, studies
+from raysearch.config.option import options_of, parsed, put_in
+from raysearch.config.study import Study
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.cli.server import Server
 
 FILES = (".csv", ".tsv", ".jsonl", ".parquet")
-PLAIN = (
-    *("text", "label", "group", "score", "words", "pool_lines", "searcher", "seed", "draws"),
-    *("hours", "gpu_hours", "flops", "dollars", "precision", "concurrency"),
-)
-"""Options that a submission has under the same name."""
+OWN = ("text", "label", "group", "score", "words")
+"""Options of own data that a submission has under the same name."""
 ENDED = ("done", "failed", "stopped")
 POLL_SECONDS = 1.0
 """Between two looks at a study that has not ended [s]."""
@@ -91,17 +90,8 @@ def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str
     Raises:
         InputError: an option that a service does not take, or one that cannot be read.
     """
-    out: dict[str, Any] = {k: given.pop(k, None) for k in PLAIN}
-    for name in ("methods", "models"):
-        if (text := given.pop(name, None)) is not None:
-            out[name] = list(options.names(text))
-    if (text := given.pop("labels", None)) is not None:
-        out["labels"] = list(options.numbers(text, "--labels"))
-    if (text := given.pop("trials", None)) is not None:
-        out["trials"] = options.trials(text, 0)
-    out["share_teacher"] = options.share_of(given)
+    out: dict[str, Any] = {k: given.pop(k, None) for k in OWN}
     out["gpus_per_trial"] = options.gpus_of(given)
-    out["prices"] = options.prices_of(given)
     out["template"] = list(given.pop("template", ()))
     for key, own in (("task", "dataset"), ("pool", "pool_dataset")):
         name = given.pop(key, None)
@@ -116,7 +106,12 @@ def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str
         out["study"] = load_yaml(Path(study))
     else:
         out["study"] = study
-    for name in ("share_teacher", "gpus_per_trial", *options.PRICES.values()):
+    settable = options_of(Study)
+    values = parsed(settable, given, {})
+    for option in settable:
+        if (value := values.get(option.name)) is not None:
+            put_in(out, option.keys, list(value) if isinstance(value, tuple) else value)
+    for name in ("gpus_per_trial", *(o.name for o in settable)):
         given.pop(name, None)
     left = [k for k, v in given.items() if v is not None and v is not False and v != ()]
     if left:

@@ -58,7 +58,7 @@ def run(**given: Any) -> int:
 @click.command()
 @click.argument("out", type=options.FOLDER)
 @options.folders
-@click.option("--hours", type=float, metavar="H", help="Stop after this wall time.")
+@options.one_of_study("hours")
 @options.gpus
 @options.address
 @options.storage

@@ -18,7 +18,7 @@ from raysearch.config.space import MethodSpace, load_method_space
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.config.study import Study, load_study
 from raysearch.config.task import Task
-from raysearch.errors import InputError, unknown
+from raysearch.errors import unknown
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 """The splits a task may name."""
@@ -188,7 +188,7 @@ def _tasks(path: Path) -> dict[str, Task]:
     out = {}
     for name, value in entries.items():
         where = f"{path.name}: {name}"
-        entry = parse(_Entry, _mapping(value, where), where)
+        entry = parse(_Entry, value, where)
         out[str(name)] = _task(_TaskFile(name=str(name), **entry.model_dump()))
     return out
 
@@ -198,7 +198,7 @@ def _ladder(path: Path) -> dict[str, Rung]:
     out = {}
     for name, value in load_yaml(path).items():
         where = f"{path.name}: {name}"
-        step = parse(_Step, _mapping(value, where), where)
+        step = parse(_Step, value, where)
         out[str(name)] = Rung(name=str(name), **step.model_dump())
     return out
 
@@ -210,12 +210,6 @@ def _spaces(folder: Path) -> dict[str, MethodSpace]:
 
 def _task(entry: _TaskFile) -> Task:
     return Task(**entry.model_dump())
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: holds {type(value).__name__}, must be a mapping of fields")
-    return value
 
 
 def _fields(template: str) -> list[str]:

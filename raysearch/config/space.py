@@ -10,11 +10,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from raysearch.config.strict import load_yaml
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from raysearch.config.strict import Strict, Value, load_yaml, parse
 from raysearch.config.trial import Scalar
-from raysearch.errors import InputError, nearest
+from raysearch.errors import InputError, no_name
 
 KINDS = ("choice", "uniform", "loguniform", "randint", "lograndint")
 
@@ -94,68 +96,100 @@ class Proposal:
         return out
 
 
+class DomainFile(Strict):
+    """The values of one knob, under the name of Tune's function: `{loguniform: [1e-5, 1e-3]}`."""
+
+    noun: ClassVar[str] = "kind"
+
+    choice: tuple[Scalar, ...] | None = None
+    uniform: tuple[float, float] | None = None
+    loguniform: tuple[float, float] | None = None
+    randint: tuple[float, float] | None = None
+    lograndint: tuple[float, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_kind(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise ValueError(f"must be one of {', '.join(KINDS)}, like {{choice: [1, 2]}}")
+        return value
+
+    @field_validator("choice", mode="plain")
+    @classmethod
+    def _choice(cls, value: Any) -> tuple[Scalar, ...]:
+        if not isinstance(value, list) or not value:
+            raise ValueError("takes a list")
+        if any(not isinstance(v, bool | int | float | str) for v in value):
+            raise ValueError("takes numbers, words and booleans")
+        if len(set(map(repr, value))) != len(value):
+            raise ValueError("lists a value twice")
+        return tuple(value)
+
+    @field_validator(*KINDS[1:], mode="plain")
+    @classmethod
+    def _range(cls, value: Any, info: ValidationInfo) -> tuple[float, float]:
+        kind = str(info.field_name)
+        numbers = isinstance(value, list) and [type(v) for v in value if type(v) in (int, float)]
+        if not numbers or len(value) != 2 or len(numbers) != 2:
+            raise ValueError("takes [low, high]")
+        low, high = value
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("must be finite")
+        if not low < high:
+            raise ValueError("is reversed or empty: low must be below high")
+        if kind.startswith("log") and low <= 0:
+            raise ValueError("a log range must start above 0")
+        if kind.endswith("randint") and not (float(low).is_integer() and float(high).is_integer()):
+            raise ValueError("takes whole numbers")
+        return low, high
+
+    def domain(self) -> Domain:
+        """Return the domain that it writes down."""
+        (kind,) = self.model_fields_set
+        if kind == "choice":
+            return Domain(kind, options=self.choice or ())
+        low, high = getattr(self, kind)
+        return Domain(kind, low=low, high=high)
+
+
+class MethodSpaceFile(Strict):
+    """One `search_spaces/<method>.yaml`."""
+
+    method: str
+    knobs: dict[str, DomainFile] = {}
+    first: dict[str, Value] = {}
+    teachers: tuple[str, ...] = ()
+
+    @field_validator("knobs", "first", "teachers", mode="before")
+    @classmethod
+    def _nothing(cls, value: Any, info: ValidationInfo) -> Any:
+        """A key under which nothing stands is an empty one."""
+        return (() if info.field_name == "teachers" else {}) if value is None else value
+
+    @model_validator(mode="after")
+    def _whole(self) -> MethodSpaceFile:
+        for knob, chosen in self.first.items():
+            if knob not in self.knobs:
+                raise ValueError(f"first: {no_name('knob', knob, self.knobs)}")
+            if not self.knobs[knob].domain().holds(chosen):
+                raise ValueError(f"first.{knob}: {chosen!r} lies outside the knob's range")
+        missing = [k for k in self.knobs if k not in self.first]
+        if missing:
+            raise ValueError(f"first lacks '{missing[0]}': it must name every knob")
+        return self
+
+
 def domain(value: Any, where: str) -> Domain:
     """Read `{loguniform: [1e-5, 1e-3]}`; InputError for unknown kinds and impossible ranges."""
-    if not isinstance(value, dict) or len(value) != 1:
-        raise InputError(f"{where}: must be one of {', '.join(KINDS)}, like {{choice: [1, 2]}}")
-    ((kind, args),) = value.items()
-    if kind not in KINDS:
-        hint = nearest(str(kind), KINDS)
-        guess = f" Did you mean '{hint}'?" if hint else ""
-        raise InputError(f"{where}: no kind '{kind}'.{guess} Known: {', '.join(KINDS)}")
-    if not isinstance(args, list) or not args:
-        raise InputError(f"{where}: {kind} takes a list, not {args!r}")
-    if kind == "choice":
-        if any(not isinstance(a, bool | int | float | str) for a in args):
-            raise InputError(f"{where}: choice takes numbers, words and booleans, not {args!r}")
-        if len(set(map(repr, args))) != len(args):
-            raise InputError(f"{where}: choice lists a value twice: {args!r}")
-        return Domain(kind, options=tuple(args))
-    if len(args) != 2 or any(isinstance(a, bool) or not isinstance(a, int | float) for a in args):
-        raise InputError(f"{where}: {kind} takes [low, high], not {args!r}")
-    low, high = args
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"{where}: {kind} must be finite, not {args!r}")
-    if not low < high:
-        raise InputError(f"{where}: range {args!r} is reversed or empty: low must be below high")
-    if kind.startswith("log") and low <= 0:
-        raise InputError(f"{where}: a log range must start above 0, not at {low!r}")
-    if kind.endswith("randint") and not (float(low).is_integer() and float(high).is_integer()):
-        raise InputError(f"{where}: {kind} takes whole numbers, not {args!r}")
-    return Domain(kind, low=low, high=high)
+    return parse(DomainFile, value, where).domain()
 
 
 def load_method_space(path: Path) -> MethodSpace:
     """Read one `search_spaces/<method>.yaml`; its name must be the file's name."""
-    value = load_yaml(path)
-    known = ("method", "knobs", "first", "teachers")
-    for key in value:
-        if key not in known:
-            hint = nearest(str(key), known)
-            guess = f" Did you mean '{hint}'?" if hint else ""
-            raise InputError(f"{path.name}: no key '{key}'.{guess} Known: {', '.join(known)}")
-    method = value.get("method")
-    if method != path.stem:
+    found = parse(MethodSpaceFile, load_yaml(path), path.name)
+    if found.method != path.stem:
         raise InputError(
-            f"{path.name}: method is {method!r}, must be the file's name '{path.stem}'"
+            f"{path.name}: method is {found.method!r}, must be the file's name '{path.stem}'"
         )
-    raw_knobs, first = value.get("knobs") or {}, value.get("first") or {}
-    if not isinstance(raw_knobs, dict) or not isinstance(first, dict):
-        raise InputError(f"{path.name}: knobs and first must be mappings")
-    knobs = {str(k): domain(v, f"{path.name}: knobs.{k}") for k, v in raw_knobs.items()}
-    for knob, chosen in first.items():
-        if knob not in knobs:
-            hint = nearest(str(knob), knobs)
-            guess = f" Did you mean '{hint}'?" if hint else ""
-            raise InputError(
-                f"{path.name}: first: no knob '{knob}'.{guess} Known: {', '.join(knobs)}"
-            )
-        if not knobs[knob].holds(chosen):
-            raise InputError(f"{path.name}: first.{knob}: {chosen!r} lies outside the knob's range")
-    missing = [k for k in knobs if k not in first]
-    if missing:
-        raise InputError(f"{path.name}: first lacks '{missing[0]}': it must name every knob")
-    teachers = value.get("teachers") or []
-    if not isinstance(teachers, list) or not all(isinstance(t, str) for t in teachers):
-        raise InputError(f"{path.name}: teachers must be a list of methods, not {teachers!r}")
-    return MethodSpace(path.stem, knobs, first, tuple(teachers))
+    knobs = {name: knob.domain() for name, knob in found.knobs.items()}
+    return MethodSpace(found.method, knobs, found.first, found.teachers)

@@ -7,31 +7,63 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from raysearch.config.strict import Strict, load_yaml, parse
-from raysearch.config.trial import Scalar
+from raysearch.config.option import Option
+from raysearch.config.option_values import read_price, read_total, read_whole
+from raysearch.config.strict import Strict, Value, load_yaml, parse
 
 SEARCHERS = ("tpe", "random", "nsga2", "grid")
 PRECISIONS = ("auto", "fp32", "bf16")
 LARGEST = "largest"
 """Stands for a model's name: the largest that takes part."""
 
+LABELS = (32, 100, 320, 1000)
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
-class Prices(Strict):
-    """Dollars; a price that is not given leaves the costs it feeds absent."""
+Price = Annotated[float, Field(ge=0)]
 
-    cpu_hour: Annotated[float, Field(ge=0)] | None = None
-    gpu_hour: Annotated[float, Field(ge=0)] | None = None
-    label: Annotated[float, Field(ge=0)] | None = None
+
+class Prices(Strict):
+    """Dollars."""
+
+    cpu_hour: Annotated[
+        Price | None,
+        Option(
+            "Dollars of an hour of the CPU.",
+            "X",
+            section="prices",
+            name="price_per_cpu_hour",
+            parse=read_price,
+        ),
+    ] = None
+    gpu_hour: Annotated[
+        Price | None,
+        Option(
+            "Dollars of an hour of one GPU.",
+            "X",
+            section="prices",
+            name="price_per_gpu_hour",
+            parse=read_price,
+        ),
+    ] = None
+    label: Annotated[
+        Price | None,
+        Option(
+            "Dollars of one label.",
+            "X",
+            section="prices",
+            name="price_per_label",
+            parse=read_price,
+        ),
+    ] = None
 
 
 class Procedure(Strict):
     """One line of a crossing: a method at a fixed recipe."""
 
     method: str
-    hyper: dict[str, Scalar] = {}
+    hyper: dict[str, Value] = {}
     """Knobs that differ from the method's first knob set."""
     model: str | tuple[str, ...] | None = None
     """A model's name, a list of them, or `largest` of those that take part. None: every model; of a
@@ -69,47 +101,110 @@ class Procedure(Strict):
 
 
 class Study(Strict):
-    """The plan of one search. What is None is fitted to the task and the machine."""
+    """The plan of one search. What is None is fitted to the task and the machine.
+
+    A field with an `Option` can be set on the command line and over HTTP too.
+    """
 
     name: str
     tldr: str = ""
     task: str = ""
     """Filled in when the study runs."""
-    methods: tuple[str, ...] | None = None
+    methods: Annotated[
+        tuple[str, ...] | None, Option("Only these methods; +X adds to a run's.", "A,B")
+    ] = None
     """None: every method that has a space and fits the task."""
-    models: tuple[str, ...] | None = None
+    models: Annotated[
+        tuple[str, ...] | None, Option("Only these model sizes (ls models).", "A,B")
+    ] = None
     """None: every rung of the task's ladder that fits the machine."""
-    labels: tuple[Count, ...] = (32, 100, 320, 1000)
+    labels: Annotated[tuple[Count, ...], Option("Label budgets, as 32,100,1000.", "N,N")] = LABELS
     """Label budgets [rows]: a grid axis, stratified by the searcher."""
-    trials: Count = 24
+    trials: Annotated[
+        Count,
+        Option(
+            "Trials in all; +N adds to a run's.",
+            "N|+N",
+            parse=read_total,
+            body=Annotated[int, Field(gt=0, le=100_000)],
+        ),
+    ] = 24
     """Trials to run, parked and extended ones included."""
-    draws: Annotated[int, Field(ge=0)] = 5
+    draws: Annotated[
+        int,
+        Field(ge=0),
+        Option(
+            "Confirm the best on K fresh draws; 0: do not.",
+            "K",
+            body=Annotated[int, Field(ge=0, le=100)],
+        ),
+    ] = 5
     """Fresh draws of data and initialisation that each candidate is confirmed on after the search;
     0: none. Below 3 there is no interval."""
     procedures: tuple[Procedure, ...] = ()
     """A grid study: each of these with every model and label budget, on `draws` draws each, instead
     of a search. A teacher has its student's label budget."""
-    pool: str | None = None
+    pool: Annotated[
+        str | None,
+        Option("Texts for students; else the task's own unlabelled.", "NAME|FILE", section="data"),
+    ] = None
     """Texts that teachers answer for their students: a corpus's name or a file; None: the task's
     unlabelled split, or its unused training texts."""
-    pool_lines: bool = False
+    pool_lines: Annotated[
+        bool, Option("Each line of the pool's texts is a text.", section="data")
+    ] = False
     """Whether each line of the pool's texts is a text: an encyclopedia's articles as paragraphs."""
-    searcher: str = "tpe"
-    seed: int = 0
+    searcher: Annotated[str, Option("tpe, random, nsga2 or grid.", "NAME")] = "tpe"
+    seed: Annotated[
+        int,
+        Option(
+            "Seed of the search and of own data's splits.",
+            "N",
+            body=Annotated[int, Field(ge=0, lt=2**31)],
+        ),
+    ] = 0
     stratify: tuple[Literal["methods", "models"], ...] = ("methods", "models")
     """Axes that get equal shares of the trials, as label budgets always do; `models` cannot stand
     without `methods`. Empty: after the first third of the trials the searcher is free."""
     objectives: tuple[str, ...] = ("score", "train_flops_full", "infer_flops")
-    precision: str = "auto"
-    concurrency: Count | None = None
+    precision: Annotated[
+        str, Option("What matrix products run in.", "auto|fp32|bf16", section="machine")
+    ] = "auto"
+    concurrency: Annotated[
+        Count | None,
+        Option(
+            "Trials at once.",
+            "N",
+            section="machine",
+            body=Annotated[int, Field(gt=0, le=10_000)],
+        ),
+    ] = None
     """Trials at once; None: fitted to the machine."""
-    hours: Positive | None = None
-    gpu_hours: Positive | None = None
-    flops: Positive | None = None
-    dollars: Positive | None = None
-    shared_by: Count = 8
+    hours: Annotated[
+        Positive | None, Option("Stop after this wall time.", "H", section="limits")
+    ] = None
+    gpu_hours: Annotated[
+        Positive | None, Option("Stop after this GPU time.", "H", section="limits")
+    ] = None
+    flops: Annotated[
+        Positive | None, Option("Stop after this many FLOPs.", "X", section="limits")
+    ] = None
+    dollars: Annotated[
+        Positive | None, Option("Stop at this cost (needs prices).", "X", section="limits")
+    ] = None
+    shared_by: Annotated[
+        Count,
+        Option(
+            "Students that share a teacher's bill.  [the study's: 8]",
+            "K",
+            section="sharing",
+            name="share_teacher",
+            parse=read_whole,
+        ),
+    ] = 8
     """Students that share an inherited bill in `train_flops_shared`."""
     prices: Prices = Prices()
+    """A price that is not given leaves the costs it feeds absent."""
     trial_minutes: Positive | None = None
     """A rung whose dearest trial is predicted to take longer does not fit the machine [min]."""
 

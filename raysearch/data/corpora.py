@@ -15,9 +15,10 @@ import pandas as pd
 from raysearch.config.task import Task
 from raysearch.config.trial import ID_LENGTH, digest
 from raysearch.data import columns
+from raysearch.data.frames import pieces
 from raysearch.data.rows import Rows
 from raysearch.data.splits import PAIR, keys, normalise
-from raysearch.data.streams import STREAMED, pieces
+from raysearch.data.tables_in import STREAMED
 from raysearch.data.task_data import TaskData
 from raysearch.data.texts import Texts, opened, taken, written
 from raysearch.errors import InputError, nearest

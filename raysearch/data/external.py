@@ -6,24 +6,23 @@ text has to travel. A file that is not whole is refused whole.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from raysearch.config.task import Task
-from raysearch.data import columns, sources
+from raysearch.data import columns
 from raysearch.data.crossfit import POOL
 from raysearch.data.evaluate import scores
+from raysearch.data.frames import read_frame
 from raysearch.data.hashes import row_hash, row_hashes
 from raysearch.data.rows import Rows
+from raysearch.data.tables_out import csv_writer, jsonl_writer
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, nearest
 from raysearch.scores import SCORES
@@ -62,7 +61,7 @@ def read_predictions(path: Path, rows: Rows, task: Task) -> Predictions:
         InputError: one line with a count and the first example, for columns that are not there,
             rows without a prediction, foreign, doubled and missing rows, and unknown labels.
     """
-    frame, where = sources.read_frame(path), path.name
+    frame, where = read_frame(path), path.name
     given = _keys(frame, rows, where)
     values, read_as = _values(columns.column(frame, PREDICTION, where), task, where)
     wanted = row_hashes(rows)
@@ -125,23 +124,16 @@ def write_template(path: Path, rows: Rows) -> int:
         lines.setdefault(key, [key, rows.text[i], *pair])
     try:
         with path.open("x", encoding="utf-8", newline="") as file:
-            _write(file, path.suffix, fields, list(lines.values()))
+            if path.suffix == ".jsonl":
+                write = jsonl_writer(file)
+            else:
+                write = csv_writer(file, fields, "\t" if path.suffix == ".tsv" else ",", path.name)
+            write([dict(zip(fields, line, strict=True)) for line in lines.values()])
     except FileExistsError as e:
         raise InputError(f"{path}: is there already; name another file") from e
     except OSError as e:
         raise InputError(f"{path}: cannot be written: {e.strerror}") from e
     return len(lines)
-
-
-def _write(file: TextIO, suffix: str, fields: list[str], lines: Sequence[Sequence[str]]) -> None:
-    if suffix == ".jsonl":
-        for line in lines:
-            row = dict(zip(fields, line, strict=True))
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        return
-    out = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-    out.writerow(fields)
-    out.writerows(lines)
 
 
 def _keys(frame: pd.DataFrame, rows: Rows, where: str) -> list[str]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from raysearch.config.task import Task
+from raysearch.data.frames import read_frame
+from raysearch.data.tables_in import KINDS, shown
 from raysearch.errors import InputError
 from raysearch.storage import hub
-
-KINDS = (".parquet", ".csv", ".tsv", ".jsonl")
-"""File types that can be read, in the order in which a folder is searched."""
 
 OWN = "own"
 """Folder of packed files of the user's own."""
@@ -103,7 +98,7 @@ def read(task: Task, data_dir: Path | None = None) -> Source:
     found = files(task, data_dir)
     if found:
         notes, names = _about(found.get("train"), task)
-        tables = {n: Table(read_frame(p), _shown(p), names) for n, p in found.items()}
+        tables = {n: Table(read_frame(p), shown(p), names) for n, p in found.items()}
         return Source(tables, notes)
     if task.source.startswith("file:"):
         raise InputError(
@@ -155,85 +150,6 @@ def _about(path: Path | None, task: Task) -> tuple[tuple[str, ...], dict[str, tu
         notes.append(f"{folder}: {meta['notes']}")
     names = tuple(str(n) for n in meta.get("label_names") or ())
     return tuple(notes), {"label": names} if names else {}
-
-
-def _shown(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
-
-
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a CSV, TSV, JSONL or Parquet file whole; InputError in one line where it is none."""
-    where = _shown(path)
-    if path.suffix not in KINDS:
-        raise InputError(f"{where}: is no {', '.join(KINDS[:-1])} or {KINDS[-1]} file")
-    try:
-        if path.suffix == ".parquet":
-            try:
-                frame = pd.read_parquet(path)
-            except (ValueError, OSError) as e:
-                if not path.is_file():
-                    raise
-                raise InputError(f"{where}: is not a Parquet file") from e
-        else:
-            frame = _text_file(path.read_bytes(), path.suffix, where)
-    except OSError as e:
-        raise InputError(f"{path}: cannot be read: {e.strerror or 'not a file'}") from e
-    if frame.empty:
-        raise InputError(f"{where}: holds no rows, must hold a header and rows below it")
-    frame.columns = [str(c).strip() for c in frame.columns]
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise InputError(f"{where}: column '{twice[0]}' stands twice, must stand once")
-    return frame.reset_index(drop=True)
-
-
-def _text_file(raw: bytes, suffix: str, where: str) -> pd.DataFrame:
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        raise InputError(
-            f"{where}: is not UTF-8 at byte {e.start}; save it as UTF-8 and try again"
-        ) from e
-    if not text.strip():
-        raise InputError(f"{where}: is empty, must hold a header and rows below it")
-    if suffix == ".jsonl":
-        return _json_lines(text, where)
-    header = text.split("\n", 1)[0]
-    # Spreadsheets of many countries write CSV with semicolons.
-    separator = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)
-    try:
-        with warnings.catch_warnings():
-            # Rows longer than the header lose their ends, and pandas only warns.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
-            )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning) as e:
-        fields = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(e))
-        place = "rows hold more fields than the header"
-        if fields:
-            place = f"line {fields[2]} holds {fields[3]} fields, the header {fields[1]}"
-        elif not isinstance(e, pd.errors.ParserWarning):
-            place = "is no table"
-        raise InputError(
-            f"{where}: {place}; a text that holds {separator!r} must stand in quotes"
-        ) from e
-
-
-def _json_lines(text: str, where: str) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as e:
-            raise InputError(f"{where}: line {number}: is not JSON") from e
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: line {number}: must be an object like {{'text': ...}}")
-        rows.append(row)
-    # An object column keeps 1 and "1" and None as they stand; pandas would turn ids into floats.
-    return pd.DataFrame(rows, dtype=object)
 
 
 def _builtin(task: Task) -> Source:

@@ -1,33 +1,43 @@
-"""Tables read by parts, so that their length costs no memory: .csv, .tsv, .jsonl, .parquet."""
+"""Tables read in parts as rows, so that their length costs no memory: .csv, .tsv, .jsonl, .parquet.
+
+`frames` reads the same files as data frames.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from raysearch.data.text_tables import STDIO, Lines, objects, opened, records, why
 from raysearch.errors import InputError
 
 Row: TypeAlias = dict[str, Any]
-KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
-STDIO = "-"
-LONGEST_FIELD = 2**30  # letters: the csv module's own limit of 131,072 is a book's chapter
+KINDS = (".parquet", ".csv", ".tsv", ".jsonl")
+"""File types of tables, in the order in which a folder is searched."""
+STREAMED = (*KINDS, ".txt")
+"""File types of texts; .txt holds a text a line."""
 
 
 def kind_of(path: str) -> str:
-    """How a file is read or written: by its ending; `-` is CSV on standard input or output."""
+    """Return how a file is read or written: by its ending; `-` is CSV on standard input or output.
+
+    Raises:
+        InputError: no type of KINDS.
+    """
     if path == STDIO:
         return ".csv"
     suffix = Path(path).suffix.lower()
     if suffix not in KINDS:
-        raise InputError(f"{path}: is no {', '.join(KINDS[:-1])} or {KINDS[-1]} file")
+        raise no_kind(path, KINDS)
     return suffix
+
+
+def shown(path: Path) -> str:
+    """Return what an error calls a file: its name, with its folder's."""
+    return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
 class Reader:
@@ -41,7 +51,6 @@ class Reader:
         self.delimiter = "\t" if self.kind == ".tsv" else ","
         self.size = 0 if path == STDIO else self._size()
         """Bytes of the file, 0 where unknown."""
-        self._line = 0
         self._file: IO[bytes] | None = None
         parts = self._parquet(rows) if self.kind == ".parquet" else self._text(rows)
         # The first part is read at once: a file that cannot be read says so before any work.
@@ -52,7 +61,7 @@ class Reader:
     _columns: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[list[Row]]:
-        """The parts, each up to `rows` rows."""
+        """Iterate over the parts, each up to `rows` rows."""
         yield from itertools.chain(self._first, self._rest)
 
     @property
@@ -61,7 +70,7 @@ class Reader:
         return self._first[0] if self._first else []
 
     def done(self) -> int:
-        """Bytes read so far."""
+        """Return the bytes read so far."""
         try:
             return self._file.tell() if self._file is not None and self.size else 0
         except (OSError, ValueError):
@@ -74,63 +83,21 @@ class Reader:
             raise InputError(f"{self.path}: cannot be read: {e.strerror}") from e
 
     def _text(self, rows: int) -> Iterator[list[Row]]:
-        try:
-            raw = sys.stdin.buffer if self.path == STDIO else open(self.path, "rb")
-        except OSError as e:
-            raise InputError(f"{self.path}: cannot be read: {e.strerror}") from e
-        self._file = raw
-        limit = csv.field_size_limit(LONGEST_FIELD)
-        try:
-            file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-            found = self._jsonl(file) if self.kind == ".jsonl" else self._csv(file)
+        with opened(self.path) as self._file:
+            lines = Lines(self._file, self.where)
+            found = self._jsonl(lines) if self.kind == ".jsonl" else self._csv(lines)
             while part := list(itertools.islice(found, rows)):
                 yield part
-        except UnicodeDecodeError as e:
-            raise InputError(
-                f"{self.where}: is not UTF-8 near line {self._line + 1}; save it as UTF-8"
-            ) from e
-        except csv.Error as e:
-            raise InputError(f"{self.where}: line {self._line + 1}: {e}") from e
-        except OSError as e:
-            raise InputError(f"{self.path}: cannot be read: {e.strerror}") from e
-        finally:
-            csv.field_size_limit(limit)
-            if self.path != STDIO:
-                raw.close()
 
-    def _csv(self, file: IO[str]) -> Iterator[Row]:
-        first = file.readline()
-        if not first.strip():
-            raise InputError(f"{self.where}: is empty, must hold a header and rows below it")
-        if self.kind == ".csv":
-            # Spreadsheets of many countries write CSV with semicolons.
-            self.delimiter = max(",;\t", key=first.count)
-        reader = csv.reader(itertools.chain([first], file), delimiter=self.delimiter)
-        columns = [c.strip() for c in next(reader)]
-        self._set_columns(columns)
-        for fields in reader:
-            self._line = reader.line_num
-            if not fields:
-                continue
-            if len(fields) > len(columns):
-                raise InputError(
-                    f"{self.where}: line {reader.line_num} holds {len(fields)} fields, the header "
-                    f"{len(columns)}; a text that holds {self.delimiter!r} must stand in quotes"
-                )
-            yield dict(itertools.zip_longest(columns, fields, fillvalue=""))
+    def _csv(self, lines: Lines) -> Iterator[Row]:
+        found = records(lines, self.delimiter, strict=False)
+        header, self.delimiter = next(found), lines.delimiter
+        self._set_columns([name.strip() for name in header])
+        for fields in found:
+            yield dict(zip(self._columns, fields, strict=True))
 
-    def _jsonl(self, file: IO[str]) -> Iterator[Row]:
-        for self._line, line in enumerate(file):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as e:
-                raise InputError(f"{self.where}: line {self._line + 1}: is not JSON") from e
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{self.where}: line {self._line + 1}: must be an object like {{'text': ...}}"
-                )
+    def _jsonl(self, lines: Lines) -> Iterator[Row]:
+        for row in objects(lines):
             if not self._columns:
                 self._set_columns(list(row))
             yield row
@@ -138,22 +105,47 @@ class Reader:
             raise InputError(f"{self.where}: is empty, must hold an object a line")
 
     def _parquet(self, rows: int) -> Iterator[list[Row]]:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        try:
-            with parquet.ParquetFile(self.path) as file:
-                self.schema = file.schema_arrow
-                self._set_columns(self.schema.names)
-                for part in file.iter_batches(rows):
-                    yield part.to_pylist()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
-            raise InputError(f"{self.where}: is not a Parquet file") from e
-        except OSError as e:
-            raise InputError(f"{self.path}: cannot be read: {e.strerror or e}") from e
+        for part in batches(Path(self.path), self.where, rows):
+            self.schema = part.schema
+            if not self._columns:
+                self._set_columns(part.schema.names)
+            if len(part):
+                yield part.to_pylist()
 
     def _set_columns(self, columns: Sequence[str]) -> None:
-        twice = [c for c in columns if columns.count(c) > 1]
-        if twice:
-            raise InputError(f"{self.where}: column '{twice[0]}' stands twice, must stand once")
+        once(columns, self.where)
         self._columns = tuple(columns)
+
+
+def batches(path: Path, where: str, rows: int) -> Iterator[Any]:
+    """Iterate over record batches of a Parquet file; one without rows where it has none.
+
+    Raises:
+        InputError: it cannot be read, or is no Parquet file.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            part = None
+            for part in file.iter_batches(rows):
+                yield part
+            if part is None:
+                yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+        raise InputError(f"{where}: is not a Parquet file") from e
+    except OSError as e:
+        raise InputError(f"{path}: cannot be read: {why(e)}") from e
+
+
+def once(columns: Sequence[str], where: str) -> None:
+    """Raise InputError for a column that stands twice."""
+    twice = [c for c in columns if columns.count(c) > 1]
+    if twice:
+        raise InputError(f"{where}: column '{twice[0]}' stands twice, must stand once")
+
+
+def no_kind(where: str, kinds: Sequence[str]) -> InputError:
+    """Build the error for a file of another type."""
+    return InputError(f"{where}: is no {', '.join(kinds[:-1])} or {kinds[-1]} file")

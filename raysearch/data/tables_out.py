@@ -7,12 +7,13 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias
 
-from raysearch.data.tables_in import STDIO, Reader, Row, kind_of
+from raysearch.data.tables_in import Reader, Row, kind_of
+from raysearch.data.text_tables import STDIO
 from raysearch.errors import InputError, RecordError
 
 Write: TypeAlias = Callable[[list[Row]], None]
@@ -38,7 +39,7 @@ def writing(path: str, like: Reader, added: Mapping[str, type], force: bool) -> 
             sys.stdout.buffer, encoding="utf-8", errors="backslashreplace", newline=""
         )
         try:
-            yield _csv_writer(out, like, added, ",")
+            yield csv_writer(out, [*like.columns, *added], ",", like.where)
             out.flush()
         finally:
             out.detach()
@@ -54,11 +55,11 @@ def writing(path: str, like: Reader, added: Mapping[str, type], force: bool) -> 
         else:
             with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 if kind == ".jsonl":
-                    yield _jsonl_writer(file)
+                    yield jsonl_writer(file)
                 else:
                     own = like.delimiter if like.kind == ".csv" else ","
                     tab = "\t" if kind == ".tsv" else own
-                    yield _csv_writer(file, like, added, tab)
+                    yield csv_writer(file, [*like.columns, *added], tab, like.where)
         os.replace(part, target)
     except OSError as e:
         raise RecordError(f"{path}: cannot be written: {e.strerror or e}") from e
@@ -66,17 +67,23 @@ def writing(path: str, like: Reader, added: Mapping[str, type], force: bool) -> 
         part.unlink(missing_ok=True)
 
 
-def _csv_writer(file: IO[str], like: Reader, added: Mapping[str, type], delimiter: str) -> Write:
-    writer = csv.DictWriter(
-        file, [*like.columns, *added], delimiter=delimiter, lineterminator="\n", restval=""
-    )
+def csv_writer(file: IO[str], columns: Sequence[str], delimiter: str, where: str) -> Write:
+    """Return a function that writes rows as CSV below a header, which it writes at once.
+
+    Args:
+        file: opened for text, with `newline=""`.
+        columns: the header.
+        delimiter: between two fields.
+        where: what an error calls the rows' source.
+    """
+    writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n", restval="")
     writer.writeheader()
 
     def write(rows: list[Row]) -> None:
         for row in rows:
             for name in row.keys() - writer.fieldnames:
                 raise InputError(
-                    f"{like.where}: a later row has a key '{name}' that the first has not; write "
+                    f"{where}: a later row has a key '{name}' that the first has not; write "
                     "a .jsonl"
                 )
             plain = {
@@ -88,7 +95,9 @@ def _csv_writer(file: IO[str], like: Reader, added: Mapping[str, type], delimite
     return write
 
 
-def _jsonl_writer(file: IO[str]) -> Write:
+def jsonl_writer(file: IO[str]) -> Write:
+    """Return a function that writes rows as JSON, one a line."""
+
     def write(rows: list[Row]) -> None:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")

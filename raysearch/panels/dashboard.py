@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
+from pydantic import ConfigDict, StrictBool, field_validator
 
 import raysearch
 from raysearch.analysis import Run
 from raysearch.analysis.domains import FILE as DOMAINS
 from raysearch.analysis.students import has_tables
-from raysearch.errors import InputError, unknown
+from raysearch.config.strict import Strict, load_yaml, parse
+from raysearch.errors import InputError, no_name
 from raysearch.panels.catalog import check_options, picture
 
-LAYOUTS = ("answer", "panels")
-PAGE_KEYS = ("title", "layout", "table", "needs", "panels")
-PANEL_KEYS = ("panel", "title", "note")
 NEEDS: Mapping[str, Callable[[Run], bool]] = {
     "procedures": lambda run: bool(run.study.get("procedures")),
     "exits": lambda run: any(p.exits for r in run.records for p in r.points),
@@ -94,59 +92,66 @@ def read_dashboard(path: Path) -> Dashboard:
     Raises:
         InputError: an unknown key, panel or option (with the nearest name), or a wrong type.
     """
-    try:
-        value = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as e:
-        raise InputError(f"{path}: cannot be read as YAML: {str(e).splitlines()[0]}") from e
-    page = _mapping(value, str(path))
-    for key in page:
-        if key not in PAGE_KEYS:
-            raise unknown(str(path), "key", str(key), PAGE_KEYS)
-    layout = page.get("layout", "panels")
-    if layout not in LAYOUTS:
-        raise unknown(f"{path}: layout", "layout", str(layout), LAYOUTS)
-    entries = page.get("panels")
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path}: panels is {entries!r}; a list of panels is expected")
-    table = page.get("table", False)
-    if not isinstance(table, bool):
-        raise InputError(f"{path}: table is {table!r}; true or false is expected")
-    needs = _text(page.get("needs", ""), f"{path}: needs")
-    if "needs" in page and needs not in NEEDS:
-        raise unknown(f"{path}: needs", "need of a page", needs, NEEDS)
-    panels = tuple(_panel(e, f"{path}: panels[{i}]") for i, e in enumerate(entries))
-    if layout == "answer":
-        if needs:
-            raise InputError(f"{path}: needs is '{needs}'; the first page is written for every run")
-        names = [p.name for p in panels]
-        if names not in (["frontier"], ["frontier", "label_curves"]):
-            raise InputError(
-                f"{path}: layout answer holds {', '.join(names)}; "
-                "frontier, and label_curves or nothing after it, are expected"
-            )
-    title = _text(page.get("title", path.stem), f"{path}: title")
-    return Dashboard(path.stem, title, layout, panels, table, needs)
+    where = str(path)
+    page = parse(_Page, load_yaml(path, where=where), where)
+    panels = []
+    for i, entry in enumerate(page.panels):
+        options = dict(entry.model_extra or {})
+        picture(entry.panel, f"{where}: panels[{i}]")
+        check_options(entry.panel, options, f"{where}: panels[{i}]")
+        panels.append(Panel(entry.panel, entry.title, entry.note, options))
+    _check_answer(page, where)
+    title = path.stem if page.title is None else page.title
+    return Dashboard(path.stem, title, page.layout, tuple(panels), page.table, page.needs or "")
 
 
-def _panel(value: object, where: str) -> Panel:
-    entry = _mapping(value, where)
-    if "panel" not in entry:
-        raise InputError(f"{where}: no key 'panel'; the name of a picture is expected")
-    name = _text(entry["panel"], f"{where}.panel")
-    picture(name, where)
-    options = {str(k): v for k, v in entry.items() if k not in PANEL_KEYS}
-    check_options(name, options, where)
-    title = _text(entry.get("title", ""), f"{where}.title")
-    return Panel(name, title, _text(entry.get("note", ""), f"{where}.note"), options)
+class _Entry(Strict):
+    """One panel of a page; further keys are options of the picture."""
+
+    model_config = ConfigDict(extra="allow", str_strip_whitespace=False)
+
+    panel: str
+    title: str = ""
+    note: str = ""
 
 
-def _mapping(value: object, where: str) -> dict[Any, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{where}: a mapping is expected, a {type(value).__name__} stands there")
-    return value
+class _Page(Strict):
+    """One `dashboards/<page>.yaml`."""
+
+    model_config = ConfigDict(str_strip_whitespace=False)
+
+    title: str | None = None
+    layout: Literal["answer", "panels"] = "panels"
+    table: StrictBool = False
+    needs: str | None = None
+    panels: tuple[_Entry, ...]
+
+    @field_validator("panels", mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not value:
+            raise ValueError("a list of panels is expected")
+        return value
+
+    @field_validator("needs")
+    @classmethod
+    def _needs(cls, value: str | None) -> str | None:
+        if value is not None and value not in NEEDS:
+            raise ValueError(no_name("need of a page", value, NEEDS))
+        return value
 
 
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{where}: a text is expected, a {type(value).__name__} stands there")
-    return value
+def _check_answer(page: _Page, where: str) -> None:
+    """Raise InputError for a page of layout answer that holds something else than an answer."""
+    if page.layout != "answer":
+        return
+    if page.needs:
+        raise InputError(
+            f"{where}: needs is '{page.needs}'; the first page is written for every run"
+        )
+    names = [p.panel for p in page.panels]
+    if names not in (["frontier"], ["frontier", "label_curves"]):
+        raise InputError(
+            f"{where}: layout answer holds {', '.join(names)}; "
+            "frontier, and label_curves or nothing after it, are expected"
+        )

@@ -12,14 +12,25 @@ from typing import Any
 import yaml
 
 from raysearch.config.catalog import task_from_json, task_to_json
-from raysearch.config.strict import load_yaml, parse
+from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.errors import InputError, RecordError
 
 FILE = "study.yaml"
-FOUND = ("task_as_run", "splits", "rows", "left_out", "baselines", "reference", "notes", "folders")
-"""Keys beside those of Study."""
+
+
+class _Found(Strict):
+    """Keys of the file beside those of Study."""
+
+    task_as_run: dict[str, Any]
+    splits: str
+    rows: dict[str, int] = {}
+    left_out: dict[str, str] = {}
+    baselines: dict[str, int | float] = {}
+    reference: dict[str, int | float] = {}
+    notes: tuple[str, ...] = ()
+    folders: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +88,19 @@ def read_asrun(out: Path) -> AsRun:
         raise InputError(
             f"{out}: holds no run (no {FILE}); `raysearch frontier --out {out}` makes one"
         )
-    value = load_yaml(path)
-    found = {k: value.pop(k) for k in FOUND if k in value}
+    value = read_study_file(out)
+    found = {k: v for k in _Found.model_fields if (v := value.pop(k, None)) is not None}
     study = parse(Study, value, path.name)
-    try:
-        return AsRun(
-            study,
-            task_from_json(found["task_as_run"]),
-            found["splits"],
-            found.get("rows") or {},
-            found.get("left_out") or {},
-            found.get("baselines") or {},
-            found.get("reference") or {},
-            tuple(found.get("notes") or ()),
-            found.get("folders") or {},
-        )
-    except KeyError as e:
-        raise InputError(f"{path.name}: key {e} is missing: not the study of a run") from e
+    here = parse(_Found, found, path.name)
+    kept = {name: getattr(here, name) for name in _Found.model_fields if name != "task_as_run"}
+    return AsRun(study, task_from_json(here.task_as_run), **kept)
+
+
+def read_study_file(out: Path) -> dict[str, Any]:
+    """Read the keys of a run's study.yaml as they stand; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read, or is no mapping.
+    """
+    path = out / FILE
+    return load_yaml(path, where=str(path), empty=True) if path.exists() else {}

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, Field, JsonValue, model_validator
 
+from raysearch.config import option
 from raysearch.config.catalog import studies, tasks
-from raysearch.config.strict import Strict, load_yaml, parse
+from raysearch.config.strict import Strict, parse, read_yaml
 from raysearch.config.study import Study
 from raysearch.errors import InputError, unknown
+from raysearch.service.fields import (
+    Corpus,
+    From0,
+    Id,
+    Line,
+    Name,
+    as_corpus,
+    as_name,
+    one_line,
+    with_options_of,
+)
 
 WHERE = "submission"
 DEEPEST = 32
@@ -33,77 +44,28 @@ HUB = re.compile(r"hf:\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?(@[\w.-]+)?\Z", re.ASCII)
 """What a data set of the hub looks like: no folder's path."""
 
 
-def _plain(text: str) -> str:
-    if any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in text):
-        raise ValueError("must be one line of text")
-    return text
-
-
-def _name(text: str) -> str:
-    if not text or not all(c.isalnum() or c in "._-" for c in text) or text.startswith((".", "-")):
-        raise ValueError("must be a name: letters, digits, . _ and -")
-    return text
-
-
-def _corpus(text: str) -> str:
-    if Path(text).suffix:  # what has an ending is a file for the command line
-        raise ValueError("must be a corpus's name, no file's; upload it and name its pool_dataset")
-    return text
-
-
-Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
-Name = Annotated[str, Field(max_length=80), AfterValidator(_plain), AfterValidator(_name)]
-Corpus = Annotated[Name, AfterValidator(_corpus)]
-Names = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64)]
-Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-From0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Whole = Annotated[int, Field(gt=0, le=10**9)]
-
-
-class Prices(Strict):
-    """Dollars."""
-
-    cpu_hour: From0 | None = None
-    gpu_hour: From0 | None = None
-    label: From0 | None = None
-
-
+@with_options_of(Study)
 class Submission(Strict):
     """A study to run: the keys are the options of `raysearch frontier`."""
 
-    task: Annotated[str, Field(max_length=200), AfterValidator(_plain)] | None = None
+    task: Annotated[str, Field(max_length=200), AfterValidator(one_line)] | None = None
     """A task of the catalog; `hf:owner/name` where the service allows it."""
-    dataset: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    dataset: Id | None = None
     """Own data: the id that uploading it gave."""
     text: Line | None = None
     label: Line | None = None
     group: Line | None = None
     score: Name | None = None
     template: Annotated[tuple[Line, ...], Field(max_length=8)] = ()
-    words: Annotated[str, Field(max_length=2000), AfterValidator(_plain)] | None = None
+    words: Annotated[str, Field(max_length=2000), AfterValidator(one_line)] | None = None
     pool: Corpus | None = None
     """A corpus beside the service's data sets, by name."""
-    pool_dataset: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    pool_dataset: Id | None = None
     """Own texts for students: the id that uploading them gave."""
-    pool_lines: bool = False
     study: Name | dict[str, JsonValue] | None = None
     """A shipped study's name, or a whole one as in a study's file."""
-    methods: Names | None = None
-    models: Names | None = None
-    labels: Annotated[tuple[Whole, ...], Field(min_length=1, max_length=32)] | None = None
-    trials: Annotated[int, Field(gt=0, le=100_000)] | None = None
-    draws: Annotated[int, Field(ge=0, le=100)] | None = None
-    searcher: Name | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
-    hours: Above | None = None
-    gpu_hours: Above | None = None
-    flops: Above | None = None
-    dollars: Above | None = None
-    precision: Name | None = None
     concurrency: Annotated[int, Field(gt=0, le=10_000)] | None = None
     """Trials at once at most; the queue may give fewer."""
-    share_teacher: Whole | None = None
-    prices: Prices = Prices()
     gpus: Annotated[int, Field(ge=0, le=10_000)] = 0
     """GPUs that have to be free before the study starts; with 0 it uses none."""
     gpus_per_trial: From0 | None = None
@@ -145,10 +107,7 @@ def _yaml(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         _harmless(text)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{WHERE}.yaml"
-            path.write_text(text, "utf-8")
-            value = load_yaml(path)
+        value = read_yaml(text, f"{WHERE}.yaml")
         json.dumps(value, allow_nan=False)  # dates and infinities are no JSON
         return value
     except InputError:
@@ -187,16 +146,16 @@ def task_name(given: Submission, *, hub: bool) -> str | None:
     """
     if given.dataset is not None:
         return None
-    name = given.task or "toy"
-    if name.startswith("hf:"):
+    task = given.task or "toy"
+    if task.startswith("hf:"):
         if not hub:
             raise InputError(f"{WHERE}: task: hub ids are not read here; upload the data instead")
-        if not HUB.match(name):
+        if not HUB.match(task):
             raise InputError(f"{WHERE}: task: must be hf:OWNER/NAME[:CONFIG][@REVISION]")
-        return name
-    if name not in tasks():
-        raise unknown(WHERE, "task", name, tasks())
-    return name
+        return task
+    if task not in tasks():
+        raise unknown(WHERE, "task", task, tasks())
+    return task
 
 
 def study_of(given: Submission) -> Study | str:
@@ -206,29 +165,36 @@ def study_of(given: Submission) -> Study | str:
         InputError: no such study, or an inline one that names a file.
     """
     if given.study is None or isinstance(given.study, str):
-        name = given.study or "quick"
-        if name not in studies():
-            raise unknown(WHERE, "study", name, studies())
-        return name
+        shipped = given.study or "quick"
+        if shipped not in studies():
+            raise unknown(WHERE, "study", shipped, studies())
+        return shipped
     try:
         json.dumps(given.study, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as e:
         raise InputError(f"{WHERE}: study: cannot be read: {e}") from e
     study = parse(Study, given.study, f"{WHERE}: study")
-    names = {"name": study.name, "pool": study.pool}
-    names |= {f"methods.{i}": n for i, n in enumerate(study.methods or ())}
-    names |= {f"models.{i}": n for i, n in enumerate(study.models or ())}
-    for key, value in names.items():
-        if value is not None:
-            try:
-                _name(_plain(value))
-                if key == "pool":
-                    _corpus(value)
-            except ValueError as e:
-                raise InputError(f"{WHERE}: study: {key}: {e}") from None
+    for key, value in _texts(study):
+        try:
+            as_name(one_line(value))
+            if key == "pool":
+                as_corpus(value)
+        except ValueError as e:
+            raise InputError(f"{WHERE}: study: {key}: {e}") from None
     if study.task:
         raise InputError(f"{WHERE}: study: task: stands beside the study, not in it")
     return study
+
+
+def _texts(study: Study) -> Iterator[tuple[str, str]]:
+    """The study's name and every text that an option could hold, by its key."""
+    yield "name", study.name
+    for key in (o.path[0] for o in option.options_of(Study)):
+        value = getattr(study, key)
+        if isinstance(value, str):
+            yield key, value
+        if isinstance(value, tuple):
+            yield from ((f"{key}.{i}", t) for i, t in enumerate(value) if isinstance(t, str))
 
 
 def arguments(
@@ -248,22 +214,14 @@ def arguments(
         pool: own pool's file.
         study: the inline study's file.
     """
-    prices = given.prices
-    value: Mapping[str, Any] = {
+    own = {
         "task": task if data is None else data,
         **{k: getattr(given, k) for k in ("text", "label", "group", "score", "words")},
-        "pool": given.pool if pool is None else pool,
         "study": study if study is not None else given.study,
-        "methods": given.methods and ",".join(given.methods),
-        "models": given.models and ",".join(given.models),
-        "labels": given.labels and ",".join(map(str, given.labels)),
-        **{k: getattr(given, k) for k in ("trials", "draws", "searcher", "seed", "hours")},
-        **{k: getattr(given, k) for k in ("gpu_hours", "flops", "dollars", "precision")},
-        "share_teacher": given.share_teacher,
-        "price_per_cpu_hour": prices.cpu_hour,
-        "price_per_gpu_hour": prices.gpu_hour,
-        "price_per_label": prices.label,
     }
-    out = [f"--{k.replace('_', '-')}={v}" for k, v in value.items() if v is not None]
+    value = given.model_dump(exclude={"concurrency"})  # the queue says how many at once
+    if pool is not None:
+        value["pool"] = pool
+    out = [f"--{k}={v}" for k, v in own.items() if v is not None]
     out += [f"--template={t}" for t in given.template]
-    return [*out, *(["--pool-lines"] if given.pool_lines else [])]
+    return [*out, *option.arguments(option.options_of(Study), value)]

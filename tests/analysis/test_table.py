@@ -162,10 +162,10 @@ def test_a_wrong_folder_is_one_sentence_that_names_it(tmp_path: Path) -> None:
         read_run(tmp_path)
     folder = write_run(tmp_path / "run", records(3))
     (folder / "study.yaml").write_text("- a\n- b\n")
-    with pytest.raises(InputError, match=r"study\.yaml: a mapping is expected, a list"):
+    with pytest.raises(InputError, match=r"study\.yaml: holds list, must be a mapping"):
         read_run(folder)
     (folder / "study.yaml").write_text("a: [")
-    with pytest.raises(InputError, match=r"study\.yaml: cannot be read as YAML"):
+    with pytest.raises(InputError, match=r"study\.yaml: line 1: cannot be read as YAML"):
         read_run(folder)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from raysearch.analysis import Run, read_run
 from raysearch.cli.answers import LIMITS
-from raysearch.cli.options import number
 from raysearch.cli.studies import confirmed_json
+from raysearch.config.option_values import number
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points

@@ -297,7 +297,7 @@ def test_from_a_pipe_to_a_pipe(model, tmp_path):
         ("a.csv", b"", "is empty"),
         ("a.csv", b"\n\n", "is empty"),
         ("a.jsonl", b"", "is empty"),
-        ("a.csv", b"text\n\xff\xfe\n", "is not UTF-8 near line"),
+        ("a.csv", b"text\n\xff\xfe\n", "is not UTF-8 at byte 5, line 2"),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2: is not JSON"),
         ("a.jsonl", b'{"text": "a"}\n3\n', "line 2: must be an object"),
         ("a.jsonl", b'{"text": ["a"]}\n', "holds lists or mappings"),
@@ -306,8 +306,8 @@ def test_from_a_pipe_to_a_pipe(model, tmp_path):
         ("a.csv", b"text,prediction\nred,1\n", "has a column 'prediction' already"),
         ("a.csv", b"text,p_class 0\nred,1\n", "has a column 'p_class 0' already"),
         ("a.parquet", b"PAR1 no", "is not a Parquet file"),
-        ("a.xlsx", b"x", "is no .csv, .tsv, .jsonl or .parquet file"),
-        ("a", b"x", "is no .csv"),
+        ("a.xlsx", b"x", "is no .parquet, .csv, .tsv or .jsonl file"),
+        ("a", b"x", "is no .parquet, .csv"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_line(model, say, name, content, part):

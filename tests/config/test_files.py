@@ -64,11 +64,34 @@ def test_a_domain_holds_its_values():
         ("method: x\nknobs: {c: {choice: [1]}}\nfirst: {c: 2}\n", "2 lies outside"),
         ("method: x\nknobs: {cc: {choice: [1]}}\nfirst: {c: 1}\n", "no knob 'c'"),
         ("method: x\nknob: {}\n", "no key 'knob'. Did you mean 'knobs'"),
+        (
+            "method: x\nknobs: {c: {choise: [1]}}\n",
+            r"x.yaml: knobs.c: no kind 'choise'. Did you mean 'choice'\? Known: choice, uniform",
+        ),
+        ("method: x\nknobs: 3\n", r"knobs: a mapping is expected \(stands there: 3\)"),
+        ("method: x\nteachers: dan\n", r"teachers: a list is expected \(stands there: 'dan'\)"),
+        ("knobs: {}\n", "key 'method' is missing"),
+        ("method: x\nknobs: {c: {uniform: [0, true]}}\n", r"knobs.c.uniform: takes \[low, high\]"),
+        ("method: x\nknobs: {c: {uniform: [0, .inf]}}\n", "must be finite"),
+        ("method: x\nknobs: {c: {choice: [[1]]}}\n", "takes numbers, words and booleans"),
     ],
 )
 def test_wrong_spaces(tmp_path, text, sentence):
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=sentence) as caught:
         load_method_space(written(tmp_path, text))
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("x.yaml: ")
+
+
+def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
+    text = (
+        "method: x\nknobs: {a: {choice: [1, 1.0, true, w]}, b: {lograndint: [1, 9]}, c: {uniform: "
+    )
+    space = load_method_space(written(tmp_path, text + "[0, 1.0]}}\nfirst: {a: 1, b: 2, c: 0}\n"))
+    assert list(map(repr, space.knobs["a"].options)) == ["1", "1.0", "True", "'w'"]
+    assert (repr(space.knobs["b"].low), repr(space.knobs["c"].high)) == ("1", "1.0")
+    assert repr(dict(space.first)) == "{'a': 1, 'b': 2, 'c': 0}" and space.teachers == ()
+    bare = load_method_space(written(tmp_path, "method: x\nknobs:\nfirst:\nteachers:\n"))
+    assert (bare.knobs, bare.first, bare.teachers) == ({}, {}, ())
 
 
 @pytest.mark.parametrize(
@@ -79,6 +102,19 @@ def test_wrong_spaces(tmp_path, text, sentence):
         ("name: s\nsearcher: tpo", "no searcher 'tpo'. Known: tpe"),
         ("name: s\ntrials: 0", "greater than 0"),
         ("tldr: s", "key 'name' is missing"),
+        ("nmae: s", "no key 'nmae'. Did you mean 'name'"),
+        (
+            "name: s\nprices: {cpu_hor: 1}",
+            r"prices: no key 'cpu_hor'. Did you mean 'cpu_hour'\? Known: cpu_hour, gpu_hour, label",
+        ),
+        (
+            GRID + "[{method: dan, teacher: {mthod: b}}]",
+            "procedures.0.teacher: no key 'mthod'. D",
+        ),
+        (GRID + "[{method: dan, hyper: {a: [1]}}]", "procedures.0.hyper.a: a number, a word, true"),
+        ("name: s\nstratify: [model]", "stratify.0: no value 'model'. Did you mean 'models'"),
+        ("name: s\ntrials: many", r"trials: a whole number is expected \(stands there: 'many'\)"),
+        ("name: [", "x.yaml: line 1: cannot be read as YAML: "),
         (GRID + "[{method: dan, model: []}]", "a list of distinct names, or largest"),
         (GRID + "[{method: dan, model: [a, a]}]", "a list of distinct names, or largest"),
         (GRID + "[{method: dan, model: [a, largest]}]", "a list of distinct names, or largest"),

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from raysearch.config.task import Task
-from raysearch.data import corpora, streams
+from raysearch.data import corpora, frames
 from raysearch.data.splits import normalise
 from raysearch.data.task_data import load_task
 from raysearch.data.texts import Texts
@@ -102,7 +102,7 @@ def test_a_name_needs_a_data_dir_and_pairs_have_no_corpus(open_corpus, data, tmp
 
 
 def test_a_large_file_is_read_in_pieces_and_stays_on_disk(open_corpus, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "ROWS", 7)
+    monkeypatch.setattr(frames, "ROWS", 7)
     texts = [f"text {i % 40} here" for i in range(60)]
     known = None
     for kind in ("jsonl", "csv", "tsv", "txt", "parquet"):
@@ -158,7 +158,7 @@ def test_pairs_are_a_corpus_for_pairs(open_corpus, tmp_path):
         ("c.jsonl", b"[1]\n", "line 1: must be an object"),
         ("c.txt", b"good\n\xff\xfe\n", "is not UTF-8"),
         ("c.csv", b"text,n\na,b,c\n", "must stand in quotes"),
-        ("c.csv", b"", "must stand in quotes"),
+        ("c.csv", b"", "is empty, must hold a header"),
         ("c.jsonl", b'{"text": "a", " text": "b"}', "column 'text' stands twice"),
         ("c.jsonl", b"[" * 100_000, "line 1: is not JSON"),
         ("c.txt", b"", "holds no rows"),
@@ -176,7 +176,7 @@ def test_a_broken_file_is_one_line_and_leaves_nothing(
 
 
 def test_lines_may_lack_keys_and_pieces_rows(open_corpus, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "ROWS", 4)
+    monkeypatch.setattr(frames, "ROWS", 4)
     path = tmp_path / "c.jsonl"
     named = [json.dumps({"text": f"t{i}"}) for i in range(4)]
     path.write_text("\n".join([*named, "", "", "", "", '{"title": "x"}', ""]))

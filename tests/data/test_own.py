@@ -138,7 +138,12 @@ def test_what_cannot_be_used_is_one_line(tmp_path):
     wrong(tmp_path, rows.assign(message="trouble same"), "2 rows have a label and a text")
     wrong(tmp_path, rows, "different labels in 40 rows", text="queue", label="message")
     wrong(tmp_path, b"message,queue\nth\xe9,a\n", "not UTF-8 at byte 16")
-    wrong(tmp_path, "message,queue\ntrouble, more,a\ntrouble, b,c\n", "rows hold more fields than")
+    wrong(
+        tmp_path,
+        "message,queue\ntrouble, more,a\ntrouble, b,c\n",
+        "line 2 holds 3 fields, the header 2",
+    )
+    wrong(tmp_path, 'message,queue\n"trouble,a\nb,c\n', "line 2: a text in quotes has no end")
     wrong(
         tmp_path, "message,queue\ntrouble,a\ntrouble,b,c,d\n", "line 3 holds 4 fields, the header 2"
     )

@@ -133,7 +133,7 @@ def test_the_copied_configuration_is_the_trials_own(tmp_path: Path) -> None:
         ("layout: answer\npanels: []", "a list of panels is expected"),
         ("layout: answer\npanels: [{panel: knobs}]", "frontier, and label_curves"),
         ("layout: answer\ntable: maybe\npanels: [{panel: frontier}]", "true or false"),
-        ("- a", "a mapping is expected"),
+        ("- a", "holds list, must be a mapping of keys"),
         ("a: [", "cannot be read as YAML"),
         ("title: 3\nlayout: answer\npanels: [{panel: frontier}]", "a text is expected"),
     ],
