@@ -1,11 +1,15 @@
-"""What several rooms' tests share: one thread a process, and a ladder of tiny random encoders."""
+"""What several rooms' tests share: one thread a process, and a ladder of tiny random encoders.
+
+And what keeps the fast tests fast: an unmarked test that works for over a second fails.
+"""
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,50 @@ from tests.support.verbs import Said, Say
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = ("random-1", "random-2")
+MARKS = ("slow", "ray", "browser", "real")
+"""Tests without one of these are the fast ones."""
+LIMIT = 1.0
+"""Seconds of one fast test, its fixtures apart."""
+LIBRARY = 50
+"""A test that loads so many modules is the first of its process to use a library."""
+RESAMPLES = 200
+
+
+def spent() -> float:
+    """Processor seconds of this process and of the children it has waited for.
+
+    Not seconds on the wall: a test is as fast on a busy machine as on an idle one.
+    """
+    return sum(os.times()[:4])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a fast test that takes longer than `LIMIT`: make it faster, or mark it `slow`."""
+    started, loaded = spent(), len(sys.modules)
+    result = yield
+    took = spent() - started
+    first = len(sys.modules) - loaded >= LIBRARY  # which test pays for the import is chance
+    if took > LIMIT and not first and not any(item.get_closest_marker(m) for m in MARKS):
+        pytest.fail(f"took {took:.1f} s of processor time, over {LIMIT:.0f} s: mark it slow", False)
+    return result
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through every library again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of few resamples, but for the tests of the intervals, marked `statistics`."""
+    if request.node.get_closest_marker("statistics"):
+        return
+    from raysearch.analysis import bootstrap, transfer
+
+    for of in (bootstrap.replicates, transfer.transfer):
+        monkeypatch.setitem(of.__kwdefaults__, "resamples", RESAMPLES)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from raysearch.data.evaluate import scores
 from raysearch.score_intervals import Z95
 from raysearch.scores import SCORES
 
+pytestmark = pytest.mark.statistics
 CLASSED = ("accuracy", "macro_f1", "mcc")
 
 

@@ -20,6 +20,8 @@ from raysearch.errors import InputError, RecordError
 from tests.support.domains import matrix
 from tests.support.synthetic import records, write_run
 
+pytestmark = pytest.mark.statistics
+
 ROWS = 300
 
 
