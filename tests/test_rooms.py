@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -96,6 +97,18 @@ METHODS = sorted(p for p in (PACKAGE / "methods").glob("*.py") if p.stem != "__i
 FACES = sorted(PACKAGE.rglob("__init__.py"))
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """Each text is read once."""
+    return ast.parse(source)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_text_is_parsed() -> None:
+    for source in SOURCES.values():
+        parsed(source)
+
+
 def room(module: str) -> str:
     """The folder or file right under raysearch/ that a module belongs to."""
     return module.split(".")[1] if "." in module else ""
@@ -139,7 +152,7 @@ def imports(module: str, source: str) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, when)
 
-    yield from walk(ast.parse(source), "load")
+    yield from walk(parsed(source), "load")
 
 
 def faults(module: str, source: str) -> list[str]:
@@ -186,7 +199,7 @@ def noises(module: str, source: str) -> list[str]:
         for child in ast.iter_child_nodes(node):
             look(child)
 
-    look(ast.parse(source))
+    look(parsed(source))
     return out
 
 
@@ -195,7 +208,7 @@ def face(source: str) -> list[str]:
     out = []
     if len(source.splitlines()) >= 40:
         out.append("40 lines or more")
-    body = [s for s in ast.parse(source).body if not isinstance(s, ast.Expr)]
+    body = [s for s in parsed(source).body if not isinstance(s, ast.Expr)]
     named = [t for s in body if isinstance(s, ast.Assign) for t in s.targets]
     named += [s.target for s in body if isinstance(s, ast.AnnAssign)]
     if body and "__all__" not in {ast.unparse(t) for t in named}:
