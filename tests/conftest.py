@@ -20,6 +20,7 @@ from tests.support.verbs import Said, Say
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = ("random-1", "random-2")
+HERE = Path(__file__).resolve().parent
 MARKS = ("slow", "ray", "browser", "real")
 """Tests without one of these are the fast ones."""
 LIMIT = 1.0
@@ -47,6 +48,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if took > LIMIT and not first and not any(item.get_closest_marker(m) for m in MARKS):
         pytest.fail(f"took {took:.1f} s of processor time, over {LIMIT:.0f} s: mark it slow", False)
     return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One worker runs what starts Ray, one after the other, beside the rest: `--dist loadgroup`."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
 
 
 def pytest_collection_finish() -> None:
@@ -95,6 +106,28 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
     more = {"hash-16": small, "table-400": replace(table, ladders=("tables",)), **tiny_rungs}
     monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, **more})
     yield
+
+
+@pytest.fixture(scope="session")
+def workers_path() -> Iterator[str]:
+    """PYTHONPATH under which Ray's workers and other processes find the tests' modules."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE / "tune")])
+    yield os.environ["PYTHONPATH"]
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="session")
+def ray_here(workers_path: str) -> Iterator[None]:
+    """One Ray for all tests: a verb that is run in this process takes it, and starts none."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

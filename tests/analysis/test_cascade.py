@@ -174,6 +174,7 @@ def by_hand(run: Run, parts: tuple[Part, ...], score: str) -> set[tuple[str, str
     return {e[2] for e in every if e[2] is not None and not beaten(e)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "classes"), [("accuracy", 2), ("accuracy", 4), ("macro_f1", 3), ("mcc", 2)]
 )

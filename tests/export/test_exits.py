@@ -173,6 +173,7 @@ def test_texts_leave_where_they_left_in_torch(
     assert seen == set(range(len(layers))), "some text leaves at each exit"
 
 
+@pytest.mark.slow
 def test_the_whole_grid_of_a_trials_points(deep, texts, tmp_path):
     base, rung = deep["bert"]
     graph = graph_of(base, rung)
@@ -348,6 +349,7 @@ def test_batches_are_the_packages(longest):
 # From a trial
 
 
+@pytest.mark.slow
 def test_a_trials_point_comes_out_by_default(make_run, tmp_path):
     made = make_run("five", EARLY)
     record = made.records[0]
@@ -500,6 +502,7 @@ def test_the_folder_predicts_without_torch_or_us(folder, texts, tmp_path):
 RUN = "import runpy\nrunpy.run_path(sys.argv[0] + '/model.py', run_name='__main__')"
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_program(folder, texts, tmp_path):
     lines = "\n".join(texts[:5])
     run = RUN.replace("sys.argv[0]", repr(str(folder)))

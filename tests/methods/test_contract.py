@@ -54,12 +54,14 @@ def few(cases):
 
 FEW = few(CASES)
 every_case = pytest.mark.parametrize(
-    ("method", "rung", "task"),
+    ("method", "rung", "task", "whole"),
     [
-        pytest.param(*case, id="-".join(case), marks=() if case in FEW else pytest.mark.slow)
-        for case in CASES
+        *(pytest.param(*c, False, id="-".join(c) + "-few") for c in CASES if c in FEW),
+        *(pytest.param(*c, True, id="-".join(c), marks=pytest.mark.slow) for c in CASES),
     ],
 )
+"""The few are the fast ones: of a trial with dozens of points they see some. The rest see all."""
+POINTS = 5
 every_method = pytest.mark.parametrize("method", methods.names())
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
@@ -83,9 +85,25 @@ def worlds(tmp_path_factory):
     }
 
 
+def some(points):
+    """The first point, the last, and a few between them."""
+    places = np.linspace(0, len(points) - 1, min(len(points), POINTS))
+    return [points[i] for i in places.round().astype(int)]
+
+
 @pytest.fixture
-def trial(worlds, method, rung, task):
+def trial(worlds, method, rung, task, whole, monkeypatch):
     """Opens the case's trial; `other` gives it an empty store of its own."""
+    build = TrialRun._build
+
+    def build_few(run):
+        learner = build(run)
+        points = learner.points
+        learner.points = lambda: some(points())
+        return learner
+
+    if not whole:
+        monkeypatch.setattr(TrialRun, "_build", build_few)
 
     def open_trial(other=None):
         world = worlds[task]
@@ -104,9 +122,9 @@ def kept():
 
 
 @pytest.fixture
-def finished(trial, kept, tmp_path_factory, method, rung, task):
+def finished(trial, kept, tmp_path_factory, method, rung, task, whole):
     """The case's finished trial and its store, for the questions that only look."""
-    case = method, rung, task
+    case = method, rung, task, whole
     if case not in kept:
         store = tmp_path_factory.mktemp("kept")
         kept[case] = tiny.finish(trial(store)), store

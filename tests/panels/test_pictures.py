@@ -51,10 +51,16 @@ def test_pictures_are_found_by_file_name() -> None:
     assert set(found) <= files
 
 
+@pytest.fixture(scope="module")
+def every_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Read by all pictures, and changed by none."""
+    return runs(tmp_path_factory.mktemp("runs"))
+
+
 @pytest.mark.parametrize("name", sorted(pictures()))
-def test_a_picture_is_pure_and_draws_any_run(name: str, tmp_path: Path) -> None:
+def test_a_picture_is_pure_and_draws_any_run(name: str, every_run: dict[str, Run]) -> None:
     module = picture(name)
-    for kind, run in runs(tmp_path).items():
+    for kind, run in every_run.items():
         before = run.table.copy(deep=True)
         first = module.info(run)
         assert dataclasses.is_dataclass(first), kind
