@@ -117,7 +117,6 @@ def test_a_method_that_a_domain_lacks_leaves_cells_empty(tmp_path: Path) -> None
     assert "Mean drop" not in info.caption
 
 
-@pytest.mark.slow
 def test_without_a_matrix_the_command_is_said_and_no_page_written(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run")
     info = domain_matrix.info(run)

@@ -99,7 +99,6 @@ def test_a_run_without_exits_has_no_such_page(search_run: Run, tmp_path: Path) -
     assert exit_curve.info(search_run).caption == exit_curve.NO_EXITS
 
 
-@pytest.mark.slow
 def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path: Path) -> None:
     alone = without_store(run, tmp_path / "alone")
     write_pages(alone, tmp_path / "out")
@@ -220,7 +219,6 @@ def test_a_trial_that_was_not_scored_on_test_is_counted(tmp_path: Path) -> None:
     assert [e.test for e in alone.exits] == [None] * LAYERS
 
 
-@pytest.mark.slow
 def test_the_baseline_is_the_first_layers_of_the_same_checkpoint(run: Run, tmp_path: Path) -> None:
     assert first_layers("minilm-6") == {f"minilm-{k}": k for k in range(1, 7)}
     assert first_layers("minilm-3") == {"minilm-1": 1, "minilm-2": 2, "minilm-3": 3}

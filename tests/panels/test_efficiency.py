@@ -18,7 +18,6 @@ PAGE = "performance_efficiency.html"
 PICTURES = (score_labels, cost_by_labels, accountings, method_map)
 
 
-@pytest.mark.slow
 def test_a_crossing_gets_the_page_and_every_link_leads_somewhere(
     crossed_run: Run, tmp_path: Path
 ) -> None:

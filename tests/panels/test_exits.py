@@ -246,7 +246,6 @@ def test_a_store_of_other_exits_than_the_records_is_not_read(bare: Run, tmp_path
         assert "not in the run's Store" in picture.info(broken).caption
 
 
-@pytest.mark.slow
 def test_an_id_that_yaml_reads_as_a_number_is_an_id(run: Run, tmp_path: Path) -> None:
     ids = {i for r in run.records for i in (r.id, *(p.point_id for p in r.points))}
     mine = {p.point_id for one in leavers(run) for p in one.record.points}

@@ -117,7 +117,6 @@ def test_a_cell_where_nothing_fits_says_so(crossed_run: Run) -> None:
     assert len(texts[0].x) == len(info.empty)
 
 
-@pytest.mark.slow
 def test_a_map_counts_what_it_leaves_out(crossed_run: Run, search_run: Run) -> None:
     lost = part(crossed_run, lambda r: r.phase != "confirm" or r.config.method != "finetune")
     info = method_map.info(lost)

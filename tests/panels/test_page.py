@@ -72,7 +72,6 @@ def test_pages_are_written_beside_their_plotly_and_ask_for_nothing_else(tmp_path
         assert "{{" not in (index.parent / page).read_text()
 
 
-@pytest.mark.slow
 def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", records(60))
     pages = [write_pages(read_run(folder), tmp_path / name) for name in ("a", "b")]
@@ -80,7 +79,6 @@ def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     write_pages(read_run(folder), tmp_path / "a")  # over an old page
 
 
-@pytest.mark.slow
 def test_hostile_text_makes_no_tag(tmp_path: Path) -> None:
     index = write_pages(hostile(tmp_path / "run"), tmp_path / "out")
     plain = write_pages(read_run(write_run(tmp_path / "r2", records(40))), tmp_path / "plain")

@@ -237,11 +237,12 @@ def twinned(record: TrialRecord) -> TrialRecord:
 
 def test_int8_twins_that_an_export_has_added_stand_for_nobody(run: Run) -> None:
     exported = changed(run, finetune=twinned, sparse_distill=twinned)
-    for picture in PICTURES:
-        assert picture.numbers(picture.info(exported)) == picture.numbers(picture.info(run))
-    assert [s.teacher and s.teacher.best for s in students(exported)] == [
-        s.teacher and s.teacher.best for s in students(run)
-    ]
+
+    def shown(of: Run) -> tuple[list[object], list[object]]:
+        numbers = [picture.numbers(picture.info(of)) for picture in PICTURES]
+        return numbers, [s.teacher and s.teacher.best for s in students(of)]
+
+    assert shown(exported) == shown(run)
 
 
 def test_a_trial_of_a_cell_is_chosen_by_the_mean_of_its_draws(run: Run) -> None:
