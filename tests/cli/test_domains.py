@@ -127,6 +127,7 @@ def test_known_texts_are_left_out_and_counted(say: Say, tmp_path: Path) -> None:
     assert not any(t in whole for t in texts) and str(tmp_path) not in whole
 
 
+@pytest.mark.slow
 def test_without_weights_of_draws_the_searchs_own_trial_is_asked(
     say: Say, tmp_path: Path, two: Two
 ) -> None:
@@ -146,6 +147,7 @@ def test_without_weights_of_draws_the_searchs_own_trial_is_asked(
     assert "Means over 3 fresh draws" in out
 
 
+@pytest.mark.slow
 def test_of_a_crossing_the_search_s_own_trial_alone_is_no_mean(
     say: Say, tmp_path: Path, two: Two
 ) -> None:
@@ -336,6 +338,7 @@ def test_changed_data_are_refused(say: Say, tmp_path: Path, two: Two) -> None:
     refused(say("domains", "books", "dvd"), "dvd", "have changed since the run began")
 
 
+@pytest.mark.slow
 def test_a_torn_file_is_one_line(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path)
     assert say("domains", "books", "dvd")[0] == 0
@@ -350,6 +353,7 @@ def test_a_torn_file_is_one_line(say: Say, tmp_path: Path, two: Two) -> None:
     assert say("domains", "books", "dvd")[0] == 0 and say("page", "books")[0] == 0
 
 
+@pytest.mark.slow
 def test_points_that_leave_by_exits_and_encoders(say: Say, tmp_path: Path) -> None:
     for at, name in enumerate(("books", "dvd")):
         train(tmp_path / name, task(tmp_path, name, 1 + at), ("early_exit", "random-2"))

@@ -86,7 +86,7 @@ def whole(out: Path, result: dict[str, Any], task: str) -> pd.DataFrame:
 def toy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """One small study of the toy task, by the program itself."""
     home = tmp_path_factory.mktemp("toy")
-    args = ("frontier", "--trials", "7", "--labels", "32,100", "--out", "run", "--json")
+    args = ("frontier", "--trials", "9", "--labels", "32,100", "--out", "run", "--json")
     done = raysearch(*args, cwd=home)
     result: dict[str, Any] = json.loads(done.stdout)
     return home / "run", {**result, "page": home / result["page"]}
@@ -101,7 +101,7 @@ def test_toy_from_space_to_page(toy: tuple[Path, dict[str, Any]]) -> None:
     assert set(table["method"]) == methods
     shares = table[table["labels_train"].gt(0)]["labels_train"].value_counts().to_dict()
     assert set(shares) == {32, 100} and min(shares.values()) >= 2  # stratified
-    assert result["trials"] == {"DONE": 7}
+    assert result["trials"] == {"DONE": 9}
     free = table[table["method"].eq("zero_shot")]
     assert free["labels"].eq(0).all() and free["score_test"].gt(0).all()
     assert free["score_validation"].isna().all()
@@ -129,13 +129,13 @@ def test_a_run_is_extended_and_runs_nothing_twice(toy: tuple[Path, dict[str, Any
     before = {r.id for r in searched(out)}
     done = verb("run", "--trials", "+3", "--out", out, "--json", cwd=out.parent)
     after = [r.id for r in searched(out)]
-    assert len(after) == 10 and before < set(after)
+    assert len(after) == 12 and before < set(after)
     assert json.loads(done)["page"] is None
     lines = (out / "records.jsonl").read_text().splitlines()
     ended = [json.loads(x)["id"] for x in lines if json.loads(x)["event"] == "trial"]
-    assert len(ended) == len(set(ended)) > 10
+    assert len(ended) == len(set(ended)) > 12
     said = verb("status", out, "--json", cwd=out.parent)
-    assert json.loads(said)["trials"] == 10
+    assert json.loads(said)["trials"] == 12
 
 
 @pytest.mark.usefixtures("ray_here")
