@@ -11,6 +11,7 @@
 # PIP_ARGS  more arguments for pip install, as for an index with torch's CPU build
 # ARGS      more arguments for `raysearch frontier`
 # TESTS     other arguments for pytest
+# WORKERS   processes that share the tests; one of them runs all that start Ray
 # PLAN      of `make test-cluster`: lost, idle, scaling, spot or done (tests/cluster/rehearse.py)
 
 PYTHON ?= python3
@@ -18,6 +19,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 ARGS ?=
 TESTS ?= tests raysearch
+WORKERS ?= 2
 PLAN ?= lost
 
 BIN := $(VENV)/bin
@@ -35,7 +37,7 @@ frontier: venv
 	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --yes $(ARGS)
 
 test: dev system
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 test-cluster: dev
 	@$(MAKE) --no-print-directory system PACKAGES='ip:iproute2 sshd:openssh-server rsync'
@@ -45,7 +47,7 @@ check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" $(TESTS)
+	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "$(FAST)" $(TESTS)
 
 format: dev
 	$(BIN)/ruff format .

@@ -1,11 +1,16 @@
-"""What several rooms' tests share: one thread a process, and a ladder of tiny random encoders."""
+"""What several rooms' tests share: one thread a process, and a ladder of tiny random encoders.
+
+And what keeps the fast tests fast: an unmarked test that works for over a second fails.
+"""
 
 from __future__ import annotations
 
+import gc
 import io
 import os
+import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +21,70 @@ from tests.support.verbs import Said, Say
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 TINY = ("random-1", "random-2")
+HERE = Path(__file__).resolve().parent
+MARKS = ("slow", "ray", "browser", "real")
+"""Tests without one of these are the fast ones."""
+LIMIT = 1.0
+"""Processor seconds of one fast test, its fixtures apart."""
+CROWDED = 100
+"""Interruptions a processor second above which others work on this machine: the limit is twice."""
+LIBRARY = 50
+"""A test that loads so many modules is the first of its process to use a library."""
+RESAMPLES = 200
+
+
+def spent() -> float:
+    """Processor seconds of this process and of the children that it has waited for.
+
+    Not seconds on the wall: these are the machine's, not the test's. Processor seconds too become
+    more where many processes share the caches, but by half or so and not by ten.
+    """
+    return sum(os.times()[:4])
+
+
+def interrupted() -> int:
+    """How often this process had to make room for another."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a fast test that takes longer than `LIMIT`: make it faster, or mark it `slow`."""
+    started, loaded, others = spent(), len(sys.modules), interrupted()
+    result = yield
+    took = spent() - started
+    limit = LIMIT * (2 if interrupted() - others > CROWDED * took else 1)
+    first = len(sys.modules) - loaded >= LIBRARY  # which test pays for the import is chance
+    if took > limit and not first and not any(item.get_closest_marker(m) for m in MARKS):
+        pytest.fail(f"took {took:.1f} s of processor time, over {limit:.0f} s: mark it slow", False)
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One worker runs what starts Ray, one after the other, beside the rest: `--dist loadgroup`."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        if item.get_closest_marker("ray"):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through every library again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of few resamples, but for the tests of the intervals, marked `statistics`."""
+    if request.node.get_closest_marker("statistics"):
+        return
+    from raysearch.analysis import bootstrap, transfer
+
+    for of in (bootstrap.replicates, transfer.transfer):
+        monkeypatch.setitem(of.__kwdefaults__, "resamples", RESAMPLES)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +116,28 @@ def tiny_ladder(tiny_rungs: dict[str, object], monkeypatch: pytest.MonkeyPatch) 
     more = {"hash-16": small, "table-400": replace(table, ladders=("tables",)), **tiny_rungs}
     monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, **more})
     yield
+
+
+@pytest.fixture(scope="session")
+def workers_path() -> Iterator[str]:
+    """PYTHONPATH under which Ray's workers and other processes find the tests' modules."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(HERE / "tune")])
+    yield os.environ["PYTHONPATH"]
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+@pytest.fixture(scope="session")
+def ray_here(workers_path: str) -> Iterator[None]:
+    """One Ray for all tests: a verb that is run in this process takes it, and starts none."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -95,6 +97,18 @@ METHODS = sorted(p for p in (PACKAGE / "methods").glob("*.py") if p.stem != "__i
 FACES = sorted(PACKAGE.rglob("__init__.py"))
 
 
+@cache
+def parsed(source: str) -> ast.Module:
+    """Each text is read once."""
+    return ast.parse(source)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_text_is_parsed() -> None:
+    for source in SOURCES.values():
+        parsed(source)
+
+
 def room(module: str) -> str:
     """The folder or file right under raysearch/ that a module belongs to."""
     return module.split(".")[1] if "." in module else ""
@@ -138,7 +152,7 @@ def imports(module: str, source: str) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, when)
 
-    yield from walk(ast.parse(source), "load")
+    yield from walk(parsed(source), "load")
 
 
 def faults(module: str, source: str) -> list[str]:
@@ -185,7 +199,7 @@ def noises(module: str, source: str) -> list[str]:
         for child in ast.iter_child_nodes(node):
             look(child)
 
-    look(ast.parse(source))
+    look(parsed(source))
     return out
 
 
@@ -194,7 +208,7 @@ def face(source: str) -> list[str]:
     out = []
     if len(source.splitlines()) >= 40:
         out.append("40 lines or more")
-    body = [s for s in ast.parse(source).body if not isinstance(s, ast.Expr)]
+    body = [s for s in parsed(source).body if not isinstance(s, ast.Expr)]
     named = [t for s in body if isinstance(s, ast.Assign) for t in s.targets]
     named += [s.target for s in body if isinstance(s, ast.AnnAssign)]
     if body and "__all__" not in {ast.unparse(t) for t in named}:
@@ -339,60 +353,53 @@ def test_noise_is_seen(line):
     assert not noises("raysearch.new", inside)
 
 
-def python(code: str) -> str:
-    """What a fresh interpreter prints."""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+DOORS = {
+    "package": ["raysearch"],
+    "panels": ["raysearch.panels"],
+    "every-room-of-the-east": [m for m in SOURCES if room(m) in EAST],
+    "quiet": [name for name in SOURCES if room(name) in {"", *EAST, "toy", "cli"}],
+}
 
 
-@pytest.mark.parametrize(
-    "doors",
-    [
-        ["raysearch"],
-        ["raysearch.panels"],
-        [m for m in SOURCES if room(m) in EAST],
-    ],
-    ids=["package", "panels", "every-room-of-the-east"],
-)
-def test_the_east_wing_loads_nothing_of_the_west(doors):
-    assert doors
-    code = (
-        "import importlib, sys\n"
-        f"for name in {doors!r}: importlib.import_module(name)\n"
-        f"print(sorted({{m.split('.')[0] for m in sys.modules}} & set({WEST!r})))"
-    )
-    assert python(code) == "[]"
+@pytest.fixture(scope="module")
+def opened():
+    """What a fresh interpreter says that opens door by door, and then all of them again.
 
-
-def test_importing_changes_no_filter_no_handler_and_no_variable():
-    """Twice: the first time libraries come along and may do as they like, the second time not.
-
-    The rooms that load torch or Ray take seconds; the statements of theirs are read above.
+    Twice: the first time libraries come along and may do as they like, the second time not. The
+    rooms that load torch or Ray take seconds; their statements are read above.
     """
-    quiet = [name for name in SOURCES if room(name) in {"", *EAST, "toy", "cli"}]
-    assert len(quiet) > 40
     code = (
-        "import importlib, logging, os, sys, warnings\n"
-        f"names = {quiet!r}\n"
-        "def load():\n"
-        "    for name in names: importlib.import_module(name)\n"
+        "import importlib, json, logging, os, sys, warnings\n"
+        f"doors, west, found = {DOORS!r}, {WEST!r}, {{}}\n"
         "def state():\n"
         "    log = logging.getLogger()\n"
         "    ours = [n for n in logging.root.manager.loggerDict if n.startswith('raysearch')]\n"
         "    return dict(os.environ), list(warnings.filters), list(log.handlers), log.level, ours\n"
         "bare = dict(os.environ)\n"
-        "load()\n"
+        "for door, names in doors.items():\n"
+        "    for name in names: importlib.import_module(name)\n"
+        "    found[door] = sorted({m.split('.')[0] for m in sys.modules} & set(west))\n"
         "before = state()\n"
-        "assert before[0] == bare, 'environment'\n"
-        "assert before[2] == before[4] == [], before\n"
+        "found['environment'] = before[0] == bare\n"
+        "found['loggers'] = before[2] == before[4] == []\n"
         "for name in [n for n in sys.modules if n.split('.')[0] == 'raysearch']:\n"
         "    del sys.modules[name]\n"
-        "load()\n"
-        "after = state()\n"
+        "for name in doors['quiet']: importlib.import_module(name)\n"
         "kinds = ('environment', 'filters', 'handlers', 'level', 'loggers')\n"
-        "for what, a, b in zip(kinds, before, after, strict=True):\n"
-        "    assert a == b, what\n"
-        "print('quiet')"
+        "both = zip(kinds, before, state(), strict=True)\n"
+        "found['changed'] = [kind for kind, a, b in both if a != b]\n"
+        "print(json.dumps(found))"
     )
-    assert python(code) == "quiet"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("door", [d for d in DOORS if d != "quiet"])
+def test_the_east_wing_loads_nothing_of_the_west(opened, door):
+    assert DOORS[door] and opened[door] == []
+
+
+def test_importing_changes_no_filter_no_handler_and_no_variable(opened):
+    assert len(DOORS["quiet"]) > 40
+    assert opened["environment"] and opened["loggers"] and opened["changed"] == []

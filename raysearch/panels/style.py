@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,6 @@ def figure(**layout: Any) -> go.Figure:
         "title": {"standoff": 10, "font": {"size": 12}},
     }
     base: dict[str, Any] = {
-        "template": None,
         "font": {"family": FONT, "size": 12, "color": "#4a515c"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -92,9 +91,24 @@ def figure(**layout: Any) -> go.Figure:
         "xaxis": {**axis, "showgrid": False, "showline": True},
         "yaxis": {**axis, "showline": False, "ticks": ""},
     }
-    out = go.Figure()
-    out.update_layout(base)
-    out.update_layout(**layout)
+    # at once: plotly looks for listeners after each property that an update changes
+    out = go.Figure(layout=merged(base, layout))
+    out.update_layout(template=None)
+    return out
+
+
+def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, the second's values in the place of the first's; mappings are merged in turn.
+
+    >>> merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}, "d": [4]})
+    {'a': {'b': 3, 'c': 2}, 'd': [4]}
+    """
+    out = dict(base)
+    for name, value in more.items():
+        old = out.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merged(old, value)
+        out[name] = value
     return out
 
 

@@ -22,6 +22,7 @@ from raysearch.data.evaluate import scores
 from raysearch.score_intervals import Z95
 from raysearch.scores import SCORES
 
+pytestmark = pytest.mark.statistics
 CLASSED = ("accuracy", "macro_f1", "mcc")
 
 
@@ -238,6 +239,7 @@ def test_cross_fitted_intervals_hold_the_truth() -> None:
 # The scores themselves
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(2, 5), st.integers(0, 3))
 def test_sums_decide_the_scores_of_evaluate(seed: int, n: int, classes: int, few: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -176,6 +174,7 @@ def by_hand(run: Run, parts: tuple[Part, ...], score: str) -> set[tuple[str, str
     return {e[2] for e in every if e[2] is not None and not beaten(e)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "classes"), [("accuracy", 2), ("accuracy", 4), ("macro_f1", 3), ("mcc", 2)]
 )
@@ -804,17 +803,3 @@ def test_a_run_is_read_once(tmp_path: Path) -> None:
     before = run.table.copy()
     assert cascades(run) is cascades(run)
     assert cascades(read_run(tmp_path)) == cascades(run) and run.table.equals(before)
-
-
-def test_neither_torch_nor_ray_is_loaded(tmp_path: Path) -> None:
-    write(tmp_path, TWO)
-    code = (
-        "import sys\nfrom raysearch.analysis import read_run\n"
-        "from raysearch.analysis.cascade import cascades\n"
-        "assert cascades(read_run(sys.argv[1]))\n"
-        "assert not {'torch', 'ray', 'transformers'} & set(sys.modules)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

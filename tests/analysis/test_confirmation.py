@@ -30,6 +30,8 @@ from tests.support.judged import own_csv, write_run
 from tests.support.synthetic import records
 from tests.support.synthetic import write_run as write_synthetic
 
+pytestmark = pytest.mark.statistics
+
 A = Choice("a", 0.9, 0.85, (0.80, 0.82, 0.81), flops=10.0)
 B = Choice("b", 0.8, 0.82, (0.86, 0.85, 0.88), flops=100.0)
 

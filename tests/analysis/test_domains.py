@@ -20,6 +20,8 @@ from raysearch.errors import InputError, RecordError
 from tests.support.domains import matrix
 from tests.support.synthetic import records, write_run
 
+pytestmark = pytest.mark.statistics
+
 ROWS = 300
 
 
@@ -90,6 +92,7 @@ def test_draws_widen_an_interval_from_three_on() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_drop_covers_it() -> None:
     """Of two hundred small worlds; without noise of draws, so that rows alone vary."""
     held = 0

@@ -27,6 +27,8 @@ from raysearch.record import Outside, RecordWriter, read_records
 from tests.support import tiny
 from tests.support.judged import RECIPES, Recipe, own_csv, write_run
 
+pytestmark = pytest.mark.statistics
+
 
 def add(folder: Path, ids: np.ndarray, values: np.ndarray, name: str = "gpt-x") -> Outside:
     """Keep predictions as `raysearch add-point` does."""

@@ -15,6 +15,7 @@ from raysearch.record import read_records
 from tests.support.exiting import exiting
 
 
+@pytest.mark.slow
 def test_a_confirmed_point_costs_what_its_draws_cost_on_the_mean(tmp_path: Path) -> None:
     run = exiting(tmp_path / "run")
     written = {r.id: r for r in read_records(tmp_path / "run" / "records.jsonl").trials}

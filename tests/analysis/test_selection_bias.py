@@ -21,6 +21,8 @@ from raysearch.recommend.words import text
 from tests.support.choices import Choice, told
 from tests.support.synthetic import records, write_run
 
+pytestmark = pytest.mark.statistics
+
 
 def brute(resampled: np.ndarray, cost: np.ndarray) -> list[float]:
     """Sample by sample and pair by pair."""

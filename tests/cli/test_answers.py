@@ -339,25 +339,6 @@ def test_nothing_confirmed_is_said_and_how_to_go_on(say: Say, tmp_path: Path) ->
     assert value["choice"]["draws"] == 0 and value["choice"]["point_id"] == A.point
 
 
-def test_recommend_opens_without_torch_or_ray(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
-    told(tmp_path / "run", [A, B])
-    code = (
-        "import sys\nfrom raysearch.cli import main\n"
-        "try: main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code, e.code\n"
-        "assert not {'torch', 'ray', 'transformers'} & set(sys.modules), 'heavy'\n"
-    )
-    made = subprocess.run(
-        [sys.executable, "-c", code, "recommend", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-
-
 def test_the_json_of_confirm_holds_no_nan(tmp_path: Path) -> None:
     """As after an interrupted search: winners were not scored yet, draws have run."""
     run = told(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -182,18 +180,3 @@ def test_refusals_are_one_line(say: Say, run: Path, tmp_path: Path) -> None:
     result = say("cascades", run, "--json")
     refused(result, "have no interval")
     assert "first:" not in result[2], "draws have run: more of them bring no logits back"
-
-
-def test_it_opens_without_torch_or_ray(run: Path) -> None:
-    code = (
-        "import sys\nfrom raysearch.cli import main\n"
-        "try: main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code, e.code\n"
-        "assert not {'torch', 'ray', 'transformers', 'datasets'} & set(sys.modules), 'heavy'\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "cascades", str(run)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

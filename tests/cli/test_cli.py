@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -253,24 +251,6 @@ def test_own_data_is_asked_by_its_template_and_words(
     refused(say("run", *ASKS[2:], "--out", "bare"), "--words", "--template")
     late = prepared("run", *ASKS, "--out", "bare", monkeypatch=monkeypatch)
     assert late.task.templates == (ASKS[1],) and "zero_shot" not in late.left_out
-
-
-def test_page_and_status_read_records_without_torch_or_ray(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", records(12, seed=3))
-    code = (
-        "import sys\nfrom raysearch.cli import main\n"
-        "try: main(sys.argv[1:])\nexcept SystemExit as e: assert not e.code, e.code\n"
-        "assert not {'torch', 'ray', 'transformers', 'datasets'} & set(sys.modules), 'heavy'\n"
-    )
-    made = subprocess.run(
-        [sys.executable, "-c", code, "page", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    assert Path(made.stdout.strip().splitlines()[-1]).is_file()
-    assert (tmp_path / "run" / "records.parquet").is_file()
 
 
 def test_only_what_used_labels_is_drawn_again() -> None:

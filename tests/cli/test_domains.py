@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +26,40 @@ pytestmark = pytest.mark.usefixtures("tiny_ladder")
 DAN = ("dan", "table-400")
 
 
-def two(home: Path, **more: object) -> tuple[Task, Task]:
-    """Runs `books` and `dvd` of one method."""
-    tasks = task(home, "books", 1), task(home, "dvd", 2)
-    for told in tasks:
-        train(home / told.name, told, **more)
-    return tasks
+Two = Callable[..., tuple[Task, Task]]
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, tuple[Path, tuple[Task, Task]]]:
+    """Runs by what they were trained with; not to be changed."""
+    return {}
+
+
+@pytest.fixture
+def two(
+    trained: dict[str, tuple[Path, tuple[Task, Task]]], tmp_path_factory: pytest.TempPathFactory
+) -> Two:
+    """Copies runs `books` and `dvd` of one method, and their data, to a folder."""
+
+    def copy(home: Path, **more: object) -> tuple[Task, Task]:
+        key = repr(sorted(more.items()))
+        if key not in trained:
+            made = tmp_path_factory.mktemp("two")
+            tasks = task(made, "books", 1), task(made, "dvd", 2)
+            for told in tasks:
+                train(made / told.name, told, **more)
+            trained[key] = made, tasks
+        made, tasks = trained[key]
+        shutil.copytree(made, home, dirs_exist_ok=True)
+        for told in tasks:
+            study = home / told.name / "study.yaml"
+            study.write_text(study.read_text().replace(str(made), str(home)))
+        one, other = (
+            replace(told, source=told.source.replace(str(made), str(home))) for told in tasks
+        )
+        return one, other
+
+    return copy
 
 
 def cells(folder: Path, method: str = "ngram_linear") -> dict[tuple[str, str], object]:
@@ -39,7 +69,7 @@ def cells(folder: Path, method: str = "ngram_linear") -> dict[tuple[str, str], o
     return {(c.trained_on, c.tested_on): c for c in mine.cells}
 
 
-def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path) -> None:
+def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path, draws=3)
     code, out, err = say("domains", "books", "dvd")
     assert code == 0 and not err, err
@@ -64,7 +94,7 @@ def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path) -> None:
 
 
 def test_off_the_diagonal_stands_what_the_model_says_of_the_others_test(
-    say: Say, tmp_path: Path
+    say: Say, tmp_path: Path, two: Two
 ) -> None:
     books, dvd = two(tmp_path)
     assert say("domains", "books", "dvd")[0] == 0
@@ -97,7 +127,10 @@ def test_known_texts_are_left_out_and_counted(say: Say, tmp_path: Path) -> None:
     assert not any(t in whole for t in texts) and str(tmp_path) not in whole
 
 
-def test_without_weights_of_draws_the_searchs_own_trial_is_asked(say: Say, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_without_weights_of_draws_the_searchs_own_trial_is_asked(
+    say: Say, tmp_path: Path, two: Two
+) -> None:
     two(tmp_path, draws=3, kept=[0])
     code, out, _ = say("domains", "books", "dvd")
     assert (
@@ -114,7 +147,10 @@ def test_without_weights_of_draws_the_searchs_own_trial_is_asked(say: Say, tmp_p
     assert "Means over 3 fresh draws" in out
 
 
-def test_of_a_crossing_the_search_s_own_trial_alone_is_no_mean(say: Say, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_of_a_crossing_the_search_s_own_trial_alone_is_no_mean(
+    say: Say, tmp_path: Path, two: Two
+) -> None:
     """There the search's own trial is one of the draws, and often the only one with weights."""
     two(tmp_path, draws=2, kept=[0])
     for name in ("books", "dvd"):
@@ -133,7 +169,7 @@ def test_of_a_crossing_the_search_s_own_trial_alone_is_no_mean(say: Say, tmp_pat
 
 
 def test_all_draws_are_judged_on_the_same_rows(
-    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    say: Say, tmp_path: Path, two: Two, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each draw takes texts of its own from a pool: what one has is left out for all."""
     from raysearch.data.rows import Rows
@@ -154,7 +190,7 @@ def test_all_draws_are_judged_on_the_same_rows(
     assert "15 of dvd from books" in out
 
 
-def test_without_any_weights_the_error_says_what_to_do(say: Say, tmp_path: Path) -> None:
+def test_without_any_weights_the_error_says_what_to_do(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path, kept=[])
     refused(say("domains", "books", "dvd"), "books", "were not kept", "--train trains it again")
     assert not (tmp_path / "books" / FILE).exists()
@@ -188,7 +224,9 @@ def test_points_are_named(say: Say, tmp_path: Path) -> None:
     refused(say("domains", "books", "dvd", "--point", "zzzzzz"), "no trial or point")
 
 
-def test_tasks_that_cannot_be_compared_are_refused_in_one_line(say: Say, tmp_path: Path) -> None:
+def test_tasks_that_cannot_be_compared_are_refused_in_one_line(
+    say: Say, tmp_path: Path, two: Two
+) -> None:
     books, dvd = two(tmp_path)
     refused(say("domains", "books"), "one run given", "two or more")
     refused(say("domains", "books", "nowhere"), "nowhere", "holds no run")
@@ -294,13 +332,14 @@ def test_folds_are_judged_at_home_and_the_carved_split_abroad(say: Say, tmp_path
     assert found.methods[0].drop is not None and found.methods[0].drop.pairs == 2
 
 
-def test_changed_data_are_refused(say: Say, tmp_path: Path) -> None:
+def test_changed_data_are_refused(say: Say, tmp_path: Path, two: Two) -> None:
     _, dvd = two(tmp_path)
     learn(dvd, ["a text that was not there"])
     refused(say("domains", "books", "dvd"), "dvd", "have changed since the run began")
 
 
-def test_a_torn_file_is_one_line(say: Say, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_torn_file_is_one_line(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path)
     assert say("domains", "books", "dvd")[0] == 0
     path = tmp_path / "books" / FILE
@@ -314,6 +353,7 @@ def test_a_torn_file_is_one_line(say: Say, tmp_path: Path) -> None:
     assert say("domains", "books", "dvd")[0] == 0 and say("page", "books")[0] == 0
 
 
+@pytest.mark.slow
 def test_points_that_leave_by_exits_and_encoders(say: Say, tmp_path: Path) -> None:
     for at, name in enumerate(("books", "dvd")):
         train(tmp_path / name, task(tmp_path, name, 1 + at), ("early_exit", "random-2"))
@@ -326,7 +366,7 @@ def test_points_that_leave_by_exits_and_encoders(say: Say, tmp_path: Path) -> No
     assert home.score == pytest.approx(point.scores["test"]["accuracy"], abs=1e-12)
 
 
-def test_a_run_at_work_is_left_alone(say: Say, tmp_path: Path) -> None:
+def test_a_run_at_work_is_left_alone(say: Say, tmp_path: Path, two: Two) -> None:
     from raysearch.run.folder import Folder, held
 
     two(tmp_path)

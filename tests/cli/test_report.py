@@ -9,8 +9,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -142,18 +140,6 @@ def test_a_point_that_test_has_not_seen_is_refused(say: Say, run: Path) -> None:
     point = str(table[table["model"].eq("random-2")]["point_id"].iloc[0])
     code, _, err = say("report", run, point)
     assert code == 2 and "not scored on test" in err
-
-
-def test_a_report_of_records_alone_loads_no_torch(run: Path) -> None:
-    code = (
-        "import sys\nfrom raysearch.analysis import read_run\n"
-        "from raysearch.recommend.recommended import look\n"
-        "from raysearch.panels.report_page import write_report\nfrom pathlib import Path\n"
-        "made = look(read_run(sys.argv[1]))\n"
-        "write_report(made, Path(sys.argv[1]) / 'r.html', {})\n"
-        "assert not {'torch', 'ray', 'transformers', 'datasets'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(run)], check=True)
 
 
 def test_paper_without_kaleido_or_a_browser_says_what_to_install(

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -108,16 +106,6 @@ def test_a_wrong_entry_is_one_sentence(entry, sentence):
     with pytest.raises(InputError, match=sentence) as caught:
         catalog.task_from_json({"name": "x", **entry})
     assert "\n" not in str(caught.value)
-
-
-def test_the_catalog_loads_neither_torch_nor_ray():
-    code = (
-        "import sys; from raysearch.config import catalog; catalog.tasks(); catalog.ladder();"
-        "catalog.method_spaces(); print([m for m in ('torch', 'ray', 'transformers', 'datasets',"
-        "'pandas') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_the_catalogs_cannot_be_changed_by_a_caller():

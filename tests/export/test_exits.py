@@ -173,6 +173,7 @@ def test_texts_leave_where_they_left_in_torch(
     assert seen == set(range(len(layers))), "some text leaves at each exit"
 
 
+@pytest.mark.slow
 def test_the_whole_grid_of_a_trials_points(deep, texts, tmp_path):
     base, rung = deep["bert"]
     graph = graph_of(base, rung)
@@ -348,6 +349,7 @@ def test_batches_are_the_packages(longest):
 # From a trial
 
 
+@pytest.mark.slow
 def test_a_trials_point_comes_out_by_default(make_run, tmp_path):
     made = make_run("five", EARLY)
     record = made.records[0]
@@ -500,6 +502,7 @@ def test_the_folder_predicts_without_torch_or_us(folder, texts, tmp_path):
 RUN = "import runpy\nrunpy.run_path(sys.argv[0] + '/model.py', run_name='__main__')"
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_program(folder, texts, tmp_path):
     lines = "\n".join(texts[:5])
     run = RUN.replace("sys.argv[0]", repr(str(folder)))
@@ -541,18 +544,6 @@ def test_the_cards_own_lines_run(folder):
     assert ran.returncode == 0, ran.stderr[-2000:]
     found = [float(x) for x in re.findall(r"\d\.\d+(?:e-?\d+)?", ran.stdout)][:3]
     np.testing.assert_allclose(found, open_model(folder).probabilities(["a text"])[0], atol=1e-4)
-
-
-def test_predicting_loads_no_torch(folder):
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from raysearch.export.predictor import open_model\n"
-        f"open_model(Path({str(folder)!r})).probabilities(['red'])\n"
-        "print({m.split('.')[0] for m in sys.modules} & {'torch', 'transformers', 'ray'})"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert ran.stdout.strip() == "set()", ran.stderr[-2000:]
 
 
 # Folders that cannot be trusted, and rules that are none

@@ -136,6 +136,7 @@ def test_the_int8_twin_is_scored_beside_the_float_one(make_run, tmp_path):
     assert "accuracy on validation:" in text and "in int8" in text and "Weights in 8 bits" in text
 
 
+@pytest.mark.slow
 def test_the_twin_can_be_written_again_by_its_own_point(make_run, tmp_path):
     made = make_run("two", FINETUNE)
     first = exported(made, "onnx", tmp_path / "a", int8=True)
@@ -154,6 +155,7 @@ def test_the_twin_can_be_written_again_by_its_own_point(make_run, tmp_path):
         export_point(run, record, twin, "hf", tmp_path / "c", command="x")
 
 
+@pytest.mark.slow
 def test_records_take_the_twin_up(make_run, tmp_path):
     from raysearch.analysis import read_run, winners
     from raysearch.record import RecordWriter

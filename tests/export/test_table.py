@@ -90,12 +90,14 @@ def test_the_rows_of_the_table_are_those_of_the_point(folders, make_run):
     assert abs(stored - point.bytes) <= 8
 
 
+@pytest.mark.slow
 def test_a_table_is_measured_as_it_is_exported(folders, make_run):
     _, trial, point = folders(make_run, "two", "frequent", "float16")
     (numbers,) = measure_points(trial, [point], 1)
     assert numbers["latency_ms"] > 0 and numbers["tokenise_ms"] > 0
 
 
+@pytest.mark.slow
 def test_points_of_a_table_are_measured_in_one_process_small_before_large(folders, make_run):
     _, trial, point = folders(make_run, "two", "frequent", "float32")
     points = [replace(point, knobs={"rows": n, "table": "float32"}) for n in (400, 40, 120)]

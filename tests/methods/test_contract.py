@@ -42,7 +42,26 @@ CASES = [
 ]
 SHORT = {"min_steps": 4, "epochs": 3}
 """Knobs that only say how long to train, where a method has them: six steps show what fifty do."""
-every_case = pytest.mark.parametrize(("method", "rung", "task"), CASES, ids=map("-".join, CASES))
+
+
+def few(cases):
+    """One case of each method and family: the tasks and rungs take turns."""
+    kinds: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for case in cases:
+        kinds.setdefault((case[0], LAYERS[case[1]].family), []).append(case)
+    return {found[i % len(found)] for i, found in enumerate(kinds.values())}
+
+
+FEW = few(CASES)
+every_case = pytest.mark.parametrize(
+    ("method", "rung", "task", "whole"),
+    [
+        *(pytest.param(*c, False, id="-".join(c) + "-few") for c in CASES if c in FEW),
+        *(pytest.param(*c, True, id="-".join(c), marks=pytest.mark.slow) for c in CASES),
+    ],
+)
+"""The few are the fast ones: of a trial with dozens of points they see some. The rest see all."""
+POINTS = 5
 every_method = pytest.mark.parametrize("method", methods.names())
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
 
@@ -51,6 +70,10 @@ def test_the_loop_is_not_empty():
     known = "dan distill early_exit embed_linear finetune prompt sparse_distill zero_shot".split()
     assert set(known) <= set(methods.names())
     assert {c[0] for c in CASES} == set(methods.names())
+    kinds = {(name, family) for name in methods.names() for family in methods.get(name).families}
+    assert {(name, LAYERS[rung].family) for name, rung, _ in FEW} == kinds
+    assert {task for _, _, task in FEW} == set(TASKS)
+    assert {rung for _, rung, _ in FEW} == set(LAYERS)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +85,25 @@ def worlds(tmp_path_factory):
     }
 
 
+def some(points):
+    """The first point, the last, and a few between them."""
+    places = np.linspace(0, len(points) - 1, min(len(points), POINTS))
+    return [points[i] for i in places.round().astype(int)]
+
+
 @pytest.fixture
-def trial(worlds, method, rung, task):
+def trial(worlds, method, rung, task, whole, monkeypatch):
     """Opens the case's trial; `other` gives it an empty store of its own."""
+    build = TrialRun._build
+
+    def build_few(run):
+        learner = build(run)
+        points = learner.points
+        learner.points = lambda: some(points())
+        return learner
+
+    if not whole:
+        monkeypatch.setattr(TrialRun, "_build", build_few)
 
     def open_trial(other=None):
         world = worlds[task]
@@ -74,6 +113,22 @@ def trial(worlds, method, rung, task):
         return TrialRun(tiny.configure(world, method, rung, **short), place)
 
     return open_trial
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """Finished trials by case, each with the folder of its store."""
+    return {}
+
+
+@pytest.fixture
+def finished(trial, kept, tmp_path_factory, method, rung, task, whole):
+    """The case's finished trial and its store, for the questions that only look."""
+    case = method, rung, task, whole
+    if case not in kept:
+        store = tmp_path_factory.mktemp("kept")
+        kept[case] = tiny.finish(trial(store)), store
+    return kept[case]
 
 
 def timeless(record):
@@ -207,8 +262,8 @@ def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
 
 
 @every_case
-def test_infer_flops_are_those_of_one_text_on_its_own(trial, monkeypatch):
-    run = tiny.finish(trial())
+def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
+    run, _ = finished
     learner = run._learner
     rows = run._data.splits["validation"].take(np.arange(6))
     for knobs in learner.points():
@@ -224,8 +279,8 @@ def test_infer_flops_are_those_of_one_text_on_its_own(trial, monkeypatch):
 
 
 @every_case
-def test_price_is_within_twice_the_bill(trial, worlds, task):
-    run = tiny.finish(trial())
+def test_price_is_within_twice_the_bill(finished, worlds, task):
+    run, _ = finished
     billed = run.ledger.flops(*TRAINING)
     price = worlds[task].price(run.config)
     assert billed / 2 <= price.flops <= billed * 2
@@ -234,8 +289,8 @@ def test_price_is_within_twice_the_bill(trial, worlds, task):
 
 
 @every_case
-def test_logits_are_finite_and_in_the_order_of_the_rows(trial):
-    run = tiny.finish(trial())
+def test_logits_are_finite_and_in_the_order_of_the_rows(finished):
+    run, _ = finished
     rows = run._data.splits["test"]
     width = run._data.task.classes
     turned = np.random.default_rng(0).permutation(len(rows))
@@ -253,8 +308,8 @@ def test_logits_are_finite_and_in_the_order_of_the_rows(trial):
 
 
 @every_case
-def test_padding_changes_no_prediction(trial):
-    run = tiny.finish(trial())
+def test_padding_changes_no_prediction(finished):
+    run, _ = finished
     rows = run._data.splits["test"].take(np.arange(8))
     assert len({len(t.split()) for t in rows.text}) > 2
     for knobs in run._learner.points():
@@ -293,11 +348,11 @@ def test_the_test_split_is_never_read(trial, tmp_path, monkeypatch):
 
 
 @every_case
-def test_kept_weights_predict_the_same(trial, tmp_path):
-    run = tiny.finish(trial(tmp_path / "store"))
+def test_kept_weights_predict_the_same(finished, trial, tmp_path):
+    run, store = finished
     expected = logits(run)
     scored = [run.score(p, "test")["scores"] for p in run.record().points]
-    again = trial(tmp_path / "store")
+    again = trial(store)
     assert again.restore_weights()
     for a, b in zip(expected, logits(again), strict=True):
         assert np.array_equal(a, b)
@@ -310,11 +365,11 @@ def test_kept_weights_predict_the_same(trial, tmp_path):
 
 
 @every_case
-def test_the_graph_computes_what_the_learner_predicts(trial, tmp_path):
+def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path):
     """From kept weights and from none: an export computes what was scored."""
-    run = tiny.finish(trial(tmp_path / "store"))
+    run, store = finished
     rows = run.data.splits["test"]
-    for again in (run, trial(tmp_path / "store"), trial(tmp_path / "empty")):
+    for again in (run, trial(store), trial(tmp_path / "empty")):
         for point in run.record().points:
             expected = run._learner.predict(rows, point.knobs, phase="test")
             graph = again.graph(point)
@@ -328,12 +383,12 @@ def test_the_graph_computes_what_the_learner_predicts(trial, tmp_path):
 
 
 @every_case
-def test_what_is_restored_can_be_saved_again(trial, tmp_path):
-    run = tiny.finish(trial(tmp_path / "store"))
+def test_what_is_restored_can_be_saved_again(finished, trial):
+    run, store = finished
     expected = logits(run)
-    again = trial(tmp_path / "store")
+    again = trial(store)
     again.restore_weights()
-    third = trial(tmp_path / "store")
+    third = trial(store)
     third._learner = third._build()
     third._learner.restore(again._learner.state())
     for a, b in zip(expected, logits(third), strict=True):
@@ -341,8 +396,8 @@ def test_what_is_restored_can_be_saved_again(trial, tmp_path):
 
 
 @every_case
-def test_the_points_say_their_costs(trial):
-    run = tiny.finish(trial())
+def test_the_points_say_their_costs(finished):
+    run, _ = finished
     for point in run.record().points:
         assert point.params >= point.params_trained and point.bytes > 0
         if not run.method.labelled:

@@ -48,6 +48,7 @@ def run_of(w, config):
     return tiny.finish(TrialRun(config, w.place))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["finetune", "prompt"])
 def test_a_student_learns_from_few_labels_what_its_teacher_knows(tmp_path, method):
     w = tiny.world(tiny.write_task(tmp_path / "two", "two", train=400), tmp_path)
@@ -60,6 +61,7 @@ def test_a_student_learns_from_few_labels_what_its_teacher_knows(tmp_path, metho
     assert tiny.accuracy(run_of(w, config)) > 0.95
 
 
+@pytest.mark.slow
 def test_it_learns_the_teacher_and_not_the_labels_of_the_pool(tmp_path):
     """A teacher that has the classes swapped teaches them swapped."""
     w = tiny.world(tiny.write_task(tmp_path / "two", "two", train=400), tmp_path)

@@ -89,6 +89,7 @@ SOME = [
 ] + [{"criterion": "entropy", "threshold": 0.3}, {"criterion": "patience", "threshold": 1}]
 
 
+@pytest.mark.slow
 @every_family
 def test_segments_one_by_one_are_the_model_as_its_library_runs_it(trained, rung):
     """Every exit's logits from transformers' own hidden states, layer by layer."""
@@ -148,6 +149,7 @@ def test_texts_leave_at_different_exits(trained):
     assert max(len(set(at)) for at in sure) > 1
 
 
+@pytest.mark.slow
 @every_family
 def test_expected_flops_are_those_of_a_real_pass(trained, rung):
     """The closed form against torch's counter, over single texts, to the digit."""
@@ -260,6 +262,7 @@ def test_the_pass_is_by_calibrated_logits(trained):
     assert apart, "the temperatures move nobody: this test cannot fail"
 
 
+@pytest.mark.slow
 def test_temperatures_are_fitted_where_there_are_rows_enough(home):
     w = world(home, train=400, test=60)
     config = config_of(w, labels=200, learning_rate=1e-3, epochs=8)
@@ -269,6 +272,7 @@ def test_temperatures_are_fitted_where_there_are_rows_enough(home):
     assert len(set(temperature.tolist())) == LAYERS and (temperature != 1).all()
 
 
+@pytest.mark.slow
 def test_calibration_reads_neither_validation_nor_test_labels(home, monkeypatch):
     """With all of their labels turned round, training and temperatures are the same to the bit."""
     w = world(home, train=160, test=60)
@@ -388,6 +392,7 @@ def test_scores_of_points_are_those_of_their_logits(trained):
         assert np.array_equal(run.kept_logits(p.point_id), logits)
 
 
+@pytest.mark.slow
 def test_an_early_exit_learns(home):
     w = world(home, train=400, test=60)
     config = config_of(w, labels=120, learning_rate=1e-3, epochs=20, self_distil=True)

@@ -198,6 +198,7 @@ def test_the_global_generators_neither_matter_nor_move(world):
     assert np.array_equal(*out)
 
 
+@pytest.mark.slow
 def test_bf16_on_a_cpu_keeps_float32_masters_and_learns(task, tmp_path):
     world = tiny.world(task, tmp_path, precision="bf16")
     run = fine(world, 100, epochs=8)

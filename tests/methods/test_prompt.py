@@ -27,6 +27,7 @@ def world(tmp_path_factory):
     return tiny.world(tiny.write_task(home / "two", "two", train=120), home / "out")
 
 
+@pytest.mark.slow
 def test_learns_what_is_easy(world):
     run = tiny.trial(world, "prompt", "random-1", 100, epochs=20, learning_rate=1e-3)
     assert tiny.accuracy(tiny.finish(run)) > 0.95

@@ -171,6 +171,7 @@ def test_a_vocabulary_comes_back_from_its_tensors() -> None:
     assert np.array_equal(again.parent, found.parent) and np.array_equal(again.last, found.last)
 
 
+@pytest.mark.slow
 def test_hashes_are_the_same_in_every_process() -> None:
     code = (
         "from raysearch.ngrams.grams import Hashed\n"

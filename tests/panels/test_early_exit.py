@@ -77,6 +77,7 @@ def column(packed: Any) -> list[Any]:
 # The page
 
 
+@pytest.mark.slow
 def test_the_page_stands_where_points_have_exits(run: Run, tmp_path: Path) -> None:
     index = write_pages(run, tmp_path / "out")
     page = index.parent / PAGE
@@ -130,6 +131,7 @@ def test_an_unknown_criterion_or_cost_names_the_nearest(run: Run) -> None:
         exit_curve.info(run, cost="infer_flop")
 
 
+@pytest.mark.slow
 def test_hostile_names_make_no_tag(tmp_path: Path) -> None:
     evil = exiting(tmp_path / "r", labels=(100,), rename=HOSTILE.__add__, tries=1)
     index = write_pages(evil, tmp_path / "out")

@@ -65,6 +65,7 @@ def test_the_first_page_may_need_nothing(tmp_path: Path) -> None:
         read_dashboards(tmp_path)
 
 
+@pytest.mark.slow
 def test_hostile_names_make_no_tag(tmp_path: Path) -> None:
     few = {"labels": (10, 100), "models": ("bert_tiny", "bert_mini")}
     index = write_pages(crossed(tmp_path / "r", rename=HOSTILE.__add__, **few), tmp_path / "out")

@@ -1,8 +1,6 @@
 """What every picture promises: found by file name, pure, torch-free, and good for any run."""
 
 import dataclasses
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -53,10 +51,16 @@ def test_pictures_are_found_by_file_name() -> None:
     assert set(found) <= files
 
 
+@pytest.fixture(scope="module")
+def every_run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    """Read by all pictures, and changed by none."""
+    return runs(tmp_path_factory.mktemp("runs"))
+
+
 @pytest.mark.parametrize("name", sorted(pictures()))
-def test_a_picture_is_pure_and_draws_any_run(name: str, tmp_path: Path) -> None:
+def test_a_picture_is_pure_and_draws_any_run(name: str, every_run: dict[str, Run]) -> None:
     module = picture(name)
-    for kind, run in runs(tmp_path).items():
+    for kind, run in every_run.items():
         before = run.table.copy(deep=True)
         first = module.info(run)
         assert dataclasses.is_dataclass(first), kind
@@ -115,15 +119,3 @@ def test_points_count_what_is_not_shown(tmp_path: Path) -> None:
     assert points.unscored == int((done & table["score_test"].isna()).sum())
     assert points.begun > 0 and (points.place < 0).all()  # two draws carry no interval
     assert len(points) + points.unscored == int(done.sum())
-
-
-def test_panels_load_neither_torch_nor_ray() -> None:
-    code = (
-        "import sys\nfrom raysearch.panels.catalog import pictures\n"
-        "import raysearch.panels\nassert pictures()\n"
-        "print(sorted({'torch','ray','transformers','datasets'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
-    )
-    assert done.stdout.strip() == "[]"

@@ -58,6 +58,7 @@ def drawn(figure: object) -> list[tuple[float, float]]:
 # The page
 
 
+@pytest.mark.slow
 def test_the_page_stands_where_points_are_tables(run: Run, tmp_path: Path) -> None:
     index = write_pages(run, tmp_path / "out")
     page = index.parent / PAGE
@@ -91,6 +92,7 @@ def test_options_that_are_none_are_one_line(run: Run) -> None:
         check_options("table_sweep", {"cost": "ms"}, "page.yaml")
 
 
+@pytest.mark.slow
 def test_hostile_names_make_no_tag(tmp_path: Path) -> None:
     few = TABLES[:3]
     evil = sparse(tmp_path / "r", labels=(100,), tables=few, rename=HOSTILE.__add__)
@@ -235,15 +237,18 @@ def twinned(record: TrialRecord) -> TrialRecord:
     return replace(record, points=record.points + twins)
 
 
+@pytest.mark.slow
 def test_int8_twins_that_an_export_has_added_stand_for_nobody(run: Run) -> None:
     exported = changed(run, finetune=twinned, sparse_distill=twinned)
-    for picture in PICTURES:
-        assert picture.numbers(picture.info(exported)) == picture.numbers(picture.info(run))
-    assert [s.teacher and s.teacher.best for s in students(exported)] == [
-        s.teacher and s.teacher.best for s in students(run)
-    ]
+
+    def shown(of: Run) -> tuple[list[object], list[object]]:
+        numbers = [picture.numbers(picture.info(of)) for picture in PICTURES]
+        return numbers, [s.teacher and s.teacher.best for s in students(of)]
+
+    assert shown(exported) == shown(run)
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_cell_is_chosen_by_the_mean_of_its_draws(run: Run) -> None:
     """The luck of one draw, which the shown mean holds, does not choose."""
     made = confirmation(run)

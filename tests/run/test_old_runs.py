@@ -18,6 +18,7 @@ from tests.run.packed import unpack
 from tests.support.verbs import Say
 
 RUNS = golden.runs()
+pytestmark = pytest.mark.statistics  # to the digit
 FAST = {
     "search": ("status", "table", "frontier", "cascades", "recommend", "pages"),
     "grid": ("status", "table", "frontier"),

@@ -274,6 +274,7 @@ def test_unknown_searchers_and_objectives_are_named() -> None:
         Proposer(study(objectives=("score", "train_flop")), FakeWorld(CONTINUOUS), 4)
 
 
+@pytest.mark.slow
 def test_tpe_beats_random_on_two_objectives_on_average_over_seeds() -> None:
     def record(config: TrialConfig) -> TrialRecord:
         rate = math.log10(float(config.hyper.get("learning_rate", 1.0)))

@@ -1,8 +1,6 @@
 """The toy world is deterministic, small, and worth learning: it teaches, and nothing can be perfect
 in it."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from typing import Final
@@ -168,11 +166,6 @@ def test_wrong_names_are_refused_with_the_good_ones() -> None:
         toy.sample(1, seed=0, classes=5)
     with pytest.raises(ValueError, match="toy-small"):
         toy.rung_folder("toy-large")
-
-
-def test_the_grammar_needs_no_torch() -> None:
-    code = "import sys, raysearch.toy; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_all_rungs_together_stay_under_four_megabytes() -> None:

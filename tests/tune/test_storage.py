@@ -20,6 +20,7 @@ from raysearch.record import read_records
 from raysearch.storage.remote import Remote
 from raysearch.toy import grammar
 from tests.support.s3 import s3_server
+from tests.support.verbs import Say, refused
 from tests.tune.clusters import nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -58,7 +59,9 @@ def trials(out: Path) -> list[dict[str, Any]]:
     return [e for e in events if e["event"] == "trial"]
 
 
-def test_a_study_of_two_nodes_outlives_its_storage(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_study_of_two_nodes_outlives_its_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("RAYSEARCH_CACHE_DIR", str(tmp_path / "driver"))
     task, out = tickets(tmp_path / "tickets.csv"), tmp_path / "runs" / "one"
@@ -104,17 +107,13 @@ def test_a_study_of_two_nodes_outlives_its_storage(tmp_path: Path, monkeypatch: 
         other = tmp_path / "elsewhere" / "one"
         other.mkdir(parents=True)
         (other / "records.jsonl").write_bytes(b"".join(mirrored.splitlines(True)[1:]))
-        clash = verb(*plan, *where, "--out", other, "--trials", 7, cwd=tmp_path)
-        said, _ = clash.communicate(timeout=120)
-        assert clash.returncode == 2 and "holds another run" in said and "Traceback" not in said
+        refused(say(*plan, *where, "--out", other, "--trials", 7), "holds another run")
 
 
-def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path, say: Say) -> None:
     closed = tmp_path / "closed"
     closed.write_text("a file, not a folder")
-    run = verb("run", "--task", "toy", "--storage", closed, "--trials", 1, "--yes", cwd=tmp_path)
-    said, _ = run.communicate(timeout=120)
-    assert run.returncode == 2 and said.strip().splitlines()[-1].startswith(
-        "raysearch: error: storage '"
-    ), said
-    assert "Traceback" not in said
+    refused(
+        say("run", "--task", "toy", "--storage", closed, "--trials", 1, "--yes"),
+        "raysearch: error: storage '",
+    )
