@@ -144,6 +144,8 @@ WORDS: dict[str, str] = {
 }
 """Every sentence of the page; `**` marks bold, `{name}` a value."""
 
+WIDE = Context(prec=400)
+"""As many digits as a number can have."""
 _VALUE = re.compile(r"\{(\w+)\}")
 
 
@@ -179,7 +181,7 @@ def fixed(value: float, digits: int) -> str:
     >>> fixed(0.8125, 3), fixed(-0.0001, 2), fixed(-0.25, 1)
     ('0.813', '0.00', '−0.3')
     """
-    exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, WIDE)
     return str(exact).replace("-", "−" if exact else "")
 
 

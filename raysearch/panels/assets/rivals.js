@@ -39,14 +39,3 @@ function rivalsLeft(P, setting) {
   }
   return out;
 }
-
-function rivalMarks(P, rivals) {
-  const part = (end) => rivals.map((r) => (Number.isFinite(r[end]) ? Math.abs(r[end] - r.test) : 0));
-  const hovered = (r) => phrase(r.zero ? "mark_zero" : "mark_rival", { name: r.name, shown: rivalShown(P, r) });
-  return {
-    x: rivals.map((r) => r.x), y: rivals.map((r) => r.test), mode: "markers", hoverinfo: "text", showlegend: false,
-    hovertext: rivals.map((r) => escaped(hovered(r))),
-    marker: { symbol: "diamond", size: 11, color: ink("--ink") },
-    error_y: { type: "data", symmetric: false, array: part("high"), arrayminus: part("low"), thickness: 1.4, width: 3, color: ink("--soft") },
-  };
-}

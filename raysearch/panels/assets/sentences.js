@@ -5,8 +5,10 @@ const said = (key, values) => WORDS[key].split("**")
 const plain = (sentence) => sentence.map(([text]) => text).join("");
 const phrase = (key, values) => plain(said(key, values || {}));
 
+const whole = (value) => String(BigInt(Math.trunc(value))); // every digit, whatever the size
+
 function fixed(value, digits) {
-  const text = value.toFixed(digits);
+  const text = Math.abs(value) < 1e21 ? value.toFixed(digits) : whole(value) + (digits ? "." + "0".repeat(digits) : "");
   return text.replace("-", Number(text) === 0 ? "" : "−");
 }
 
@@ -30,8 +32,8 @@ function money(value) {
   const sign = value < 0 ? "−$" : "$";
   const size = Math.abs(value);
   if (size < 1) return sign + brief(size);
-  const [whole, cents] = fixed(size, size >= 100 ? 0 : 2).split(".");
-  return sign + count(Number(whole)) + (cents ? "." + cents : "");
+  const [dollars, cents] = fixed(size, size >= 100 ? 0 : 2).split(".");
+  return sign + count(Number(dollars)) + (cents ? "." + cents : "");
 }
 
 function bound(value, up) {
@@ -52,7 +54,7 @@ function bound(value, up) {
   return `0.${"0".repeat(-exponent - 1)}${shown}`;
 }
 
-const count = (value) => String(Math.trunc(value)).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+const count = (value) => whole(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
 function duration(seconds) {
   if (seconds < 60) return brief(seconds) + " s";

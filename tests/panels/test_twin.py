@@ -1,0 +1,169 @@
+"""The page's twin: its scripts give Python's answer and sentences, under node and without a page.
+
+A browser test compares a few settings on a real page; here are hundreds of random ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+
+import raysearch.panels
+from raysearch.analysis import read_run
+from raysearch.analysis.intervals import interval
+from raysearch.panels.embed import inline_json, points_json
+from raysearch.panels.template import ANSWERING
+from raysearch.recommend.answer import answer, to_json
+from raysearch.recommend.collect import collect
+from raysearch.recommend.differences import interval_of
+from raysearch.recommend.points import Points
+from raysearch.recommend.sentences import details, footer, headline, interval_note, why
+from raysearch.recommend.setting import Setting
+from raysearch.recommend.words import WORDS
+from tests.panels.pages import pages, settings
+from tests.support.synthetic import records, write_run
+
+ASSETS = Path(raysearch.panels.__file__).parent / "assets"
+DRIVER = Path(__file__).with_name("twin.js")
+
+
+def _node() -> Path | None:
+    """The node that playwright's package ships."""
+    try:
+        import playwright
+    except ImportError:
+        return None
+    driver = Path(playwright.__file__).parent / "driver"
+    return next((p for p in (driver / "node", driver / "node.exe") if p.exists()), None)
+
+
+def _number(digits: str) -> int | float:
+    """A number as the script has it: beyond 2**53 its JSON has the digits of no whole number."""
+    return int(digits) if abs(int(digits)) < 2**53 else float(digits)
+
+
+class Twin:
+    """One process that answers as the page does."""
+
+    def __init__(self, node: Path) -> None:
+        command = [str(node), str(DRIVER)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self._process = subprocess.Popen(command, encoding="utf-8", **pipes)
+        scripts = [str(ASSETS / name) for name in ANSWERING]
+        self._send({"scripts": scripts, "globals": {"WORDS": WORDS}})
+
+    def _send(self, value: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(inline_json(value) + "\n")
+        self._process.stdin.flush()
+
+    def __call__(self, points: Points, given_: list[Setting]) -> list[dict[str, Any]]:
+        """Return the page's answers and sentences, one for each setting."""
+        self._send({"points": points_json(points), "settings": [asdict(s) for s in given_]})
+        assert self._process.stdout is not None
+        out: Any = json.loads(self._process.stdout.readline(), parse_int=_number)
+        assert isinstance(out, list), out["error"]
+        return out
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="session")
+def twin() -> Iterator[Twin]:
+    node = _node()
+    if node is None:
+        if os.environ.get("CI"):
+            pytest.fail("playwright, which ships node, is not installed")
+        pytest.skip("playwright, which ships node, is not installed")
+    made = Twin(node)
+    yield made
+    made.close()
+
+
+def ours(points: Points, setting: Setting) -> dict[str, Any]:
+    """What Python answers and says, as the page's script would give it."""
+    with np.errstate(all="ignore"):
+        found = answer(points, **{k: getattr(setting, k) for k in asdict(setting)})
+    said = {
+        "headline": headline(points, found),
+        "details": details(points, found),
+        "why": why(points, found),
+        "footer": footer(points, found),
+        "interval": interval_note(points, found),
+    }
+    out: dict[str, Any] = json.loads(json.dumps({"answer": to_json(found), **said}))
+    out["answer"]["cost"] = found.setting.cost
+    out["answer"]["own"] = [v if np.isfinite(v) else None for v in found.own.tolist()]
+    return out
+
+
+def agree(points: Points, given_: list[Setting], twin: Twin) -> None:
+    """Both answer alike; the band alone is compared to 12 decimals: libraries of tanh differ."""
+    for setting, theirs in zip(given_, twin(points, given_), strict=True):
+        mine = ours(points, setting)
+        theirs["answer"]["cost"] = theirs["answer"].pop("setting")["cost"]
+        bands = [side["answer"].pop("band") for side in (mine, theirs)]
+        assert mine == theirs, setting
+        assert bands[0] == (None if bands[1] is None else pytest.approx(bands[1], abs=1e-12))
+
+
+@effort(
+    max_examples=175,
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(data=st.data())
+def test_the_page_answers_as_python_does_on_any_points_and_settings(
+    twin: Twin, data: st.DataObject
+) -> None:
+    points = data.draw(pages())
+    agree(points, data.draw(st.lists(settings(points), min_size=3, max_size=3)), twin)
+
+
+def searched(folder: Path, **more: Any) -> Points:
+    """Points of a made-up search."""
+    return collect(read_run(write_run(folder, records(60), **more)))
+
+
+def test_a_score_that_is_no_correlation_by_name_has_the_pages_interval(
+    twin: Twin, tmp_path: Path
+) -> None:
+    points = searched(tmp_path)
+    low = np.where(np.arange(len(points)) == 0, -0.25, points.test)
+    points = replace(points, score="mcc", kind="correlation", test=low, majority=None)
+    agree(points, [Setting(), Setting(labels=200.0)], twin)
+    i = int(points.test.argmax())
+    found = interval_of(points, i)
+    assert found == interval(float(points.test[i]), int(points.test_rows[i]), "pearson")
+    assert found != interval(float(points.test[i]), int(points.test_rows[i]), "accuracy")
+
+
+def test_numbers_of_any_size_read_alike(twin: Twin, tmp_path: Path) -> None:
+    points = searched(tmp_path)
+    known = {"train_seconds": np.full(len(points), 60.0)}
+    points = replace(
+        points,
+        costs=points.costs | known,
+        seconds_text=np.full(len(points), 0.01),
+        gpu=np.zeros(len(points), dtype=np.bool_),
+    )
+    prices = {"cpu_hour": 0.1, "label": 0.3}
+    agree(points, [Setting(volume=10.0**k, prices=prices) for k in range(0, 60, 3)], twin)
+    agree(points, [Setting(max_bytes=-(10.0**k), labels=3e21) for k in range(0, 60, 3)], twin)
