@@ -30,7 +30,7 @@ from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
-from raysearch.recommend.words import WORDS, Sentence
+from raysearch.recommend.words import SENTENCES, WORDS, Sentence
 
 POLICY = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline' 'unsafe-eval'; "
@@ -119,7 +119,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     drawn = label_curves.draw(label_curves.info(run, **(curves.options if curves else {})))
     marks = {name: asdict(mark) for name, mark in style.marks(points.methods).items()}
     data = {
-        "words": WORDS,
+        "sentences": SENTENCES,
         "marks": marks,
         "shapes": style.SHAPES,
         "dashes": style.LINES,

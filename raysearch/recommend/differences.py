@@ -15,7 +15,8 @@ from raysearch.recommend.points import Points
 def apart(points: Points, i: int, j: int) -> bool:
     """Whether two points differ on test by more than the interval of their difference."""
     low, high = difference_of(points, i, j) or (0.0, 0.0)
-    return low > 0.0 or high < 0.0 or (points.kind == "none" and points.test[i] != points.test[j])
+    differs = points.kind == "none" and points.test[i] != points.test[j]
+    return bool(low > 0.0 or high < 0.0 or differs)
 
 
 def paired(points: Points, i: int, j: int) -> bool:

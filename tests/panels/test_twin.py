@@ -30,7 +30,7 @@ from raysearch.recommend.differences import interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
 from raysearch.recommend.setting import Setting
-from raysearch.recommend.words import WORDS
+from raysearch.recommend.words import SENTENCES
 from tests.panels.pages import pages, settings
 from tests.support.synthetic import records, write_run
 
@@ -61,7 +61,7 @@ class Twin:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen(command, encoding="utf-8", **pipes)
         scripts = [str(ASSETS / name) for name in ANSWERING]
-        self._send({"scripts": scripts, "globals": {"WORDS": WORDS}})
+        self._send({"scripts": scripts, "globals": {"SENTENCES": SENTENCES}})
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None

@@ -1,6 +1,6 @@
 // The first page: controls in, the same answer as Python out; every text enters as text.
 const DATA = JSON.parse(byId("data").textContent);
-const { words: WORDS, marks: MARKS, shapes: SHAPES } = DATA;
+const { sentences: SENTENCES, marks: MARKS, shapes: SHAPES } = DATA;
 const P = readPoints(DATA.points);
 const CLOUD_ABOVE = 2000;
 const setting = { ...DATA.setting };

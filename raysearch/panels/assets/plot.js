@@ -111,7 +111,7 @@ function cloud(groups, x, range, yrange, width, height) {
 // Systems from outside and zero-shot models.
 function rivalMarks(P, rivals) {
   const part = (end) => rivals.map((r) => (Number.isFinite(r[end]) ? Math.abs(r[end] - r.test) : 0));
-  const hovered = (r) => phrase(r.zero ? "mark_zero" : "mark_rival", { name: r.name, shown: rivalShown(P, r) });
+  const hovered = (r) => phrase("mark", rivalFacts(P, r, null));
   return {
     x: rivals.map((r) => r.x), y: rivals.map((r) => r.test), mode: "markers", hoverinfo: "text", showlegend: false,
     hovertext: rivals.map((r) => escaped(hovered(r))),
