@@ -1,6 +1,6 @@
 """What stands beside the choice and is never chosen: systems from outside, zero-shot models.
 
-`assets/facts.js` mirrors its facts.
+`panels/assets/facts.js` mirrors its facts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which points meet the limits, and which limit to relax where none does.
 
-`assets/answer.js` mirrors this file line by line.
+`panels/assets/answer.js` mirrors this file line by line.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a point costs on an axis, and to own: labels, training, a year of predictions [dollars].
 
-`assets/answer.js` mirrors this file line by line.
+`panels/assets/answer.js` mirrors this file line by line.
 """
 
 from __future__ import annotations

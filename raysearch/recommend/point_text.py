@@ -1,6 +1,6 @@
 """Facts about points, costs and differences: what every sentence is made of.
 
-`assets/facts.js` mirrors them; the words stand in `sentences.json`.
+`panels/assets/facts.js` mirrors them; the words stand in `sentences.json`.
 """
 
 from __future__ import annotations

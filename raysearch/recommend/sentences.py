@@ -1,4 +1,4 @@
-"""The sentences of the first page for one `Answer`; `assets/sentences.js` mirrors the facts.
+"""The sentences of the first page for one `Answer`; `panels/assets/sentences.js` mirrors the facts.
 
 Which sentence is said, and every word of it, stands in `sentences.json`; here only of what.
 """

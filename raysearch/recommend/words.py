@@ -1,8 +1,8 @@
 """The sentences and number formats of the page, written once for Python and the page's scripts.
 
 Every sentence stands in `sentences.json`: when it is said, its template and its slots. What it is
-said of comes as facts, a small vocabulary that both sides work out; `assets/words.js` mirrors the
-interpreter and the formats of this file and is given the same JSON. An entry of the file is
+said of comes as facts, a small vocabulary that both sides work out. `panels/assets/words.js`
+mirrors the interpreter and the formats of this file and reads the same JSON. An entry of it is
 
 - a template: `**` marks bold, `{path}` a fact or another entry, `{path:format}` a number;
 - a list of cases, the first that holds speaks: templates, or `{"when": facts, "text": template}`;

@@ -25,14 +25,15 @@ from raysearch.analysis.intervals import interval
 from raysearch.panels.embed import inline_json, points_json
 from raysearch.panels.template import ANSWERING
 from raysearch.recommend.answer import answer, to_json
+from raysearch.recommend.baselines import rival_facts
 from raysearch.recommend.collect import collect
 from raysearch.recommend.differences import interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
 from raysearch.recommend.setting import Setting
-from raysearch.recommend.words import SENTENCES
+from raysearch.recommend.words import SENTENCES, phrase
 from tests.panels.pages import pages, settings
-from tests.support.synthetic import records, write_run
+from tests.support.synthetic import records, write_run, zero_shots
 
 ASSETS = Path(raysearch.panels.__file__).parent / "assets"
 DRIVER = Path(__file__).with_name("twin.js")
@@ -105,6 +106,7 @@ def ours(points: Points, setting: Setting) -> dict[str, Any]:
         "why": why(points, found),
         "footer": footer(points, found),
         "interval": interval_note(points, found),
+        "marks": [phrase("mark", rival_facts(points, rival, None)) for rival in points.rivals],
     }
     out: dict[str, Any] = json.loads(json.dumps({"answer": to_json(found), **said}))
     out["answer"]["cost"] = found.setting.cost
@@ -153,6 +155,13 @@ def test_a_score_that_is_no_correlation_by_name_has_the_pages_interval(
     found = interval_of(points, i)
     assert found == interval(float(points.test[i]), int(points.test_rows[i]), "pearson")
     assert found != interval(float(points.test[i]), int(points.test_rows[i]), "accuracy")
+
+
+def test_a_run_of_zero_shot_models_alone_reads_alike(twin: Twin, tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path, zero_shots({"bert_small": 0.66, "bert_tiny": 0.55})))
+    points = collect(run)
+    assert not len(points) and len(points.rivals) == 2
+    agree(points, [Setting(), Setting(labels=20.0, volume=1e4)], twin)
 
 
 def test_numbers_of_any_size_read_alike(twin: Twin, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ function one({ points, settings }) {
       answer: { ...given, fits: given.fits.length },
       headline: call("headline", P, given), details: call("details", P, given), why: call("why", P, given),
       footer: call("footer", P, given), interval: call("intervalNote", P, given),
+      marks: P.rivals.map((rival) => call("phrase", "mark", call("rivalFacts", P, rival, null))),
     };
   });
 }

@@ -1,4 +1,4 @@
-// The facts of naming.py, relaxing.py, worth.py and rivals.py; null is what is not known.
+// The facts of point_text.py, relaxation_text.py, label_value.py and baselines.py; null is what is not known.
 const known = (list, i) => list !== undefined && Number.isFinite(list[i]);
 const knownOf = (list, i) => (known(list, i) ? list[i] : null);
 const pageFacts = (P) => ({ score: P.score, digits: P.digits, run: P.run });
@@ -36,7 +36,7 @@ const timesFacts = (noun, cost, than) => ({
 const countedFacts = (n) => (n ? { n, one: n === 1 } : null);
 const againstFacts = (P, i, j) => ({ ...pointFacts(P, i), ...differenceFacts(P, i, j) });
 
-// relaxing.py
+// relaxation_text.py
 function limitsFacts(P, { setting, relax, nearest }) {
   const value = needs(P, setting);
   const none = (limit) => setting[limit] !== null && P.test.length && !(value[limit] && value[limit].some(Number.isFinite));
@@ -54,7 +54,7 @@ function boundFacts(setting, limit, need) {
   return { ["of_" + limit]: true, need, have, whole: (limit === "labels" || limit === "max_bytes") && Number.isInteger(have) };
 }
 
-// worth.py
+// label_value.py
 const labelsFacts = (P, given) => (given.other === null ? { next: null, step: null }
   : { next: nextLabels(P, given), step: lastStep(P, given) });
 
@@ -111,7 +111,7 @@ function ownFacts(P, given) {
   };
 }
 
-// rivals.py
+// baselines.py
 function rivalFacts(P, rival, choice) {
   const its = (name) => (name in rival.costs ? rival.costs[name] : null);
   const [low, high] = Number.isFinite(rival.low) ? [rival.low, rival.high] : [null, null];
