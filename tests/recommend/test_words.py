@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from raysearch.panels import words
 from raysearch.panels.template import asset
+from raysearch.recommend import words
 from raysearch.recommend.words import FORMATS, SENTENCES, listed, phrase, say, sentences
 
 ROOTS = {"headline", "details", "why", "footer", "interval", "mark", "line", "own_noun"}
