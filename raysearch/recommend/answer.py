@@ -207,7 +207,7 @@ def _other(
     open_: npt.NDArray[np.bool_],
     labels: float | None,
 ) -> tuple[int, int, int] | None:
-    """What one step more labels brings, or, at the last step, what that step has brought."""
+    """Return what one step more labels brings, or, at the last step, what that step has brought."""
     steps = points.budgets
     within = [s for s in steps if labels is None or s <= labels]
     if len(steps) < 2 or not within:
@@ -253,7 +253,7 @@ def _nothing(
 
 
 def to_json(given: Answer) -> Mapping[str, object]:
-    """The answer as the page's script gives it."""
+    """Return the answer as the page's script gives it."""
     return {
         "best": given.best,
         "choice": given.choice,

@@ -64,14 +64,14 @@ def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
 
 
 def _told(system: Outside) -> dict[str, float | None]:
-    """The costs of a system from outside, as its user says."""
+    """Return the costs of a system from outside, as its user says."""
     thousand = system.dollars_per_1k
     each = None if thousand is None else thousand / 1000
     return {"labels": system.labels, MS: system.ms, "dollars_text": each}
 
 
 def _measured(row: pd.Series) -> dict[str, float | None]:
-    """The costs of a zero-shot point: every column of its own, and the time of one text."""
+    """Return the costs of a zero-shot point: every column of its own, and the time of one text."""
     out: dict[str, float | None] = {n: row[n] for n, o in OBJECTIVES.items() if not o.maximise}
     out |= dict.fromkeys(UNTRAINED, 0.0)
     if np.isfinite(row["latency_ms"]):

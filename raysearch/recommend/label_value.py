@@ -22,15 +22,15 @@ def labels_facts(points: Points, given: Answer) -> dict[str, Fact]:
 
 
 def _next_labels(points: Points, given: Answer) -> dict[str, Fact] | None:
-    """What as many labels again would bring if the last step up, confirmed, goes on.
+    """Return what as many labels again would bring if the last step up, confirmed, goes on.
 
     The score is taken to rise by as much with each doubling as it did on average over the last
     step; the interval is that step's, scaled alike.
     """
     assert given.other is not None and given.best is not None
-    i, step, held = given.other
+    i, step, reached = given.other
     best = given.best
-    if step > held or i == best or not paired(points, i, best):
+    if step > reached or i == best or not paired(points, i, best):
         return None
     have, had = float(points.labels[best]), float(points.labels[i])
     if not 0 < had < have:
@@ -47,11 +47,11 @@ def _next_labels(points: Points, given: Answer) -> dict[str, Fact] | None:
 
 
 def _last_step(points: Points, given: Answer) -> dict[str, Fact]:
-    """What the next measured step of labels brings or, at the last, what that step has brought."""
+    """Return what the next measured step of labels brings; at the last, what that step brought."""
     assert given.other is not None and given.best is not None
-    i, step, held = given.other
-    more = step > held
-    a, b = (held, step) if more else (step, held)
+    i, step, reached = given.other
+    more = step > reached
+    a, b = (reached, step) if more else (step, reached)
     after, before = (i, given.best) if more else (given.best, i)
     return page_facts(points) | {
         **difference_facts(points, after, before),
@@ -65,7 +65,7 @@ def _last_step(points: Points, given: Answer) -> dict[str, Fact]:
 
 
 def _price(points: Points, given: Answer, labels: float) -> float | None:
-    """What so many labels cost [dollars]; None without a price."""
+    """Return what so many labels cost [dollars]; None without a price."""
     prices = prices_of(points, given.setting)
     return labels * prices["label"] if "label" in prices and labels > 0 else None
 

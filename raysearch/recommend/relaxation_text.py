@@ -32,7 +32,7 @@ def limits_facts(points: Points, given: Answer) -> dict[str, Fact]:
 
 
 def _bound_facts(given: Answer, limit: str, need: float) -> dict[str, Fact]:
-    """What a limit is, and what it would have to be."""
+    """Return what a limit is, and what it would have to be."""
     have = float(getattr(given.setting, limit))
     whole = limit in ("labels", "max_bytes") and have == int(have)
     return {"of_" + limit: True, "need": need, "have": have, "whole": whole}

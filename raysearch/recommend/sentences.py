@@ -1,6 +1,6 @@
 """The sentences of the first page for one `Answer`; `panels/assets/sentences.js` mirrors the facts.
 
-Which sentence is said, and every word of it, stands in `sentences.json`; here only of what.
+Which sentence is used, and every word of it, stands in `sentences.json`; here only the facts.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _empty_facts(points: Points) -> dict[str, Fact]:
 
 
 def _choice_facts(points: Points, given: Answer, choice: int, best: int) -> dict[str, Fact]:
-    """The choice, what ties with it or beats it, and what more labels bring."""
+    """Return the choice, what ties with it or beats it, and what more labels bring."""
     x = cost_of(points, given.setting, given.own)
     top = best if given.flat and best != choice else None
     tie, beaten = given.tie, given.beaten
@@ -129,12 +129,12 @@ def _choice_facts(points: Points, given: Answer, choice: int, best: int) -> dict
 
 
 def _against(points: Points, i: int, j: int) -> dict[str, Fact]:
-    """A point, and how it differs from another on test."""
+    """Return a point, and how it differs from another on test."""
     return point_facts(points, i) | difference_facts(points, i, j)
 
 
 def _rows_facts(points: Points, i: int | None) -> dict[str, Fact]:
-    """The rows and draws that a choice stands on."""
+    """Return the rows and draws that a choice stands on."""
     fresh = i is not None and points.place[i] >= 0
     return {
         "choice": i is not None,
@@ -151,7 +151,7 @@ def _rows_facts(points: Points, i: int | None) -> dict[str, Fact]:
 def _fate_facts(
     points: Points, given: Answer, who: str, fate: Fate, scored: bool
 ) -> dict[str, Fact]:
-    """What became of a method or a model."""
+    """Return what became of a method or a model."""
     off, choice = given.setting.methods, given.choice
     leader = next((i for i in given.leaders if points.methods[points.method[i]] == who), None)
     lead: dict[str, Fact] | None = None

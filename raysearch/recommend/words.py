@@ -1,11 +1,11 @@
 """The sentences and number formats of the page, written once for Python and the page's scripts.
 
-Every sentence stands in `sentences.json`: when it is said, its template and its slots. What it is
-said of comes as facts, a small vocabulary that both sides work out. `panels/assets/words.js`
-mirrors the interpreter and the formats of this file and reads the same JSON. An entry of it is
+Every sentence stands in `sentences.json`: when it is used, its template and its slots. What it is
+about comes as facts, a small vocabulary that both sides compute. `panels/assets/words.js` mirrors
+the interpreter and the formats of this file and reads the same JSON. An entry of it is
 
 - a template: `**` marks bold, `{path}` a fact or another entry, `{path:format}` a number;
-- a list of cases, the first that holds speaks: templates, or `{"when": facts, "text": template}`;
+- a list of cases, templates or `{"when": facts, "text": template}`: the first that holds is used;
 - `{"all": cases, "join": text}`: every case that holds, joined;
 - `{"each": fact, "entry": name, "join": text}`: an entry of each of a list of facts, joined;
 - `{"sentences": entries}`: one sentence an entry, each on its own.
@@ -42,7 +42,8 @@ def say(name: str, facts: Facts) -> Sentence:
     """Return an entry's sentence about these facts, empty where no case holds."""
     entry = SENTENCES[name]
     if isinstance(entry, dict):
-        return fill(str(entry["join"]).join(listed(name, facts)), {})
+        joined = str(entry["join"]).join(listed(name, facts))
+        return ((joined, False),) if joined else ()
     cases = [entry] if isinstance(entry, str) else entry
     return fill(next((t for case in cases if (t := _template(case, facts)) is not None), ""), facts)
 
@@ -62,7 +63,7 @@ def listed(name: str, facts: Facts) -> list[str]:
 
 
 def sentences(name: str, facts: Facts) -> tuple[Sentence, ...]:
-    """Return the sentences of an entry that has several; those that say nothing are left out."""
+    """Return the sentences of an entry that has several; empty ones are left out."""
     out: list[Sentence] = []
     for part in SENTENCES[name]["sentences"]:
         if isinstance(part, str):
@@ -89,12 +90,12 @@ def text(sentence: Sentence) -> str:
 
 
 def _template(case: str | Mapping[str, str], facts: Facts) -> str | None:
-    """The template of a case; None where it does not hold."""
+    """Return the template of a case; None where it does not hold."""
     if isinstance(case, str):
         return case
     names = case["when"].split()
-    held = all(_present(facts, n.lstrip("!")) != n.startswith("!") for n in names)
-    return case["text"] if held else None
+    holds = all(_present(facts, n.lstrip("!")) != n.startswith("!") for n in names)
+    return case["text"] if holds else None
 
 
 def _present(facts: Facts, path: str) -> bool:
@@ -125,7 +126,7 @@ def _slot(facts: Facts, scope: str | None, name: str, form: str | None) -> str:
 
 
 def fixed(value: float, digits: int) -> str:
-    """Decimals with exact halves away from zero, as JavaScript's toFixed does.
+    """Return decimals with exact halves away from zero, as JavaScript's toFixed does.
 
     >>> fixed(0.8125, 3), fixed(-0.0001, 2), fixed(-0.25, 1)
     ('0.813', '0.00', '−0.3')
@@ -135,7 +136,7 @@ def fixed(value: float, digits: int) -> str:
 
 
 def brief(value: float) -> str:
-    """Two significant digits; powers of ten outside 0.001 to 9999.
+    """Return two significant digits; powers of ten outside 0.001 to 9999.
 
     >>> brief(1234.0), brief(0.0125), brief(3.25e15), brief(2.0)
     ('1200', '0.013', '3.3e15', '2')
@@ -158,7 +159,7 @@ def brief(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with thousands set apart.
+    """Return a whole number with thousands set apart.
 
     >>> count(12345), count(999)
     ('12,345', '999')
@@ -167,7 +168,7 @@ def count(value: float) -> str:
 
 
 def factor(ratio: float) -> str:
-    """How many times, or by how many per cent where that would round to once.
+    """Return how many times, or by how many per cent where that would round to once.
 
     >>> factor(12.4), factor(1.3), factor(1.004)
     ('12×', '1.3×', '0.4 %')
@@ -176,7 +177,7 @@ def factor(ratio: float) -> str:
 
 
 def money(value: float) -> str:
-    """Dollars, cents below a hundred.
+    """Return dollars, cents below a hundred.
 
     >>> money(1234.6), money(60.0), money(0.0125)
     ('$1,235', '$60.00', '$0.013')
@@ -188,7 +189,7 @@ def money(value: float) -> str:
 
 
 def bound(value: float, *, up: bool) -> str:
-    """Three digits that are not below (`up`) or not above the value: a limit that lets it in.
+    """Return three digits that are not below (`up`) or not above the value: it meets that limit.
 
     >>> bound(7.231, up=True), bound(0.8237, up=False), bound(1.0e9, up=True), bound(585, up=True)
     ('7.24', '0.823', '1.00e9', '585')
@@ -218,7 +219,7 @@ def bound(value: float, *, up: bool) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person would say them.
+    """Return seconds as a person writes them.
 
     >>> duration(240), duration(12), duration(9000)
     ('4 min', '12 s', '2.5 h')

@@ -130,7 +130,7 @@ def pages(draw: st.DrawFn) -> Points:
         lost=draw(st.integers(0, 2)),
         broken=draw(st.sampled_from(("", "", "their rows differ"))),
         folds=draw(st.sampled_from((0, 5))),
-        run="'a run'",
+        run="'a **run** {name}'",
         trials=draw(st.sampled_from((0, 7, 12345))) + n,
         unbilled=draw(st.integers(0, 1)),
         search_flops=draw(st.sampled_from((0.0, 1.05e7, 3e18))),
@@ -158,7 +158,7 @@ def _apart(draw: st.DrawFn, m: int, kind: str) -> Floats:
 def _rivals(draw: st.DrawFn, m: int) -> Rival:
     test = draw(st.integers(0, 80)) / 80
     half = draw(st.sampled_from((NAN, 0.02)))
-    held = draw(st.sampled_from((NAN, -0.3, 0.0, 0.0125)))
+    middle = draw(st.sampled_from((NAN, -0.3, 0.0, 0.0125)))
     known = {
         "labels": (0.0, 10.0, 500.0),
         "ms": (0.0, 2.5, 700.0),
@@ -167,14 +167,14 @@ def _rivals(draw: st.DrawFn, m: int) -> Rival:
         "seconds_text": (0.004,),
         "bytes": (1e6,),
     }
-    asked = draw(st.lists(st.sampled_from(tuple(known)), unique=True))
+    some = draw(st.lists(st.sampled_from(tuple(known)), unique=True))
     return Rival(
         name=draw(st.sampled_from(("gpt", "zero_shot **tiny**"))),
         test=test,
         low=test - half,
         high=test + half,
-        costs={name: draw(st.sampled_from(known[name])) for name in asked},
-        apart=np.tile([held - 0.1, held + 0.1], (m, 1)),
+        costs={name: draw(st.sampled_from(known[name])) for name in some},
+        apart=np.tile([middle - 0.1, middle + 0.1], (m, 1)),
         zero=draw(st.booleans()),
         gpu=draw(st.booleans()),
     )

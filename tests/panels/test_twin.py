@@ -97,10 +97,10 @@ def twin() -> Iterator[Twin]:
 
 
 def ours(points: Points, setting: Setting) -> dict[str, Any]:
-    """What Python answers and says, as the page's script would give it."""
+    """Return Python's answer and sentences, as the page's scripts give them."""
     with np.errstate(all="ignore"):
         found = answer(points, **{k: getattr(setting, k) for k in asdict(setting)})
-    said = {
+    texts = {
         "headline": headline(points, found),
         "details": details(points, found),
         "why": why(points, found),
@@ -108,7 +108,7 @@ def ours(points: Points, setting: Setting) -> dict[str, Any]:
         "interval": interval_note(points, found),
         "marks": [phrase("mark", rival_facts(points, rival, None)) for rival in points.rivals],
     }
-    out: dict[str, Any] = json.loads(json.dumps({"answer": to_json(found), **said}))
+    out: dict[str, Any] = json.loads(json.dumps({"answer": to_json(found), **texts}))
     out["answer"]["cost"] = found.setting.cost
     out["answer"]["own"] = [v if np.isfinite(v) else None for v in found.own.tolist()]
     return out
@@ -117,10 +117,10 @@ def ours(points: Points, setting: Setting) -> dict[str, Any]:
 def agree(points: Points, given_: list[Setting], twin: Twin) -> None:
     """Both answer alike; the band alone is compared to 12 decimals: libraries of tanh differ."""
     for setting, theirs in zip(given_, twin(points, given_), strict=True):
-        mine = ours(points, setting)
+        own = ours(points, setting)
         theirs["answer"]["cost"] = theirs["answer"].pop("setting")["cost"]
-        bands = [side["answer"].pop("band") for side in (mine, theirs)]
-        assert mine == theirs, setting
+        bands = [side["answer"].pop("band") for side in (own, theirs)]
+        assert own == theirs, setting
         assert bands[0] == (None if bands[1] is None else pytest.approx(bands[1], abs=1e-12))
 
 

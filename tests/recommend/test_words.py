@@ -13,7 +13,7 @@ from raysearch.recommend import words
 from raysearch.recommend.words import FORMATS, SENTENCES, listed, phrase, say, sentences
 
 ROOTS = {"headline", "details", "why", "footer", "interval", "mark", "line", "own_noun"}
-"""What the page and the terminal say by name."""
+"""What the page and the terminal use by name."""
 SLOT = re.compile(r"\{(?:\w+\.)?(\w+)(?::(\w+))?\}")
 
 
@@ -33,7 +33,7 @@ def named(entry: Any) -> Iterator[str]:
         yield from (name for name, form in SLOT.findall(template) if not form and name in SENTENCES)
 
 
-def test_every_entry_is_said_somewhere_and_every_one_named_is_there() -> None:
+def test_every_entry_is_used_and_every_named_entry_exists() -> None:
     seen, left = set[str](), set(ROOTS)
     while left:
         name = left.pop()
@@ -54,7 +54,7 @@ def test_templates_are_well_formed(name: str) -> None:
         if isinstance(case, dict):
             assert set(case) == {"when", "text"}
             assert re.fullmatch(r"!?\w+(\.\w+)?( !?\w+(\.\w+)?)*", case["when"]), case
-    if isinstance(entry, list):  # what comes after a case without a condition is never said
+    if isinstance(entry, list):  # what comes after a case without a condition is never used
         assert not any(isinstance(case, str) for case in entry[:-1])
 
 
@@ -64,7 +64,7 @@ def test_the_page_has_the_same_formats() -> None:
     assert all(re.search(rf"\b{name}\b", made[1]) for name in FORMATS)
 
 
-def test_the_first_case_that_holds_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_case_that_holds_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {
         "size": [
             {"when": "big !old", "text": "**big**"},
@@ -88,5 +88,7 @@ def test_the_first_case_that_holds_speaks(monkeypatch: pytest.MonkeyPatch) -> No
         phrase("bare", {"zero": 0})
     scope = {"big": True, "in": {"name": "b"}, "list": [{"zero": 1, "name": "x"}, {"zero": None}]}
     assert listed("all", scope) == ["a", "b", "c"]
+    inert = {"big": True, "in": {"name": "**b** {c}"}}
+    assert say("all", inert) == (("a; **b** {c}; c", False),), "a joined value is not filled again"
     assert phrase("all", {}) == "a; c" and phrase("each", scope) == "1, x, "
     assert sentences("page", scope) == ((("big", True),), (("1, x", False),))

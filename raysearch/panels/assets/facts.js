@@ -59,9 +59,9 @@ const labelsFacts = (P, given) => (given.other === null ? { next: null, step: nu
   : { next: nextLabels(P, given), step: lastStep(P, given) });
 
 function nextLabels(P, given) {
-  const [i, step, held] = given.other;
+  const [i, step, reached] = given.other;
   const { best } = given;
-  if (step > held || i === best || !paired(P, i, best)) return null;
+  if (step > reached || i === best || !paired(P, i, best)) return null;
   const [have, had] = [P.labels[best], P.labels[i]];
   if (!(had > 0 && had < have)) return null;
   const scale = Math.log(2.0) / Math.log(have / had);
@@ -73,12 +73,12 @@ function nextLabels(P, given) {
 }
 
 function lastStep(P, given) {
-  const [i, step, held] = given.other;
-  const more = step > held;
+  const [i, step, reached] = given.other;
+  const more = step > reached;
   const [after, before] = more ? [i, given.best] : [given.best, i];
   return {
-    ...pageFacts(P), ...differenceFacts(P, after, before), more, same: i === given.best, a: more ? held : step,
-    b: more ? step : held, judged: P.kind !== "none", dollars: priceOf(P, given, P.labels[after] - P.labels[before]),
+    ...pageFacts(P), ...differenceFacts(P, after, before), more, same: i === given.best, a: more ? reached : step,
+    b: more ? step : reached, judged: P.kind !== "none", dollars: priceOf(P, given, P.labels[after] - P.labels[before]),
   };
 }
 

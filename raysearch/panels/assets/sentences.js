@@ -1,4 +1,4 @@
-// The facts of sentences.py; which sentence is said of them, in which words, SENTENCES has.
+// The facts of sentences.py; SENTENCES has the sentences about them.
 function headline(P, given) {
   const facts = { ...pageFacts(P), choice: null, broken: P.broken };
   const more = given.choice === null ? { ...emptyFacts(P), ...limitsFacts(P, given) } : choiceFacts(P, given);
@@ -42,14 +42,14 @@ function choiceFacts(P, given) {
   const x = costOf(P, setting, given.own);
   const top = flat && best !== choice ? best : null;
   const ends = intervalOf(P, choice);
-  const told = P.majority !== null && ends !== null && ends[0] <= P.majority;
+  const level = P.majority !== null && ends !== null && ends[0] <= P.majority;
   return {
     choice: pointFacts(P, choice, setting.teacher), flat, leaders: given.leaders.length, noun: nounOf(P, setting.cost),
     cheaper: given.cheaper || null, cheaper_one: given.cheaper === 1,
     top: top === null ? null : { ...againstFacts(P, top, choice), ratio: x[top] / x[choice] },
     tie: tie === null ? null : { ...againstFacts(P, tie, choice), ratio: x[choice] / x[tie] },
     beaten: beaten === null ? null : { ...againstFacts(P, beaten, best), chosen_on: P.validation_rows[best] },
-    majority: told ? P.majority : null, unmeasured: [], relax: [], ...labelsFacts(P, given),
+    majority: level ? P.majority : null, unmeasured: [], relax: [], ...labelsFacts(P, given),
   };
 }
 

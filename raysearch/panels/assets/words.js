@@ -4,7 +4,10 @@ const phrase = (name, facts) => plain(say(name, facts));
 
 function say(name, facts) {
   const entry = SENTENCES[name];
-  if (typeof entry !== "string" && !Array.isArray(entry)) return fill(listed(name, facts).join(entry.join), {});
+  if (typeof entry !== "string" && !Array.isArray(entry)) {
+    const joined = listed(name, facts).join(entry.join);
+    return joined ? [[joined, false]] : [];
+  }
   const found = [entry].flat().map((one) => templateOf(one, facts)).find((template) => template !== null);
   return fill(found || "", facts);
 }
