@@ -76,7 +76,7 @@ def sentences(name: str, facts: Facts) -> tuple[Sentence, ...]:
 def fill(template: str, facts: Facts) -> Sentence:
     """Fill a template; bold pieces are marked by the template alone, never by a value.
 
-    >>> fill("train **{name}** at {cost:money}.", {"name": "a**b", "cost": 2.5})
+    >>> fill("train **{method}** at {cost:money}.", {"method": "a**b", "cost": 2.5})
     (('train ', False), ('a**b', True), (' at $2.50.', False))
     """
     pieces = template.split("**")

@@ -42,6 +42,13 @@ def test_every_entry_is_used_and_every_named_entry_exists() -> None:
     assert seen == set(SENTENCES)
 
 
+def test_no_entry_has_the_name_of_a_text_that_is_a_fact() -> None:
+    slots = {m for e in SENTENCES.values() for t in templates(e) for m in SLOT.findall(t)}
+    texts = {"model", "method", "score", "run", "noun", "system", "broken", "error", "left_out"}
+    whole = {"leaders", "cheaper", "draws", "folds", "failed", "trials"}
+    assert {name for name, form in slots if not form} - set(SENTENCES) == texts | whole
+
+
 @pytest.mark.parametrize("name", SENTENCES)
 def test_templates_are_well_formed(name: str) -> None:
     entry = SENTENCES[name]
