@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from raysearch.recommend.collect import _axes, _kind
+from raysearch.recommend.collect import _axes, _formula, _has_majority
 from raysearch.recommend.points import FINE, TEACHERS, Codes, Fate, Floats, Points, Rival
 from raysearch.recommend.setting import Setting
 
@@ -23,7 +23,10 @@ SCORES = (
     ("accuracy", 0.0, 1.0),
     ("macro_f1", 0.0, 1.0),
     ("pearson", -1.0, 1.0),
+    ("f1", 0.0, 1.0),
     ("mcc", -1.0, 1.0),
+    ("spearman", -1.0, 1.0),
+    ("gain", -1.0, 1.0),
     ("utility", -3.0, 30.0),
 )
 PRICES = st.dictionaries(
@@ -76,7 +79,7 @@ def pages(draw: st.DrawFn) -> Points:
     for cost in draw(st.lists(st.sampled_from(tuple(choices)), unique=True)):
         costs[cost] = column(choices[cost])
     rows = column(draw(st.sampled_from(((872,), (50,), (2500,), ROWS))))
-    kind = _kind(name, test, rows)
+    formula = _formula(name, test, rows)
     place, spare = np.full(n, -1, dtype=np.int64), draw(st.integers(0, 1))
     share = draw(st.sampled_from((0, 1, 2)))
     some = codes(2)
@@ -96,7 +99,7 @@ def pages(draw: st.DrawFn) -> Points:
     return Points(
         task="task",
         score=name,
-        kind=kind,
+        formula=formula,
         digits=3 if n and rows.min() >= 2000 else 2,
         methods=METHODS,
         models=MODELS,
@@ -113,7 +116,7 @@ def pages(draw: st.DrawFn) -> Points:
         high=high,
         draws=np.where(place >= 0, draw(st.integers(3, 12)), 0),
         place=place,
-        apart=draw(_apart(m, kind)),
+        apart=draw(_apart(m, 7.3 if formula is None else 10.0**FINE)),
         on=np.where(place >= 0, 0.5, NAN),
         seconds_text=column((NAN, 0.0, 0.0021, 0.4)),
         gpu=np.array([k % 2 == 1 for k in model], dtype=np.bool_),
@@ -124,7 +127,9 @@ def pages(draw: st.DrawFn) -> Points:
         shared_by=3,
         budgets=tuple(budgets),
         fates=fates,
-        majority=draw(st.sampled_from((None, 0.5, 0.8125))) if kind == "binomial" else None,
+        majority=draw(st.sampled_from((None, 0.5, 0.8125)))
+        if _has_majority(name, formula)
+        else None,
         unscored=draw(st.sampled_from((0, 1, 1200))),
         begun=draw(st.integers(0, 2)),
         lost=draw(st.integers(0, 2)),
@@ -141,17 +146,16 @@ def pages(draw: st.DrawFn) -> Points:
 
 
 @st.composite
-def _apart(draw: st.DrawFn, m: int, kind: str) -> Floats:
+def _apart(draw: st.DrawFn, m: int, unit: float) -> Floats:
     """Paired differences of m points: that of j and i is that of i and j turned round."""
     out = np.zeros((m, m, 3))
     rng = np.random.default_rng(draw(st.integers(0, 9999)))
     for i in range(m):
         for j in range(i):
             middle, half = rng.integers(-40000, 40000), rng.choice((0, 1, 700, 30000))
-            unit = 7.3 if kind == "none" else 10.0**FINE
             value = np.array([middle, middle - half, middle + half]) / unit
             out[i, j], out[j, i] = value, 0.0 - value[[0, 2, 1]]
-    return out + 0.0 if kind == "none" else out.round(FINE) + 0.0
+    return out + 0.0
 
 
 @st.composite

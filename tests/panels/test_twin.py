@@ -32,6 +32,7 @@ from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
 from raysearch.recommend.setting import Setting
 from raysearch.recommend.words import SENTENCES, phrase
+from raysearch.scores import formula_of
 from tests.panels.pages import pages, settings
 from tests.support.synthetic import records, write_run, zero_shots
 
@@ -144,13 +145,15 @@ def searched(folder: Path, **more: Any) -> Points:
     return collect(read_run(write_run(folder, records(60), **more)))
 
 
-def test_a_score_that_is_no_correlation_by_name_has_the_pages_interval(
+def test_a_score_known_by_its_values_alone_has_the_pages_interval(
     twin: Twin, tmp_path: Path
 ) -> None:
     points = searched(tmp_path)
     low = np.where(np.arange(len(points)) == 0, -0.25, points.test)
-    points = replace(points, score="mcc", kind="correlation", test=low, majority=None)
+    formula = formula_of("gain", float(low.min()), float(low.max()))
+    points = replace(points, score="gain", formula=formula, test=low, majority=None)
     agree(points, [Setting(), Setting(labels=200.0)], twin)
+    assert points.kind == "correlation", "one of them is negative"
     i = int(points.test.argmax())
     found = interval_of(points, i)
     assert found == interval(float(points.test[i]), int(points.test_rows[i]), "pearson")
