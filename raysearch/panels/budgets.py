@@ -11,9 +11,9 @@ from plotly.colors import sample_colorscale
 from raysearch.analysis import Run
 from raysearch.objectives import get
 from raysearch.panels import style
-from raysearch.recommend.answer import eligible, step_frontier
 from raysearch.recommend.collect import collect
 from raysearch.recommend.point_text import name
+from raysearch.recommend.ranking import eligible, step_frontier
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from raysearch.analysis.intervals import careful
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.label_free import with_label_free
 from raysearch.objectives import OBJECTIVES
-from raysearch.recommend.answer import step_frontier
+from raysearch.recommend.ranking import step_frontier
 
 COSTS = tuple(name for name, o in OBJECTIVES.items() if not o.maximise)
 

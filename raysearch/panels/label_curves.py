@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.panels import style
-from raysearch.recommend.answer import answer, winners
+from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.ownership_cost import cost_of
+from raysearch.recommend.ranking import winners
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ from raysearch.panels.embed import (
     table_json,
 )
 from raysearch.panels.exit_examples import Namer
-from raysearch.panels.template import asset, filled, put
+from raysearch.panels.template import ANSWERING, asset, filled, put
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
-from raysearch.recommend.words import WORDS, Sentence
+from raysearch.recommend.words import SENTENCES, WORDS, Sentence
 
 POLICY = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline' 'unsafe-eval'; "
@@ -119,7 +119,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     drawn = label_curves.draw(label_curves.info(run, **(curves.options if curves else {})))
     marks = {name: asdict(mark) for name, mark in style.marks(points.methods).items()}
     data = {
-        "words": WORDS,
+        "sentences": SENTENCES,
         "marks": marks,
         "shapes": style.SHAPES,
         "dashes": style.LINES,
@@ -129,7 +129,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "figure": figure,
         "curves": {"layout": figure_json(drawn)["layout"]} if curves else None,
     }
-    scripts = ("answer.js", "sentences.js", "rivals.js", "draw.js", "plot.js", "index.js")
+    scripts = (*ANSWERING, "draw.js", "plot.js", "index.js")
     return controls.controls(points, given) | {
         "headline": "".join(f"<p>{_html(s)}</p>" for s in headline(points, given)),
         "details": "".join(f"<p>{_html(s)}</p>" for s in details(points, given)),
@@ -175,7 +175,7 @@ def _panel_slots(page: Dashboard, run: Run, points: Points, names: Namer | None)
         "panels": "\n".join(sections),
         "footer": escape(footer(points, answer(points))),
         "data": inline_json(data),
-        "script": "\n".join(asset(name) for name in ("draw.js", "research.js")),
+        "script": "\n".join(asset(name) for name in ("read.js", "draw.js", "research.js")),
     }
 
 

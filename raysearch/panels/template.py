@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
+ANSWERING = ("read.js", "answer.js", "words.js", "facts.js", "sentences.js")
+"""The scripts that give the page its answer and its sentences: they never touch the page itself."""
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 

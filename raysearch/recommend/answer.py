@@ -1,6 +1,6 @@
 """What to train, by the rules of the first page: pure arithmetic on `Points`.
 
-`assets/answer.js` mirrors this file line by line, so that the page's controls give the same
+`panels/assets/answer.js` mirrors this file line by line, so that the page's controls give the same
 answer to the digit; a browser test compares both.
 
 The rule: the choice is made on validation and shown on test, among the confirmed points wherever
@@ -11,7 +11,7 @@ the cheapest of them is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from raysearch.recommend.differences import apart, band_of
 from raysearch.recommend.limits import limits_met, nearest, relaxations
 from raysearch.recommend.ownership_cost import cost_of, dollars_to_own, prices_of
 from raysearch.recommend.points import OWN, Floats, Points
+from raysearch.recommend.ranking import eligible, first_of, step_frontier, winners
 from raysearch.recommend.setting import LIMITS, Setting
 
 LINEAR = "ngram_linear"
@@ -172,43 +173,6 @@ def answer(
     )
 
 
-def eligible(points: Points, fits: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The points a choice may be made from (n,): the confirmed ones where there are any."""
-    confirmed = fits & (points.place >= 0)
-    return confirmed if bool(confirmed.any()) else fits
-
-
-def winners(points: Points, x: npt.NDArray[np.float64], fits: npt.NDArray[np.bool_]) -> list[int]:
-    """The best point on validation of each (method, model, label budget), best first."""
-    at = np.flatnonzero(fits)
-    ranked = at[np.lexsort((x[at], -points.validation[at]))].tolist()
-    keys = zip(points.method[ranked], points.model[ranked], points.budget[ranked], strict=True)
-    cell = dict(zip(ranked, keys, strict=True))
-    return list(first_of(ranked, cell.__getitem__))
-
-
-def first_of(ranked: Iterable[int], key: Callable[[int], Hashable]) -> tuple[int, ...]:
-    """The first of each key, in order."""
-    seen: dict[Hashable, int] = {}
-    for i in ranked:
-        seen.setdefault(key(i), i)
-    return tuple(seen.values())
-
-
-def step_frontier(
-    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], fits: npt.NDArray[np.bool_]
-) -> tuple[int, ...]:
-    """Points that no other beats on both: cheapest first, each better than all before.
-
-    >>> step_frontier(np.array([1.0, 3.0, 2.0]), np.array([0.5, 0.7, 0.4]), np.ones(3, bool))
-    (0, 1)
-    """
-    at = np.flatnonzero(fits)
-    ranked = at[np.lexsort((-y[at], x[at]))]
-    top = np.maximum.accumulate(np.concatenate([[-np.inf], y[ranked]]))[:-1]
-    return tuple(int(i) for i in ranked[y[ranked] > top])
-
-
 def _curves(
     points: Points, won: Sequence[int], leaders: Sequence[int]
 ) -> tuple[tuple[int, ...], ...]:
@@ -243,7 +207,7 @@ def _other(
     open_: npt.NDArray[np.bool_],
     labels: float | None,
 ) -> tuple[int, int, int] | None:
-    """What one step more labels brings, or, at the last step, what that step has brought."""
+    """Return what one step more labels brings, or, at the last step, what that step has brought."""
     steps = points.budgets
     within = [s for s in steps if labels is None or s <= labels]
     if len(steps) < 2 or not within:
@@ -289,7 +253,7 @@ def _nothing(
 
 
 def to_json(given: Answer) -> Mapping[str, object]:
-    """The answer as the page's script gives it."""
+    """Return the answer as the page's script gives it."""
     return {
         "best": given.best,
         "choice": given.choice,

@@ -1,6 +1,6 @@
 """What stands beside the choice and is never chosen: systems from outside, zero-shot models.
 
-`assets/rivals.js` mirrors its sentences.
+`panels/assets/facts.js` mirrors its facts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from raysearch.analysis.confirmation import Confirmation
 from raysearch.analysis.external import against, systems
 from raysearch.objectives import OBJECTIVES
 from raysearch.recommend.ownership_cost import prices_of, rival_cost
-from raysearch.recommend.point_text import change, noun_of
+from raysearch.recommend.point_text import gap_facts, page_facts
 from raysearch.recommend.points import MS, Floats, Points, Rival
 from raysearch.recommend.setting import Setting
-from raysearch.recommend.words import Sentence, brief, count, fixed, money, phrase, say
+from raysearch.recommend.words import Fact
 from raysearch.record import Outside
 
 UNTRAINED = ("train_seconds", "dollars")
@@ -64,14 +64,14 @@ def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
 
 
 def _told(system: Outside) -> dict[str, float | None]:
-    """The costs of a system from outside, as its user says."""
+    """Return the costs of a system from outside, as its user says."""
     thousand = system.dollars_per_1k
     each = None if thousand is None else thousand / 1000
     return {"labels": system.labels, MS: system.ms, "dollars_text": each}
 
 
 def _measured(row: pd.Series) -> dict[str, float | None]:
-    """The costs of a zero-shot point: every column of its own, and the time of one text."""
+    """Return the costs of a zero-shot point: every column of its own, and the time of one text."""
     out: dict[str, float | None] = {n: row[n] for n, o in OBJECTIVES.items() if not o.maximise}
     out |= dict.fromkeys(UNTRAINED, 0.0)
     if np.isfinite(row["latency_ms"]):
@@ -81,49 +81,33 @@ def _measured(row: pd.Series) -> dict[str, float | None]:
     return out
 
 
-def rival_shown(points: Points, rival: Rival) -> str:
-    """The test score with its interval over the rows."""
-    value = fixed(rival.test, points.digits)
-    if not np.isfinite(rival.low):
-        return phrase("score_bare", score=points.score, value=value)
-    low, high = fixed(rival.low, points.digits), fixed(rival.high, points.digits)
-    return phrase("score", score=points.score, value=value, low=low, high=high)
-
-
-def rival_sentence(points: Points, rival: Rival, choice: int | None) -> Sentence:
-    """One of them against the choice, paired over rows where the choice is confirmed."""
-    key = "zero" if rival.zero else "rival"
-    of = {"name": rival.name, "shown": rival_shown(points, rival), "cost": _speed(rival)}
+def rival_facts(points: Points, rival: Rival, choice: int | None) -> dict[str, Fact]:
+    """Return one of them against the choice, paired over rows where the choice is confirmed."""
+    bare = not np.isfinite(rival.low)
+    thousand = 1000 * rival.costs["dollars_text"] if "dollars_text" in rival.costs else None
+    out: dict[str, Fact] = page_facts(points) | {
+        "system": rival.name,
+        "zero": rival.zero,
+        "test": rival.test,
+        "low": None if bare else rival.low,
+        "high": None if bare else rival.high,
+        "ms": rival.costs.get(MS),
+        "infer_flops": rival.costs.get("infer_flops"),
+        "thousand": thousand,
+    }
     k = -1 if choice is None else points.place[choice]
     if choice is None or k < 0 or not np.isfinite(rival.apart[k, 0]):
-        return say(key + "_alone", **of)
-    low, high = (float(v) for v in rival.apart[k])
-    word = "better" if low > 0 else "worse" if high < 0 else "alike"
-    ends = phrase("ends", low=fixed(low, points.digits), high=fixed(high, points.digits))
-    words = change(rival.test - points.test[choice], points.digits)
-    return say(key, change=words, ends=ends, verdict=phrase(word), **of)
-
-
-def _speed(rival: Rival) -> str:
-    """What a text costs, as far as it is known; FLOPs where the time is not."""
-    out = ""
-    if MS in rival.costs:
-        out += phrase("rival_ms", value=brief(rival.costs[MS]))
-    elif "infer_flops" in rival.costs:
-        out += phrase("rival_flops", value=brief(rival.costs["infer_flops"]))
-    if "dollars_text" in rival.costs:
-        out += phrase("rival_dollars", dollars=money(1000 * rival.costs["dollars_text"]))
-    return out
-
-
-def rivals_left(points: Points, setting: Setting) -> str:
-    """How many are not drawn for lack of the cost, as a part of the footer."""
-    out, prices = "", prices_of(points, setting)
-    if not setting.cost:  # nothing is drawn at all
         return out
-    for zero, key in ((False, "left_rivals"), (True, "left_zero")):
-        costs = [rival_cost(r, setting, prices) for r in points.rivals if r.zero == zero]
-        lost = sum(not (np.isfinite(c) and c > 0) for c in costs)
-        if lost:
-            out += phrase(key, count=count(lost), noun=noun_of(points, setting.cost))
-    return out
+    low, high = (float(v) for v in rival.apart[k])
+    gap = gap_facts(points, rival.test - points.test[choice], (low, high))
+    better = low > 0
+    return out | gap | {"compared": True, "better": better, "worse": not better and high < 0}
+
+
+def rivals_left(points: Points, setting: Setting, zero: bool) -> int | None:
+    """Return how many of a sort are not drawn for lack of the cost; None where there are none."""
+    prices = prices_of(points, setting)
+    if not setting.cost:  # nothing is drawn at all
+        return None
+    costs = [rival_cost(r, setting, prices) for r in points.rivals if r.zero == zero]
+    return sum(not (np.isfinite(c) and c > 0) for c in costs) or None

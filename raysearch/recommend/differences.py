@@ -15,7 +15,8 @@ from raysearch.recommend.points import Points
 def apart(points: Points, i: int, j: int) -> bool:
     """Whether two points differ on test by more than the interval of their difference."""
     low, high = difference_of(points, i, j) or (0.0, 0.0)
-    return low > 0.0 or high < 0.0 or (points.kind == "none" and points.test[i] != points.test[j])
+    differs = points.kind == "none" and points.test[i] != points.test[j]
+    return bool(low > 0.0 or high < 0.0 or differs)
 
 
 def paired(points: Points, i: int, j: int) -> bool:
@@ -24,7 +25,7 @@ def paired(points: Points, i: int, j: int) -> bool:
 
 
 def interval_of(points: Points, i: int) -> tuple[float, float] | None:
-    """The 95 % interval of a test score; None for a score of a kind that has none."""
+    """Return the 95 % interval of a test score; None for a score of a kind that has none."""
     if points.place[i] >= 0:
         return float(points.low[i]), float(points.high[i])
     if points.formula is None:
@@ -33,7 +34,7 @@ def interval_of(points: Points, i: int) -> tuple[float, float] | None:
 
 
 def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
-    """The 95 % interval of test score i - test score j; independent where one is unconfirmed."""
+    """Return the 95 % interval of test score i minus j; independent where one is unconfirmed."""
     if paired(points, i, j):
         low, high = points.apart[points.place[i], points.place[j], 1:]
         return float(low), float(high)
@@ -45,7 +46,7 @@ def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
 
 
 def band_of(points: Points, i: int, pool: Sequence[int]) -> tuple[float, float] | None:
-    """The test scores not distinguishable from that of point i.
+    """Return the test scores not distinguishable from that of point i.
 
     Of a confirmed point: from the lowest to the highest of those that are not. Else what the
     formula of the interval allows, by halving 50 times.

@@ -1,6 +1,6 @@
 """Which points meet the limits, and which limit to relax where none does.
 
-`assets/answer.js` mirrors this file line by line.
+`panels/assets/answer.js` mirrors this file line by line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from raysearch.recommend.setting import LIMITS, Setting
 
 
 def needs(points: Points, setting: Setting) -> dict[str, Floats]:
-    """What each limit is held against (n,); NaN where it is not known."""
+    """Return what each limit is held against (n,); NaN where it is not known."""
     nan = np.full(len(points), np.nan)
     return {
         "labels": points.labels,
@@ -80,7 +80,7 @@ def nearest(
     open_: npt.NDArray[np.bool_],
     met: Mapping[str, npt.NDArray[np.bool_]],
 ) -> tuple[tuple[str, float, int], ...]:
-    """What the point that breaks the fewest limits, then the best on validation, would need."""
+    """Return what the point that breaks fewest limits, then the best on validation, would need."""
     value = needs(points, setting)
     asked = [name for name in LIMITS if getattr(setting, name) is not None]
     known = open_.copy()

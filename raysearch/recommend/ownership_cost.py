@@ -1,6 +1,6 @@
 """What a point costs on an axis, and to own: labels, training, a year of predictions [dollars].
 
-`assets/answer.js` mirrors this file line by line.
+`panels/assets/answer.js` mirrors this file line by line.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def dollars_to_own(points: Points, volume: float, prices: Mapping[str, float]) -
 
 
 def prices_of(points: Points, setting: Setting) -> Mapping[str, float]:
-    """The setting's prices, else the study's."""
+    """Return the setting's prices, else the study's."""
     return points.prices if setting.prices is None else setting.prices
 
 
 def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
-    """The column of the setting's cost axis (n,)."""
+    """Return the column of the setting's cost axis (n,)."""
     return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
 
 
 def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
-    """What an outside system or a zero-shot model costs on the axis; NaN where it is not known.
+    """Return what an outside system or a zero-shot model costs on the axis; NaN where not known.
 
     Dollars to own are a year's texts, at its price or at that of its device's time, and its labels
     where it has used any.

@@ -1,96 +1,92 @@
-"""Points, scores, costs and differences in words: what every sentence is made of."""
+"""Facts about points, costs and differences: what every sentence is made of.
+
+`panels/assets/facts.js` mirrors them; the words stand in `sentences.json`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from raysearch.recommend.differences import apart, difference_of, interval_of
-from raysearch.recommend.points import MS, OWN, Points
-from raysearch.recommend.words import brief, count, duration, factor, fixed, phrase
+from raysearch.recommend.points import MS, OWN, TRAIN, Floats, Points
+from raysearch.recommend.words import Fact, fixed, phrase
 
 
 def name(points: Points, i: int) -> str:
-    """The choice in words: model, method, labels used."""
-    values = {
-        "model": points.models[points.model[i]],
-        "method": points.methods[points.method[i]] + points.knobs[i],
-    }
-    labels = points.labels[i]
-    if labels > 0:
-        return phrase("name", labels=count(labels), **values)
-    return phrase("name_free", **values)
-
-
-def shown(points: Points, i: int) -> str:
-    """The test score with its interval."""
-    ends = interval_of(points, i)
-    value = fixed(points.test[i], points.digits)
-    if ends is None:
-        return phrase("score_bare", score=points.score, value=value)
-    low, high = (fixed(e, points.digits) for e in ends)
-    return phrase("score", score=points.score, value=value, low=low, high=high)
-
-
-def training(points: Points, i: int, teacher: str) -> str:
-    """What training took: time where known, else FLOPs."""
-    seconds = points.costs.get("train_seconds")
-    if seconds is not None and np.isfinite(seconds[i]):
-        return phrase("trains", value=duration(seconds[i]))
-    return phrase("train_flops", value=brief(points.cost("train", teacher)[i]))
-
-
-def speed(points: Points, i: int) -> str:
-    """What predicting takes: milliseconds where measured, else FLOPs and that they were not."""
-    latency = points.costs.get(MS)
-    if latency is not None and np.isfinite(latency[i]):
-        return phrase("ms", value=brief(latency[i]))
-    infer = points.costs.get("infer_flops")
-    missing = phrase("no_ms")
-    if infer is None or not np.isfinite(infer[i]):
-        return missing
-    return phrase("infer", value=brief(infer[i])) + ", " + missing
-
-
-def change(delta: float, digits: int) -> str:
-    """A difference in words.
-
-    >>> change(-0.021, 2), change(0.0, 2)
-    ('0.02 lower', 'no difference')
-    """
-    value = fixed(abs(delta), digits)
-    if not value.strip("0."):
-        return phrase("equal")
-    return phrase("higher" if delta > 0 else "lower", value=value)
-
-
-def times(noun: str, mine: float, theirs: float) -> str:
-    """How two costs compare in words: mine against theirs."""
-    if mine == theirs:
-        return phrase("even", noun=noun)
-    up = mine > theirs
-    ratio = mine / theirs if up else theirs / mine
-    direction = phrase("above" if up else "below")
-    return phrase("times", noun=noun, ratio=factor(ratio), direction=direction)
+    """Return the choice in words: model, method, labels used."""
+    return phrase("name", point_facts(points, i))
 
 
 def verdict(points: Points, i: int, j: int) -> str:
-    """Whether point i is better or worse than j, or not distinguishable from it."""
-    if not apart(points, i, j):
-        return phrase("alike")
-    return phrase("better" if points.test[i] > points.test[j] else "worse")
+    """Return whether point i is better or worse than j, or not distinguishable from it."""
+    return phrase("verdict", difference_facts(points, i, j))
+
+
+def page_facts(points: Points) -> dict[str, Fact]:
+    """Return what every scope of facts holds."""
+    return {"score": points.score, "digits": points.digits, "run": points.run}
+
+
+def point_facts(points: Points, i: int, teacher: str = "full") -> dict[str, Fact]:
+    """Return a point's name, its test score with its interval, and what it costs."""
+    low, high = interval_of(points, i) or (None, None)
+    labels, costs = float(points.labels[i]), points.costs
+    return page_facts(points) | {
+        "model": points.models[points.model[i]],
+        "method": points.methods[points.method[i]] + points.knobs[i],
+        "labels": labels,
+        "labelled": labels > 0,
+        "test": float(points.test[i]),
+        "low": low,
+        "high": high,
+        "rows": float(points.test_rows[i]),
+        "confirmed": bool(points.place[i] >= 0),
+        "train_seconds": known(costs.get("train_seconds"), i),
+        "train_flops": float(points.cost(TRAIN, teacher)[i]),
+        "ms": known(costs.get(MS), i),
+        "infer_flops": known(costs.get("infer_flops"), i),
+    }
+
+
+def known(column: Floats | None, i: int) -> float | None:
+    """Return a point's value in a column; None where it was not measured."""
+    return float(column[i]) if column is not None and np.isfinite(column[i]) else None
+
+
+def gap_facts(
+    points: Points, delta: float, ends: tuple[float, float] | None = None
+) -> dict[str, Fact]:
+    """Return how far two test scores are from each other, with the ends of the interval."""
+    low, high = ends or (None, None)
+    return {
+        "gap": float(abs(delta)),
+        "level": not fixed(abs(delta), points.digits).strip("0."),
+        "up": bool(delta > 0),
+        "from": low,
+        "to": high,
+    }
+
+
+def difference_facts(points: Points, i: int, j: int) -> dict[str, Fact]:
+    """Return how point i differs from j on test."""
+    far, up = apart(points, i, j), bool(points.test[i] > points.test[j])
+    gap = gap_facts(points, points.test[i] - points.test[j], difference_of(points, i, j))
+    return gap | {"apart": far, "better": far and up, "worse": far and not up}
+
+
+def times_facts(noun: str, cost: float, than: float) -> dict[str, Fact]:
+    """Return how a cost compares to another."""
+    ratio = 1.0 if cost == than else cost / than if cost > than else than / cost
+    return {"noun": noun, "even": bool(cost == than), "dearer": bool(cost > than), "ratio": ratio}
+
+
+def counted_facts(n: int) -> dict[str, Fact] | None:
+    """Return a number of points; None where there are none."""
+    return {"n": n, "one": n == 1} if n else None
 
 
 def noun_of(points: Points, axis: str) -> str:
-    """The axis in words."""
+    """Return the axis in words."""
     if axis == OWN:
-        return phrase("own_noun")
+        return phrase("own_noun", {})
     return next((a.noun for a in points.axes if a.name == axis), axis)
-
-
-def ends_of(points: Points, i: int, j: int) -> str:
-    """The interval of a difference in brackets; nothing for a score without one."""
-    ends = difference_of(points, i, j)
-    if ends is None:
-        return ""
-    low, high = (fixed(e, points.digits) for e in ends)
-    return phrase("ends", low=low, high=high)

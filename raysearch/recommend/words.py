@@ -1,190 +1,142 @@
-"""The words and number formats of the page, written once: Python and the page's script share them.
+"""The sentences and number formats of the page, written once for Python and the page's scripts.
 
-`answer.js` mirrors the functions of this file and is given `WORDS` as JSON, so that a sentence
-reads the same to the digit wherever it is made. A browser test compares both.
+Every sentence stands in `sentences.json`: when it is used, its template and its slots. What it is
+about comes as facts, a small vocabulary that both sides compute. `panels/assets/words.js` mirrors
+the interpreter and the formats of this file and reads the same JSON. An entry of it is
+
+- a template: `**` marks bold, `{path}` a fact or another entry, `{path:format}` a number;
+- a list of cases, templates or `{"when": facts, "text": template}`: the first that holds is used;
+- `{"all": cases, "join": text}`: every case that holds, joined;
+- `{"each": fact, "entry": name, "join": text}`: an entry of each of a list of facts, joined;
+- `{"sentences": entries}`: one sentence an entry, each on its own.
+
+`when` names facts that must be present; `!` before a name: absent. A fact is absent where it is
+None, False or empty; the number 0 is present. A path `a.b` reads the fact `b` among the facts `a`.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Context, Decimal
+from importlib.resources import files
+from typing import Any, TypeAlias
 
 Sentence = tuple[tuple[str, bool], ...]
 """Pieces of (text, bold); what users wrote only ever enters as a value."""
+Fact: TypeAlias = "bool | float | str | None | Facts | Sequence[Facts]"
+Facts: TypeAlias = Mapping[str, Fact]
 
-WORDS: dict[str, str] = {
-    "name": "{model}, {method}, {labels} labels",
-    "name_free": "{model}, {method}, no labels",
-    "score": "{score} {value} [{low}, {high}]",
-    "score_bare": "{score} {value}",
-    "choice": "Train **{name}**: {shown} on {rows} test texts it never saw; {costs}.",
-    "choice_bare": "Not confirmed yet, one draw each: train **{name}**: {shown} on {rows} test "
-    "texts it never saw; {costs}.",
-    "flat": "**Nothing stands out**: the best of {count} methods and sizes are not distinguishable "
-    "on {rows} test texts. The cheapest is **{name}**: {shown}; {costs}.",
-    "flat_bare": "Not confirmed yet, one draw each, and **nothing stands out**: the best of "
-    "{count} methods and sizes are not distinguishable on {rows} test texts. The cheapest is "
-    "**{name}**: {shown}; {costs}.",
-    "confirm": "Three fresh draws or more confirm it: raysearch confirm {run}",
-    "broken": "Confirming draws have run, but {error}.",
-    "tie": "Cheaper tie: **{name}**, {change}{ends}, {noun} {ratio} lower.",
-    "top": "Highest on validation is **{name}**, {change}{ends}, {noun} {ratio} higher: "
-    "not worth it on this evidence.",
-    "no_tie": "None of the {count} cheaper choices ties with it: all are lower than chance "
-    "explains.",
-    "no_tie_one": "The one cheaper choice is lower than chance explains.",
-    "cheapest": "Nothing cheaper was scored within these limits.",
-    "more": "With up to {b} labels instead of {a}: {change}{ends}{price}{verdict}.",
-    "fewer": "The last step up, from {a} to {b} labels: {change}{ends}{price}{verdict}.",
-    "next": "As many labels again, {more} more: about {change}{ends}{price}, if the last step up "
-    "goes on (extrapolated){worth}.",
-    "for": " for {dollars}",
-    "worth_not": ": probably not worth it",
-    "worth_open": "",
-    "runner": "Runner-up: **{name}**, {shown}: {change}{ends}, {verdict}.",
-    "better": "better",
-    "worse": "worse",
-    "alike": "not distinguishable",
-    "rival": "Outside, **{name}**: {shown}; against the choice {change}{ends}, {verdict}{cost}.",
-    "rival_alone": "Outside, **{name}**: {shown}; not compared row by row{cost}.",
-    "zero": "Without labels, **{name}**: {shown}; against the choice {change}{ends}, "
-    "{verdict}{cost}.",
-    "zero_alone": "Without labels, **{name}**: {shown}; not compared row by row{cost}.",
-    "mark_rival": "{name}, outside: {shown}",
-    "mark_zero": "{name}, no labels: {shown}",
-    "rival_ms": "; {value} ms a text",
-    "rival_flops": "; {value} FLOPs a text",
-    "rival_dollars": "; {dollars} for 1,000 texts",
-    "own_noun": "dollars to own",
-    "own": "To own **{name}** for a year at {volume} texts a month: {total} (labels {labels}, "
-    "training {training}, predictions {predictions}).",
-    "own_not": "Dollars to own cannot be said: {missing}.",
-    "no_price_label": "the price of a label is not given",
-    "no_price_cpu": "the price of a CPU hour is not given",
-    "no_price_gpu": "the price of a GPU hour is not given",
-    "no_speed": "the choice was not measured (raysearch measure {run})",
-    "no_training": "its training time is not known",
-    "relax": "Relax {limit} to {need} instead of {have}: then **{name}**, {shown}.",
-    "relax_none": "No single limit is to blame. The nearest, **{name}**, {shown}, would need "
-    "{needs}.",
-    "need": "{limit} {need} instead of {have}",
-    "unmeasured": "{limit}: not known of any point{how}.",
-    "how_ms": " (raysearch measure {run})",
-    "limit_labels": "labels",
-    "limit_max_ms": "milliseconds a text",
-    "limit_max_bytes": "bytes",
-    "limit_max_train_flops": "training FLOPs",
-    "limit_min_score": "score on validation",
-    "beaten": "But on test **{name}** is {change}{ends}: validation ({rows} texts) misled; "
-    "do not rely on this choice.",
-    "more_same": "More labels, up to {b}, do not change the choice.",
-    "fewer_same": "The choice needs no more than {a} labels.",
-    "majority": "It cannot be told from always giving the most frequent class ({value}).",
-    "no_records": "Nothing to recommend yet: no trial has ended.",
-    "all_failed": "Nothing to recommend: none of {count} trials has a usable point. "
-    "First reason: {error}",
-    "unscored": "Nothing to recommend yet: {count} points were trained, none of them scored on "
-    "both validation and test.",
-    "only_zero": "Nothing to recommend: what ran used no labels, and nothing chooses among "
-    "zero-shot models.",
-    "no_fit": "No scored point is within these limits.",
-    "higher": "{value} higher",
-    "lower": "{value} lower",
-    "equal": "no difference",
-    "apart": ", more than chance explains",
-    "same": ", not distinguishable from no change",
-    "ends": " [{low}, {high}]",
-    "interval": "[ ] 95 % interval over {draws} fresh draws of data and seeds and over the {rows} "
-    "test texts; differences paired (bootstrap).",
-    "interval_bare": "[ ] 95 % {kind} interval over the {rows} test texts alone, not over draws of "
-    "data and seeds; differences unpaired.",
-    "binomial": "binomial",
-    "stretched": "binomial (stretched to −1 to 1)",
-    "correlation": "normal (Fisher’s z)",
-    "trains": "trains in {value}",
-    "train_flops": "training {value} FLOPs",
-    "infer": "{value} FLOPs a text",
-    "ms": "{value} ms a text",
-    "no_ms": "milliseconds not measured",
-    "why_choice": "the choice.",
-    "why_near": "{name}: {shown}, {change}, not distinguishable from the best; {cost}.",
-    "why_far": "{name}: {shown}, {change}; {cost}.",
-    "why_off": "switched off above.",
-    "why_limits": "no scored point within these limits.",
-    "why_unscored": "trained, but no point was scored on both validation and test.",
-    "why_zero": "used no labels: never chosen by a score, shown beside the choice once scored on "
-    "test.",
-    "why_failed": "{failed} of {trials} trials failed or could not run; first: {error}",
-    "why_left_out": "not run: {error}",
-    "above": "higher",
-    "below": "lower",
-    "times": "{noun} {ratio} {direction}",
-    "even": "same {noun}",
-    "some_failed": " {failed} of {trials} trials failed or could not run.",
-    "footer": "Chosen on validation ({validation}), shown on test ({test}), {draws}; {left}"
-    "search cost {search} FLOPs over {trials} trials; pretraining of public checkpoints not "
-    "counted.",
-    "left_scored": "{count} without a test score left out; ",
-    "left_cost": "{count} without {noun} left out; ",
-    "left_rivals": "outside systems not drawn for lack of {noun}: {count}; ",
-    "left_zero": "zero-shot models not drawn for lack of {noun}: {count}; ",
-    "left_bill": "bills of {count} killed trials unknown; ",
-    "left_begun": "{count} with too few draws not confirmed; ",
-    "left_lost": "{count} confirming draws failed; ",
-    "draws_one": "one draw",
-    "draws": "{count} draws",
-    "draws_folds": "{count} draws, {folds}-fold cross-fitting",
-    "line": "Line: for each cost, the choice validation makes, at its test score; it may fall. "
-    "Filled: confirmed on fresh draws, with a 95 % bar. Hollow: not confirmed. Grey: off the line, "
-    "a cheaper point is as good on validation. Uncoloured diamond: an outside system, or a model "
-    "without labels; neither was chosen.",
-    "point": "1 point",
-    "points": "{count} points",
-    "none": "none",
-}
-"""Every sentence of the page; `**` marks bold, `{name}` a value."""
-
-_VALUE = re.compile(r"\{(\w+)\}")
+SENTENCES: dict[str, Any] = json.loads(
+    (files(__package__) / "sentences.json").read_text(encoding="utf-8")
+)
+WORDS = {name: entry for name, entry in SENTENCES.items() if isinstance(entry, str)}
+"""The entries that are one template."""
+WIDE = Context(prec=400)
+"""As many digits as a number can have."""
+_SLOT = re.compile(r"\{(?:(\w+)\.)?(\w+)(?::(\w+))?\}")
 
 
-def fill(template: str, values: dict[str, str]) -> Sentence:
-    """Fill a template of `WORDS`; bold pieces are told by the template alone, never by a value.
+def say(name: str, facts: Facts) -> Sentence:
+    """Return an entry's sentence about these facts, empty where no case holds."""
+    entry = SENTENCES[name]
+    if isinstance(entry, dict):
+        joined = str(entry["join"]).join(listed(name, facts))
+        return ((joined, False),) if joined else ()
+    cases = [entry] if isinstance(entry, str) else entry
+    return fill(next((t for case in cases if (t := _template(case, facts)) is not None), ""), facts)
 
-    >>> fill("train **{name}**.", {"name": "a**b"})
-    (('train ', False), ('a**b', True), ('.', False))
+
+def phrase(name: str, facts: Facts) -> str:
+    """Return an entry's sentence as plain text."""
+    return text(say(name, facts))
+
+
+def listed(name: str, facts: Facts) -> list[str]:
+    """Return the parts of an entry that joins several."""
+    entry = SENTENCES[name]
+    if "each" in entry:
+        return [phrase(entry["entry"], each) for each in _each(entry["each"], facts)]
+    found = (_template(case, facts) for case in entry["all"])
+    return [text(fill(template, facts)) for template in found if template is not None]
+
+
+def sentences(name: str, facts: Facts) -> tuple[Sentence, ...]:
+    """Return the sentences of an entry that has several; empty ones are left out."""
+    out: list[Sentence] = []
+    for part in SENTENCES[name]["sentences"]:
+        if isinstance(part, str):
+            out.append(say(part, facts))
+        else:
+            out += [say(part["entry"], each) for each in _each(part["each"], facts)]
+    return tuple(s for s in out if s)
+
+
+def fill(template: str, facts: Facts) -> Sentence:
+    """Fill a template; bold pieces are marked by the template alone, never by a value.
+
+    >>> fill("train **{method}** at {cost:money}.", {"method": "a**b", "cost": 2.5})
+    (('train ', False), ('a**b', True), (' at $2.50.', False))
     """
     pieces = template.split("**")
-    filled = [_VALUE.sub(lambda m: values[m[1]], piece) for piece in pieces]
+    filled = [_SLOT.sub(lambda m: _slot(facts, *m.groups()), piece) for piece in pieces]
     return tuple((text, i % 2 == 1) for i, text in enumerate(filled) if text)
 
 
-def say(key: str, **values: str) -> Sentence:
-    """Fill the words of that key."""
-    return fill(WORDS[key], values)
-
-
 def text(sentence: Sentence) -> str:
-    """The sentence as plain text."""
+    """Return the sentence as plain text."""
     return "".join(piece for piece, _ in sentence)
 
 
-def phrase(key: str, **values: str) -> str:
-    """Fill the words of that key, as plain text."""
-    return text(say(key, **values))
+def _template(case: str | Mapping[str, str], facts: Facts) -> str | None:
+    """Return the template of a case; None where it does not hold."""
+    if isinstance(case, str):
+        return case
+    names = case["when"].split()
+    holds = all(_present(facts, n.lstrip("!")) != n.startswith("!") for n in names)
+    return case["text"] if holds else None
+
+
+def _present(facts: Facts, path: str) -> bool:
+    name, _, rest = path.partition(".")
+    fact = facts.get(name)
+    if rest:
+        return isinstance(fact, Mapping) and _present(fact, rest)
+    number = isinstance(fact, int | float) and not isinstance(fact, bool)
+    return number or bool(fact)
+
+
+def _each(name: str, facts: Facts) -> Sequence[Facts]:
+    several = facts[name]
+    assert isinstance(several, Sequence) and not isinstance(several, str)
+    return several
+
+
+def _slot(facts: Facts, scope: str | None, name: str, form: str | None) -> str:
+    if scope is not None:
+        inner = facts[scope]
+        assert isinstance(inner, Mapping), scope
+        return _slot(inner, None, name, form)
+    if form is None:
+        return phrase(name, facts) if name in SENTENCES else str(facts[name])
+    value, digits = facts[name], facts.get("digits", 0)
+    assert isinstance(value, int | float) and isinstance(digits, int), name
+    return FORMATS[form](value, digits)
 
 
 def fixed(value: float, digits: int) -> str:
-    """Decimals with exact halves away from zero, as JavaScript's toFixed does.
+    """Return decimals with exact halves away from zero, as JavaScript's toFixed does.
 
     >>> fixed(0.8125, 3), fixed(-0.0001, 2), fixed(-0.25, 1)
     ('0.813', '0.00', '−0.3')
     """
-    exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, WIDE)
     return str(exact).replace("-", "−" if exact else "")
 
 
 def brief(value: float) -> str:
-    """Two significant digits; powers of ten outside 0.001 to 9999.
+    """Return two significant digits; powers of ten outside 0.001 to 9999.
 
     >>> brief(1234.0), brief(0.0125), brief(3.25e15), brief(2.0)
     ('1200', '0.013', '3.3e15', '2')
@@ -207,7 +159,7 @@ def brief(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with thousands set apart.
+    """Return a whole number with thousands set apart.
 
     >>> count(12345), count(999)
     ('12,345', '999')
@@ -216,7 +168,7 @@ def count(value: float) -> str:
 
 
 def factor(ratio: float) -> str:
-    """How many times, or by how many per cent where that would round to once.
+    """Return how many times, or by how many per cent where that would round to once.
 
     >>> factor(12.4), factor(1.3), factor(1.004)
     ('12×', '1.3×', '0.4 %')
@@ -225,7 +177,7 @@ def factor(ratio: float) -> str:
 
 
 def money(value: float) -> str:
-    """Dollars, cents below a hundred.
+    """Return dollars, cents below a hundred.
 
     >>> money(1234.6), money(60.0), money(0.0125)
     ('$1,235', '$60.00', '$0.013')
@@ -237,7 +189,7 @@ def money(value: float) -> str:
 
 
 def bound(value: float, *, up: bool) -> str:
-    """Three digits that are not below (`up`) or not above the value: a limit that lets it in.
+    """Return three digits that are not below (`up`) or not above the value: it meets that limit.
 
     >>> bound(7.231, up=True), bound(0.8237, up=False), bound(1.0e9, up=True), bound(585, up=True)
     ('7.24', '0.823', '1.00e9', '585')
@@ -267,7 +219,7 @@ def bound(value: float, *, up: bool) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person would say them.
+    """Return seconds as a person writes them.
 
     >>> duration(240), duration(12), duration(9000)
     ('4 min', '12 s', '2.5 h')
@@ -277,3 +229,16 @@ def duration(seconds: float) -> str:
     if seconds < 3600:
         return brief(seconds / 60) + " min"
     return brief(seconds / 3600) + " h"
+
+
+FORMATS: Mapping[str, Callable[[float, int], str]] = {
+    "fixed": fixed,
+    "brief": lambda value, _: brief(value),
+    "count": lambda value, _: count(value),
+    "factor": lambda value, _: factor(value),
+    "money": lambda value, _: money(value),
+    "duration": lambda value, _: duration(value),
+    "bound_up": lambda value, _: bound(value, up=True),
+    "bound_down": lambda value, _: bound(value, up=False),
+}
+"""What may stand behind the colon of a slot; the decimals are the fact `digits`."""

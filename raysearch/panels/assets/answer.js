@@ -9,7 +9,7 @@ const column = (P, axis, teacher) => P.costs[axis === "train" ? TEACHERS[teacher
 const costOf = (P, setting, own) => (setting.cost === "own" ? own : column(P, setting.cost, setting.teacher));
 const pricesOf = (P, setting) => (setting.prices === null ? P.prices : setting.prices);
 
-// own.py: labels and training once, a year of predictions; what is not known makes it NaN.
+// ownership_cost.py: labels and training once, a year of predictions; what is not known makes it NaN.
 function dollarsToOwn(P, volume, prices) {
   const price = (name) => (name in prices ? prices[name] : NaN);
   const [label, cpu, gpu] = [price("label"), price("cpu_hour"), price("gpu_hour")];

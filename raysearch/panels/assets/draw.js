@@ -1,5 +1,4 @@
-// Shared by every page: columns unpacked, figures in the colours of the scheme.
-const unpack = (column) => (Array.isArray(column) ? column : column.at.map((i) => column.of[i]));
+// Shared by every page: figures in the colours of the scheme.
 const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const byId = (id) => document.getElementById(id);

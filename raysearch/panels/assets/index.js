@@ -1,20 +1,7 @@
 // The first page: controls in, the same answer as Python out; every text enters as text.
 const DATA = JSON.parse(byId("data").textContent);
-const { words: WORDS, marks: MARKS, shapes: SHAPES } = DATA;
-const P = DATA.points;
-for (const name of ["method", "model", "budget", "labels", "knobs", "validation", "test", "validation_rows", "test_rows", "draws", "place", "gpu", "ids"]) {
-  P[name] = unpack(P[name]);
-}
-for (const name of ["low", "high", "on", "seconds_text"]) {
-  P[name] = unpack(P[name]).map((v) => (v === null ? NaN : v));
-}
-for (const name of Object.keys(P.costs)) {
-  P.costs[name] = Float64Array.from(unpack(P.costs[name]), (v) => (v === null ? NaN : v));
-}
-for (const rival of P.rivals) {
-  for (const name of ["low", "high"]) if (rival[name] === null) rival[name] = NaN;
-  rival.apart = rival.apart.map((ends) => ends.map((v) => (v === null ? NaN : v)));
-}
+const { sentences: SENTENCES, marks: MARKS, shapes: SHAPES } = DATA;
+const P = readPoints(DATA.points);
 const CLOUD_ABOVE = 2000;
 const setting = { ...DATA.setting };
 let given = answer(P, setting);

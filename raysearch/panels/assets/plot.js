@@ -108,6 +108,18 @@ function cloud(groups, x, range, yrange, width, height) {
   };
 }
 
+// Systems from outside and zero-shot models.
+function rivalMarks(P, rivals) {
+  const part = (end) => rivals.map((r) => (Number.isFinite(r[end]) ? Math.abs(r[end] - r.test) : 0));
+  const hovered = (r) => phrase("mark", rivalFacts(P, r, null));
+  return {
+    x: rivals.map((r) => r.x), y: rivals.map((r) => r.test), mode: "markers", hoverinfo: "text", showlegend: false,
+    hovertext: rivals.map((r) => escaped(hovered(r))),
+    marker: { symbol: "diamond", size: 11, color: ink("--ink") },
+    error_y: { type: "data", symmetric: false, array: part("high"), arrayminus: part("low"), thickness: 1.4, width: 3, color: ink("--soft") },
+  };
+}
+
 function baselines() {
   const linear = given.linear === null ? null : P.test[given.linear];
   return [[P.majority, "dot", "most frequent class"], [linear, "dash", "n-gram linear"]]
