@@ -41,6 +41,7 @@ from raysearch.outputs import exit_rules
 from raysearch.planning.planner import World
 from raysearch.training.graph import EncoderGraph
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 
 RECIPE = {"learning_rate": 2e-4, "min_steps": 100}
 LOSS = 0.01
@@ -53,7 +54,7 @@ def trained(world: World, method: str, rung: str, labels: int, draw: int) -> Tri
     hyper = {**method_spaces()[method].first, **RECIPE}
     if method == "early_exit":
         hyper["self_distil"] = True
-    config = world.configure(Proposal(method, rung, labels, hyper)).drawn(draw)
+    config = world.configure(Proposal(method, rung, labels, hyper)).with_seed(draw)
     trial = TrialRun(config, world.place, "confirm")
     while trial.step(60.0):
         pass
@@ -214,10 +215,10 @@ def real(given: argparse.Namespace, device: torch.device) -> None:
         )
         last = early[-1]
         point = last.record().points[0]
-        graph = last.graph(replace(point, knobs=knobs))
+        graph = TrainedModel(last).graph(replace(point, knobs=knobs))
         other = top[-1].graph(top[-1].record().points[0])
         assert isinstance(graph, ExitGraph) and isinstance(other, EncoderGraph)
-        tokeniser = last.tokeniser()
+        tokeniser = TrainedModel(last).tokeniser()
         assert tokeniser is not None
         test_rows = data.splits["test"]
         sample = np.random.default_rng(0).permutation(len(test_rows))[: given.texts]

@@ -67,7 +67,7 @@ def trained(world: World, proposal: Proposal, draw: int) -> TrialRun:
 
 def score(run: TrialRun, point: OperatingPoint) -> float:
     """The task's main score on test."""
-    return float(point.scores["test"][run.data.task.score])
+    return float(point.scores["test"][run.setup.data.task.score])
 
 
 def rate(run: TrialRun, point: OperatingPoint, fmt: str, texts: list[str]) -> float:
@@ -116,7 +116,7 @@ def taught(world: World, data: TaskData, given: argparse.Namespace) -> None:
         for tuning in (0, 3):
             hyper = first("sparse_distill", **asked, tuning=tuning, epochs=given.epochs)
             name = f"{rung} taught" + (" and tuned" if tuning else "")
-            lines[name] = Proposal("sparse_distill", rung, given.labels, hyper, above)
+            lines[name] = Proposal("sparse_distill", rung, given.labels, hyper, {"teacher": above})
     found: dict[str, list[Mapping[str, float]]] = {}
     for draw in range(given.draws):
         for name, proposal in lines.items():

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from raysearch.config.trial import TrialConfig, digest
 from raysearch.errors import RecordError
-from raysearch.ledger import Charge, Ledger
+from raysearch.ledger import ANSWERS, Charge, Ledger
 
 SCHEMA = 1
 EVENTS = ("trial", "score", "measure", "outside")
@@ -97,6 +97,12 @@ class TrialRecord:
     """Versions, device, host, precision, concurrency at the time, and when."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the method says of its trained state; empty for most."""
+
+    @property
+    def answered_by(self) -> tuple[TrialConfig, ...]:
+        """Return the inputs whose outputs the trial has learned from: its bill names them."""
+        payers = {c.payer for c in self.bill if c.phase in ANSWERS}
+        return tuple(c for c in self.config.upstream.values() if c.id in payers)
 
     def to_json(self) -> dict[str, Any]:
         """One event of records.jsonl as plain JSON."""

@@ -187,8 +187,8 @@ def _bill(pair: Pair, payers: set[str] | None) -> float:
 
 def _trials(config: TrialConfig) -> Iterator[TrialConfig]:
     yield config
-    for teacher in config.teachers:
-        yield from _trials(teacher)
+    for given in config.upstream.values():
+        yield from _trials(given)
 
 
 def _name(member: Member, *, labels: bool) -> str:
@@ -197,7 +197,7 @@ def _name(member: Member, *, labels: bool) -> str:
     more = [words] if words else []
     if labels:
         more.append(f"{config.data.train:,} labels")
-    return f"{config.procedure} {config.rung}" + (f" ({', '.join(more)})" if more else "")
+    return f"{config.method_chain} {config.rung}" + (f" ({', '.join(more)})" if more else "")
 
 
 Answers = tuple[Logits, Ints, Ints]

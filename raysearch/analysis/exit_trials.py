@@ -43,7 +43,7 @@ class Leaver:
     def cell(self) -> tuple[str, str, int]:
         """Procedure, model, label budget."""
         config = self.record.config
-        return config.procedure, config.rung, config.data.train
+        return config.method_chain, config.rung, config.data.train
 
     @property
     def points(self) -> list[OperatingPoint]:

@@ -24,14 +24,14 @@ def draws_of(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> dict[s
     for record in records:
         # What used no labels has nothing to draw again: it is shown, and never confirmed.
         if (every or record.phase == "confirm") and record.status == "DONE" and record.labels_used:
-            by_recipe.setdefault(record.config.recipe, {})[record.config.data.seed] = record
+            by_recipe.setdefault(record.config.seedless_id, {})[record.config.data.seed] = record
     # A recipe is a hash: reckoned for those alone that share a cell with a draw.
     cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}
     found: dict[str, Fresh] = {}
     for record in records:
         if record.phase == "confirm" or record.status != "DONE" or _cell(record) not in cells:
             continue
-        mine = by_recipe.get(record.config.recipe, {})
+        mine = by_recipe.get(record.config.seedless_id, {})
         for point in record.points:
             fresh = {d: r for d, r in mine.items() if twin(r, point) is not None}
             if fresh:

@@ -33,7 +33,7 @@ class Teacher:
     @property
     def words(self) -> str:
         """Model and procedure."""
-        return f"{self.record.config.rung}, {self.record.config.procedure}"
+        return f"{self.record.config.rung}, {self.record.config.method_chain}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Student:
         """The trial in words."""
         config = self.record.config
         kind = vocabulary_of(self.record)
-        named = [config.rung, config.procedure, *([kind] if kind else [])]
+        named = [config.rung, config.method_chain, *([kind] if kind else [])]
         return ", ".join([*named, f"{self.record.labels_used:,} labels"])
 
 
@@ -115,14 +115,15 @@ def students(run: Run) -> tuple[Student, ...]:
     above: dict[str, TrialRecord] = {}
     for record in search.values():
         config = record.config
-        if not config.teachers and whole(record) is None:
+        taught_by = record.answered_by[:1]
+        if not taught_by and whole(record) is None:
             continue
         # The teacher nearest above: of a chain the last.
-        above |= {c.id: search[c.id] for c in config.teachers[:1] if c.id in search}
+        above |= {c.id: search[c.id] for c in taught_by if c.id in search}
         scored = [o for p in plain(record) if math.isfinite((o := _order(made, record, p))[1])]
         if not scored:
             continue
-        cell = config.procedure, config.rung, vocabulary_of(record), config.data.train
+        cell = config.method_chain, config.rung, vocabulary_of(record), config.data.train
         if cell not in won or min(scored) < won[cell][0]:
             won[cell] = min(scored), record
     known = {k: _teacher(made, r) for k, r in above.items()}
@@ -131,7 +132,7 @@ def students(run: Run) -> tuple[Student, ...]:
         best.setdefault(teacher.record.config.data.train, teacher)
     out = []
     for _, (_, record) in sorted(won.items(), key=lambda item: item[0]):
-        givers, budget = record.config.teachers, record.config.data.train
+        givers, budget = record.answered_by, record.config.data.train
         held = known.get(givers[0].id) if givers else best.get(budget)
         out.append(Student(record, held, bool(givers)))
     return tuple(out)

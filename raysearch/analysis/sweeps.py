@@ -99,6 +99,6 @@ def _sweeps(
         if len({s.value for s in steps}) > 1:
             steps.sort(key=lambda s: (s.value, s.record.id))
             config = steps[0].record.config
-            out.append(Sweep(config.procedure, config.data.train, tuple(steps)))
+            out.append(Sweep(config.method_chain, config.data.train, tuple(steps)))
     out.sort(key=lambda s: (s.procedure, s.budget, s.steps[0].record.id))
     return tuple(out)

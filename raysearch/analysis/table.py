@@ -39,6 +39,8 @@ TEXTS = (
     "procedure",
     "teacher",
 )
+TEACHER = "teacher"
+"""Role of the input whose model has a column of its own, as in the files of every version."""
 COUNTS = (
     "labels_train",
     "data_seed",
@@ -280,8 +282,8 @@ def _of_trial(record: TrialRecord) -> dict[str, Any]:
         "labels_validation": config.data.validation,
         "seconds": sum(c.seconds for c in record.bill if c.payer == OWN),
         "inherited": canonical(_inherited(record)),
-        "procedure": config.procedure,
-        "teacher": config.teachers[0].rung if config.teachers else None,
+        "procedure": config.method_chain,
+        "teacher": config.upstream[TEACHER].rung if TEACHER in config.upstream else None,
     }
 
 
@@ -328,6 +330,6 @@ def _inherited(record: TrialRecord) -> dict[str, dict[str, Any]]:
 
 
 def _inputs(config: TrialConfig) -> Iterator[TrialConfig]:
-    for value in config.teachers:
+    for value in config.upstream.values():
         yield value
         yield from _inputs(value)

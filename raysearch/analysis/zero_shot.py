@@ -26,4 +26,4 @@ def _flops(point: OperatingPoint) -> float:
 def name_of(record: TrialRecord, point: OperatingPoint) -> str:
     """Name a zero-shot point: method, model, and its own knobs."""
     words = knobs_words(point.knobs)
-    return f"{record.config.procedure} {record.config.rung}" + (f", {words}" if words else "")
+    return f"{record.config.method_chain} {record.config.rung}" + (f", {words}" if words else "")

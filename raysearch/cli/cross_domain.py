@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from raysearch.data.rows import Rows
     from raysearch.data.task_data import TaskData
     from raysearch.record import OperatingPoint, TrialRecord
-    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import TrainedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +177,16 @@ def _foreign(data: TaskData, known: frozenset[str]) -> Rows:
     return replace(unseen(data.splits["test"], known), split=f"test of {data.digest}")
 
 
-def _judged(trial: TrialRun, point: OperatingPoint, draw: int, rows: Rows, score: str) -> Judged:
+def _judged(
+    trial: TrainedModel, point: OperatingPoint, draw: int, rows: Rows, score: str
+) -> Judged:
     import numpy as np
 
     from raysearch.analysis.bootstrap import Judged, features
 
     label: Any = rows.label
     try:
-        logits = trial.ask(point, replace(rows, label=None))
+        logits = trial.predict(point, replace(rows, label=None))
     except FloatingPointError as e:
         raise RaysearchError(f"point {point.point_id}: {e}") from e
     order = np.argsort(rows.ids, kind="stable")

@@ -182,7 +182,7 @@ def _named(runs: Sequence[Run], points: Sequence[str]) -> list[dict[str, str]]:
         if len(hits) > 1:
             raise InputError(f"--point '{name}': several of the runs have it; give more digits")
         at, record, point = hits[0]
-        method = f"{record.config.procedure} {record.config.rung}"
+        method = f"{record.config.method_chain} {record.config.rung}"
         if out[at].setdefault(method, point.point_id) != point.point_id:
             raise InputError(
                 f"--point '{name}': {out[at][method]} stands for {method} of {runs[at].folder} "

@@ -262,9 +262,9 @@ def time_trial(
 ) -> list[dict[str, float]]:
     """Time points of a trial on this machine, from its kept weights or trained again."""
     from raysearch.export.measured import measure_points
-    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import open_trained
 
-    run = TrialRun(config, place)
+    run = open_trained(config, place)
     try:
         return measure_points(run, points, threads)
     finally:

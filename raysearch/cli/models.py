@@ -24,7 +24,7 @@ from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import TrainedModel
 
 ROWS = 2048
 """Rows that are read, labelled and written at once."""
@@ -150,12 +150,12 @@ def _named(record: TrialRecord, point: OperatingPoint) -> str:
 
 def opened(
     run: Path, record: TrialRecord, data_dir: Path | None, models_dir: Path | None
-) -> tuple[TrialRun, str]:
+) -> tuple[TrainedModel, str]:
     """The trial over the run's own data and models, and the data's licence where it is known."""
     from raysearch.cli.open_run import open_data
     from raysearch.planning.planner import World
     from raysearch.run.study_file import read_asrun
-    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import open_trained
 
     as_run = read_asrun(run)
     places = {"data": data_dir, "models": models_dir}
@@ -173,7 +173,7 @@ def opened(
             licence = str(json.loads(about.read_text(encoding="utf-8")).get("license") or "")
         except (OSError, ValueError, AttributeError):
             licence = ""
-    return TrialRun(record.config, world.place), licence
+    return open_trained(record.config, world.place), licence
 
 
 @click.command()

@@ -293,7 +293,7 @@ def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
             break
         if offer.infeasible:
             continue
-        for config in (offer.config, *offer.config.teachers):
+        for config in (offer.config, *offer.config.upstream.values()):
             if config.id not in met:
                 met.add(config.id)
                 price = world.price(config)

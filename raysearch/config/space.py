@@ -18,6 +18,9 @@ from raysearch.config.strict import Strict, Value, load_yaml, parse
 from raysearch.config.trial import Scalar
 from raysearch.errors import InputError, no_name
 
+NONE = "none"
+"""Stands among the candidates of a role for going without that input."""
+
 KINDS = ("choice", "uniform", "loguniform", "randint", "lograndint")
 
 
@@ -51,8 +54,9 @@ class MethodSpace:
     knobs: Mapping[str, Domain] = field(default_factory=dict)
     first: Mapping[str, Scalar] = field(default_factory=dict)
     """A cheap and sensible knob set; the study's first trials of this method run it."""
-    teachers: tuple[str, ...] = ()
-    """Methods that may train its teacher, the usual one first; empty where it needs none."""
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By role: the methods or stages that may make this input, the usual one first; `none` stands
+    for going without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,10 @@ class SearchSpace:
     """By method: the model sizes it may use, cheap to dear."""
     labels: tuple[int, ...]
     """The label budgets [rows]: a grid axis, stratified by the searcher."""
-    teachers: Mapping[str, MethodSpace] = field(default_factory=dict)
-    """Methods that may train a teacher, in the study or not, by name."""
-    teacher_rungs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By such a method: the model sizes it may use, cheap to dear."""
+    upstream: Mapping[str, MethodSpace] = field(default_factory=dict)
+    """Methods and stages that may make an input of another, in the study or not, by name."""
+    upstream_rungs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By such a name: the model sizes it may use, cheap to dear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +82,21 @@ class Proposal:
     rung: str
     labels: int
     hyper: Mapping[str, Scalar] = field(default_factory=dict)
-    teacher: Proposal | None = None
-    """The teacher of a method that learns from one, whole."""
+    inputs: Mapping[str, Proposal] = field(default_factory=dict)
+    """What other trials make for this one, whole, by role."""
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Proposal:
         """Read what `to_json` wrote; TypeError for an unknown key."""
-        teacher = value.get("teacher")
-        return cls(**{**value, "teacher": None if teacher is None else cls.from_json(teacher)})
+        roles = {k: v for k, v in value.items() if k != "hyper" and isinstance(v, Mapping)}
+        own = {k: v for k, v in value.items() if k not in roles}
+        return cls(**own, inputs={role: cls.from_json(v) for role, v in roles.items()})
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; no teacher is no key."""
+        """Return plain JSON; each input stands under its role."""
         out: dict[str, Any] = {"method": self.method, "rung": self.rung, "labels": self.labels}
         out["hyper"] = dict(self.hyper)
-        if self.teacher is not None:
-            out["teacher"] = self.teacher.to_json()
-        return out
+        return out | {role: self.inputs[role].to_json() for role in sorted(self.inputs)}
 
 
 class DomainFile(Strict):
@@ -158,13 +161,13 @@ class MethodSpaceFile(Strict):
     method: str
     knobs: dict[str, DomainFile] = {}
     first: dict[str, Value] = {}
-    teachers: tuple[str, ...] = ()
+    inputs: dict[str, tuple[str, ...]] = {}
 
-    @field_validator("knobs", "first", "teachers", mode="before")
+    @field_validator("knobs", "first", "inputs", mode="before")
     @classmethod
-    def _nothing(cls, value: Any, info: ValidationInfo) -> Any:
-        """A key under which nothing stands is an empty one."""
-        return (() if info.field_name == "teachers" else {}) if value is None else value
+    def _nothing(cls, value: Any) -> Any:
+        """Return an empty mapping for a key under which nothing stands."""
+        return {} if value is None else value
 
     @model_validator(mode="after")
     def _whole(self) -> MethodSpaceFile:
@@ -192,4 +195,4 @@ def load_method_space(path: Path) -> MethodSpace:
             f"{path.name}: method is {found.method!r}, must be the file's name '{path.stem}'"
         )
     knobs = {name: knob.domain() for name, knob in found.knobs.items()}
-    return MethodSpace(found.method, knobs, found.first, found.teachers)
+    return MethodSpace(found.method, knobs, found.first, found.inputs)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from raysearch.config.option import Option
 from raysearch.config.option_values import read_price, read_total, read_whole
@@ -66,10 +73,28 @@ class Procedure(Strict):
     hyper: dict[str, Value] = {}
     """Knobs that differ from the method's first knob set."""
     model: str | tuple[str, ...] | None = None
-    """A model's name, a list of them, or `largest` of those that take part. None: every model; of a
-    teacher, who has one, the largest. Where the study names no models, those named here take part
-    whatever ladder they stand in."""
-    teacher: Procedure | None = None
+    """A model's name, a list of them, or `largest` of those that take part. None: every model; of
+    an input, which has one, the largest. Where the study names no models, those named here take
+    part whatever ladder they stand in."""
+    inputs: dict[str, Procedure] = {}
+    """What makes its inputs, by role; in YAML and JSON each stands under its role: `teacher:`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _roles(cls, value: object) -> object:
+        """Gather the inputs, which stand under their roles."""
+        if not isinstance(value, Mapping):
+            return value
+        own = {k: v for k, v in value.items() if k in cls.model_fields}
+        roles = {k: v for k, v in value.items() if k not in own}
+        if not all(isinstance(v, Mapping | Procedure) for v in roles.values()):
+            return value  # the unknown key is refused by its name
+        return {**own, "inputs": {**own.get("inputs", {}), **roles}}
+
+    @model_serializer(mode="wrap")
+    def _under_roles(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
+        out = plain(self)
+        return {**{k: v for k, v in out.items() if k != "inputs"}, **out.get("inputs", {})}
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -92,11 +117,12 @@ class Procedure(Strict):
             raise ValueError(f"must be a model's name, a list of distinct names, or {LARGEST}")
         return tuple(names)
 
-    @field_validator("teacher")
+    @field_validator("inputs")
     @classmethod
-    def _teacher(cls, value: Procedure | None) -> Procedure | None:
-        if value is not None and isinstance(value.model, tuple):
-            raise ValueError("model: a teacher has one model, not a list")
+    def _one_model(cls, value: dict[str, Procedure]) -> dict[str, Procedure]:
+        for role, line in value.items():
+            if isinstance(line.model, tuple):
+                raise ValueError(f"{role}.model: an input has one model, not a list")
         return value
 
 
@@ -143,7 +169,7 @@ class Study(Strict):
     0: none. Below 3 there is no interval."""
     procedures: tuple[Procedure, ...] = ()
     """A grid study: each of these with every model and label budget, on `draws` draws each, instead
-    of a search. A teacher has its student's label budget."""
+    of a search. An input has the label budget of the trial that takes it."""
     pool: Annotated[
         str | None,
         Option("Texts for students; else the task's own unlabelled.", "NAME|FILE", section="data"),

@@ -54,8 +54,8 @@ class ArtifactConfig:
     digest: str
     """16 hex digits over what it holds."""
 
-    def drawn(self, draw: int, folds: int = 0) -> ArtifactConfig:
-        """Itself: there is nothing to draw."""
+    def with_seed(self, seed: int, folds: int = 0) -> ArtifactConfig:
+        """Return the artifact itself: nothing in it depends on a seed."""
         return self
 
     def to_json(self) -> dict[str, Any]:
@@ -99,32 +99,39 @@ class TrialConfig:
         return digest(self.to_json())
 
     @property
-    def teachers(self) -> tuple[TrialConfig, ...]:
-        """The trials that must have run before this one, in the order of their roles."""
-        found = (self.inputs[role] for role in sorted(self.inputs))
-        return tuple(c for c in found if isinstance(c, TrialConfig))
+    def upstream(self) -> Mapping[str, TrialConfig]:
+        """Return the trials that must have run before this one, by role, roles in order."""
+        found = ((role, self.inputs[role]) for role in sorted(self.inputs))
+        return {role: c for role, c in found if isinstance(c, TrialConfig)}
 
     @property
-    def procedure(self) -> str:
-        """The method, and its teacher's: `distill from prompt`."""
-        return " from ".join([self.method, *(c.procedure for c in self.teachers)])
+    def method_chain(self) -> str:
+        """Return the method and its inputs' methods: `distill from prompt`.
+
+        Several inputs are told apart by their roles:
+        `student from lm (generator) and finetune (teacher)`.
+        """
+        chains = {role: c.method_chain for role, c in self.upstream.items()}
+        if len(chains) > 1:
+            return f"{self.method} from " + " and ".join(f"{c} ({r})" for r, c in chains.items())
+        return " from ".join([self.method, *chains.values()])
 
     @property
-    def recipe(self) -> str:
-        """What the draws of one configuration share: the id with every seed at 0 (16 digits)."""
-        return self.drawn(0).id
+    def seedless_id(self) -> str:
+        """Return what the replicates of one configuration share: the id with every seed at 0."""
+        return self.with_seed(0).id
 
-    def drawn(self, draw: int, folds: int = 0) -> TrialConfig:
-        """The same configuration on another draw of data and initialisation.
+    def with_seed(self, seed: int, folds: int = 0) -> TrialConfig:
+        """Return the same configuration on another draw of data and initialisation.
 
-        Draw 0 is the search's. Inputs (teachers) are drawn alike, so that a draw is fresh
-        throughout. The schedule's length stays: it follows from the budget alone.
+        Seed 0 is the search's. Inputs get the same seed, so that a replicate is fresh throughout.
+        The schedule's length stays: it follows from the budget alone.
         """
         return replace(
             self,
-            data=replace(self.data, seed=draw, folds=folds),
-            init_seed=draw,
-            inputs={role: c.drawn(draw, folds) for role, c in self.inputs.items()},
+            data=replace(self.data, seed=seed, folds=folds),
+            init_seed=seed,
+            inputs={role: c.with_seed(seed, folds) for role, c in self.inputs.items()},
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -68,3 +68,16 @@ def written(path: Path, columns: Sequence[str], rows: Iterator[tuple[str, ...]])
             writer.write(dict(zip(columns, row, strict=True)))
         count, _ = writer.finalize()
     return int(count)
+
+
+FILE = "texts.arrow"
+
+
+def write_texts(folder: Path, texts: Sequence[str]) -> int:
+    """Write texts that a stage has made, for `read_texts`; return how many."""
+    return written(folder / FILE, ["text"], ((text,) for text in texts))
+
+
+def read_texts(folder: Path) -> Sequence[str]:
+    """Return the texts that `write_texts` put into a folder, memory-mapped."""
+    return Texts(opened(folder / FILE), "text")

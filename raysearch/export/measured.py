@@ -36,13 +36,13 @@ from raysearch.record import OperatingPoint
 from raysearch.storage.store import Store
 from raysearch.training.graph import BagGraph, ClozeGraph, EncoderGraph, Graph, NgramGraph
 from raysearch.trial.context import lengths_sample
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 
 GRAPH, WEIGHTS, TEXTS, TABLE = "graph.json", "graph.safetensors", "texts.json", "table"
 
 
 def measure_points(
-    run: TrialRun, points: Sequence[OperatingPoint], threads: int
+    run: TrainedModel, points: Sequence[OperatingPoint], threads: int
 ) -> list[dict[str, float]]:
     """Time points of one trial on a sample of the evaluation's texts, in one fresh process.
 
@@ -84,7 +84,7 @@ def measure_points(
     return found
 
 
-def _graphs(run: TrialRun, points: Sequence[OperatingPoint]) -> list[Graph]:
+def _graphs(run: TrainedModel, points: Sequence[OperatingPoint]) -> list[Graph]:
     """What the points compute; rules of one model share its weights."""
     first = run.graph(points[0])
     if isinstance(first, ExitGraph):
@@ -92,7 +92,7 @@ def _graphs(run: TrialRun, points: Sequence[OperatingPoint]) -> list[Graph]:
     return [first, *(run.graph(point) for point in points[1:])]
 
 
-def _write(run: TrialRun, graphs: Sequence[Graph], folder: Path, threads: int) -> None:
+def _write(run: TrainedModel, graphs: Sequence[Graph], folder: Path, threads: int) -> None:
     """The graph as safetensors and JSON; an encoder's over its rung's own checkpoint.
 
     Several are one model with exits, under several rules, or tables, each in a folder of its own.

@@ -25,7 +25,7 @@ from raysearch.objectives import OBJECTIVES, View
 from raysearch.outputs.calibration import ece, softmax, temperature
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from raysearch.training.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 
 COSTS = {
     "labels": "labels used",
@@ -60,7 +60,7 @@ def base_of(record: TrialRecord, point: OperatingPoint) -> OperatingPoint:
 
 
 def export_point(
-    run: TrialRun,
+    run: TrainedModel,
     record: TrialRecord,
     point: OperatingPoint,
     format_name: str | None,
@@ -134,7 +134,7 @@ def export_point(
 
 
 def _calibrate(
-    run: TrialRun, point: OperatingPoint, graph: Graph, tokeniser: Tokeniser | None
+    run: TrainedModel, point: OperatingPoint, graph: Graph, tokeniser: Tokeniser | None
 ) -> tuple[float, tuple[int, float, float] | None]:
     """(temperature, (rows, ECE before, ECE after)) on the trial's own validation rows."""
     rows = run.validation
@@ -151,7 +151,7 @@ def _calibrate(
 
 
 def _manifest(
-    run: TrialRun,
+    run: TrainedModel,
     graph: Graph,
     fmt: Format,
     tokeniser: Tokeniser | None,
@@ -196,7 +196,7 @@ def _manifest(
 
 
 def _facts(
-    run: TrialRun,
+    run: TrainedModel,
     record: TrialRecord,
     point: OperatingPoint,
     model: Model,

@@ -13,7 +13,7 @@ from raysearch.encoders.cloze import Pattern, Slot, word_ids
 from raysearch.export import layout
 from raysearch.export.manifest import Manifest
 from raysearch.trial.context import prompt_of
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 
 CODE = "layout.py"
 
@@ -38,7 +38,7 @@ class Question:
         return "; ".join(f"{name}: {', '.join(words)}" for name, words in self.words.items())
 
 
-def question(run: TrialRun) -> Question:
+def question(run: TrainedModel) -> Question:
     """The label words of a prompted trial's task, and the checkpoint it asks."""
     prompt, tokeniser = prompt_of(run.data.task), run.tokeniser()
     assert prompt is not None and tokeniser is not None and run.folder is not None

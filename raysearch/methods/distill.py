@@ -16,7 +16,7 @@ from raysearch.training import fit
 from raysearch.training.fit import Fitting, labels_of
 from raysearch.training.heads import heads
 from raysearch.training.losses import taught
-from raysearch.training.protocol import Context, Method, Shape
+from raysearch.training.protocol import Context, Input, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
     for knob, known in (("targets", ("soft", "hard")), ("start", ("checkpoint", "scratch"))):
         if getattr(knobs, knob) not in known:
             raise ValueError(f"{knob}: no '{getattr(knobs, knob)}'. Known: {', '.join(known)}")
-    teacher, parts = ctx.teacher, [ctx.train, ctx.pools["unlabelled"]]
-    if teacher is None:
-        raise TypeError("distill: the trial has no teacher")
+    teacher, parts = ctx.logits_source("teacher"), [ctx.train, ctx.texts("pool")]
     none = torch.full((len(parts[1]),), -1, device=ctx.device)
     label = torch.cat([labels_of(ctx.train, ctx.device), none])
     answers: list[Tensor] = []
@@ -98,8 +96,11 @@ METHOD = Method(
     horizon=fit.horizon,
     price=price,
     regression=False,
-    teacher=True,
-    prompts=lambda knobs: bool(knobs.head == "cloze"),
+    inputs=(
+        Input("teacher", "logits"),
+        Input("pool", "texts"),
+        Input("question", "prompt", wanted=lambda knobs: bool(knobs.head == "cloze")),
+    ),
     unlabelled=lambda knobs: int(knobs.transfer),
     fitted=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
 )

@@ -15,7 +15,7 @@ from raysearch.encoders.classifier import task_loss
 from raysearch.training import fit
 from raysearch.training.fit import Fitting, labels_of
 from raysearch.training.heads import ClozeHead
-from raysearch.training.protocol import Context, Method, Shape
+from raysearch.training.protocol import Context, Input, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ METHOD = Method(
     horizon=fit.horizon,
     price=price,
     regression=False,
-    prompts=lambda knobs: True,
+    inputs=(Input("question", "prompt"),),
     fitted=lambda knobs, task, texts: replace(
         knobs, template=knobs.template % max(1, len(task.templates))
     ),

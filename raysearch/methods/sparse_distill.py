@@ -16,7 +16,7 @@ from raysearch.training import dan_fit
 from raysearch.training.dan_fit import Bagging, Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.losses import distillation
-from raysearch.training.protocol import Context, Method, Shape
+from raysearch.training.protocol import Context, Input, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,7 @@ class Knobs:
 
 def learner(ctx: Context, knobs: Knobs) -> Bagging:
     """T^2 KL to the teacher on all rows, then cross-entropy on the labelled ones."""
-    teacher, parts = ctx.teacher, [ctx.train, ctx.pools["unlabelled"]]
-    if teacher is None:
-        raise TypeError("sparse_distill: the trial has no teacher")
+    teacher, parts = ctx.logits_source("teacher"), [ctx.train, ctx.texts("pool")]
     parts = [rows for rows in parts if len(rows)]
     label = labels_of(ctx.train, ctx.device)
     answers: list[Tensor] = []
@@ -106,7 +104,10 @@ METHOD = Method(
     refuses=dan_fit.refuses,
     lacks=dan_fit.lacks,
     regression=False,
-    teacher=True,
+    inputs=(
+        Input("teacher", "logits"),
+        Input("pool", "texts"),
+    ),
     unlabelled=lambda knobs: int(knobs.transfer),
     fitted=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
 )

@@ -15,7 +15,7 @@ from raysearch.data.rows import Logits, Rows
 from raysearch.storage.store import State
 from raysearch.training.graph import ClozeGraph
 from raysearch.training.heads import ClozeHead, answered, text_flops
-from raysearch.training.protocol import Context, Method, Shape
+from raysearch.training.protocol import Context, Input, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +85,5 @@ METHOD = Method(
     price=price,
     regression=False,
     labelled=False,
-    prompts=lambda knobs: True,
+    inputs=(Input("question", "prompt"),),
 )

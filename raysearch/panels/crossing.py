@@ -21,6 +21,7 @@ from raysearch.analysis.frontier import candidates as finished
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.label_free import with_label_free
+from raysearch.analysis.table import TEACHER
 from raysearch.objectives import OBJECTIVES
 from raysearch.recommend.ranking import step_frontier
 
@@ -33,8 +34,8 @@ class Cell:
 
     point_id: str
     procedure: str
-    teacher: str
-    """The teacher's model; empty without one."""
+    inputs: Mapping[str, str]
+    """The models of its inputs, by role."""
     model: str
     budget: int
     """Requested label budget; 0: it needs none."""
@@ -58,8 +59,9 @@ class Cell:
 
     @property
     def words(self) -> str:
-        """The point in words: procedure, model, teacher, knobs, labels used."""
-        above = f" (teacher {self.teacher})" if self.teacher else ""
+        """Return the point in words: procedure, model, its inputs' models, knobs, labels used."""
+        named = ", ".join(f"{role} {model}" for role, model in self.inputs.items())
+        above = f" ({named})" if named else ""
         own = f", {self.knobs}" if self.knobs else ""
         used = f"{self.labels:,.0f} labels" if self.labels else "no labels"
         return f"{self.procedure}, {self.model}{above}{own}, {used}"
@@ -110,6 +112,7 @@ def _crossing(run: Run) -> Crossing:
     rows = pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
     estimates = {e.point_id: e for e in made.estimates}
     over_rows = {s.point: s.interval for s in systems(run) if s.point}
+    inputs = {r.id: {role: c.rung for role, c in r.config.upstream.items()} for r in run.records}
     cells = []
     for row in rows.to_dict("records"):
         e = estimates.get(str(row["point_id"]))
@@ -126,7 +129,7 @@ def _crossing(run: Run) -> Crossing:
             Cell(
                 str(row["point_id"]),
                 str(row["procedure"]),
-                "" if pd.isna(row["teacher"]) else str(row["teacher"]),
+                inputs.get(str(row["id"]), {}),
                 str(row["model"]),
                 int(row["labels_train"]),
                 costs["labels"],
@@ -185,7 +188,7 @@ def row(score: str, cell: Cell) -> dict[str, object]:
     return {
         "point_id": cell.point_id,
         "procedure": cell.procedure,
-        "teacher": cell.teacher,
+        TEACHER: cell.inputs.get(TEACHER, ""),
         "model": cell.model,
         "labels_train": cell.budget,
         "labels_used": cell.labels,

@@ -148,7 +148,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
         if marks and one.teacher is not None:
             marks.sort(key=lambda m: (m.x, m.kept.value, m.point_id))
             config = one.record.config
-            own = config.procedure, config.rung, one.words, config.data.validation
+            own = config.method_chain, config.rung, one.words, config.data.validation
             named = (whole(one.record) or plain(one.record)[0]).point_id
             curve = Curve(*own, one.teacher.words, one.taught, tuple(marks), named)
             by_budget.setdefault(config.data.train, []).append(curve)

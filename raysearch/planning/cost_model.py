@@ -20,7 +20,6 @@ from raysearch.data.task_data import TaskData
 from raysearch.encoders.batches import ENOUGH, padded_lengths
 from raysearch.encoders.cloze import Pattern
 from raysearch.encoders.tokens import Tokeniser
-from raysearch.methods import get as find_method
 from raysearch.planning.throughput import (
     HASH_RATE,
     LINEAR_RATE,
@@ -30,6 +29,7 @@ from raysearch.planning.throughput import (
     measure,
     seconds,
 )
+from raysearch.stages import find
 from raysearch.storage.store import Store
 from raysearch.training.protocol import Method, Shape
 from raysearch.trial.context import Place, knobs_of, lengths_sample
@@ -58,31 +58,38 @@ class Pricing:
 
     def price(self, config: TrialConfig) -> Price:
         """The predicted cost of a configuration on this machine, its teacher's in full."""
-        method, rung = find_method(config.method), find_rung(config.rung)
+        method, rung = find(config.method), find_rung(config.rung)
         shape = self._shape(config)
         parts = method.price(knobs_of(method, config.hyper), shape)
         own = sum(parts.values())
         seconds = self._seconds(rung, parts, shape)
         full = own
-        for teacher in config.teachers:
+        answering = method.inputs_of(knobs_of(method, config.hyper), "logits")
+        for role, given in config.upstream.items():
+            full += self.price(given).flops
+            if role not in answering:
+                continue
             rows = config.data.train + config.data.unlabelled
-            above = find_rung(teacher.rung)
-            lengths = padded_lengths(self._shape(teacher).lengths, rows)
+            above = find_rung(given.rung)
+            lengths = padded_lengths(self._shape(given).lengths, rows)
             labelling = rows * float(encoder_forward(above, lengths).mean())
             seconds += self._seconds(above, {"validate": labelling}, shape)
             own += labelling
-            full += labelling + self.price(teacher).flops
+            full += labelling
         labels = config.data.train + config.data.validation
         return Price(full, labels, seconds, own)
 
     def demands(self, space: SearchSpace) -> dict[tuple[str, str], Demand]:
-        """What trials need, by method and model, teachers included."""
-        above = {name for names in space.teacher_rungs.values() for name in names}
-        taught = max((find_rung(name).params for name in above), default=0)
+        """Return what trials need, by method and model, those that make inputs included."""
+        above = {name for names in space.upstream_rungs.values() for name in names}
+        largest = max((find_rung(name).params for name in above), default=0)
         out = {}
-        for methods, rungs in ((space.teachers, space.teacher_rungs), (space.methods, space.rungs)):
+        for methods, rungs in (
+            (space.upstream, space.upstream_rungs),
+            (space.methods, space.rungs),
+        ):
             for name, names in rungs.items():
-                answers = ANSWERING_BYTES * taught if find_method(name).teacher else 0
+                answers = ANSWERING_BYTES * largest if _takes_logits(find(name)) else 0
                 for rung in map(find_rung, names):
                     memory = self._memory(methods[name], rung) + answers
                     shown = f"method '{name}' on model '{rung.name}'"
@@ -93,7 +100,7 @@ class Pricing:
 
     def _memory(self, space: MethodSpace, rung: Rung) -> float:
         """Of a GPU, at the largest batch of the space [bytes]."""
-        usual = getattr(knobs_of(find_method(space.method), space.first), "batch_size", 32)
+        usual = getattr(knobs_of(find(space.method), space.first), "batch_size", 32)
         domain = space.knobs.get("batch_size")
         most = usual if domain is None else max(usual, *map(int, _ends(domain)))
         width = 2 if self.precision == "bf16" else 4
@@ -102,14 +109,14 @@ class Pricing:
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Predicted seconds to score a trial's point on the whole test split [s]."""
-        method, rung = find_method(config.method), find_rung(config.rung)
+        method, rung = find(config.method), find_rung(config.rung)
         shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
         parts = method.price(knobs_of(method, config.hyper), shape)
         return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
 
     def first_seconds(self, name: str, rung: Rung, most: int) -> float:
         """Predicted seconds of a method's first knobs on the label budget `most`; 0: no such."""
-        method = find_method(name)
+        method = find(name)
         if rung.family not in method.families:
             return 0.0
         knobs = knobs_of(method, method_spaces()[name].first)
@@ -127,16 +134,17 @@ class Pricing:
         """
         most = {"train_flops_full": 0.0, "infer_flops": 0.0}
         n = max(space.labels)
-        spaces = {**space.teachers, **space.methods}
-        rungs = {**space.teacher_rungs, **space.rungs}
+        spaces = {**space.upstream, **space.methods}
+        rungs = {**space.upstream_rungs, **space.rungs}
         dearest: dict[str, float] = {}
-        for name in sorted(rungs, key=lambda n: find_method(n).teacher):  # teachers first
+        for name in sorted(rungs, key=lambda n: _depth(n, spaces)):  # inputs first
             for rung in (find_rung(r) for r in rungs[name]):
                 shape = self._largest(name, rung, n, min(n, len(self.data.splits["validation"])))
                 shape = replace(shape, n_unlabelled=self._most_texts(name, n))
                 spent = sum(_dearest(name, spaces[name], shape).values())
-                if find_method(name).teacher:
-                    spent += max(dearest[t] for t in spaces[name].teachers if t in dearest)
+                for names in spaces[name].inputs.values():
+                    spent += max((dearest[n] for n in names if n in dearest), default=0.0)
+                if _takes_logits(find(name)):
                     above = max((find_rung(r) for t in rungs for r in rungs[t]), key=size_of)
                     long = int(shape.lengths.max(initial=1))
                     spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
@@ -152,7 +160,7 @@ class Pricing:
 
     def _most_texts(self, name: str, labels: int) -> int:
         """Texts without a label that a method's knobs ask for at most, as far as they are there."""
-        method, space = find_method(name), method_spaces()[name]
+        method, space = find(name), method_spaces()[name]
         asked = [method.unlabelled(knobs_of(method, space.first))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
             asked.append(method.unlabelled(knobs_of(method, {**space.first, knob: value})))
@@ -176,7 +184,7 @@ class Pricing:
         return seconds(parts, self._rates[width], rung)
 
     def _shape(self, config: TrialConfig) -> Shape:
-        method, rung = find_method(config.method), find_rung(config.rung)
+        method, rung = find(config.method), find_rung(config.rung)
         knobs = knobs_of(method, config.hyper)
         return Shape(
             rung,
@@ -189,14 +197,14 @@ class Pricing:
 
     def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
         """What a method's price at this size is predicted from."""
-        method = find_method(name)
+        method = find(name)
         knobs = knobs_of(method, method_spaces()[name].first)
         lengths = self._text_lengths(rung, self._pattern(method, knobs))
         return Shape(rung, self.data.task, n_train, n_validation, lengths)
 
     def _pattern(self, method: Method, knobs: Any) -> Pattern | None:
         templates = self.data.task.templates
-        if not method.prompts(knobs) or not templates:
+        if not method.question(knobs) or not templates:
             return None
         return Pattern(templates[getattr(knobs, "template", 0) % len(templates)])
 
@@ -221,6 +229,18 @@ class Pricing:
         return self._lengths[key]
 
 
+def _takes_logits(method: Method) -> bool:
+    return any(i.gives == "logits" for i in method.inputs)
+
+
+def _depth(name: str, spaces: Mapping[str, MethodSpace], below: tuple[str, ...] = ()) -> int:
+    """Return how many trials deep a method's inputs go; 0 where it takes none."""
+    if name not in spaces or name in below:
+        return 0
+    inputs = {n for names in spaces[name].inputs.values() for n in names if n in spaces}
+    return max((1 + _depth(n, spaces, (*below, name)) for n in inputs), default=0)
+
+
 def size_of(rung: Rung) -> tuple[int, int]:
     """Cheap to dear: n-grams first, then tables of them, then encoders by what a token costs."""
     return FAMILIES.index(rung.family), rung.layers * rung.hidden**2 or rung.buckets * max(
@@ -237,7 +257,7 @@ def _ends(domain: Domain) -> Iterable[Scalar]:
 
 def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
     """FLOPs by phase of the knob set that coordinate-wise costs most."""
-    method = find_method(name)
+    method = find(name)
     best = dict(space.first)
     parts = method.price(knobs_of(method, best), shape)
     for knob, value in itertools.chain.from_iterable(

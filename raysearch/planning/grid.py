@@ -10,7 +10,8 @@ from raysearch.config.space import Proposal, SearchSpace
 from raysearch.config.study import LARGEST, Procedure
 from raysearch.config.trial import Scalar, canonical
 from raysearch.errors import InputError, unknown
-from raysearch.methods import get as find_method
+from raysearch.stages import find
+from raysearch.trial.context import knobs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,8 @@ class Crossing:
     """What a grid study crosses."""
 
     space: SearchSpace
-    first_teacher: Callable[[str, int], Proposal | None]
-    """(method, labels) -> who teaches where a procedure names no teacher."""
+    first_inputs: Callable[[str, int], Mapping[str, Proposal]]
+    """(method, labels) -> what makes its inputs, by role, where a procedure names none."""
     refuses: Callable[[str, str, Mapping[str, Scalar]], str]
     """(method, model, knobs) -> why the one cannot train the other with these; empty where it can.
     """
@@ -27,7 +28,7 @@ class Crossing:
     """Takes why a procedure does not take part, by its name."""
 
     def proposals(self, procedures: tuple[Procedure, ...]) -> list[Proposal]:
-        """Each teacher before its students, few labels before many, cheap models before dear.
+        """Return each input before what takes it, few labels before many, cheap models before dear.
 
         Students are smaller than their teacher where any model is.
 
@@ -57,31 +58,30 @@ class Crossing:
     def _cells(
         self, line: Procedure, labels: int, without: MutableMapping[str, str]
     ) -> Iterator[Proposal]:
-        """A procedure's proposals at one label budget, its teacher first.
+        """Yield a procedure's proposals at one label budget, its inputs first.
 
         `without` takes why a line has no model, by its method.
         """
         if line.method not in self.space.methods:
             return  # `left_out` says why
-        above = line.teacher
-        if above is not None and above.method not in self.space.teachers:
-            name = f"{line.method} from {above.method}"
-            self.left_out.setdefault(name, "its teacher's method takes no part here")
-            return
-        method = find_method(line.method)
+        for role, above in line.inputs.items():
+            if above.method not in self.space.upstream:
+                name = f"{line.method} from {above.method}"
+                self.left_out.setdefault(name, f"its {role}'s method takes no part here")
+                return
+        method = find(line.method)
         if not method.labelled and labels != self.space.labels[0]:
             return  # run once: no budget is its own
-        teacher = self._teacher(above, labels)
-        if teacher is None and method.teacher:
-            teacher = self.first_teacher(line.method, labels)
+        inputs = self._inputs(line, labels)
         names = self.space.rungs[line.method]
-        if teacher is not None:
-            sizes = list(self.space.teacher_rungs[teacher.method])
-            smaller = sizes[: sizes.index(teacher.rung)] if teacher.rung in sizes else []
-            names = tuple(n for n in names if n in smaller) or names
-            yield teacher
+        for role, given in inputs.items():
+            if role in method.inputs_of(knobs_of(method, _hyper(line)), "logits"):
+                sizes = list(self.space.upstream_rungs[given.method])
+                smaller = sizes[: sizes.index(given.rung)] if given.rung in sizes else []
+                names = tuple(n for n in names if n in smaller) or names
+            yield given
         for name in self._named(line, names, without):
-            yield _proposal(line, labels, name, teacher)
+            yield _proposal(line, labels, name, inputs)
 
     def _named(
         self, line: Procedure, names: tuple[str, ...], without: MutableMapping[str, str]
@@ -105,23 +105,27 @@ class Crossing:
         able = tuple(n for n in asked if not refused[n])
         return able[-1:] if line.model == LARGEST else able
 
-    def _teacher(self, line: Procedure | None, labels: int) -> Proposal | None:
-        """A named teacher, with teachers of its own, on its model or the largest."""
-        if line is None:
-            return None
-        sizes = self.space.teacher_rungs.get(line.method)
+    def _inputs(self, line: Procedure, labels: int) -> dict[str, Proposal]:
+        """Return what makes a procedure's inputs: those it names, else the usual ones."""
+        usual = self.first_inputs(line.method, labels)
+        named = {role: self._input(above, labels) for role, above in line.inputs.items()}
+        return {**usual, **named}
+
+    def _input(self, line: Procedure, labels: int) -> Proposal:
+        """Return a named input, with inputs of its own, on its model or the largest."""
+        sizes = self.space.upstream_rungs.get(line.method)
         if not sizes:
             raise InputError(f"procedures: no model is left for '{line.method}'")
-        above = self._teacher(line.teacher, labels)
         (name,) = line.named or sizes[-1:]
-        return _proposal(line, labels, name, above)
+        below = {role: self._input(above, labels) for role, above in line.inputs.items()}
+        return _proposal(line, labels, name, below)
 
 
 def _methods(proposal: Proposal) -> Iterator[str]:
-    """Its own and its teachers'."""
+    """Yield its method and those of its inputs."""
     yield proposal.method
-    if proposal.teacher is not None:
-        yield from _methods(proposal.teacher)
+    for given in proposal.inputs.values():
+        yield from _methods(given)
 
 
 def _known(line: Procedure) -> None:
@@ -130,18 +134,21 @@ def _known(line: Procedure) -> None:
     for name in line.named:
         if name not in ladder():
             raise unknown("procedures", "model", name, {LARGEST, *ladder()})
-        family, able = ladder()[name].family, find_method(line.method).families
+        family, able = ladder()[name].family, find(line.method).families
         if family not in able:
             raise InputError(
                 f"procedures: '{line.method}': cannot train '{name}', a model of family "
                 f"{family}; it trains {' and '.join(able)}"
             )
-    if line.teacher is not None:
-        _known(line.teacher)
+    roles = method_spaces()[line.method].inputs
+    for role, above in line.inputs.items():
+        if role not in roles:
+            raise unknown(f"procedures: '{line.method}'", "input", role, roles)
+        _known(above)
 
 
-def _proposal(line: Procedure, labels: int, model: str, teacher: Proposal | None) -> Proposal:
-    return Proposal(line.method, model, labels, _hyper(line), teacher)
+def _proposal(line: Procedure, labels: int, model: str, inputs: Mapping[str, Proposal]) -> Proposal:
+    return Proposal(line.method, model, labels, _hyper(line), inputs)
 
 
 def _hyper(line: Procedure) -> dict[str, Scalar]:

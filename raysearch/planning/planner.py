@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 from raysearch.config.catalog import find_rung, ladder, method_spaces, task_to_json
 from raysearch.config.ladder import Rung
-from raysearch.config.space import MethodSpace, Proposal, SearchSpace
+from raysearch.config.space import NONE, MethodSpace, Proposal, SearchSpace
 from raysearch.config.study import Procedure, Study
 from raysearch.config.trial import ArtifactConfig, DataBudget, Scalar, TrialConfig
 from raysearch.costs.memory import TRAINED_BYTES, Demand
@@ -26,12 +26,12 @@ from raysearch.data.task_data import TaskData
 from raysearch.encoders.cloze import Pattern, lacks, word_ids
 from raysearch.encoders.tokens import fast_tokeniser
 from raysearch.errors import Infeasible, InputError, unknown
-from raysearch.methods import get as find_method
 from raysearch.methods import names as method_names
 from raysearch.planning.cost_model import Pricing, size_of
 from raysearch.planning.grid import Crossing
 from raysearch.planning.throughput import Price
 from raysearch.planning.upload import KEPT, STORE, inputs_of, ship
+from raysearch.stages import find
 from raysearch.storage.checkpoints import NotHere, weights_digest
 from raysearch.storage.remote import Remote, below
 from raysearch.storage.store import Store, copy_of
@@ -109,18 +109,16 @@ class World:
         rungs = self._rungs()
         joined = {name: self._usable(name, rungs) for name in methods}
         spaces = method_spaces()
-        asked = {t for name in methods for t in spaces[name].teachers}
-        named = {p.teacher.method for p in self.study.procedures if p.teacher is not None}
-        asked = named or (asked & set(methods)) or asked  # the study's own methods come first
-        teachers = {t: self._usable(t, rungs) for t in asked if t in spaces}
-        teachers = {t: names for t, names in teachers.items() if names}
+        upstream = {n: self._usable(n, rungs) for n in self._upstream(methods) if n in spaces}
+        upstream = {n: models for n, models in upstream.items() if models}
         for name in list(methods):
-            known = [t for t in methods[name].teachers if t in teachers]
-            if joined[name] and find_method(name).teacher and not known:
+            roles = methods[name].inputs.items()
+            lacking = [r for r, names in roles if not {NONE, *upstream} & set(names)]
+            if joined[name] and lacking:
                 joined[name] = ()
-                self.left_out[name] = "no method that could train its teacher takes part"
+                self.left_out[name] = f"no method that could train its {lacking[0]} takes part"
             if not joined[name]:
-                families = ", ".join(find_method(name).families)
+                families = ", ".join(find(name).families)
                 reason = f"no model of its family ({families}) takes part"
                 if self.study.methods is not None and name in self.left_out:
                     raise InputError(f"method '{name}': {self.left_out[name]}")
@@ -130,19 +128,34 @@ class World:
         if not methods:
             reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
             raise InputError(f"study '{self.study.name}': no method is left to run ({reasons})")
-        found = {t: spaces[t] for t in teachers}
-        return SearchSpace(methods, joined, self._labels(), found, teachers)
+        found = {n: spaces[n] for n in upstream}
+        return SearchSpace(methods, joined, self._labels(), found, upstream)
+
+    def _upstream(self, methods: Iterable[str]) -> set[str]:
+        """Return the methods and stages that may make inputs: the study's own ones come first."""
+        named = {g.method for p in self.study.procedures for g in p.inputs.values()}
+        if named:
+            return named
+        out: set[str] = set()
+        left = list(methods)
+        while left:
+            for names in method_spaces()[left.pop()].inputs.values():
+                wanted = set(names) - {NONE}
+                new = (wanted & set(methods) or wanted) & set(method_spaces()) - out
+                out |= new
+                left += new
+        return out
 
     def _offered(self, name: str) -> bool:
         """Whether the task's ladder or the study has a model of the method's family at all."""
         here, named = self.data.task.ladder, self._named()
         known = [r for r in ladder().values() if here in r.ladders or r.name in named]
         known += [find_rung(n) for n in self.study.models or ()]
-        return any(r.family in find_method(name).families for r in known)
+        return any(r.family in find(name).families for r in known)
 
     def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
         """The models that a method can train here; why not goes to `left_out` where none is."""
-        method = find_method(name)
+        method = find(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = knobs_of(method, method_spaces()[name].first)
         refused = {r.name: method.refuses(knobs, r) for r in kin}
@@ -153,7 +166,7 @@ class World:
             self.left_out[name] = "there is no text without a label to transfer by"
             return ()
         limit = self.study.trial_minutes
-        if method.teacher and limit is not None and self.study.models is None:
+        if method_spaces()[name].inputs and limit is not None and self.study.models is None:
             longest = {
                 r.name: self.pricing.first_seconds(name, r, max(self._labels())) for r in kin
             }
@@ -161,7 +174,7 @@ class World:
             if kin and not fit:
                 self.left_out[name] = self._too_long(min(longest.values()))
             kin = fit
-        if not method.prompts(knobs):
+        if not method.question(knobs):
             return tuple(r.name for r in kin)
         reasons = {r.name: self._unasked(r) for r in kin}
         if kin and all(reasons.values()):
@@ -206,22 +219,28 @@ class World:
             return len(self.data.splits["unlabelled"])
         return len(self.data.splits["train"]) - labels
 
-    def first_teacher(self, method: str, labels: int) -> Proposal | None:
-        """The teacher that is taken where none is named: first knobs on the largest model."""
-        known = [t for t in method_spaces()[method].teachers if t in self.space.teachers]
-        if not known:
-            return None
-        first = dict(self.space.teachers[known[0]].first)
-        return Proposal(known[0], self.space.teacher_rungs[known[0]][-1], labels, first)
+    def first_inputs(self, method: str, labels: int) -> dict[str, Proposal]:
+        """Return the inputs that are taken where none are named, by role.
+
+        Each is the usual candidate with first knobs on the largest model; a role whose usual
+        candidate is `none` is left out.
+        """
+        out = {}
+        for role, names in method_spaces()[method].inputs.items():
+            known = next((n for n in names if n == NONE or n in self.space.upstream), NONE)
+            if known != NONE:
+                first = dict(self.space.upstream[known].first)
+                out[role] = Proposal(known, self.space.upstream_rungs[known][-1], labels, first)
+        return out
 
     def crossing(self) -> list[Proposal]:
-        """Every proposal of a grid study, each teacher before its students; empty for a search."""
-        made = Crossing(self.space, self.first_teacher, self._refuses, self.left_out)
+        """Return every proposal of a grid study, inputs first; empty for a search."""
+        made = Crossing(self.space, self.first_inputs, self._refuses, self.left_out)
         return made.proposals(self.study.procedures)
 
     def _refuses(self, name: str, rung: str, hyper: Mapping[str, Scalar]) -> str:
         """Why a method cannot train a model with these knobs; empty where it can."""
-        method = find_method(name)
+        method = find(name)
         try:
             return method.refuses(knobs_of(method, hyper), find_rung(rung))
         except TypeError as e:
@@ -238,7 +257,7 @@ class World:
         for name in wanted:
             if name not in spaces or name not in method_names():
                 raise unknown("search_spaces", "method", name, set(spaces) & set(method_names()))
-            if self.data.task.regression and not find_method(name).regression:
+            if self.data.task.regression and not find(name).regression:
                 self.left_out[name] = "predicts classes, the task asks for a number"
                 continue
             out[name] = spaces[name]
@@ -274,7 +293,7 @@ class World:
                 self.left_out[rung.name] = e.why if isinstance(e, NotHere) else str(e)
                 continue
             out.append(rung)
-        wanted = {family for name in self._methods() for family in find_method(name).families}
+        wanted = {family for name in self._methods() for family in find(name).families}
         if "encoder" in wanted and not any(r.family == "encoder" for r in out):
             reasons = list(dict.fromkeys(self.left_out[r] for r in self.left_out if r in known))
             raise InputError(
@@ -284,14 +303,13 @@ class World:
         return self._fitting(sorted(out, key=size_of))
 
     def _named(self) -> set[str]:
-        """The models that the study's procedures and their teachers name."""
+        """Return the models that the study's procedures and their inputs name."""
         found: set[str] = set()
-        lines: list[Procedure | None] = list(self.study.procedures)
+        lines: list[Procedure] = list(self.study.procedures)
         while lines:
             line = lines.pop()
-            if line is not None:
-                found |= set(line.named)
-                lines.append(line.teacher)
+            found |= set(line.named)
+            lines += line.inputs.values()
         return found
 
     def _fitting(self, rungs: list[Rung]) -> list[Rung]:
@@ -301,8 +319,8 @@ class World:
             return rungs
         kept = []
         for rung in rungs:
-            # students are cheap or dear by their texts: they are looked at one by one
-            plain = [n for n in self._methods() if not find_method(n).teacher]
+            # what takes inputs is cheap or dear by its texts: such methods are checked one by one
+            plain = [n for n in self._methods() if not method_spaces()[n].inputs]
             worst = max(
                 (self.pricing.first_seconds(n, rung, max(self._labels())) for n in plain),
                 default=0.0,
@@ -340,7 +358,7 @@ class World:
         Raises:
             Infeasible: the data or the model cannot fill it.
         """
-        method = find_method(proposal.method)
+        method = find(proposal.method)
         rung = find_rung(proposal.rung)
         if rung.family not in method.families:
             raise Infeasible(f"method '{method.name}' cannot train a model of family {rung.family}")
@@ -352,9 +370,11 @@ class World:
         refused = method.refuses(knobs, rung)
         if refused:
             raise Infeasible(f"model '{rung.name}': {refused}")
-        if method.prompts(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
+        if method.question(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
             raise Infeasible("start: scratch leaves no masked-LM head to answer with: head cloze")
-        wanted, there = method.unlabelled(knobs), self._texts(proposal.labels)
+        made = any(role in proposal.inputs for role in method.inputs_of(knobs, "texts"))
+        wanted = method.unlabelled(knobs)
+        there = wanted if made else self._texts(proposal.labels)
         if wanted and there <= 0:
             raise Infeasible(
                 f"{self.data.task.name}: with {proposal.labels:,} labels no text without a label "
@@ -362,7 +382,7 @@ class World:
             )
         knobs = method.fitted(knobs, self.data.task, there)
         texts = method.unlabelled(knobs)
-        budget = self._budget(method, proposal.labels, texts, data_seed)
+        budget = self._budget(method, proposal.labels, texts, data_seed, made)
         held = method.calibration(knobs, budget.train)
         if 0 < held < self.data.task.classes:
             raise Infeasible(
@@ -385,36 +405,43 @@ class World:
             inputs=self._inputs(method, proposal, knobs, data_seed, init_seed),
         )
 
-    def _budget(self, method: Method, labels: int, texts: int, seed: int) -> DataBudget:
+    def _budget(self, method: Method, labels: int, texts: int, seed: int, made: bool) -> DataBudget:
+        """Return the rows of a trial; texts from elsewhere take none of the task's own."""
+        own = 0 if made or self.corpus is not None else texts
         if not method.labelled:
-            return self.data.budget(0, 0)
-        own = 0 if self.corpus is not None else texts
+            return replace(self.data.budget(0, 0, unlabelled=own), unlabelled=texts)
         budget = self.data.budget(labels, unlabelled=own, seed=seed)
         return replace(budget, unlabelled=texts)
 
     def _inputs(
         self, method: Method, proposal: Proposal, knobs: Any, data_seed: int, init_seed: int
     ) -> dict[str, TrialConfig | ArtifactConfig]:
-        """The teacher's whole configuration, corpus and question, as far as the method has them."""
+        """Return what the method takes from other trials, a corpus and the task, by role."""
         out: dict[str, TrialConfig | ArtifactConfig] = {}
-        if method.prompts(knobs):
-            if prompt_of(self.data.task) is None:
-                raise Infeasible(
-                    f"method '{method.name}': the task has no template and label words"
-                )
-            out["question"] = question_of(self.data.task, getattr(knobs, "template", 0))
-        if method.unlabelled(knobs) and self.corpus is not None:
-            out["pool"] = ArtifactConfig("corpus", self.corpus.digest)  # whatever it is called
-        if method.teacher:
-            teacher = proposal.teacher or self.first_teacher(method.name, proposal.labels)
-            if teacher is None:
-                raise Infeasible(f"method '{method.name}': no method can train its teacher")
-            out["teacher"] = self.configure(teacher, data_seed=data_seed, init_seed=init_seed)
+        usual = self.first_inputs(method.name, proposal.labels)
+        for declared in method.inputs:
+            if not declared.wanted(knobs):
+                continue
+            role = declared.role
+            given = proposal.inputs.get(role) or (None if declared.optional else usual.get(role))
+            if given is not None:
+                out[role] = self.configure(given, data_seed=data_seed, init_seed=init_seed)
+            elif declared.gives == "prompt":
+                if prompt_of(self.data.task) is None:
+                    raise Infeasible(
+                        f"method '{method.name}': the task has no template and label words"
+                    )
+                out[role] = question_of(self.data.task, getattr(knobs, "template", 0))
+            elif declared.gives == "texts":
+                if method.unlabelled(knobs) and self.corpus is not None:
+                    out[role] = ArtifactConfig("corpus", self.corpus.digest)  # whatever its name
+            elif not declared.optional:
+                raise Infeasible(f"method '{method.name}': no method can train its {role}")
         return out
 
     def hyper(self, config: TrialConfig) -> dict[str, Any]:
         """All knobs of a configuration, defaults included."""
-        return asdict(knobs_of(find_method(config.method), config.hyper))
+        return asdict(knobs_of(find(config.method), config.hyper))
 
     def price(self, config: TrialConfig) -> Price:
         """The predicted cost of a configuration on this machine, its teacher's in full."""
@@ -445,7 +472,7 @@ class World:
         place = replace(self.place, storage=below(self._storage, STORE), inputs=inputs)
         space = self.space
         named = {
-            n for part in (space.rungs, space.teacher_rungs) for ns in part.values() for n in ns
+            n for part in (space.rungs, space.upstream_rungs) for ns in part.values() for n in ns
         }
         rungs = [find_rung(name) for name in sorted(named)]
         return ship(place, self.data, rungs, copy_of(inputs))

@@ -98,6 +98,8 @@ class Kit:
 
 def real_kit() -> Kit:
     """The kit of true trials; imports torch."""
-    from raysearch.trial.run import TrialRun, failed_record, score_points
+    from raysearch.trial.records import failed_record
+    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import score_points
 
     return Kit(TrialRun, failed_record, score_points)

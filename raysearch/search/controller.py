@@ -25,11 +25,11 @@ from raysearch.search.budget import Budget, spent_by
 from raysearch.search.dependencies import Parking
 from raysearch.search.event import Event, Snapshot
 from raysearch.search.leaderboard import Standing
-from raysearch.search.messages import ended, named, teacher_failed
+from raysearch.search.messages import ended, input_failed, named
 from raysearch.search.proposer import Proposer
 from raysearch.search.replicates import CONFIRM, Draws
 from raysearch.search.retention import Weights
-from raysearch.search.suggestion import Offer, lineage, unmet
+from raysearch.search.suggestion import Offer, missing_upstream, upstream_trials
 from raysearch.storage.mirror import Mirror, Overtaken
 from raysearch.storage.remote import StorageLost
 from raysearch.storage.trial_checkpoints import Saves
@@ -73,7 +73,7 @@ class Desk:
         self.actors: dict[str, str] = {}
         self.stopped_by = ""
         self.waits = False
-        """Whether `draw` gave nothing because all there is waits for teachers at work."""
+        """Whether `draw` gave nothing because all that is left waits for running inputs."""
         self.stop_now = False
         self.fault: RecordError | None = None
         self.fresh = 0
@@ -85,9 +85,9 @@ class Desk:
         self._numbers: dict[str, int] = {}
         self._before = len(mine)
         self._blind = 0
-        """Students the sampler proposed, and are parked, since a trial last started or ended."""
+        """Trials of the sampler that are parked, since one last started or ended."""
         if draws is not None:  # draws of former candidates are no part of this plan
-            wanted = {d.id for draw in draws for d in (*lineage(draw), draw)}
+            wanted = {d.id for draw in draws for d in (*upstream_trials(draw), draw)}
             self.budget = replace(budget, trials=len(wanted | {r.id for r in mine}))
         for record in past.trials:
             self._file(record)
@@ -99,7 +99,7 @@ class Desk:
         past = read_suggestions(self.folder)
         suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
         for id_, proposal in suggested:
-            if proposal.teacher is not None and id_ not in self.records:
+            if proposal.inputs and id_ not in self.records:
                 with contextlib.suppress(RaysearchError, KeyError):
                     self._weights.used_by(self.world.configure(proposal))
         if self.mine or suggested:
@@ -115,7 +115,7 @@ class Desk:
     def draw(self) -> Offer | None:
         """The next trial to run; None when nothing can start now.
 
-        Then either all there is waits for a teacher at work (`waits`), or the search is over
+        Then either all that is left waits for an input (`waits`), or the search is over
         (`stopped_by` says why).
         """
         self.waits = False
@@ -148,17 +148,19 @@ class Desk:
     def _blindly(self) -> bool:
         """Whether what the sampler proposes now has learned nothing from what is at work.
 
-        So it is after as many parked students as there are methods times label budgets.
+        So it is after as many parked trials as there are methods times label budgets.
         """
         space = self.world.space
         return bool(self.running) and self._blind >= len(space.methods) * len(space.labels)
 
     def _enter(self, offer: Offer) -> None:
-        """Take up an offer, its teachers first; who there is no room for gets no suggestion."""
-        due = [] if offer.infeasible else unmet(offer.config, offer.proposal, self._knows)
+        """Admit an offer, its inputs first; what there is no room for gets no suggestion."""
+        due = (
+            [] if offer.infeasible else missing_upstream(offer.config, offer.proposal, self._knows)
+        )
         room = self._room
-        for config, proposal in due[:room]:
-            self._admit(self.proposer.adopt(config, proposal))
+        for role, config, proposal in due[:room]:
+            self._admit(self.proposer.adopt(config, proposal, role))
         if len(due) < room:
             self._admit(offer)
 
@@ -178,15 +180,16 @@ class Desk:
             self.take(self.failed(offer, "INFEASIBLE", offer.infeasible))
             return
         self._weights.used_by(offer.config)
-        teachers = [t.id for t in offer.config.teachers]
-        known = [self.records[t] for t in teachers if t in self.records]
+        inputs = {role: c.id for role, c in offer.config.upstream.items()}
+        known = [self.records[i] for i in inputs.values() if i in self.records]
         if bad := next((r for r in known if r.status != "DONE"), None):
-            self.take(self.failed(offer, "FAILED", teacher_failed(bad)))
+            self.take(self.failed(offer, "FAILED", input_failed(offer.config, bad)))
             return
-        waits_for = [t for t in teachers if t not in self.records]
-        self.parked.add(offer, waits_for)
+        waits_for = {role: i for role, i in inputs.items() if i not in self.records}
+        self.parked.add(offer, waits_for.values())
         if waits_for:
-            self.log(f"{id_} {named(offer.config)}: waits for its teacher {', '.join(waits_for)}")
+            missing = ", ".join(f"{role} {i}" for role, i in waits_for.items())
+            self.log(f"{id_} {named(offer.config)}: waits for its {missing}")
             self._blind += offer.source in ("sampler", "chance")
 
     def take(self, record: TrialRecord) -> None:
@@ -214,8 +217,8 @@ class Desk:
         if record.status == "DONE":
             self.parked.done(record.id)
             return
-        for student in self.parked.lost(record.id):
-            self.take(self.failed(student, "FAILED", teacher_failed(record)))
+        for waiting in self.parked.lost(record.id):
+            self.take(self.failed(waiting, "FAILED", input_failed(waiting.config, record)))
 
     def _file(self, record: TrialRecord) -> None:
         self.records[record.id] = record

@@ -2,8 +2,9 @@
 
 The joint space is conditional: `method` first, then that method's model `<method>.model`, then its
 knobs `<method>.<knob>`; `labels` stands beside them and is set by the searcher. Where a method
-learns from a teacher, `<method>.teacher` is the teacher's method, and its model, knobs and own
-teacher stand below `<method>.teacher.<its method>`. A teacher's labels are always its student's.
+takes an input that another trial makes, `<method>.<role>` is that trial's method (or `none`), and
+its model, knobs and own inputs stand below `<method>.<role>.<its method>`. The labels of an input
+are always those of the trial that takes it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from raysearch.config.space import Domain, Proposal, SearchSpace
+from raysearch.config.space import NONE, Domain, Proposal, SearchSpace
 from raysearch.config.trial import Scalar
 
 LISTABLE = 10_000
@@ -48,20 +49,22 @@ def distribution(domain: Domain) -> BaseDistribution:
             return FloatDistribution(domain.low, domain.high, log=domain.kind == "loguniform")
 
 
-def teacher_methods(space: SearchSpace, chain: tuple[str, ...]) -> tuple[str, ...]:
-    """Methods that may teach the last of a chain (a student, its teacher, ...), the usual first.
+def candidates(space: SearchSpace, chain: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return what may make each input of a chain's last method, the usual first, by role.
 
-    No method stands twice in a chain, and one that lacks a teacher of its own is left out.
+    A chain is a method, what makes one of its inputs, and so on. No method stands twice in a
+    chain, and one that lacks an input of its own is left out. A role without candidates has an
+    empty tuple.
     """
-    of = space.methods[chain[0]] if len(chain) == 1 else space.teachers[chain[-1]]
-    return tuple(
-        name
-        for name in of.teachers
-        if name not in chain
-        and name in space.teachers
-        and space.teacher_rungs.get(name)
-        and (not space.teachers[name].teachers or teacher_methods(space, (*chain, name)))
-    )
+    of = space.methods[chain[0]] if len(chain) == 1 else space.upstream[chain[-1]]
+
+    def usable(name: str) -> bool:
+        if name == NONE:
+            return True
+        known = name not in chain and name in space.upstream and space.upstream_rungs.get(name)
+        return bool(known) and all(candidates(space, (*chain, name)).values())
+
+    return {role: tuple(filter(usable, of.inputs[role])) for role in sorted(of.inputs)}
 
 
 def _build(
@@ -71,24 +74,26 @@ def _build(
     choose: Callable[[str, Domain], Scalar],
     head: str,
 ) -> Proposal:
-    """A proposal of the chain's last method, its parts chosen one by one, by their names."""
+    """Return a proposal of the chain's last method, its parts chosen one by one, by their names."""
     method = chain[-1]
     if len(chain) == 1:
         of, rungs = space.methods[method], space.rungs[method]
     else:
-        of, rungs = space.teachers[method], space.teacher_rungs[method]
+        of, rungs = space.upstream[method], space.upstream_rungs[method]
     rung = choose(f"{head}.model", Domain("choice", rungs))
     hyper = {k: choose(f"{head}.{k}", d) for k, d in of.knobs.items()}
-    teacher = None
-    if names := teacher_methods(space, chain):
-        name = str(choose(f"{head}.teacher", Domain("choice", names)))
-        teacher = _build(space, labels, (*chain, name), choose, f"{head}.teacher.{name}")
-    return Proposal(method, str(rung), labels, hyper, teacher)
+    inputs = {}
+    for role, names in candidates(space, chain).items():
+        name = str(choose(f"{head}.{role}", Domain("choice", names))) if names else NONE
+        if name != NONE:
+            below = f"{head}.{role}.{name}"
+            inputs[role] = _build(space, labels, (*chain, name), choose, below)
+    return Proposal(method, str(rung), labels, hyper, inputs)
 
 
 def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistribution]:
     """Every parameter that a proposal of the space has, with its distribution."""
-    told = params(proposal)
+    chosen = params(proposal)
     found: dict[str, BaseDistribution] = {
         "method": CategoricalDistribution(list(space.methods)),
         "labels": CategoricalDistribution(space.labels),
@@ -96,7 +101,7 @@ def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistr
 
     def choose(name: str, domain: Domain) -> Scalar:
         found[name] = distribution(domain)
-        return told[name]
+        return chosen.get(name, NONE)
 
     _build(space, proposal.labels, (proposal.method,), choose, proposal.method)
     return found
@@ -119,38 +124,43 @@ def _params(head: str, proposal: Proposal) -> dict[str, Scalar]:
     return {
         f"{head}.model": proposal.rung,
         **{f"{head}.{k}": v for k, v in proposal.hyper.items()},
-        **(teacher_params(head, proposal.teacher) if proposal.teacher is not None else {}),
+        **input_params(head, proposal.inputs),
     }
 
 
-def teacher_params(head: str, teacher: Proposal) -> dict[str, Scalar]:
-    """The part of a student's parameters that is its teacher's.
+def input_params(head: str, inputs: Mapping[str, Proposal]) -> dict[str, Scalar]:
+    """Return the part of a proposal's parameters that is its inputs'.
 
-    >>> teacher_params("kd", Proposal("knn", "tiny", 32, {"k": 3}))
+    >>> input_params("kd", {"teacher": Proposal("knn", "tiny", 32, {"k": 3})})
     {'kd.teacher': 'knn', 'kd.teacher.knn.model': 'tiny', 'kd.teacher.knn.k': 3}
     """
-    name = teacher.method
-    return {f"{head}.teacher": name, **_params(f"{head}.teacher.{name}", teacher)}
+    out: dict[str, Scalar] = {}
+    for role in sorted(inputs):
+        name = inputs[role].method
+        out[f"{head}.{role}"] = name
+        out |= _params(f"{head}.{role}.{name}", inputs[role])
+    return out
 
 
 def holds(space: SearchSpace, proposal: Proposal) -> bool:
-    """Whether the space still holds a proposal, knob by knob, its teacher's included."""
+    """Return whether the space still holds a proposal, knob by knob, its inputs' included."""
     return proposal.method in space.methods and _fits(space, proposal, (), proposal.method)
 
 
-def teaches(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...] = (SOMEBODY,)) -> bool:
-    """Whether a proposal may be the teacher of a chain's last method."""
-    known = proposal.method in space.teachers and space.teacher_rungs.get(proposal.method)
+def serves(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...] = (SOMEBODY,)) -> bool:
+    """Return whether a proposal may make an input of a chain's last method."""
+    known = proposal.method in space.upstream and space.upstream_rungs.get(proposal.method)
     return bool(known) and proposal.method not in chain and _fits(space, proposal, chain, "t")
 
 
 def _fits(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...], head: str) -> bool:
-    told = _params(head, proposal)
+    chosen = _params(head, proposal)
 
     def choose(name: str, domain: Domain) -> Scalar:
-        if not domain.holds(told[name]):
+        value = chosen.get(name, NONE)
+        if not domain.holds(value):
             raise KeyError(name)
-        return told[name]
+        return value
 
     try:
         built = _build(space, proposal.labels, (*chain, proposal.method), choose, head)
@@ -184,7 +194,7 @@ def _suggest(trial: optuna.trial.Trial, name: str, domain: Domain) -> Scalar:
 
 
 def sample(rng: np.random.Generator, space: SearchSpace, labels: int) -> Proposal:
-    """Draw a proposal at this label budget: method, model, knobs and teacher at random."""
+    """Draw a proposal at this label budget: method, model, knobs and inputs at random."""
     method = list(space.methods)[int(rng.integers(len(space.methods)))]
     return _build(space, labels, (method,), lambda _, domain: _draw(rng, domain), method)
 
@@ -216,7 +226,7 @@ def values(domain: Domain) -> tuple[Scalar, ...] | None:
 def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
     """Every proposal at this label budget of the methods whose knobs can be listed.
 
-    Of teachers, one for each method that may teach: its largest model with its first knobs.
+    Of inputs, one for each candidate: its largest model with its first knobs.
     """
     for method, of in space.methods.items():
         listed: Mapping[str, Any] = {k: values(d) for k, d in of.knobs.items()}
@@ -224,24 +234,39 @@ def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
             continue
         if math.prod(len(v) for v in listed.values()) > LISTABLE:
             continue
-        names = teacher_methods(space, (method,))
-        taught = [_first_teacher(space, (method, name), labels) for name in names]
-        for rung, teacher in itertools.product(space.rungs[method], taught or (None,)):
+        for rung, inputs in itertools.product(
+            space.rungs[method], every_input(space, (method,), labels)
+        ):
             for chosen in itertools.product(*listed.values()):
                 hyper = dict(zip(listed, chosen, strict=True))
-                yield Proposal(method, rung, labels, hyper, teacher)
+                yield Proposal(method, rung, labels, hyper, inputs)
 
 
-def _first_teacher(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Proposal:
+def every_input(
+    space: SearchSpace, chain: tuple[str, ...], labels: int
+) -> list[dict[str, Proposal]]:
+    """Return every combination of candidates for the inputs of a chain's last method."""
+    roles = {role: names for role, names in candidates(space, chain).items() if names}
+    return [
+        {
+            role: first_input(space, (*chain, name), labels)
+            for role, name in zip(roles, names, strict=True)
+            if name != NONE
+        }
+        for names in itertools.product(*roles.values())
+    ]
+
+
+def first_input(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Proposal:
+    """Return a chain's last method on its largest model with first knobs and usual inputs."""
     name = chain[-1]
-    own = teacher_methods(space, chain)[:1]
-    teacher = _first_teacher(space, (*chain, *own), labels) if own else None
-    rung = space.teacher_rungs[name][-1]
-    return Proposal(name, rung, labels, dict(space.teachers[name].first), teacher)
+    inputs = every_input(space, chain, labels)[0]
+    rung = space.upstream_rungs[name][-1]
+    return Proposal(name, rung, labels, dict(space.upstream[name].first), inputs)
 
 
 def only(space: SearchSpace, method: str) -> SearchSpace:
-    """The part of a space that is this method's; whoever may teach it stays."""
+    """Return the part of a space that is this method's; what may make its inputs stays."""
     return replace(
         space,
         methods={method: space.methods[method]},

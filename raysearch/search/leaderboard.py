@@ -25,7 +25,7 @@ class Standing:
             return
         score = best_score(record)
         if score is not None:
-            cell = (record.config.procedure, record.config.rung, record.config.data.train)
+            cell = (record.config.method_chain, record.config.rung, record.config.data.train)
             best, ids = self._best.get(cell, (-math.inf, []))
             if score >= best:
                 self._best[cell] = (score, [*ids, record.id] if score == best else [record.id])
@@ -81,12 +81,17 @@ def values(record: TrialRecord, study: Study) -> list[float] | None:
 
 
 def best_score(record: TrialRecord) -> float | None:
-    """The record's best validation score, larger better; None where nothing was scored."""
+    """Return the record's best validation score, larger better; None where nothing was scored.
+
+    A stage has no points: it says itself how good what it made is, in its facts as `selection`.
+    """
     scores = [
         p.scores["validation"][record.score]
         for p in record.points
         if record.score in p.scores.get("validation", {})
     ]
+    if not record.points and "selection" in record.facts:
+        return float(record.facts["selection"])
     return max(scores, default=None)
 
 

@@ -9,7 +9,7 @@ from raysearch.search.leaderboard import best_score
 
 def named(config: TrialConfig) -> str:
     """What a person calls a trial."""
-    return f"{config.procedure} {config.rung} {config.data.train} labels"
+    return f"{config.method_chain} {config.rung} {config.data.train} labels"
 
 
 def ended(record: TrialRecord) -> str:
@@ -24,8 +24,8 @@ def ended(record: TrialRecord) -> str:
     return f"{head}: {shown}, {flops:.3g} FLOPs, {seconds:.1f} s"
 
 
-def teacher_failed(teacher: TrialRecord) -> str:
-    """Why a student cannot run: its teacher did not end well."""
-    config = teacher.config
-    why = teacher.error or teacher.status
-    return f"its teacher {teacher.id} {config.method} {config.rung} failed: {why}"
+def input_failed(config: TrialConfig, failed: TrialRecord) -> str:
+    """Return why a trial cannot run: what makes one of its inputs did not end well."""
+    role = next(role for role, c in config.upstream.items() if c.id == failed.id)
+    why = failed.error or failed.status
+    return f"its {role} {failed.id} {failed.config.method} {failed.config.rung} failed: {why}"

@@ -11,15 +11,15 @@ import numpy as np
 
 from raysearch.config.space import Proposal
 from raysearch.config.study import SEARCHERS, Study
-from raysearch.config.trial import ArtifactConfig, DataBudget, Scalar, TrialConfig
+from raysearch.config.trial import DataBudget, Scalar, TrialConfig
 from raysearch.errors import Infeasible, unknown
 from raysearch.record import TrialRecord
 from raysearch.search import distributions
 from raysearch.search.backend import World
 from raysearch.search.balance import Coverage
+from raysearch.search.inputs import InputChoice
 from raysearch.search.sampling import Sampling
-from raysearch.search.suggestion import ROLE, Offer, lineage
-from raysearch.search.teachers import Teachers
+from raysearch.search.suggestion import Offer, upstream_trials
 
 SAMPLED_TRIES = 4
 """How often the sampler may propose what is known before plain chance takes over."""
@@ -33,8 +33,8 @@ class Proposer:
     Label budgets and methods are stratified. The first third of the trials, and then two of three
     of a method and budget, cover the models with the method's `first` knobs, cheap before dear;
     where no cell is left untried the sampler chooses the knobs of the model tried least. In the
-    other trials model and knobs are the sampler's. A teacher is chosen likewise: by rule
-    (`Teachers`) where the model is, else by the sampler. No id is offered twice.
+    other trials model and knobs are the sampler's. Inputs are chosen likewise: by rule
+    (`InputChoice`) where the model is, else by the sampler. No id is offered twice.
 
     A grid study's proposer offers the study's crossing in its order, and nothing else.
     """
@@ -49,10 +49,10 @@ class Proposer:
         self._world = world
         self._space = world.space
         self._coverage = Coverage(world.space, self._price)
-        self._teachers = Teachers(world.space, lambda p: self._configured(p)[0].id)
+        self._inputs = InputChoice(world.space, lambda p: self._configured(p)[0].id)
         self._crossing = self._crossed() if study.procedures else None
         self._ahead: set[str] | None = None
-        """Teachers in the crossing of a grid study; None: not known yet."""
+        """Inputs in the crossing of a grid study; None: not known yet."""
         self._first = min(trials, max(len(world.space.methods), trials // 3))
         self._offered = 0
         self._seen: set[str] = set()
@@ -85,7 +85,7 @@ class Proposer:
             if proposal is None:
                 continue
             inside = distributions.holds(self._space, proposal)
-            if not inside and not distributions.teaches(self._space, proposal):
+            if not inside and not distributions.serves(self._space, proposal):
                 continue  # the space has been changed since; the id still counts as run
             self._count(proposal)
             self._learn(record, proposal)
@@ -104,11 +104,11 @@ class Proposer:
         self._seen.add(config.id)
         self._queue.append((proposal, config))
 
-    def adopt(self, config: TrialConfig, proposal: Proposal) -> Offer:
-        """Offer a teacher that is needed now, as if it had been proposed."""
+    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
+        """Return an offer of a trial that is needed now as an input, as if it had been proposed."""
         self._queue = deque(q for q in self._queue if q[1].id != config.id)
         reason = self._configured(proposal)[1]
-        return self._take_up(Offer(config, proposal, "teacher", reason))
+        return self._take_up(Offer(config, proposal, role, reason))
 
     def offer(self) -> Offer | None:
         """The next trial; None when the space holds nothing that has not been offered."""
@@ -141,7 +141,7 @@ class Proposer:
 
     def _count(self, proposal: Proposal) -> None:
         self._coverage.count(proposal)
-        self._teachers.count(proposal)
+        self._inputs.count(proposal)
 
     def _at(self, labels: int) -> Offer | None:
         """A new trial at this label budget."""
@@ -154,14 +154,14 @@ class Proposer:
             return self._sampled(labels, {})
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
-            teacher = None
+            inputs: Mapping[str, Proposal] = {}
             turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
                 fixed[f"{method}.model"] = self._coverage.model(method, labels)
-                teacher = self._teachers.of(method, labels)
-            if found := self._sampled(labels, fixed, teacher):
+                inputs = self._inputs.of(method, labels)
+            if found := self._sampled(labels, fixed, inputs):
                 return found
             self._coverage.run_dry(labels, method)
         return None
@@ -169,43 +169,46 @@ class Proposer:
     def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
         """The next untried cell with its method's first knobs."""
         while (cell := self._coverage.first(labels, method)) is not None:
-            if found := self._check(self._taught(cell), "first"):
+            if found := self._check(self._supplied(cell), "first"):
                 return found
         return None
 
-    def _taught(self, cell: Proposal) -> Proposal:
-        return replace(cell, teacher=self._teachers.of(cell.method, cell.labels))
+    def _supplied(self, cell: Proposal) -> Proposal:
+        return replace(cell, inputs=self._inputs.of(cell.method, cell.labels))
 
     def _sampled(
-        self, labels: int, fixed: Mapping[str, Scalar], teacher: Proposal | None = None
+        self,
+        labels: int,
+        fixed: Mapping[str, Scalar],
+        inputs: Mapping[str, Proposal] | None = None,
     ) -> Offer | None:
         """What the sampler proposes with some parameters fixed; chance where that is known."""
         method = str(fixed["method"]) if "method" in fixed else None
-        told = {} if teacher is None else distributions.teacher_params(str(method), teacher)
+        chosen = distributions.input_params(str(method), inputs or {})
         for _ in range(SAMPLED_TRIES):
-            proposal, trial = self._optuna.ask({"labels": labels, **fixed, **told})
+            proposal, trial = self._optuna.ask({"labels": labels, **fixed, **chosen})
             if found := self._check(proposal, "sampler"):
                 self._optuna.take(found.config.id, trial)
                 return found
             self._optuna.forget(trial)
-        for proposal in self._chances(labels, method, teacher):
+        for proposal in self._chances(labels, method, inputs or {}):
             if found := self._check(proposal, "chance"):
                 return found
         return None
 
     def _chances(
-        self, labels: int, method: str | None, teacher: Proposal | None
+        self, labels: int, method: str | None, inputs: Mapping[str, Proposal]
     ) -> Iterator[Proposal]:
         """Draws at random; then, where the space can be listed, everything it holds."""
         space = self._space if method is None else distributions.only(self._space, method)
-        for fixed in (teacher, None) if teacher is not None else (None,):
+        for fixed in (inputs, {}) if inputs else ({},):
             for _ in range(RANDOM_TRIES):
                 drawn = distributions.sample(self._rng, space, labels)
-                yield drawn if fixed is None else replace(drawn, teacher=fixed)
+                yield replace(drawn, inputs=fixed) if fixed else drawn
         yield from self._all.setdefault((labels, method), distributions.every(space, labels))
 
     def _check(self, proposal: Proposal, source: str) -> Offer | None:
-        """The offer this proposal makes; None when its id is known, or its teacher's weights gone.
+        """The offer this proposal makes; None when its id is known, or an input's weights are gone.
 
         Weights are kept of the best alone, and a trial that is DONE is not run again for them.
         """
@@ -213,24 +216,23 @@ class Proposer:
         if config.id in self._seen:
             return None
         if self._kept is not None and self._crossing is None:
-            if {c.id for c in lineage(config)} & (self._done - self._kept):
+            if {c.id for c in upstream_trials(config)} & (self._done - self._kept):
                 return None
         return Offer(config, proposal, source, reason)
 
     def _configured(self, proposal: Proposal) -> tuple[TrialConfig, str | None]:
         """The configuration, and why there is none: then it is a stand-in without digests.
 
-        Where the teacher is what cannot be configured, the student can: it fails behind its
-        teacher, like everyone whose teacher fails.
+        Where an input is what cannot be configured, the trial itself can: it fails behind that
+        input, like everything whose input fails.
         """
         try:
             return self._world.configure(proposal), None
         except Infeasible as e:
             reason: str | None = str(e)
-        inputs: dict[str, TrialConfig | ArtifactConfig] = {}
-        if proposal.teacher is not None:
-            inputs[ROLE], broken = self._configured(proposal.teacher)
-            reason = None if broken else reason
+        made = {role: self._configured(given) for role, given in proposal.inputs.items()}
+        if any(broken for _, broken in made.values()):
+            reason = None
         return TrialConfig(
             self._study.task,
             "",
@@ -238,12 +240,12 @@ class Proposer:
             proposal.rung,
             DataBudget(proposal.labels),
             hyper=proposal.hyper,
-            inputs=inputs,
+            inputs={role: config for role, (config, _) in made.items()},
         ), reason
 
     def _price(self, cell: Proposal) -> float:
         try:
-            return float(self._world.price(self._world.configure(self._taught(cell))).flops)
+            return float(self._world.price(self._world.configure(self._supplied(cell))).flops)
         except Infeasible:
             return math.inf
 
@@ -258,17 +260,17 @@ class Proposer:
         self._optuna.tell(record)
 
     def _learn(self, record: TrialRecord, proposal: Proposal) -> None:
-        if not self._teachers.failed(record.config):  # it is not the student's fault
+        if not self._inputs.failed(record.config):  # it is not this trial's fault
             self._coverage.end(proposal.method, proposal.rung, done=record.status == "DONE")
-        self._teachers.learn(record, proposal)
+        self._inputs.learn(record, proposal)
 
     def needs(self) -> set[str]:
-        """Whose weights the students to come may learn from."""
+        """Return the ids of trials that proposals to come may take as inputs."""
         if self._ahead is None:
             crossing = self._world.crossing() if self._crossing is not None else ()
-            found = (self._configured(p)[0] for p in crossing if p.teacher is not None)
-            self._ahead = {c.id for config in found for c in lineage(config)}
-        return self._ahead | self._teachers.best
+            found = (self._configured(p)[0] for p in crossing if p.inputs)
+            self._ahead = {c.id for config in found for c in upstream_trials(config)}
+        return self._ahead | self._inputs.best
 
     def kept(self, ids: Set[str]) -> None:
         """Learn whose weights are still there."""
@@ -277,15 +279,16 @@ class Proposer:
     def _read_back(self, record: TrialRecord, past: Mapping[str, TrialRecord]) -> Proposal | None:
         """The proposal behind a record without its line in suggestions.jsonl; None: cannot tell."""
         config = record.config
-        space = self._space.methods.get(config.method) or self._space.teachers.get(config.method)
+        space = self._space.methods.get(config.method) or self._space.upstream.get(config.method)
         if space is None:
             return None
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
-        teacher = None
-        if isinstance(given := config.inputs.get(ROLE), TrialConfig):
-            # Knobs at their default stand in the teacher's own record alone.
+        inputs = {}
+        for role, given in config.upstream.items():
+            # Knobs at their default stand in the input's own record alone.
             known = past.get(given.id)
-            teacher = None if known is None else self._read_back(known, past)
-            if teacher is None:
+            found = None if known is None else self._read_back(known, past)
+            if found is None:
                 return None
-        return Proposal(config.method, config.rung, config.data.train, hyper, teacher)
+            inputs[role] = found
+        return Proposal(config.method, config.rung, config.data.train, hyper, inputs)

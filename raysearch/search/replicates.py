@@ -16,7 +16,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.ledger import ANSWERS, OWN
 from raysearch.record import TrialRecord
-from raysearch.search.suggestion import Offer, bare, lineage
+from raysearch.search.suggestion import Offer, proposal_from, upstream_trials
 
 CONFIRM = "confirm"
 """Name of the phase, and of the source of its suggestions."""
@@ -130,8 +130,8 @@ def _telling(search: Sequence[TrialRecord], study: Study) -> Sequence[str]:
 
 def _draws(config: TrialConfig, rounds: int, folds: int) -> dict[str, tuple[TrialConfig, str]]:
     """By id, in the order to run: each draw of a trial and its teachers, and whose draw it is."""
-    origins = (*lineage(config), config)
-    pairs = [(o.drawn(d, folds), o.id) for d in range(1, rounds + 1) for o in origins]
+    origins = (*upstream_trials(config), config)
+    pairs = [(o.with_seed(d, folds), o.id) for d in range(1, rounds + 1) for o in origins]
     return {drawn.id: (drawn, origin) for drawn, origin in pairs}
 
 
@@ -144,7 +144,7 @@ class Draws:
         self._plan = deque(plan)
         self._seen: set[str] = set()
         self._again: deque[tuple[Proposal, TrialConfig]] = deque()
-        self._teachers = {d.id: {t.id for t in lineage(d)} for d in plan}
+        self._teachers = {d.id: {t.id for t in upstream_trials(d)} for d in plan}
         """By draw that is still to be offered: everyone it learns from."""
 
     def resume(
@@ -166,10 +166,10 @@ class Draws:
         while self._plan:
             config = self._plan.popleft()
             if config.id not in self._seen:
-                return self.adopt(config, bare(config))
+                return self.adopt(config, proposal_from(config), CONFIRM)
         return None
 
-    def adopt(self, config: TrialConfig, proposal: Proposal) -> Offer:
+    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
         """Offer this draw now, wherever it stands."""
         self._again = deque(a for a in self._again if a[1].id != config.id)
         self._leave(config.id)

@@ -1,35 +1,36 @@
-"""Whose weights somebody learns from, or will: these are kept beside those of the leaders."""
+"""Which trials are inputs of others, or will be: their weights are kept beside the leaders'."""
 
 from __future__ import annotations
 
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
-from raysearch.search.suggestion import lineage
+from raysearch.search.suggestion import upstream_trials
 
 
 class Weights:
-    """The teachers of everyone who was suggested or recorded, and the draws of such teachers.
+    """The inputs of every trial that was suggested or recorded, and the replicates of such inputs.
 
-    A draw of a teacher is kept in every phase: the same draw of its student may run much later.
+    A replicate of an input is kept in every phase: that of the trial which takes it may run much
+    later.
     """
 
     def __init__(self) -> None:
-        self._taught: set[str] = set()
+        self._inputs: set[str] = set()
         self._draws: dict[str, str] = {}
         """Recipes of the confirming draws, by id."""
 
-    def used_by(self, student: TrialConfig) -> None:
-        """Note a trial that will run: it learns from all its teachers."""
-        self._taught |= {teacher.id for teacher in lineage(student)}
+    def used_by(self, config: TrialConfig) -> None:
+        """Note a trial that will run: every trial behind it is needed."""
+        self._inputs |= {c.id for c in upstream_trials(config)}
 
     def learn(self, record: TrialRecord) -> None:
-        """Note a record: its teachers have students, and it may be a teacher's draw."""
+        """Note a record: its inputs are used, and it may be a replicate of an input itself."""
         self.used_by(record.config)
         if record.phase != "search":
-            self._draws[record.id] = record.config.recipe
+            self._draws[record.id] = record.config.seedless_id
 
     @property
     def used(self) -> set[str]:
         """Ids of the trials whose weights stay."""
-        drawn = {id_ for id_, recipe in self._draws.items() if recipe in self._taught}
-        return self._taught | drawn
+        drawn = {id_ for id_, recipe in self._draws.items() if recipe in self._inputs}
+        return self._inputs | drawn

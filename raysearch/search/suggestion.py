@@ -1,4 +1,4 @@
-"""What is offered to run, and the teachers that must have run before it."""
+"""What is offered to run, and the trials that must have run before it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from raysearch.config.space import Proposal
 from raysearch.config.trial import TrialConfig
 
-ROLE = "teacher"
-"""Name of the input that a proposal's teacher becomes."""
+SOURCES = ("first", "sampler", "queue", "chance", "confirm")
+"""Where an offer may come from, beside the roles of inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,38 +19,44 @@ class Offer:
     config: TrialConfig
     proposal: Proposal
     source: str
-    """`first`, `sampler`, `queue`, `teacher` of a student that was proposed, or `chance` where the
-    sampler had nothing new."""
+    """`first`, `sampler`, `queue`, `chance` where the sampler had nothing new, or, of what makes
+    an input for a proposal, its role."""
     infeasible: str | None = None
     """Why the world cannot configure it; such an offer becomes a record at once."""
 
+    @property
+    def is_input(self) -> bool:
+        """Return whether the trial is run to make an input of another."""
+        return self.source not in SOURCES
 
-def lineage(config: TrialConfig) -> tuple[TrialConfig, ...]:
-    """Everyone a trial has learned from, each once, teachers before their own students."""
+
+def upstream_trials(config: TrialConfig) -> tuple[TrialConfig, ...]:
+    """Return every trial behind a configuration, each once, inputs before what takes them."""
     found: dict[str, TrialConfig] = {}
-    for teacher in config.teachers:
-        for c in (*lineage(teacher), teacher):
+    for given in config.upstream.values():
+        for c in (*upstream_trials(given), given):
             found.setdefault(c.id, c)
     return tuple(found.values())
 
 
-def unmet(
+def missing_upstream(
     config: TrialConfig, proposal: Proposal, known: Callable[[str], bool]
-) -> list[tuple[TrialConfig, Proposal]]:
-    """The teachers behind a trial that are not `known` by id, in the order they must run."""
-    found: dict[str, tuple[TrialConfig, Proposal]] = {}
-    for teacher in config.teachers:
-        if known(teacher.id):
+) -> list[tuple[str, TrialConfig, Proposal]]:
+    """Return (role, configuration, proposal) of the trials behind one that are not `known` by id.
+
+    In the order in which they must run.
+    """
+    found: dict[str, tuple[str, TrialConfig, Proposal]] = {}
+    for role, given in config.upstream.items():
+        if known(given.id):
             continue
-        given = proposal.teacher if config.inputs.get(ROLE) == teacher else None
-        given = given or bare(teacher)
-        for each in (*unmet(teacher, given, known), (teacher, given)):
-            found.setdefault(each[0].id, each)
+        own = proposal.inputs.get(role) or proposal_from(given)
+        for each in (*missing_upstream(given, own, known), (role, given, own)):
+            found.setdefault(each[1].id, each)
     return list(found.values())
 
 
-def bare(config: TrialConfig) -> Proposal:
-    """A proposal that a configuration could have come from: knobs at their default left out."""
-    teacher = config.inputs.get(ROLE)
-    taught = bare(teacher) if isinstance(teacher, TrialConfig) else None
-    return Proposal(config.method, config.rung, config.data.train, dict(config.hyper), taught)
+def proposal_from(config: TrialConfig) -> Proposal:
+    """Return a proposal that a configuration could have come from: default knobs left out."""
+    inputs = {role: proposal_from(given) for role, given in config.upstream.items()}
+    return Proposal(config.method, config.rung, config.data.train, dict(config.hyper), inputs)

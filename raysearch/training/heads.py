@@ -80,12 +80,12 @@ class ClozeHead:
     """
 
     def __init__(self, ctx: Context, template: int = 0) -> None:
-        assert ctx.prompt is not None and ctx.open_head is not None
+        prompt = ctx.prompt()
         self._ctx = ctx
-        self._pattern = Pattern(ctx.prompt.templates[template])
+        self._pattern = Pattern(prompt.templates[template])
         self._tokens = ctx.tokeniser()
         fast = self._tokens.fast
-        self._words = word_ids(fast, ctx.prompt.words, ctx.rung.name)
+        self._words = word_ids(fast, prompt.words, ctx.rung.name)
         self._mask = int(fast.mask_token_id)
         h = ctx.rung.hidden
         self.flops = flops.linear_forward(h, h) + flops.linear_forward(h, ctx.classes)

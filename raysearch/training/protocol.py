@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from raysearch.training.graph import Graph
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Cloze patterns and label words of a task, for methods that prompt."""
@@ -34,11 +38,43 @@ class Prompt:
     """By class name, in the order of the class ids."""
 
 
-class Teacher(Protocol):
-    """A trained model that another learns from; its bill and its labelling are paid already."""
+@runtime_checkable
+class LogitsSource(Protocol):
+    """A trained model whose outputs another learns from; they are charged before they are read."""
 
     def logits(self, rows: Rows) -> Logits:
-        """Its logits (n, classes) for rows of the trial's own, in their order."""
+        """Return its logits (n, classes) for rows of the trial's own, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPool:
+    """TextPool without labels: the task's own, a corpus, or what a stage has written."""
+
+    rows: Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder of weights that the rung's body starts from instead of its own."""
+
+    folder: Path
+
+
+GIVES = ("logits", "texts", "checkpoint", "prompt")
+"""Kinds of things that one trial may take from another, or from the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that a method takes from elsewhere."""
+
+    role: str
+    """What it is to the method, as `teacher` or `pool`: the key in a configuration's inputs."""
+    gives: str
+    """One of `GIVES`."""
+    optional: bool = False
+    wanted: Callable[[Any], bool] = lambda knobs: True
+    """(knobs) -> whether a trial with these takes it at all."""
 
 
 def _cpu() -> torch.device:
@@ -67,16 +103,42 @@ class Context:
     """Length of the schedule [optimiser steps]."""
     precision: str = "fp32"
     device: torch.device = field(default_factory=_cpu)
-    prompt: Prompt | None = None
-    pools: Mapping[str, Rows] = field(default_factory=dict)
+    inputs: Mapping[str, LogitsSource | TextPool | Checkpoint | Prompt] = field(
+        default_factory=dict
+    )
+    """What the method's `inputs` declare, by role."""
     calibration: Rows | None = None
     """Labelled rows that are not in `train`, as many as the method's `calibration` asks for."""
-    teacher: Teacher | None = None
     open_encoder: Callable[[], Encoder] | None = None
-    """Builds the rung's encoder with its weights (float32, eval mode, on `device`)."""
+    """Builds the rung's encoder with its weights, or those of a checkpoint among the inputs
+    (float32, eval mode, on `device`)."""
     open_tokeniser: Callable[[], Tokeniser] | None = None
     open_head: Callable[[Sequence[Sequence[int]]], MaskedHead] | None = None
     """Builds the rung's masked-LM head for label words' token ids, by class."""
+
+    def logits_source(self, role: str) -> LogitsSource:
+        """Return the model that stands for a role; TypeError where there is none."""
+        value = self.inputs.get(role)
+        if not isinstance(value, LogitsSource):
+            raise TypeError(f"the trial has no model that gives logits as its {role}")
+        return value
+
+    def texts(self, role: str) -> Rows:
+        """Return the texts that stand for a role; TypeError where there are none."""
+        return self._input(role, TextPool).rows
+
+    def prompt(self) -> Prompt:
+        """Return the task's templates and words; TypeError where the trial takes none."""
+        found = [value for value in self.inputs.values() if isinstance(value, Prompt)]
+        if not found:
+            raise TypeError("the trial takes no template and label words")
+        return found[0]
+
+    def _input(self, role: str, kind: type[T]) -> T:
+        value = self.inputs.get(role)
+        if not isinstance(value, kind):
+            raise TypeError(f"the trial has no {kind.__name__} as its {role}")
+        return value
 
     def encoder(self) -> Encoder:
         """The rung's encoder with its pretrained weights, fresh."""
@@ -168,14 +230,14 @@ class Method:
     behaviour: int = 1
     regression: bool = True
     """Whether it can predict a number."""
-    teacher: bool = False
-    """Whether it learns from a teacher: a trial of its own, among the configuration's inputs."""
+    inputs: tuple[Input, ...] = ()
+    """What it takes from other trials, from corpora and from the task."""
+    gives: str = "logits"
+    """What others may take from a finished trial; anything but `logits` makes it a stage."""
     labelled: bool = True
     """Whether it uses labels; one that does not is run once, without a validation score."""
-    prompts: Callable[[Any], bool] = lambda knobs: False
-    """Whether these knobs ask a masked LM by cloze: that takes a verbaliser and a head for it."""
     unlabelled: Callable[[Any], int] = lambda knobs: 0
-    """Texts without a label that these knobs ask for."""
+    """TextPool without a label that these knobs ask for."""
     calibration: Callable[[Any, int], int] = lambda knobs, rows: 0
     """(knobs, labelled rows) -> how many of them are held back for calibrating."""
     refuses: Callable[[Any, Rung], str] = lambda knobs, rung: ""
@@ -184,3 +246,25 @@ class Method:
     """Why these rows, labelled ones and the pool, cannot train a model; empty where they may."""
     fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
     """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""
+
+    def inputs_of(self, knobs: Any, gives: str) -> tuple[str, ...]:
+        """Return the roles of one kind that a trial with these knobs takes.
+
+        Raises:
+            ValueError: `gives` is no kind of input.
+        """
+        if gives not in GIVES:
+            raise ValueError(f"no kind of input '{gives}'. Known: {', '.join(GIVES)}")
+        return tuple(i.role for i in self.inputs if i.gives == gives and i.wanted(knobs))
+
+    def question(self, knobs: Any) -> str:
+        """Return the role of the task's template and words; empty where it does not prompt."""
+        return next(iter(self.inputs_of(knobs, "prompt")), "")
+
+
+@runtime_checkable
+class Making(Protocol):
+    """A learner of a stage: what it has made is written to a folder that other trials read."""
+
+    def write(self, folder: Path) -> Mapping[str, Any]:
+        """Write the files and return facts as JSON; `selection` says how good they are."""

@@ -38,7 +38,6 @@ from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.session import environment, signals, started
 from raysearch.tune.trainable import bound, sentence
 
-TEACHER = "teacher"
 """Where an offer of a trial comes from that others wait for: it gets the best GPU."""
 FRESH_FITS = 3
 """Break-downs in a row without one new record after which the run gives up."""
@@ -259,7 +258,7 @@ class _Run:
         if offer is None:
             return None
         value = {"config": offer.config.to_json(), "hyper": dict(offer.proposal.hyper)}
-        best = self._share.best if offer.source == TEACHER else ""
+        best = self._share.best if offer.is_input else ""
         best = best if best and best in kinds() else ""
         hold = self._share.of(offer.config, kind=best)
         return {

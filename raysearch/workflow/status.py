@@ -33,7 +33,7 @@ def status(out: Path) -> dict[str, Any]:
         "by_method": dict(sorted(Counter(r.config.method for r in search).items())),
         "draws": len(fresh),
         "draws_by_status": dict(sorted(Counter(r.status for r in fresh).items())),
-        "confirmed": len({r.config.recipe for r in fresh if r.status == "DONE"}),
+        "confirmed": len({r.config.seedless_id for r in fresh if r.status == "DONE"}),
         "measured": sum(bool(p.measured) for r in search for p in r.points),
         "unfinished": len({s.id for s in read_suggestions(folder)} - known),
         "flops": spent.flops,

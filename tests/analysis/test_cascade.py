@@ -510,7 +510,7 @@ def test_draws_on_other_folds_make_no_pair(tmp_path: Path) -> None:
     run = write(tmp_path, TWO)
     read, _ = members(run, [SMALL.point(), LARGE.point()])
     assert len(list(pairs(read))) == 1
-    folded = {d: replace(r, config=r.config.drawn(d, 4)) for d, r in read[1].fresh.items()}
+    folded = {d: replace(r, config=r.config.with_seed(d, 4)) for d, r in read[1].fresh.items()}
     assert list(pairs([read[0], replace(read[1], fresh=folded)])) == []
     other = replace(read[1].record, config=replace(read[1].record.config, splits="0" * 16))
     assert list(pairs([read[0], replace(read[1], record=other)])) == []
@@ -605,7 +605,7 @@ def with_exits(folder: Path) -> tuple[Part, Run]:
     write(folder, (SMALL, part))
     store = folder / "store" / "logits"
     for draw in range(part.draws + 1):
-        trial = part.config.drawn(draw).id
+        trial = part.config.with_seed(draw).id
         for split in SPLIT:
             whole = store / f"{part.point(draw, 1)}-{split}"
             z, ids, label = (np.load(whole / f"{n}.npy") for n in ("logits", "ids", "labels"))
@@ -632,7 +632,7 @@ def test_members_with_exits(tmp_path: Path) -> None:
     values = []
     for draw in (1, 2, 3):
         a, label = of_draw(run, SMALL, draw, "test")
-        entry = tmp_path / "store" / "exits" / f"{part.config.drawn(draw).id}-test"
+        entry = tmp_path / "store" / "exits" / f"{part.config.with_seed(draw).id}-test"
         b = leave(read_exits(entry)[0], knobs)
         stays = confidence(a, temperature(*of_draw(run, SMALL, draw, "validation"))) >= c.threshold
         values.append(scores(np.where(stays[:, None], a, b), label)["accuracy"])

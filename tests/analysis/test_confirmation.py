@@ -39,7 +39,7 @@ B = Choice("b", 0.8, 0.82, (0.86, 0.85, 0.88), flops=100.0)
 def logits_of(folder: Path, choice: Choice, draw: int) -> Path:
     from raysearch.record import point_id
 
-    name = point_id([choice.config.drawn(draw).id], 1, choice.knobs)
+    name = point_id([choice.config.with_seed(draw).id], 1, choice.knobs)
     return folder / "store" / "logits" / f"{name}-test"
 
 
@@ -242,7 +242,7 @@ def test_early_exit_of_a_whole_study(tmp_path: Path) -> None:
         draws = [
             t.scores["test"]["accuracy"]
             for r in run.records
-            if r.phase == "confirm" and r.config.recipe == record.config.recipe
+            if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
             if (t := twin(r, point)) is not None
         ]
         assert e.per_draw == pytest.approx(draws) and len(draws) == 3
@@ -371,6 +371,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     from raysearch.run.study_file import AsRun, write_asrun
     from raysearch.search.replicates import plan_draws
     from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import TrainedModel
     from tests.support import tiny
 
     out = tmp_path / "run"
@@ -385,7 +386,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
                 config = tiny.configure(w, "ngram_linear", "hash-16", 16, **knobs)
                 run = tiny.finish(TrialRun(config, w.place))
                 writer.append(run.record().to_json())
-                for event in (run.score(p, "test") for p in run.record().points):
+                for event in (TrainedModel(run).score(p, "test") for p in run.record().points):
                     writer.append(event)
                 made.append(run.record())
     before = collect(read_run(out))

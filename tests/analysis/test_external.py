@@ -78,7 +78,9 @@ def test_a_copy_of_one_draw_is_indistinguishable(run: Run) -> None:
     point = made.estimates[0].point_id
     record = next(r for r in run.records if any(p.point_id == point for p in r.points))
     draw = next(
-        r for r in run.records if r.phase == "confirm" and r.config.recipe == record.config.recipe
+        r
+        for r in run.records
+        if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
     )
     entry = entry.with_name(f"{draw.points[0].point_id}-test")
     said = np.load(entry / "logits.npy").argmax(axis=1)

@@ -20,6 +20,7 @@ from raysearch.planning.planner import World
 from raysearch.record import RecordWriter, TrialRecord, read_records
 from raysearch.storage.store import Store
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 from tests.support.judged import own_csv
 
@@ -47,7 +48,7 @@ def open_draw(
 ) -> TrialRun:
     config = tiny.configure(world, method, METHODS[method], 30, **SHORT.get(method, {}))
     if draw:
-        config = config.drawn(draw, folds_of(world.data))
+        config = config.with_seed(draw, folds_of(world.data))
     return TrialRun(config, dataclasses.replace(world.place, store=str(store)), phase)
 
 
@@ -100,7 +101,7 @@ def test_a_draw_from_its_first_step_to_its_record(
     writer.append(record.to_json())
     writer.close()
     assert read_records(path).trials == (record,)
-    assert record.config.recipe == open_draw(world, method, 0, tmp_path).config.recipe
+    assert record.config.seedless_id == open_draw(world, method, 0, tmp_path).config.seedless_id
 
 
 @every_method
@@ -114,8 +115,8 @@ def test_a_cross_fitted_draw_never_saw_what_judges_it(
     judged: list[int] = []
     for draw in range(1, folds + 1):
         run = open_draw(world, method, draw, tmp_path / "store")
-        train, validation = run._train, run._validation
-        test = run.data.splits["test"]
+        train, validation = run.setup.train, run.setup.validation
+        test = run.setup.data.splits["test"]
         assert (len(train), len(validation)) == (30, 30)
         sides = [set(rows.ids.tolist()) for rows in (train, validation, test)]
         texts = [{normalise(t) for t in rows.text} for rows in (train, validation, test)]
@@ -140,14 +141,14 @@ def test_draws_differ_and_a_draw_repeats(worlds: dict[str, World], tmp_path: Pat
         assert timeless(made[0]) == timeless(made[2])
         assert made[0].id != made[1].id
         assert made[0].points[0].scores != made[1].points[0].scores
-        assert made[0].config.recipe == made[1].config.recipe
+        assert made[0].config.seedless_id == made[1].config.seedless_id
 
 
 def test_the_draws_of_an_official_test_share_its_rows(
     worlds: dict[str, World], tmp_path: Path
 ) -> None:
     runs = [open_draw(worlds["two"], "ngram_linear", d, tmp_path) for d in (1, 2)]
-    tests = [r.data.splits["test"].ids.tolist() for r in runs]
+    tests = [r.setup.data.splits["test"].ids.tolist() for r in runs]
     assert tests[0] == tests[1] == worlds["two"].data.splits["test"].ids.tolist()
     assert runs[0]._train.ids.tolist() != runs[1]._train.ids.tolist(), "another draw of the labels"
 
@@ -172,7 +173,7 @@ def test_the_phase_changes_nothing_of_what_is_learnt(
         assert one.point_id == other.point_id
         assert one.scores["validation"] == other.scores["validation"]
         assert one.infer_flops == other.infer_flops
-        event = search.score(one, "test")
+        event = TrainedModel(search).score(one, "test")
         assert event["scores"] == other.scores["test"]
         assert (tmp_path / "a" / "weights" / search.config.id).is_dir()
 
@@ -197,4 +198,4 @@ def test_a_draw_is_another_trial_than_the_searchs(worlds: dict[str, World], tmp_
     plain = open_draw(worlds["own"], "ngram_linear", 0, tmp_path, "search")
     assert run.config.id != plain.config.id
     assert isinstance(run.config, TrialConfig) and plain.config.data.folds == 0
-    assert plain.data.splits["test"].split == "test", "the search keeps the carved splits"
+    assert plain.setup.data.splits["test"].split == "test", "the search keeps the carved splits"

@@ -150,14 +150,14 @@ def test_a_crossing_runs_each_teacher_once_a_draw_and_bills_its_students(tmp_pat
     table = pd.read_parquet(tmp_path / "run" / "records.parquet")
     assert {r.status for r in found} == {"DONE"}
     by_id = {r.id: r for r in found}
-    students = [r for r in found if r.config.teachers]
-    assert {r.config.procedure for r in students} == {
+    students = [r for r in found if r.config.upstream.values()]
+    assert {r.config.method_chain for r in students} == {
         "distill from finetune",
         "distill from prompt",
     }
     assert len(students) == 6 and {r.config.data.seed for r in students} == {0, 1, 2}
     for student in students:
-        (teacher,) = student.config.teachers
+        (teacher,) = student.config.upstream.values()
         assert teacher.rung == "toy-mini" and student.config.rung == "toy-tiny"
         given = by_id[teacher.id]  # a trial of its own, on the student's draw
         assert given.config.data.seed == student.config.data.seed

@@ -270,7 +270,7 @@ def test_true_graphs_are_measured_in_fresh_processes(
         writer.append(run.record().to_json())
         writer.append(run.score(run.record().points[0], "test"))
         for d in (1, 2, 3):
-            drawn = tiny.finish(TrialRun(config.drawn(d), w.place, "confirm"))
+            drawn = tiny.finish(TrialRun(config.with_seed(d), w.place, "confirm"))
             writer.append(drawn.record().to_json())
     writer.close()
     code, js, err = say("measure", out, "--json")

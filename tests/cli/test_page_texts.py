@@ -25,7 +25,7 @@ from raysearch.outputs.exit_rules import read_exits
 from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_histogram
 from raysearch.record import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
-from raysearch.trial.run import score_points
+from raysearch.trial.trained import score_points
 from tests.support import tiny
 from tests.support.exiting import exiting
 from tests.support.synthetic import records, write_run

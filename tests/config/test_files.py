@@ -121,7 +121,7 @@ def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
         (GRID + "[{method: dan, model: 3}]", r"model: must be .* \(stands there: 3\)"),
         (
             GRID + "[{method: dan, teacher: {method: b, model: [a, b]}}]",
-            "a teacher has one model, not a list",
+            "teacher.model: an input has one model, not a list",
         ),
     ],
 )

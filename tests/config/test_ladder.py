@@ -118,4 +118,4 @@ def test_the_study_of_tables_names_models_that_are_there():
     assert sorted(h["ngrams"] for h in wide) == [1, 2, 3, 4]
     assert len({frozenset((k, v) for k, v in h.items() if k != "ngrams") for h in wide}) == 1
     teacher = next(p for p in study.procedures if p.method == "finetune")
-    assert all(p.teacher.hyper == teacher.hyper for p in taught), "one teacher for all"
+    assert all(p.inputs["teacher"].hyper == teacher.hyper for p in taught), "one teacher for all"

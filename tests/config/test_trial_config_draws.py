@@ -38,7 +38,7 @@ def test_ids_are_those_of_before_there_were_folds() -> None:
 
 def test_folds_stand_in_the_json_only_where_there_are_some() -> None:
     assert "folds" not in json.dumps(STUDENT.to_json())
-    drawn = STUDENT.drawn(4, folds=7)
+    drawn = STUDENT.with_seed(4, folds=7)
     assert drawn.to_json()["data"] == {
         "train": 100,
         "validation": 100,
@@ -46,12 +46,12 @@ def test_folds_stand_in_the_json_only_where_there_are_some() -> None:
         "seed": 4,
         "folds": 7,
     }
-    assert drawn.id not in (STUDENT.id, STUDENT.drawn(4).id)
+    assert drawn.id not in (STUDENT.id, STUDENT.with_seed(4).id)
     assert TrialConfig.from_json(json.loads(json.dumps(drawn.to_json()))) == drawn
 
 
 def test_a_draw_changes_seeds_and_folds_alone_its_teachers_too() -> None:
-    drawn = STUDENT.drawn(5, folds=7)
+    drawn = STUDENT.with_seed(5, folds=7)
     assert (drawn.data.seed, drawn.init_seed, drawn.data.folds) == (5, 5, 7)
     teacher = drawn.inputs["teacher"]
     assert (teacher.data.seed, teacher.init_seed, teacher.data.folds) == (5, 5, 7)
@@ -60,7 +60,7 @@ def test_a_draw_changes_seeds_and_folds_alone_its_teachers_too() -> None:
     assert drawn == replace(STUDENT, data=data, init_seed=5, inputs=inputs)
     assert (drawn.horizon, drawn.hyper) == (STUDENT.horizon, STUDENT.hyper)
     assert STUDENT.inputs["teacher"] is TEACHER and TEACHER.data.seed == 0, "nothing is changed"
-    assert PLAIN.drawn(0) == PLAIN
+    assert PLAIN.with_seed(0) == PLAIN
 
 
 @given(
@@ -68,10 +68,10 @@ def test_a_draw_changes_seeds_and_folds_alone_its_teachers_too() -> None:
 )
 def test_draws_share_the_recipe_and_nothing_else(a: int, b: int, f: int, g: int) -> None:
     for config in (PLAIN, STUDENT):
-        one, other = config.drawn(a, f), config.drawn(b, g)
-        assert one.recipe == other.recipe == config.recipe
+        one, other = config.with_seed(a, f), config.with_seed(b, g)
+        assert one.seedless_id == other.seedless_id == config.seedless_id
         assert (one.id == other.id) == ((a, f) == (b, g))
-        assert one.drawn(b, g) == other, "a draw of a draw is the draw"
+        assert one.with_seed(b, g) == other, "a draw of a draw is the draw"
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_draws_share_the_recipe_and_nothing_else(a: int, b: int, f: int, g: int)
 )
 def test_whatever_else_differs_is_another_recipe(change: dict[str, object]) -> None:
     other = replace(STUDENT, **change)  # type: ignore[arg-type]
-    assert other.recipe != STUDENT.recipe
-    assert other.drawn(2).recipe != STUDENT.drawn(2).recipe
-    assert other.drawn(2).id != STUDENT.drawn(2).id
+    assert other.seedless_id != STUDENT.seedless_id
+    assert other.with_seed(2).seedless_id != STUDENT.with_seed(2).seedless_id
+    assert other.with_seed(2).id != STUDENT.with_seed(2).id
 
 
 def test_seeds_alone_are_no_other_recipe() -> None:
     other = replace(STUDENT, init_seed=9, data=replace(STUDENT.data, seed=4))
-    assert other.id != STUDENT.id and other.recipe == STUDENT.recipe
+    assert other.id != STUDENT.id and other.seedless_id == STUDENT.seedless_id
     seeded = replace(TEACHER, init_seed=8)
-    assert replace(STUDENT, inputs={"teacher": seeded}).recipe == STUDENT.recipe
+    assert replace(STUDENT, inputs={"teacher": seeded}).seedless_id == STUDENT.seedless_id

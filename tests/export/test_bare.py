@@ -14,7 +14,7 @@ import pytest
 
 from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import open_trained
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,7 +104,7 @@ TRIALS = {
 
 
 def exported(made, name, target):
-    run = TrialRun(made.records[0].config, made.world.place)
+    run = open_trained(made.records[0].config, made.world.place)
     record = made.records[0]
     export_point(run, record, record.points[0], name, target, command="x")
     return run
@@ -167,12 +167,12 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path, method, model, hyper):
     study = Study(name="real", precision="fp32", labels=(64,))
     world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8, **hyper}
-    run = TrialRun(world.configure(Proposal(method, model, 64, hyper)), world.place)
+    run = open_trained(world.configure(Proposal(method, model, 64, hyper)), world.place)
     while run.step(60.0):
         pass
     record = run.record()
     rows = data.splits["test"].take(np.arange(200))
-    answers = run._learner.predict(rows, {}, phase="test").argmax(axis=1)
+    answers = run.run.learner.predict(rows, {}, phase="test").argmax(axis=1)
     for name in ("hf", "onnx"):
         done = export_point(run, record, record.points[0], name, tmp_path / name, command="x")
         assert done.parity.texts == 256 and done.parity.difference < 1e-5

@@ -32,7 +32,7 @@ from raysearch.outputs.calibration import softmax
 from raysearch.outputs.exit_rules import NEVER
 from raysearch.record import point_id
 from raysearch.storage.store import Store
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import open_trained
 from tests.support import tiny
 
 LIMIT = 40
@@ -353,7 +353,7 @@ def test_batches_are_the_packages(longest):
 def test_a_trials_point_comes_out_by_default(make_run, tmp_path):
     made = make_run("five", EARLY)
     record = made.records[0]
-    run = TrialRun(record.config, made.world.place)
+    run = open_trained(record.config, made.world.place)
     rows = run.data.splits["test"]
     run.train()
     points = list(record.points)
@@ -370,7 +370,7 @@ def test_a_trials_point_comes_out_by_default(make_run, tmp_path):
         assert manifest.threshold == str(point.knobs["threshold"])
         assert manifest.temperature == done.temperature and done.calibration is not None
         assert done.parity.difference < 1e-5
-        found = run._learner.predict(rows, point.knobs, phase="test")
+        found = run.run.learner.predict(rows, point.knobs, phase="test")
         got = open_model(target).probabilities(list(rows.text))
         expected = softmax(found / np.float32(done.temperature))
         assert (np.abs(got - expected).max(axis=1) < 1e-4).mean() > 0.95
@@ -429,7 +429,7 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     study = Study(name="real", precision="fp32", labels=(64,))
     world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8}
-    run = TrialRun(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
+    run = open_trained(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
     record = tiny.finish(run).record()
     done = export_point(run, record, record.points[0], None, tmp_path / "m", command="x")
     assert done.parity.texts == 256 and done.parity.difference < 1e-5

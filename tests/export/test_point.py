@@ -15,7 +15,7 @@ from raysearch.export.predictor import open_model
 from raysearch.outputs.calibration import FEWEST, nll, softmax, temperature
 from raysearch.record import OperatingPoint, read_records
 from raysearch.storage.store import Store
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import open_trained
 
 FINETUNE = ("finetune", "random-2", {})
 NGRAM = ("ngram_linear", "hash-16", {})
@@ -24,7 +24,7 @@ EMBED = ("embed_linear", "random-1", {})
 
 def opened(made, i=0, **changes):
     place = dataclasses.replace(made.world.place, **changes)
-    return TrialRun(made.records[i].config, place), made.records[i]
+    return open_trained(made.records[i].config, place), made.records[i]
 
 
 def exported(made, name, target, i=0, point=None, **more):
@@ -43,7 +43,7 @@ def test_a_folder_gives_the_learners_probabilities_calibrated(
     run, record = opened(made)
     rows = run.data.splits["test"]
     run.train()
-    found = run._learner.predict(rows, {}, phase="test")
+    found = run.run.learner.predict(rows, {}, phase="test")
     pairs = None if rows.pair is None else list(rows.pair)
     got = open_model(tmp_path / "m").probabilities(list(rows.text), pairs)
     if task == "number":
@@ -96,7 +96,7 @@ def test_weights_that_were_not_kept_are_trained_again(make_run, tmp_path):
 def test_a_trial_in_bfloat16_comes_out_in_float32_and_says_so(make_run, tmp_path):
     made = make_run("two", FINETUNE)
     low = dataclasses.replace(made.records[0].config, precision="bf16")
-    run = TrialRun(low, made.world.place)
+    run = open_trained(low, made.world.place)
     while run.step(60.0):
         pass
     record = run.record()
@@ -104,7 +104,7 @@ def test_a_trial_in_bfloat16_comes_out_in_float32_and_says_so(make_run, tmp_path
     assert done.parity.difference < 1e-5
     assert "Trained and scored in bfloat16" in (tmp_path / "m" / "README.md").read_text()
     rows = run.data.splits["test"]
-    found = softmax(run._learner.predict(rows, {}, phase="test") / np.float32(done.temperature))
+    found = softmax(run.run.learner.predict(rows, {}, phase="test") / np.float32(done.temperature))
     got = open_model(tmp_path / "m").probabilities(list(rows.text))
     assert np.abs(found - got).max() < 0.05
 

@@ -30,7 +30,7 @@ from raysearch.export.prompt import Question, write_prompt
 from raysearch.outputs.calibration import softmax
 from raysearch.storage.store import Store
 from raysearch.training.graph import ClozeGraph, logits
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import open_trained
 
 LIMIT = 24
 CPU = torch.device("cpu")
@@ -227,10 +227,10 @@ ASK = ("prompt", "random-1", {"min_steps": 12, "epochs": 1, "template": 1})
 def test_a_trained_point_gives_the_learners_probabilities(make_run, tmp_path, name, task, trial):
     made = make_run(task, trial)
     record = made.records[0]
-    run = TrialRun(record.config, made.world.place)
+    run = open_trained(record.config, made.world.place)
     done = export_point(run, record, record.points[0], name, tmp_path / "m", command="x")
     rows = run.data.splits["test"]
-    found = run._learner.predict(rows, {}, phase="test")
+    found = run.run.learner.predict(rows, {}, phase="test")
     opened = open_model(tmp_path / "m")
     got = opened.probabilities(list(rows.text), None if rows.pair is None else list(rows.pair))
     np.testing.assert_allclose(got, softmax(found / np.float32(done.temperature)), atol=1e-4)
@@ -246,7 +246,7 @@ def test_a_trained_point_gives_the_learners_probabilities(make_run, tmp_path, na
 def test_the_int8_twin_of_a_prompted_point_is_scored(make_run, tmp_path):
     made = make_run("two", ASK)
     record = made.records[0]
-    run = TrialRun(record.config, made.world.place)
+    run = open_trained(record.config, made.world.place)
     done = export_point(
         run, record, record.points[0], "onnx", tmp_path / "m", command="x", int8=True
     )
@@ -276,7 +276,7 @@ def test_what_is_measured_is_the_trained_graph(make_run, tmp_path, trial):
     from raysearch.export import measured
 
     made = make_run("two", trial)
-    run = TrialRun(made.records[0].config, made.world.place)
+    run = open_trained(made.records[0].config, made.world.place)
     graph = run.graph(made.records[0].points[0])
     threads = torch.get_num_threads()
     measured._write(run, [graph], tmp_path, threads)

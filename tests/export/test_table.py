@@ -21,7 +21,7 @@ from raysearch.export.predictor import open_model
 from raysearch.ngrams import dan_numpy
 from raysearch.outputs.calibration import softmax
 from raysearch.training.graph import logits
-from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import open_trained
 
 KNOBS = {"epochs": 3, "min_steps": 4, "ngrams": 3}
 ODD = ["red the of", "", "  \n", "a\x00b", "ÉTÉ 日本 🙂 don't", "b\ud800", "zzz", "the of " * 2000]
@@ -39,7 +39,7 @@ def folders(request, tmp_path_factory):
             (record,) = run.records
             point = next(p for p in record.points[-3:] if p.knobs["table"] == dtype)
             target = tmp_path_factory.mktemp("m") / "m"
-            trial = TrialRun(record.config, run.world.place)
+            trial = open_trained(record.config, run.world.place)
             assert trial.restore_weights()
             export_point(trial, record, point, None, target, command="x")
             made[key] = target, trial, point

@@ -20,7 +20,8 @@ from raysearch.ngrams import bag, dan_numpy
 from raysearch.training.graph import logits as graph_logits
 from raysearch.training.linear import LinearModel
 from raysearch.trial.context import Place, knobs_of, lengths_sample
-from raysearch.trial.run import TrialRun, score_points
+from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel, score_points
 from tests.support import tiny
 
 RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",), "dan": ("table-400",)}
@@ -141,8 +142,8 @@ def timeless(record):
 
 def logits(run, split="test"):
     """Logits of every point of a finished trial over a whole split."""
-    rows = run._data.splits[split]
-    return [run._learner.predict(rows, knobs, phase="test") for knobs in run._learner.points()]
+    rows = run.setup.data.splits[split]
+    return [run.learner.predict(rows, knobs, phase="test") for knobs in run.learner.points()]
 
 
 class Counted:
@@ -238,7 +239,7 @@ def test_saved_and_restored_goes_on_as_if_nothing_had_happened(trial, tmp_path):
 def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
     run = trial()
     run.begin()
-    learner, paid = run._learner, run.ledger.flops(*TRAINING)
+    learner, paid = run.learner, run.ledger.flops(*TRAINING)
     more = True
     for _ in range(12):
         with counted(monkeypatch) as seen:
@@ -252,7 +253,10 @@ def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
     while more:
         more = learner.step()
     assert not run.ledger.flops("test")
-    for phase, rows in (("validate", run._validation), ("test", run._data.splits["test"])):
+    for phase, rows in (
+        ("validate", run.setup.validation),
+        ("test", run.setup.data.splits["test"]),
+    ):
         for knobs in learner.points():
             before = run.ledger.flops(phase)
             with counted(monkeypatch) as seen:
@@ -264,8 +268,8 @@ def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
 @every_case
 def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
     run, _ = finished
-    learner = run._learner
-    rows = run._data.splits["validation"].take(np.arange(6))
+    learner = run.learner
+    rows = run.setup.data.splits["validation"].take(np.arange(6))
     for knobs in learner.points():
         told = learner.infer_flops(rows, knobs)
         assert told.shape == (6,)
@@ -273,7 +277,7 @@ def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
             with counted(monkeypatch) as seen:
                 learner.predict(rows.take(np.array([i])), knobs, phase="measure")
             assert told[i] == seen.flops
-    sample = lengths_sample(run._data)
+    sample = lengths_sample(run.setup.data)
     for point in run.record().points:
         assert point.infer_flops == learner.infer_flops(sample, point.knobs).mean()
 
@@ -291,16 +295,16 @@ def test_price_is_within_twice_the_bill(finished, worlds, task):
 @every_case
 def test_logits_are_finite_and_in_the_order_of_the_rows(finished):
     run, _ = finished
-    rows = run._data.splits["test"]
-    width = run._data.task.classes
+    rows = run.setup.data.splits["test"]
+    width = run.setup.data.task.classes
     turned = np.random.default_rng(0).permutation(len(rows))
-    for knobs in run._learner.points():
-        straight = run._learner.predict(rows, knobs, phase="test")
-        mixed = run._learner.predict(rows.take(turned), knobs, phase="test")
+    for knobs in run.learner.points():
+        straight = run.learner.predict(rows, knobs, phase="test")
+        mixed = run.learner.predict(rows.take(turned), knobs, phase="test")
         assert straight.shape == (len(rows), width) and straight.dtype == np.float32
         assert np.isfinite(straight).all()
         np.testing.assert_allclose(mixed, straight[turned], rtol=1e-4, atol=1e-4)
-        if not run._data.task.regression:
+        if not run.setup.data.task.regression:
             p = torch.from_numpy(straight).softmax(dim=1).numpy()
             assert ((p >= 0) & (p <= 1)).all()
             np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
@@ -310,12 +314,12 @@ def test_logits_are_finite_and_in_the_order_of_the_rows(finished):
 @every_case
 def test_padding_changes_no_prediction(finished):
     run, _ = finished
-    rows = run._data.splits["test"].take(np.arange(8))
+    rows = run.setup.data.splits["test"].take(np.arange(8))
     assert len({len(t.split()) for t in rows.text}) > 2
-    for knobs in run._learner.points():
-        together = run._learner.predict(rows, knobs, phase="test")
+    for knobs in run.learner.points():
+        together = run.learner.predict(rows, knobs, phase="test")
         for i in range(len(rows)):
-            alone = run._learner.predict(rows.take(np.array([i])), knobs, phase="test")
+            alone = run.learner.predict(rows.take(np.array([i])), knobs, phase="test")
             np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-4)
 
 
@@ -371,12 +375,12 @@ def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path)
     rows = run.data.splits["test"]
     for again in (run, trial(store), trial(tmp_path / "empty")):
         for point in run.record().points:
-            expected = run._learner.predict(rows, point.knobs, phase="test")
-            graph = again.graph(point)
-            found = graph_logits(graph, rows, again.tokeniser())
+            expected = run.learner.predict(rows, point.knobs, phase="test")
+            graph = TrainedModel(again).graph(point)
+            found = graph_logits(graph, rows, TrainedModel(again).tokeniser())
             assert found.shape == expected.shape and graph.classes == expected.shape[1]
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-            cold = graph_logits(graph.cooled(2.0), rows, again.tokeniser())
+            cold = graph_logits(graph.cooled(2.0), rows, TrainedModel(again).tokeniser())
             np.testing.assert_allclose(cold, expected / 2, rtol=1e-4, atol=1e-4)
     for a, b in zip(logits(run), logits(again), strict=True):
         assert np.array_equal(a, b), "taking the graph moved the learner"
@@ -389,8 +393,8 @@ def test_what_is_restored_can_be_saved_again(finished, trial):
     again = trial(store)
     again.restore_weights()
     third = trial(store)
-    third._learner = third._build()
-    third._learner.restore(again._learner.state())
+    third.learner = third._build()
+    third.learner.restore(again.learner.state())
     for a, b in zip(expected, logits(third), strict=True):
         assert np.array_equal(a, b)
 
@@ -405,7 +409,7 @@ def test_the_points_say_their_costs(finished):
             continue
         assert point.params_trained > 0
         assert set(point.scores) == {"validation"} and point.rows == {"validation": 30}
-        assert run._data.task.score in point.scores["validation"]
+        assert run.setup.data.task.score in point.scores["validation"]
 
 
 @every_method

@@ -72,9 +72,9 @@ def test_a_student_learns_its_teachers_answers(tasks, tmp_path):
     """Of texts without a label, too, which nothing else has told it."""
     run = dan(tasks["two"], tmp_path, method="sparse_distill", transfer=40, **LEARNS)
     tiny.finish(run)
-    pool = run._unlabelled
-    said = run._teachers["teacher"].logits(pool)
-    own = run._learner.predict(pool, WHOLE, phase="test")
+    pool = run.setup.unlabelled
+    said = run.setup.inputs["teacher"].made.logits(pool)
+    own = run.learner.predict(pool, WHOLE, phase="test")
     assert np.corrcoef(said[:, 0] - said[:, 1], own[:, 0] - own[:, 1])[0, 1] > 0.9
     assert run.record().unlabelled_used == len(pool) == 40
 
@@ -86,7 +86,7 @@ def test_tuning_comes_after_and_moves_the_student(tasks, tmp_path):
     )
     steps = tuned._steps - plain._steps
     assert steps == 3 * -(-100 // 64)
-    a, b = (r._learner.predict(r.validation, WHOLE, phase="test") for r in (plain, tuned))
+    a, b = (r.learner.predict(r.validation, WHOLE, phase="test") for r in (plain, tuned))
     assert not np.array_equal(a, b)
 
 
@@ -112,14 +112,14 @@ def test_words_matter_by_their_order_where_longer_n_grams_are_read(tasks, tmp_pa
     texts = rows("red the of", "of the red", "the red of")
     single = tiny.finish(dan(tasks["two"], tmp_path / "1", ngrams=1))
     longer = tiny.finish(dan(tasks["two"], tmp_path / "2", ngrams=2))
-    one, two = (r._learner.predict(texts, WHOLE, phase="test") for r in (single, longer))
+    one, two = (r.learner.predict(texts, WHOLE, phase="test") for r in (single, longer))
     np.testing.assert_allclose(one, one[:1].repeat(3, 0), rtol=1e-5)
     assert not np.allclose(two[0], two[1])
 
 
 def test_no_n_gram_is_the_bias_alone_and_teaches_no_row(tasks, tmp_path):
     run = tiny.finish(dan(tasks["two"], tmp_path, vocabulary="frequent", ngrams=3))
-    z = run._learner.predict(rows("", "   ", "zzzz qqqq", "red"), WHOLE, phase="test")
+    z = run.learner.predict(rows("", "   ", "zzzz qqqq", "red"), WHOLE, phase="test")
     assert np.isfinite(z).all()
     assert np.array_equal(z[0], z[1]) and np.array_equal(z[0], z[2])
     net = network()
@@ -185,12 +185,12 @@ def test_pairs_are_learnt_and_saved(tasks, tmp_path):
 def test_rows_that_no_text_hits_stay_bit_by_bit(tasks, tmp_path):
     run = dan(tasks["two"], tmp_path, weight_decay=0.5)
     run.begin()
-    table = run._learner._module.table.weight
+    table = run.learner._module.table.weight
     before = table.clone()
     hit = set()
     for _ in range(5):
         run.step(0.0)
-    for bags in run._learner._bags:
+    for bags in run.learner._bags:
         hit |= set(bags.ids.tolist())
     moved = (table != before).any(dim=1).nonzero()[:, 0].tolist()
     assert moved and set(moved) <= hit
@@ -255,15 +255,17 @@ def test_points_are_cut_and_rounded_at_no_training_cost(tasks, tmp_path):
 def test_the_vocabulary_is_that_of_training_texts_alone(tasks, tmp_path):
     """With other validation and test texts it is the same to the row."""
     plain, other = (dan(tasks["two"], tmp_path / n, vocabulary="frequent", ngrams=3) for n in "ab")
-    judged = other._validation
-    other._validation = Rows(judged.split, judged.ids, ["zebra crossing"] * 30, None, judged.label)
+    judged = other.setup.validation
+    other.setup.validation = Rows(
+        judged.split, judged.ids, ["zebra crossing"] * 30, None, judged.label
+    )
     for run in (plain, other):
         tiny.finish(run)
-    a, b = (r._learner.state() for r in (plain, other))
+    a, b = (r.learner.state() for r in (plain, other))
     for name, value in a.items():
         assert torch.equal(value, b[name]) if torch.is_tensor(value) else value == b[name], name
     words = bytes(a["vocabulary.words"].tolist()).decode().split("\n")
-    trained = set(" ".join(plain._train.text).lower().split())
+    trained = set(" ".join(plain.setup.train.text).lower().split())
     assert set(words) <= trained
 
 
@@ -279,7 +281,7 @@ def test_more_rows_than_n_grams_are_infeasible(tasks, tmp_path, labels, said):
 def test_no_teacher_answers_texts_that_are_too_few(tasks, tmp_path, monkeypatch):
     more = {"transfer": 5, "vocabulary": "frequent", "ngrams": 1}
     run = dan(tasks["two"], tmp_path, 4, method="sparse_distill", **more)
-    monkeypatch.setattr(run._teachers["teacher"], "bill", lambda: pytest.fail("was asked"))
+    monkeypatch.setattr(run.setup.inputs["teacher"].made, "bill", lambda: pytest.fail("was asked"))
     with pytest.raises(Infeasible, match="the texts hold at most"):
         run.begin()
 
@@ -301,7 +303,7 @@ def test_a_student_in_its_second_stage_is_saved_whole(tasks, tmp_path, stop):
 
     whole = tiny.finish(student("a"))
     assert whole._steps == 8  # six on the teacher's answers, two on labels
-    expected = whole._learner.predict(whole.data.splits["test"], WHOLE, phase="test")
+    expected = whole.learner.predict(whole.data.splits["test"], WHOLE, phase="test")
     kept = student("a")
     assert kept.restore_weights()
     first = student("b")
@@ -311,14 +313,14 @@ def test_a_student_in_its_second_stage_is_saved_whole(tasks, tmp_path, stop):
     second = student("b")
     second.load(tmp_path / "checkpoint")
     for run in (kept, tiny.finish(second)):
-        found = run._learner.predict(run.data.splits["test"], WHOLE, phase="test")
+        found = run.learner.predict(run.data.splits["test"], WHOLE, phase="test")
         assert np.array_equal(found, expected)
 
 
 def test_a_trained_student_needs_no_teacher(tasks, tmp_path, monkeypatch):
     run = tiny.finish(dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20))
-    expected = run._learner.predict(run.validation, WHOLE, phase="test")
+    expected = run.learner.predict(run.validation, WHOLE, phase="test")
     again = dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20)
-    monkeypatch.setattr(type(again._teachers["teacher"]), "logits", None)
-    assert again.restore_weights() and isinstance(again._learner, Bagging)
-    assert np.array_equal(again._learner.predict(run.validation, WHOLE, phase="test"), expected)
+    monkeypatch.setattr(type(again.setup.inputs["teacher"].made), "logits", None)
+    assert again.restore_weights() and isinstance(again.learner, Bagging)
+    assert np.array_equal(again.learner.predict(run.validation, WHOLE, phase="test"), expected)

@@ -19,6 +19,7 @@ from raysearch.methods import get as find_method
 from raysearch.objectives import View, get
 from raysearch.storage.store import Store
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
@@ -36,7 +37,11 @@ def student(w, labels=32, teacher=None, **hyper):
     first = {**method_spaces()["distill"].first, **SHORT, **hyper}
     if teacher is None:
         teacher = taught(labels)
-    return w.configure(Proposal("distill", "random-1", labels, first, teacher))
+    return w.configure(
+        Proposal(
+            "distill", "random-1", labels, first, {} if teacher is None else {"teacher": teacher}
+        )
+    )
 
 
 def taught(labels=32, method="finetune", **hyper):
@@ -56,7 +61,7 @@ def test_a_student_learns_from_few_labels_what_its_teacher_knows(tmp_path, metho
     config = student(
         w, 60, able, epochs=6, transfer=300, alpha=0.9, temperature=2.0, learning_rate=1e-3
     )
-    teacher = run_of(w, config.teachers[0])
+    teacher = run_of(w, config.upstream["teacher"])
     assert tiny.accuracy(teacher) > 0.95
     assert tiny.accuracy(run_of(w, config)) > 0.95
 
@@ -75,13 +80,13 @@ def test_it_learns_the_teacher_and_not_the_labels_of_the_pool(tmp_path):
         learning_rate=1e-3,
     )
     run = TrialRun(config, w.place)
-    there = run._teachers["teacher"].logits
-    turned = dataclasses.make_dataclass("Turned", ["logits", "labelling", "bill", "close"])
-    real = run._teachers["teacher"]
-    run._teachers["teacher"] = turned(
-        lambda rows: there(rows)[:, ::-1].copy(), real.labelling, real.bill, real.close
+    there = run.setup.inputs["teacher"].made.logits
+    turned = dataclasses.make_dataclass("Turned", ["logits", "labelling_cost", "bill", "close"])
+    real = run.setup.inputs["teacher"].made
+    run.setup.inputs["teacher"].made = turned(
+        lambda rows: there(rows)[:, ::-1].copy(), real.labelling_cost, real.bill, real.close
     )
-    object.__setattr__(run._teachers["teacher"], "config", real.config)
+    object.__setattr__(run.setup.inputs["teacher"].made, "config", real.config)
     assert tiny.accuracy(tiny.finish(run)) < 0.05
 
 
@@ -89,7 +94,7 @@ def test_the_bill_is_the_students_and_the_teachers_to_the_digit(world):
     """cost(KD) - cost(student) == the teacher's training + its forward over what it answered."""
     config = student(world, 32, transfer=100)
     record = run_of(world, config).record()
-    teacher = run_of(world, config.teachers[0])
+    teacher = run_of(world, config.upstream["teacher"])
     alone = sum(c.flops for c in record.bill if c.payer == OWN and c.phase in TRAINING)
     full = get("train_flops_full").of(View(record, record.points[0]))
     own = get("train_flops").of(View(record, record.points[0]))
@@ -97,9 +102,9 @@ def test_the_bill_is_the_students_and_the_teachers_to_the_digit(world):
     trained = teacher.ledger.flops(*TRAINING)
     run = TrialRun(config, world.place)
     labelling = 0
-    for rows in (run._train, run._unlabelled):
+    for rows in (run.setup.train, run.setup.unlabelled):
         assert len(rows) in (32, 100)
-        encoded = teacher._learner._head.encode(rows)
+        encoded = teacher.learner._head.encode(rows)
         for index in flops_batches(encoded.lengths):
             width = int(encoded.lengths[index].max())
             body = int(flops.encoder_forward(find_rung("random-2"), width))
@@ -119,7 +124,7 @@ def test_everything_inherited_stands_under_the_teachers_name(world):
     config = student(world, 32, transfer=100)
     record = run_of(world, config).record()
     payers = {c.payer for c in record.bill}
-    assert payers == {OWN, config.teachers[0].id}
+    assert payers == {OWN, config.upstream["teacher"].id}
     phases = {c.phase for c in record.bill if c.payer != OWN}
     assert phases == {"train", "validate", "teacher", "label"}
     answered = {c.phase: c.texts for c in record.bill if c.phase in ANSWERS}
@@ -138,8 +143,8 @@ def test_labels_are_the_union_of_both(world):
 def test_answers_and_bill_come_out_of_the_store_without_the_weights(world, tmp_path, monkeypatch):
     config = student(world, 32, transfer=50, learning_rate=2e-4)
     first = run_of(world, config)
-    store = Store(first._store.root)
-    store.drop("weights", config.teachers[0].id)
+    store = Store(first.setup.store.root)
+    store.drop("weights", config.upstream["teacher"].id)
     monkeypatch.setattr(TrialRun, "train", lambda self: pytest.fail("the teacher was opened"))
     again = TrialRun(config, world.place)
     again.begin()
@@ -162,12 +167,12 @@ def test_where_the_store_lost_a_teacher_it_is_trained_again_to_the_same_bill(wor
 
 def test_the_teacher_is_not_changed_by_its_student(world):
     config = student(world, 32, transfer=50)
-    teacher = run_of(world, config.teachers[0])
-    module = teacher._learner._module
+    teacher = run_of(world, config.upstream["teacher"])
+    module = teacher.learner._module
     before = {k: v.clone() for k, v in module.state_dict().items()}
     run = TrialRun(config, world.place)
-    run._teachers["teacher"]._run = teacher
-    run._store.keep_only("answers", ())
+    run.setup.inputs["teacher"].made._run = teacher
+    run.setup.store.keep_only("answers", ())
     run.begin()
     run.step(0.0)
     assert not module.training, "it answered with dropout"
@@ -181,7 +186,7 @@ def test_without_transfer_and_alpha_it_is_fine_tuning_to_the_bit(world):
     plain = tiny.finish(tiny.trial(world, "finetune", "random-1", 32, **knobs, warmup=0.06))
     taught_ = run_of(world, student(world, 32, transfer=0, alpha=0.0, **knobs))
     rows = world.data.splits["test"]
-    there = [r._learner.predict(rows, {}, phase="test") for r in (plain, taught_)]
+    there = [r.learner.predict(rows, {}, phase="test") for r in (plain, taught_)]
     assert np.array_equal(*there)
     assert plain.ledger.flops("train", payer=OWN) == taught_.ledger.flops("train", payer=OWN)
 
@@ -194,19 +199,19 @@ def test_every_choice_is_a_computation_of_its_own(world, change):
     plain = run_of(world, student(world, 32))
     other = run_of(world, student(world, 32, **change))
     assert other.config.id != plain.config.id
-    here, there = (r._learner.predict(rows, {}, phase="test") for r in (plain, other))
+    here, there = (r.learner.predict(rows, {}, phase="test") for r in (plain, other))
     assert not np.allclose(here, there)
 
 
 def test_a_student_from_scratch_exports_the_weights_it_was_drawn_with(world):
     """Words that training never touched are as they were drawn, not as the checkpoint has them."""
     run = run_of(world, student(world, 32, start="scratch", transfer=0))
-    graph = run.graph(run.record().points[0])
-    mine = run._learner._module.encoder.words.weight
+    graph = TrainedModel(run).graph(run.record().points[0])
+    mine = run.learner._module.encoder.words.weight
     assert torch.equal(graph.encoder.words.weight, mine)
     checkpoint = TrialRun(student(world, 32, transfer=0), world.place)
     checkpoint.begin()
-    assert not torch.equal(checkpoint._learner._module.encoder.words.weight, mine)
+    assert not torch.equal(checkpoint.learner._module.encoder.words.weight, mine)
     assert mine.std() == pytest.approx(0.02, rel=0.2) and mine[0].abs().max() == 0
 
 
@@ -227,18 +232,20 @@ def test_a_teacher_that_has_seen_the_held_out_fold_fails_loudly(tmp_path):
     for name in ("test", "validation"):
         (tmp_path / "two" / f"{name}.jsonl").unlink()
     w = tiny.world(task, tmp_path)
-    config = student(w).drawn(1, 4)
-    assert TrialRun(config, w.place)._teachers, "drawn alike, they share the fold"
-    mixed = dataclasses.replace(config, inputs=student(w).drawn(2, 4).inputs)
+    config = student(w).with_seed(1, 4)
+    assert TrialRun(config, w.place).setup.inputs["teacher"].made, (
+        "drawn alike, they share the fold"
+    )
+    mixed = dataclasses.replace(config, inputs=student(w).with_seed(2, 4).inputs)
     with pytest.raises(InputError, match="trained on rows that its student is tested on"):
         TrialRun(mixed, w.place)
 
 
 def test_the_pool_is_apart_from_all_labelled_rows(world):
     run = TrialRun(student(world, 32), world.place)
-    pool = {normalise(t) for t in run._unlabelled.text}
-    assert len(pool) == 128 and run._unlabelled.label is None
-    for rows in (run._train, run._validation, world.data.splits["test"]):
+    pool = {normalise(t) for t in run.setup.unlabelled.text}
+    assert len(pool) == 128 and run.setup.unlabelled.label is None
+    for rows in (run.setup.train, run.setup.validation, world.data.splits["test"]):
         assert not pool & {normalise(t) for t in rows.text}
 
 
@@ -278,25 +285,25 @@ def test_options_that_are_none_are_refused(world):
     for knob in ("targets", "start", "head"):
         run = TrialRun(student(world, 32, **{knob: "purple"}), world.place)
         with pytest.raises(ValueError, match=f"{knob}: no 'purple'. Known: "):
-            run._build()
+            run.setup.learner(run.ledger)
 
 
 def test_a_config_with_its_teacher_has_one_id_and_reads_back(world):
     config = student(world)
     assert TrialConfig.from_json(config.to_json()) == config
-    assert config.procedure == "distill from finetune"
+    assert config.method_chain == "distill from finetune"
     other = student(world, 32, taught(learning_rate=3e-4))
     assert other.id != config.id and other.inputs["teacher"].id != config.inputs["teacher"].id
-    drawn = config.drawn(3)
-    assert drawn.teachers[0].data.seed == drawn.data.seed == 3
-    assert drawn.recipe == config.recipe
+    drawn = config.with_seed(3)
+    assert drawn.upstream["teacher"].data.seed == drawn.data.seed == 3
+    assert drawn.seedless_id == config.seedless_id
 
 
 def test_without_a_named_teacher_the_largest_model_teaches(world):
     config = world.configure(
         Proposal("distill", "random-1", 32, dict(method_spaces()["distill"].first))
     )
-    (teacher,) = config.teachers
+    (teacher,) = config.upstream.values()
     assert (teacher.method, teacher.rung) == ("finetune", "random-2")
     assert teacher.data.train == config.data.train
     assert find_method("distill").teacher

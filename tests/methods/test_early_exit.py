@@ -26,6 +26,7 @@ from raysearch.training.graph import logits as graph_logits
 from raysearch.training.losses import exit_loss
 from raysearch.trial.context import knobs_of, lengths_sample
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("deep_ladder")
@@ -94,9 +95,9 @@ SOME = [
 def test_segments_one_by_one_are_the_model_as_its_library_runs_it(trained, rung):
     """Every exit's logits from transformers' own hidden states, layer by layer."""
     run = trained(rung)
-    module = run._learner._fit.module
-    rows = run.data.splits["test"]
-    encoded = run._learner._head.encode(rows)
+    module = run.learner._fit.module
+    rows = run.setup.data.splits["test"]
+    encoded = run.learner._head.encode(rows)
     batch = encoded.batch(np.arange(len(rows)), torch.device("cpu"))
     module.eval()
     with torch.no_grad():
@@ -124,10 +125,10 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     But where the signal lies within 1e-5 of the threshold.
     """
     run = trained(rung)
-    rows = run.data.splits["test"]
-    together = run._learner._left(rows, knobs)
-    alone = [run._learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
-    cached = run._learner.exits(rows, phase="measure")
+    rows = run.setup.data.splits["test"]
+    together = run.learner._left(rows, knobs)
+    alone = [run.learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
+    cached = run.learner.exits(rows, phase="measure")
     at = exit_rules.left_at(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
@@ -145,7 +146,9 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
 def test_texts_leave_at_different_exits(trained):
     """Else the tests of compaction would show nothing."""
     run = trained("deep-bert")
-    sure = [run._learner._left(run.data.splits["test"], knobs).at.tolist() for knobs in SOME[:6]]
+    sure = [
+        run.learner._left(run.setup.data.splits["test"], knobs).at.tolist() for knobs in SOME[:6]
+    ]
     assert max(len(set(at)) for at in sure) > 1
 
 
@@ -154,22 +157,22 @@ def test_texts_leave_at_different_exits(trained):
 def test_expected_flops_are_those_of_a_real_pass(trained, rung):
     """The closed form against torch's counter, over single texts, to the digit."""
     run = trained(rung)
-    rows = run.data.splits["validation"].take(np.arange(12))
+    rows = run.setup.data.splits["validation"].take(np.arange(12))
     for knobs in SOME:
-        told = run._learner.infer_flops(rows, knobs)
+        told = run.learner.infer_flops(rows, knobs)
         with FlopCounterMode(display=False) as seen:
             for i in range(len(rows)):
-                run._learner._left(rows.take(np.array([i])), knobs)
+                run.learner._left(rows.take(np.array([i])), knobs)
         assert told.sum() == seen.get_total_flops()
 
 
 def test_a_batch_pays_for_what_it_executes_and_no_more(trained):
     run = trained("deep-bert")
-    rows = run.data.splits["test"]
+    rows = run.setup.data.splits["test"]
     spent = []
     for knobs in SOME[:6]:
         with FlopCounterMode(display=False) as seen:
-            left = run._learner._left(rows, knobs)
+            left = run.learner._left(rows, knobs)
         assert left.flops == seen.get_total_flops()
         spent.append(left.flops)
     assert spent == sorted(spent) and spent[0] < spent[-1] / 2
@@ -205,10 +208,10 @@ def test_the_mix_moves_from_the_first_step(home):
     w = world(home)
     run = TrialRun(config_of(w, learning_rate=1e-3, warmup=0.0), w.place)
     run.begin()
-    module = run._learner._fit.module
+    module = run.learner._fit.module
     before = [module.exits.mix(k).detach().clone() for k in range(LAYERS)]
     assert [b.tolist() for b in before] == [[0.0] * k + [1.0] for k in range(LAYERS)]
-    run._learner.step()
+    run.learner.step()
     for k, old in enumerate(before):
         assert ((module.exits.mix(k) - old).abs() > 1e-3).all(), f"exit {k}"
 
@@ -235,9 +238,9 @@ def test_losses_weigh_the_exits_and_the_last_may_teach():
 
 def test_temperatures_lower_the_nll_of_their_own_rows_and_change_no_answer(trained):
     run = trained("deep-bert")
-    held = run._calibration
-    found = run._learner.exits(held, phase="measure")
-    assert len(held) == 30 and not set(held.ids.tolist()) & set(run._train.ids.tolist())
+    held = run.setup.calibration
+    found = run.learner.exits(held, phase="measure")
+    assert len(held) == 30 and not set(held.ids.tolist()) & set(run.setup.train.ids.tolist())
     assert len(set(found.temperature.tolist())) == LAYERS and (found.temperature != 1).all()
     cold = found.calibrated
     for k in range(LAYERS):
@@ -248,12 +251,12 @@ def test_temperatures_lower_the_nll_of_their_own_rows_and_change_no_answer(train
 def test_the_pass_is_by_calibrated_logits(trained):
     """What the real pass answers is what every exit says, over its temperature."""
     run = trained("deep-bert")
-    rows = run.data.splits["test"]
-    said = run._learner.exits(rows, phase="measure")
+    rows = run.setup.data.splits["test"]
+    said = run.learner.exits(rows, phase="measure")
     raw = dataclasses.replace(said, temperature=np.ones(LAYERS))
     apart = 0
     for knobs in SOME:
-        left = run._learner._left(rows, knobs)
+        left = run.learner._left(rows, knobs)
         apart += int((left.at != exit_rules.left_at(raw, knobs)).sum())
         here = np.arange(len(rows))
         np.testing.assert_allclose(
@@ -267,8 +270,8 @@ def test_temperatures_are_fitted_where_there_are_rows_enough(home):
     w = world(home, train=400, test=60)
     config = config_of(w, labels=200, learning_rate=1e-3, epochs=8)
     run = tiny.finish(TrialRun(config, w.place))
-    assert len(run._calibration) == 40
-    temperature = run._learner.exits(run.validation, phase="measure").temperature
+    assert len(run.setup.calibration) == 40
+    temperature = run.learner.exits(run.setup.validation, phase="measure").temperature
     assert len(set(temperature.tolist())) == LAYERS and (temperature != 1).all()
 
 
@@ -283,12 +286,12 @@ def test_calibration_reads_neither_validation_nor_test_labels(home, monkeypatch)
 
     plain = TrialRun(config, w.place, "confirm")
     other = TrialRun(config, dataclasses.replace(w.place, store=str(home / "other")), "confirm")
-    other._validation = turned(other._validation)
-    splits = {**other._data.splits, "test": turned(other._data.splits["test"])}
-    other._data = dataclasses.replace(other._data, splits=splits)
+    other.setup.validation = turned(other.setup.validation)
+    splits = {**other.setup.data.splits, "test": turned(other.setup.data.splits["test"])}
+    other.setup.data = dataclasses.replace(other.setup.data, splits=splits)
     for run in (plain, other):
         tiny.finish(run)
-    a, b = (r._learner.state() for r in (plain, other))
+    a, b = (r.learner.state() for r in (plain, other))
     assert a.keys() == b.keys()
     for name, value in a.items():
         same = torch.equal(value, b[name]) if torch.is_tensor(value) else value == b[name]
@@ -334,9 +337,9 @@ def test_fewer_calibration_rows_than_classes_are_infeasible_before_a_trial_is_ru
 def test_few_labels_calibrate_nothing_and_train_with_all(home):
     w = world(home, train=160, test=60)
     run = tiny.finish(TrialRun(config_of(w, labels=40), w.place))
-    assert len(run._calibration) == 0 and len(run._train) == 40
+    assert len(run.setup.calibration) == 0 and len(run.setup.train) == 40
     assert "calibrate" not in {c.phase for c in run.ledger.bill()}
-    assert (run._learner.exits(run.validation, phase="measure").temperature == 1).all()
+    assert (run.learner.exits(run.setup.validation, phase="measure").temperature == 1).all()
 
 
 def test_one_trial_is_a_curve(home):
@@ -348,8 +351,8 @@ def test_one_trial_is_a_curve(home):
     assert 8 <= len(points) <= 45
     assert points[0].knobs == {"criterion": "confidence", "threshold": "never"}
     whole = points[0].infer_flops
-    sample = lengths_sample(run.data)
-    lengths = run._learner._head.encode(sample).lengths
+    sample = lengths_sample(run.setup.data)
+    lengths = run.learner._head.encode(sample).lengths
     rung = find_rung("deep-bert")
     every = exits.text_flops(rung, tuple(range(1, LAYERS + 1)), 2, lengths)
     assert whole == every[:, -1].mean()
@@ -360,7 +363,7 @@ def test_one_trial_is_a_curve(home):
         assert (gaps >= 0.01 * whole).all()
     for p in points:
         assert sum(p.exits) == pytest.approx(1) and len(p.exits) == LAYERS
-        assert p.rows == {"validation": len(run.validation)}
+        assert p.rows == {"validation": len(run.setup.validation)}
     assert any(p.exits[0] == 1 for p in points)
     assert TrialRecord.from_json(record.to_json()).to_json() == record.to_json()
 
@@ -369,7 +372,7 @@ def test_a_confirming_draw_has_every_point_that_the_search_may_keep(home):
     w = world(home, train=160, test=60)
     config = config_of(w, labels=80)
     search = tiny.finish(TrialRun(config, w.place)).record()
-    draw = tiny.finish(TrialRun(config.drawn(1), w.place, "confirm")).record()
+    draw = tiny.finish(TrialRun(config.with_seed(1), w.place, "confirm")).record()
     tried = [dict(p.knobs) for p in draw.points]
     assert len(tried) == len(exit_rules.grid(2, LAYERS))
     assert all(dict(p.knobs) in tried for p in search.points)
@@ -388,8 +391,8 @@ def test_scores_of_points_are_those_of_their_logits(trained):
     for p in run.record().points:
         logits, ids, labels = stored_logits(folder, p.point_id, "validation")
         assert p.scores["validation"]["accuracy"] == float((logits.argmax(1) == labels).mean())
-        assert np.array_equal(ids, run.validation.ids)
-        assert np.array_equal(run.kept_logits(p.point_id), logits)
+        assert np.array_equal(ids, run.setup.validation.ids)
+        assert np.array_equal(TrainedModel(run).kept_logits(p.point_id), logits)
 
 
 @pytest.mark.slow
@@ -415,7 +418,7 @@ def test_prices_know_what_calibrates(home):
     assert w.price(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
     sample = len(lengths_sample(w.data))
     assert sum(c.texts for c in run.ledger.bill() if c.phase == "validate") == sample + len(
-        run.validation
+        run.setup.validation
     )
 
 
@@ -443,15 +446,15 @@ def test_a_model_without_layers_is_infeasible(home):
 
 def test_the_graph_leaves_where_the_learner_leaves(trained):
     run = trained("deep-bert")
-    rows = run.data.splits["test"]
+    rows = run.setup.data.splits["test"]
     for knobs in SOME:
         point = next(iter(run.record().points))
-        graph = run.graph(dataclasses.replace(point, knobs=knobs))
+        graph = TrainedModel(run).graph(dataclasses.replace(point, knobs=knobs))
         assert graph.kind == "exits"
-        encoded = run._learner._head.encode(rows)
+        encoded = run.learner._head.encode(rows)
         left = graph.left(encoded)
-        assert np.array_equal(left.at, run._learner._left(rows, knobs).at)
-        cold = graph_logits(graph.cooled(2.0), rows, run.tokeniser())
+        assert np.array_equal(left.at, run.learner._left(rows, knobs).at)
+        cold = graph_logits(graph.cooled(2.0), rows, TrainedModel(run).tokeniser())
         np.testing.assert_allclose(cold, left.logits / 2, rtol=1e-5)
         assert np.array_equal(graph.cooled(2.0).left(encoded).at, left.at)
 
@@ -459,5 +462,5 @@ def test_the_graph_leaves_where_the_learner_leaves(trained):
 def test_empty_rows_are_nobody(trained):
     run = trained("deep-bert")
     none = Rows("test", np.empty(0, np.int64), [])
-    left = run._learner._left(none, SOME[2])
+    left = run.learner._left(none, SOME[2])
     assert left.logits.shape == (0, 2) and left.flops == 0

@@ -38,9 +38,9 @@ def test_learns_a_number(tasks, tmp_path):
 
 def test_the_encoder_stays_as_it_was_bit_by_bit(tasks, tmp_path):
     run = embed(tasks["two"], tmp_path)
-    fresh = dict(run._build()._encoder.named_parameters())
+    fresh = dict(run.setup.learner(run.ledger)._encoder.named_parameters())
     tiny.finish(run)
-    after = dict(run._learner._encoder.named_parameters())
+    after = dict(run.learner._encoder.named_parameters())
     assert set(after) == set(fresh) and len(after) > 20
     for name, p in after.items():
         assert torch.equal(p, fresh[name]) and p.grad is None, name
@@ -51,19 +51,19 @@ def test_the_encoder_stays_as_it_was_bit_by_bit(tasks, tmp_path):
 
 def test_the_fit_is_scikit_learns_on_the_embeddings(tasks, tmp_path):
     run = tiny.finish(embed(tasks["five"], tmp_path, c=2.0))
-    learner = run._learner
-    x = learner._embed(run._train, "train")
+    learner = run.learner
+    x = learner._embed(run.setup.train, "train")
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), np.sqrt(48), rtol=1e-5)
-    y = learner._embed(run._data.splits["test"], "test")
-    theirs = LogisticRegression(C=2.0, max_iter=200).fit(x, run._train.label)
-    logits = learner.predict(run._data.splits["test"], {}, phase="test")
+    y = learner._embed(run.setup.data.splits["test"], "test")
+    theirs = LogisticRegression(C=2.0, max_iter=200).fit(x, run.setup.train.label)
+    logits = learner.predict(run.setup.data.splits["test"], {}, phase="test")
     np.testing.assert_allclose(logits, theirs.decision_function(y), rtol=1e-3, atol=1e-3)
 
 
 def test_embeddings_are_the_means_over_real_tokens(tasks, tmp_path):
     run = tiny.finish(embed(tasks["two"], tmp_path, normalise=False))
-    learner = run._learner
-    rows = run._data.splits["test"]
+    learner = run.learner
+    rows = run.setup.data.splits["test"]
     together = learner._embed(rows, "test")
     encoded = learner._tokens.encode(rows)
     for i in (0, 7):
@@ -75,42 +75,42 @@ def test_embeddings_are_the_means_over_real_tokens(tasks, tmp_path):
 
 def test_a_class_without_an_example_is_never_answered(tasks, tmp_path):
     run = tiny.finish(embed(tasks["five"], tmp_path, 3))
-    present = set(run._train.label.tolist())
+    present = set(run.setup.train.label.tolist())
     absent = sorted(set(range(5)) - present)
     assert absent
-    logits = run._learner.predict(run._data.splits["test"], {}, phase="test")
+    logits = run.learner.predict(run.setup.data.splits["test"], {}, phase="test")
     assert set(logits.argmax(axis=1).tolist()) <= present
     assert (logits[:, absent] < NEVER / 2).all() and np.isfinite(logits).all()
 
 
 def test_one_class_alone_is_always_answered(tasks, tmp_path):
     run = tiny.finish(embed(tasks["five"], tmp_path, 1))
-    logits = run._learner.predict(run._data.splits["test"], {}, phase="test")
-    assert set(logits.argmax(axis=1).tolist()) == set(run._train.label.tolist())
+    logits = run.learner.predict(run.setup.data.splits["test"], {}, phase="test")
+    assert set(logits.argmax(axis=1).tolist()) == set(run.setup.train.label.tolist())
 
 
 def test_two_of_five_classes_fit_like_two_classes(tasks, tmp_path):
     """scikit-learn keeps one row of weights for two classes; ours are one a class."""
     run = tiny.finish(embed(tasks["five"], tmp_path, 2, c=100.0))
-    rows = run._train
-    logits = run._learner.predict(rows, {}, phase="test")
+    rows = run.setup.train
+    logits = run.learner.predict(rows, {}, phase="test")
     assert (logits.argmax(axis=1) == rows.label).all() and len(set(rows.label.tolist())) == 2
 
 
 def test_bf16_on_a_cpu_embeds_in_bfloat16(tasks, tmp_path):
     run = embed(tasks["two"], tmp_path, study={"precision": "bf16"}, c=100.0)
     tiny.finish(run)
-    layer = next(p for n, p in run._learner._encoder.named_parameters() if ".layer." in n)
+    layer = next(p for n, p in run.learner._encoder.named_parameters() if ".layer." in n)
     assert layer.dtype == torch.bfloat16
-    assert run._learner._linear.weight.dtype == np.float32
+    assert run.learner._linear.weight.dtype == np.float32
     assert tiny.accuracy(run) > 0.9
 
 
 def test_a_checkpoint_with_nan_weights_stops_the_trial(tasks, tmp_path, monkeypatch):
     run = embed(tasks["two"], tmp_path)
-    run._learner = run._build()
+    run.learner = run.setup.learner(run.ledger)
     with torch.no_grad():
-        next(iter(run._learner._encoder.body.encoder.layer[0].parameters())).fill_(float("nan"))
+        next(iter(run.learner._encoder.body.encoder.layer[0].parameters())).fill_(float("nan"))
     with pytest.raises((FloatingPointError, ValueError), match="NaN|not a finite"):
         tiny.finish(run)
 

@@ -42,14 +42,14 @@ def test_learns_a_number(tmp_path):
 def test_pairs_are_told_apart_by_their_segment(tmp_path):
     world = tiny.world(tiny.write_task(tmp_path / "p", "pair"), tmp_path)
     run = tiny.finish(fine(world))
-    rows = run._data.splits["test"]
-    encoded = run._learner._head.encode(rows)
+    rows = run.setup.data.splits["test"]
+    encoded = run.learner._head.encode(rows)
     assert encoded.types is not None
     batch = encoded.batch(np.arange(len(rows)), torch.device("cpu"))
     assert batch.types.shape == batch.ids.shape and set(batch.types.unique().tolist()) == {0, 1}
     turned = dataclasses.replace(rows, split="turned", text=rows.pair, pair=rows.text)
-    there = run._learner.predict(rows, {}, phase="test")
-    back = run._learner.predict(turned, {}, phase="test")
+    there = run.learner.predict(rows, {}, phase="test")
+    back = run.learner.predict(turned, {}, phase="test")
     assert not np.allclose(there, back)
 
 
@@ -146,8 +146,8 @@ def test_patience_goes_on_after_a_restart(world, tmp_path):
 def test_every_weight_moves_and_words_not_seen_stay(world):
     run = fine(world, epochs=2, min_steps=1)
     run.step(0.0)
-    learner = run._learner
-    fresh = run._build()
+    learner = run.learner
+    fresh = run.setup.learner(run.ledger)
     tiny.finish(run)
     after, before = dict(learner._module.named_parameters()), dict(fresh._module.named_parameters())
     words = "encoder.body.embeddings.word_embeddings.weight"
@@ -175,7 +175,7 @@ def test_the_init_seed_draws_head_order_and_masks(world):
         config = tiny.configure(world, "finetune", "random-1", init_seed=seed, min_steps=3)
         run = TrialRun(config, world.place)
         run.step(0.0)
-        runs.append(run._learner)
+        runs.append(run.learner)
     assert not torch.equal(runs[0]._module.head.weight, runs[1]._module.head.weight)
     assert runs[0]._seed != runs[1]._seed
     lengths = np.arange(40)
@@ -194,7 +194,7 @@ def test_the_global_generators_neither_matter_nor_move(world):
         tiny.finish(run)
         assert torch.equal(torch.random.get_rng_state(), before[0])
         assert np.random.get_state()[1].tolist() == before[1]
-        out.append(run._learner.predict(run._data.splits["test"], {}, phase="test"))
+        out.append(run.learner.predict(run.setup.data.splits["test"], {}, phase="test"))
     assert np.array_equal(*out)
 
 
@@ -204,7 +204,7 @@ def test_bf16_on_a_cpu_keeps_float32_masters_and_learns(task, tmp_path):
     run = fine(world, 100, epochs=8)
     assert run.config.precision == "bf16"
     run.step(0.0)
-    learner = run._learner
+    learner = run.learner
     layers = [p for n, p in learner._module.named_parameters() if ".layer." in n]
     assert layers and all(p.dtype == torch.bfloat16 for p in layers)
     assert learner._module.encoder.words.weight.dtype == torch.float32
@@ -218,11 +218,11 @@ def test_bf16_on_a_cpu_keeps_float32_masters_and_learns(task, tmp_path):
     for live, master in zip(learner._loop._live, learner._loop._masters, strict=True):
         assert torch.equal(live.float(), master.to(live.dtype).float())
     assert tiny.accuracy(run) > 0.9
-    logits = learner.predict(run._data.splits["test"], {}, phase="test")
+    logits = learner.predict(run.setup.data.splits["test"], {}, phase="test")
     again = TrialRun(run.config, world.place)
     assert again.restore_weights()
     assert np.array_equal(
-        again._learner.predict(run._data.splits["test"], {}, phase="test"), logits
+        again.learner.predict(run.setup.data.splits["test"], {}, phase="test"), logits
     )
 
 

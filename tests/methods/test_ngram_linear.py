@@ -45,13 +45,13 @@ def test_learns_a_number(tasks, tmp_path):
 )
 def test_ngrams_up_to_the_longest(tasks, tmp_path, ngrams, found):
     run = tiny.finish(table(tasks["two"], tmp_path, ngrams=ngrams))
-    assert run._learner._features(texts("red was here")).nnz == found
+    assert run.learner._features(texts("red was here")).nnz == found
 
 
 def test_letters_marks_and_any_case_are_words(tasks, tmp_path):
     run = tiny.finish(table(tasks["two"], tmp_path, ngrams=1))
-    assert run._learner._features(texts("I like it!")).nnz == 4
-    a, b = (run._learner._features(texts(t)).toarray() for t in ("RED Fox", "red fox"))
+    assert run.learner._features(texts("I like it!")).nnz == 4
+    a, b = (run.learner._features(texts(t)).toarray() for t in ("RED Fox", "red fox"))
     assert np.array_equal(a, b)
 
 
@@ -65,27 +65,29 @@ def test_the_features_are_scikit_learns(tasks, tmp_path, weighting):
         alternate_sign=False,
         norm=None,
     )
-    train, test = (hashed.transform(r.text) for r in (run._train, run._data.splits["test"]))
+    train, test = (
+        hashed.transform(r.text) for r in (run.setup.train, run.setup.data.splits["test"])
+    )
     theirs = TfidfTransformer(use_idf=weighting == "tfidf").fit(train).transform(test)
-    ours = run._learner._features(run._data.splits["test"])
+    ours = run.learner._features(run.setup.data.splits["test"])
     np.testing.assert_allclose(ours.toarray(), theirs.toarray(), rtol=1e-4, atol=1e-6)
 
 
 def test_tfidf_counts_rows_of_train_alone(tasks, tmp_path):
     """A word in every training row weighs least, whatever the other splits hold."""
     run = tiny.finish(table(tasks["two"], tmp_path, ngrams=1))
-    x = run._learner._features(texts("red"))
+    x = run.learner._features(texts("red"))
     assert x.nnz == 1 and x.data[0] == pytest.approx(1)
-    counts = run._learner._hash.transform(run._train.text)
+    counts = run.learner._hash.transform(run.setup.train.text)
     seen = np.asarray((counts > 0).sum(axis=0)).ravel()
-    idf = run._learner._idf
+    idf = run.learner._idf
     assert idf[seen.argmax()] == idf[seen > 0].min() and idf[seen == 0].max() == idf.max()
 
 
 def test_both_texts_of_a_pair_count(tasks, tmp_path):
     run = tiny.finish(table(tasks["pair"], tmp_path))
-    one = run._learner._features(texts("red fox", pair=["the hen"]))
-    other = run._learner._features(texts("red fox", pair=["a hen"]))
+    one = run.learner._features(texts("red fox", pair=["the hen"]))
+    other = run.learner._features(texts("red fox", pair=["a hen"]))
     assert one.nnz > 4 and (one != other).nnz
     assert tiny.accuracy(run) > 0.5
 
@@ -93,14 +95,14 @@ def test_both_texts_of_a_pair_count(tasks, tmp_path):
 def test_a_text_without_words_gets_an_answer(tasks, tmp_path):
     run = tiny.finish(table(tasks["two"], tmp_path))
     rows = texts("", "   ", "\u200b", "zzz")
-    assert np.isfinite(run._learner.predict(rows, {}, phase="test")).all()
-    assert run._learner.infer_flops(rows, {})[0] == 0
+    assert np.isfinite(run.learner.predict(rows, {}, phase="test")).all()
+    assert run.learner.infer_flops(rows, {})[0] == 0
 
 
 def test_a_class_without_an_example_is_never_answered(tasks, tmp_path):
     run = tiny.finish(table(tasks["five"], tmp_path, 3))
-    absent = sorted(set(range(5)) - set(run._train.label.tolist()))
-    logits = run._learner.predict(run._data.splits["test"], {}, phase="test")
+    absent = sorted(set(range(5)) - set(run.setup.train.label.tolist()))
+    logits = run.learner.predict(run.setup.data.splits["test"], {}, phase="test")
     assert absent and (logits[:, absent] < NEVER / 2).all()
 
 

@@ -43,7 +43,7 @@ def test_templates_are_other_computations_and_the_last_is_followed_by_the_first(
         tiny.finish(tiny.trial(world, "prompt", "random-1", template=t, **short)) for t in (0, 1)
     ]
     rows = world.data.splits["test"]
-    there = [r._learner.predict(rows, {}, phase="test") for r in runs]
+    there = [r.learner.predict(rows, {}, phase="test") for r in runs]
     assert not np.allclose(*there)
 
 
@@ -51,14 +51,14 @@ def test_no_weight_is_new(world):
     """What is deployed is the checkpoint's body, head and the words' biases, nothing random."""
     run = tiny.trial(world, "prompt", "random-1", epochs=1, min_steps=2)
     run.begin()
-    body = sum(p.numel() for p in run._learner._module.encoder.parameters())
-    params, trained, stored = run._learner.size({})
+    body = sum(p.numel() for p in run.learner._module.encoder.parameters())
+    params, trained, stored = run.learner.size({})
     assert params == trained == body + 32 * 32 + 32 + 2 * 32 + 2 and stored == 4 * params
     twice = tiny.trial(world, "prompt", "random-1", epochs=1, min_steps=2)
     twice.config = dataclasses.replace(twice.config, init_seed=9)
     twice.begin()
     for a, b in zip(
-        run._learner._module.parameters(), twice._learner._module.parameters(), strict=True
+        run.learner._module.parameters(), twice._learner._module.parameters(), strict=True
     ):
         assert torch.equal(a, b)
 
@@ -72,7 +72,7 @@ def test_a_class_by_any_name_keeps_its_place(tmp_path):
     for i, told in enumerate((task, turned)):
         w = tiny.world(told, tmp_path / str(i))
         run = tiny.finish(tiny.trial(w, "prompt", "random-1", **short))
-        logits.append(run._learner.predict(w.data.splits["test"], {}, phase="test"))
+        logits.append(run.learner.predict(w.data.splits["test"], {}, phase="test"))
     assert np.array_equal(*logits)
 
 
@@ -113,7 +113,7 @@ def test_a_task_that_cannot_be_asked_is_left_out_with_a_sentence(tmp_path, chang
     w = tiny.world(task, tmp_path)
     assert "prompt" not in w.space.methods and "zero_shot" not in w.space.methods
     assert says in w.left_out["prompt"] and "\n" not in w.left_out["prompt"]
-    assert set(w.space.teachers) == {"finetune"}, "a prompted teacher is out as well"
+    assert set(w.space.upstream) == {"finetune"}, "a prompted teacher is out as well"
     with pytest.raises(InputError, match="method 'prompt': ") as e:
         _ = tiny.world(task, tmp_path, methods=("prompt",)).space
     assert says in str(e.value) and "\n" not in str(e.value)
@@ -147,5 +147,5 @@ def test_a_real_masked_lm_knows_more_than_chance_before_it_is_trained(tmp_path):
     rows = data.splits["test"].take(np.arange(0, 1821, 6))
     for name in w.space.rungs["zero_shot"]:
         run = tiny.finish(TrialRun(tiny.configure(w, "zero_shot", name, 32), w.place))
-        right = run._learner.predict(rows, {}, phase="test").argmax(axis=1) == rows.label
+        right = run.learner.predict(rows, {}, phase="test").argmax(axis=1) == rows.label
         assert right.mean() > 0.55, name

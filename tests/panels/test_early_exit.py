@@ -433,8 +433,8 @@ def drawn_exits(run: Run) -> list[tuple[Any, Any]]:
     """What the exits of the best trial's draws said of the test rows."""
     found = leaver(run)
     assert found is not None
-    recipe = found.record.config.recipe
-    mine = [r for r in run.records if r.phase == "confirm" and r.config.recipe == recipe]
+    recipe = found.record.config.seedless_id
+    mine = [r for r in run.records if r.phase == "confirm" and r.config.seedless_id == recipe]
     assert len(mine) == 3
     read = [read_exits(run.folder / "store" / "exits" / f"{r.id}-test") for r in mine]
     return [(exits, labels) for exits, _, labels in read]

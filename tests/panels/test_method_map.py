@@ -102,7 +102,7 @@ def test_a_cell_where_nothing_fits_says_so(crossed_run: Run) -> None:
     few = part(
         crossed_run,
         lambda r: (
-            r.config.procedure == dear
+            r.config.method_chain == dear
             or (r.config.method == "finetune" and r.config.data.train == 1000)
         ),
     )

@@ -387,7 +387,9 @@ def test_sweeps_differ_in_one_thing_alone(run: Run) -> None:
         ("sparse_distill from finetune", ("dan-100k",), 640),
     ]
     for sweep in (*grams, *wide, *kinds):
-        assert len({tuple(c.id for c in t.record.config.teachers) for t in sweep.steps}) == 1
+        assert (
+            len({tuple(c.id for c in t.record.config.upstream.values()) for t in sweep.steps}) == 1
+        )
         assert all(t.point.knobs["table"] == "float32" for t in sweep.steps)
 
 

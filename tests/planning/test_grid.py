@@ -31,7 +31,7 @@ def told(proposals):
     """Proposals in short, a teacher in brackets."""
     return [
         f"{p.method} {p.rung} {p.labels}"
-        + (f" ({p.teacher.method} {p.teacher.rung} {p.teacher.labels})" if p.teacher else "")
+        + (" ({0.method} {0.rung} {0.labels})".format(p.inputs["teacher"]) if p.inputs else "")
         for p in proposals
     ]
 
@@ -79,8 +79,8 @@ def test_a_named_model_and_knobs_are_the_teacher_s(crossed):
     above = {**FINE, "model": "random-1", "hyper": {"epochs": 7}}
     w = crossed({"method": "distill", "teacher": above, "hyper": {"alpha": 0.25}}, labels=(8,))
     *_, student = w.crossing()
-    assert (student.hyper["alpha"], student.teacher.hyper["epochs"]) == (0.25, 7)
-    assert student.teacher.rung == "random-1"
+    assert (student.hyper["alpha"], student.inputs["teacher"].hyper["epochs"]) == (0.25, 7)
+    assert student.inputs["teacher"].rung == "random-1"
 
 
 def test_a_procedure_that_cannot_run_is_said(crossed):

@@ -15,7 +15,7 @@ from raysearch.config.space import Domain
 from raysearch.run.folder import Folder, read_suggestions
 from raysearch.search.controller import Desk
 from raysearch.search.dependencies import Parking
-from raysearch.search.suggestion import Offer, bare, lineage, unmet
+from raysearch.search.suggestion import Offer, missing_upstream, proposal_from, upstream_trials
 from tests.tune.desks import (
     KNOBS,
     SPACE,
@@ -115,15 +115,18 @@ def test_teachers_are_listed_before_their_students_and_once() -> None:
     world = FakeWorld(SPACE)
     deep = student(0.5, student(0.25, method="assist"))
     config = world.configure(deep)
-    assert [c.method for c in lineage(config)] == ["finetune", "assist"]
+    assert [c.method for c in upstream_trials(config)] == ["finetune", "assist"]
     both = dataclasses.replace(
         config, inputs={**config.inputs, "generator": world.configure(TEACHER)}
     )
-    assert [c.method for c in lineage(both)] == ["finetune", "assist"]
+    assert [c.method for c in upstream_trials(both)] == ["finetune", "assist"]
     for each in (config, both):
-        assert [p for _, p in unmet(each, deep, lambda _: False)] == [TEACHER, deep.teacher]
-    assert unmet(both, deep, {c.id for c in lineage(both)}.__contains__) == []
-    assert bare(config) == deep
+        assert [p for _, _, p in missing_upstream(each, deep, lambda _: False)] == [
+            TEACHER,
+            deep.inputs.get("teacher"),
+        ]
+    assert missing_upstream(both, deep, {c.id for c in upstream_trials(both)}.__contains__) == []
+    assert proposal_from(config) == deep
 
 
 # Failure
@@ -212,7 +215,7 @@ def test_of_a_long_line_of_teachers_those_run_that_there_is_room_for(
 ) -> None:
     deep = student(0.5, student(0.25, method="assist"))
     at = desk(tmp_path / "run", trials, crossing=[deep])
-    for proposal in (TEACHER, deep.teacher, deep)[:trials]:
+    for proposal in (TEACHER, deep.inputs.get("teacher"), deep)[:trials]:
         offer = at.draw()
         assert offer is not None and offer.proposal == proposal
         assert len(at.records) + len(at.running) + len(at.parked) == trials
@@ -253,8 +256,8 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     if rng.random() < 0.5:  # few knobs: the sampler comes back to teachers that are known
         few = {"learning_rate": Domain("choice", options=(1e-3, 1e-4, 1e-5))}
         first = {"learning_rate": 1e-3}
-        coarse = dataclasses.replace(space.teachers["finetune"], knobs=few, first=first)
-        space = dataclasses.replace(space, teachers={**space.teachers, "finetune": coarse})
+        coarse = dataclasses.replace(space.upstream["finetune"], knobs=few, first=first)
+        space = dataclasses.replace(space, upstream={**space.upstream, "finetune": coarse})
         if not outside:
             methods = {**space.methods, "finetune": coarse}
             space = dataclasses.replace(space, methods=methods)
@@ -267,7 +270,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     at = opened()
     for _ in range(500):
         while len(at.running) < slots and (offer := at.draw()) is not None:
-            for teacher in offer.config.teachers:
+            for teacher in offer.config.upstream.values():
                 assert at.records[teacher.id].status == "DONE" and teacher.id in store
         assert at.spent.trials + len(at.running) + len(at.parked) <= trials
         assert at.waits <= bool(at.running), "who waits is waiting for somebody"
@@ -290,7 +293,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     suggested = {s.id for s in read_suggestions(Folder(tmp_path / "run"))}
     assert suggested == set(ids), "nothing was suggested in vain"
     for record in at.records.values():
-        for teacher in record.config.teachers:
+        for teacher in record.config.upstream.values():
             assert ids.index(teacher.id) < ids.index(record.id)
 
 
@@ -317,6 +320,8 @@ def test_one_good_teacher_has_many_students(tmp_path: Path) -> None:
     at = desk(tmp_path / "run", 40, space=taught_space((32,)))
     while (offer := at.draw()) is not None:
         end(at, offer)
-    students_of = Counter(r.config.teachers[0].id for r in at.records.values() if r.config.teachers)
+    students_of = Counter(
+        r.config.upstream["teacher"].id for r in at.records.values() if r.config.upstream.values()
+    )
     many = students_of.most_common(1)[0][1]
     assert many >= 5 and students_of.total() >= 15, "it is not built anew for each"

@@ -20,8 +20,7 @@ def _quiet() -> None:
 
 
 def teacher_of(proposal: Proposal) -> Proposal:
-    assert proposal.teacher is not None
-    return proposal.teacher
+    return proposal.inputs["teacher"]
 
 
 DEEP = taught_space((32, 100), teachers=("assist", "finetune"))
@@ -34,7 +33,10 @@ def drawn(space: SearchSpace, n: int = 200) -> list[Proposal]:
 
 def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
     found = drawn(DEEP)
-    assert {p.teacher.method for p in found if p.teacher} == {"assist", "finetune"}
+    assert {p.inputs["teacher"].method for p in found if p.inputs.get("teacher")} == {
+        "assist",
+        "finetune",
+    }
     made = optuna.create_study()
     for proposal in found:
         assert distributions.holds(DEEP, proposal)
@@ -46,7 +48,9 @@ def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
         assert trial.params == told and trial.distributions == distributions.distributions(
             DEEP, proposal
         )
-    deep = next(p for p in found if p.teacher and p.teacher.method == "assist")
+    deep = next(
+        p for p in found if p.inputs.get("teacher") and p.inputs["teacher"].method == "assist"
+    )
     assert {k for k in distributions.params(deep) if k.startswith("kd.teacher")} == {
         "kd.teacher",
         "kd.teacher.assist.model",
@@ -60,58 +64,78 @@ def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
 
 
 CHANGES: dict[str, Any] = {
-    "no teacher": lambda p: replace(p, teacher=None),
-    "other labels": lambda p: replace(p, teacher=replace(p.teacher, labels=100)),
-    "unknown rung": lambda p: replace(p, teacher=replace(p.teacher, rung="huge")),
-    "unknown method": lambda p: replace(p, teacher=replace(p.teacher, method="tapt")),
+    "no teacher": lambda p: replace(p, inputs={}),
+    "other labels": lambda p: replace(
+        p, inputs={"teacher": replace(p.inputs["teacher"], labels=100)}
+    ),
+    "unknown rung": lambda p: replace(
+        p, inputs={"teacher": replace(p.inputs["teacher"], rung="huge")}
+    ),
+    "unknown method": lambda p: replace(
+        p, inputs={"teacher": replace(p.inputs["teacher"], method="tapt")}
+    ),
     "knob outside": lambda p: replace(
-        p, teacher=replace(p.teacher, hyper={"learning_rate": 9.0, "wish": "fine"})
+        p,
+        inputs={
+            "teacher": replace(p.inputs["teacher"], hyper={"learning_rate": 9.0, "wish": "fine"})
+        },
     ),
-    "knob missing": lambda p: replace(p, teacher=replace(p.teacher, hyper={"wish": "fine"})),
+    "knob missing": lambda p: replace(
+        p, inputs={"teacher": replace(p.inputs["teacher"], hyper={"wish": "fine"})}
+    ),
     "knob too many": lambda p: replace(
-        p, teacher=replace(p.teacher, hyper={**p.teacher.hyper, "x": 1})
+        p,
+        inputs={
+            "teacher": replace(p.inputs["teacher"], hyper={**p.inputs["teacher"].hyper, "x": 1})
+        },
     ),
-    "teacher's teacher": lambda p: replace(p, teacher=replace(p.teacher, teacher=p.teacher)),
+    "teacher's teacher": lambda p: replace(
+        p, inputs={"teacher": replace(p.inputs["teacher"], inputs=p.inputs)}
+    ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_holds_asks_the_teacher_too(change: str) -> None:
-    good = next(p for p in drawn(DEEP) if p.teacher and p.teacher.method == "finetune")
+    good = next(
+        p
+        for p in drawn(DEEP)
+        if p.inputs.get("teacher") and p.inputs["teacher"].method == "finetune"
+    )
     assert distributions.holds(DEEP, good) and not distributions.holds(DEEP, CHANGES[change](good))
     plain = next(p for p in drawn(DEEP) if p.method == "lookup")
-    assert not distributions.holds(DEEP, replace(plain, teacher=good.teacher)), (
-        "none may stand here"
-    )
+    assert not distributions.holds(
+        DEEP, replace(plain, inputs={"teacher": good.inputs["teacher"]})
+    ), "none may stand here"
 
 
 def test_who_may_teach_is_told_from_who_is_in_the_study() -> None:
     teacher = Proposal("finetune", "base", 32, {"learning_rate": 1e-3, "wish": "fine"})
-    assert distributions.teaches(DEEP, teacher) and not distributions.holds(DEEP, teacher)
-    assert not distributions.teaches(DEEP, replace(teacher, labels=7))
-    assert not distributions.teaches(DEEP, Proposal("lookup", "tiny", 32, {"k": 5}))
+    assert distributions.serves(DEEP, teacher) and not distributions.holds(DEEP, teacher)
+    assert not distributions.serves(DEEP, replace(teacher, labels=7))
+    assert not distributions.serves(DEEP, Proposal("lookup", "tiny", 32, {"k": 5}))
     inside = taught_space((32,), outside=False)
-    assert distributions.holds(inside, teacher) and distributions.teaches(inside, teacher)
+    assert distributions.holds(inside, teacher) and distributions.serves(inside, teacher)
 
 
 def test_nobody_teaches_himself_in_a_line_of_teachers() -> None:
     space = taught_space((32,))
-    kd = replace(space.methods["kd"], teachers=("kd", "finetune"))
+    kd = replace(space.methods["kd"], inputs={"teacher": ("kd", "finetune")})
     born = replace(space, methods={"kd": kd}, rungs={"kd": ("tiny",)})
-    born = replace(born, teachers={**space.teachers, "kd": kd})
-    born = replace(born, teacher_rungs={**space.teacher_rungs, "kd": ("tiny",)})
-    assert distributions.teacher_methods(born, ("kd",)) == ("finetune",)
+    born = replace(born, upstream={**space.upstream, "kd": kd})
+    born = replace(born, upstream_rungs={**space.upstream_rungs, "kd": ("tiny",)})
+    assert distributions.candidates(born, ("kd",))["teacher"] == ("finetune",)
     both = taught_space((32,), teachers=("assist", "finetune"))
-    assert distributions.teacher_methods(both, ("kd",)) == ("assist", "finetune")
-    lonely = replace(both, teachers={"assist": both.teachers["assist"]})
-    assert distributions.teacher_methods(lonely, ("kd",)) == (), (
+    assert distributions.candidates(both, ("kd",))["teacher"] == ("assist", "finetune")
+    lonely = replace(both, upstream={"assist": both.upstream["assist"]})
+    assert distributions.candidates(lonely, ("kd",))["teacher"] == (), (
         "a teacher without a teacher is none"
     )
     teacher = Proposal("finetune", "base", 32, {"learning_rate": 1e-3, "wish": "fine"})
-    assistant = Proposal("assist", "tiny", 32, {"alpha": 0.5}, teacher)
-    assert distributions.teaches(both, assistant, ("kd",))
-    assert not distributions.teaches(both, assistant, ("finetune", "kd"))
-    assert not distributions.teaches(both, assistant, ("assist", "kd"))
+    assistant = Proposal("assist", "tiny", 32, {"alpha": 0.5}, {"teacher": teacher})
+    assert distributions.serves(both, assistant, ("kd",))
+    assert not distributions.serves(both, assistant, ("finetune", "kd"))
+    assert not distributions.serves(both, assistant, ("assist", "kd"))
 
 
 def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
@@ -127,4 +151,4 @@ def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     small = replace(space, methods={"kd": kd}, rungs={"kd": tuple(SIZES)})
     assert all(distributions.holds(small, p) for p in listed)
     deep = [t for t in teachers if t.method == "assist"]
-    assert all(teacher_of(t).hyper == space.teachers["finetune"].first for t in deep)
+    assert all(teacher_of(t).hyper == space.upstream["finetune"].first for t in deep)

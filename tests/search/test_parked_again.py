@@ -124,7 +124,7 @@ def test_weights_for_a_queued_student_are_kept_by_every_phase(tmp_path: Path) ->
     lookup = FakeWorld(SPACE).configure(plain(1))
     for again in (
         desk(tmp_path / "run", crossing=[plain(2)]),
-        desk(tmp_path / "run", draws=[lookup.drawn(1)]),
+        desk(tmp_path / "run", draws=[lookup.with_seed(1)]),
     ):
         offer = again.draw()
         while offer is not None and offer.proposal.method == "kd":
@@ -164,12 +164,12 @@ def test_draws_of_students_wait_for_the_same_draws_of_their_teachers(tmp_path: P
             break
         assert kept(at) if ran else True
         offer = list(at.running.values())[-1]
-        for teacher in offer.config.teachers:
+        for teacher in offer.config.upstream.values():
             assert teacher.id in ran and teacher.data.seed == offer.config.data.seed
         end(at, offer)
         ran.append(offer.config.id)
         assert kept(at) >= {
-            t.id for d in plan if d.id not in ran for t in d.teachers if t.id in ran
+            t.id for d in plan if d.id not in ran for t in d.upstream.values() if t.id in ran
         }
     assert sorted(ran) == sorted(d.id for d in plan)
     assert at.stopped_by == "all 12 trials have run"

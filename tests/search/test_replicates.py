@@ -36,7 +36,7 @@ def records(n: int, seed: int = 0, **more: Any) -> list[TrialRecord]:
     made = synthetic.records(n, seed=seed, **more)
     out = []
     for r in made:
-        config = r.config.drawn(r.config.data.seed - 100 if r.phase == CONFIRM else 0)
+        config = r.config.with_seed(r.config.data.seed - 100 if r.phase == CONFIRM else 0)
         out.append(dataclasses.replace(r, id=config.id, config=config))
     return out
 
@@ -167,7 +167,7 @@ def test_draws_go_candidate_by_candidate_in_their_order() -> None:
     configs = {r.id: r.config for r in MADE}
     assert (made.rounds, made.folds, len(made.draws), made.due) == (3, 0, 3 * n, 3 * n)
     for k, config in enumerate(made.draws):
-        assert config == configs[made.chosen[k // 3]].drawn(k % 3 + 1)
+        assert config == configs[made.chosen[k // 3]].with_seed(k % 3 + 1)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_cross_fitting_fills_up_whole_rounds_of_folds(draws: int, folds: int, ro
     assert (made.rounds, made.folds) == (rounds, folds)
     for id_ in made.chosen:
         config = next(r.config for r in MADE if r.id == id_)
-        mine = [d for d in made.draws if d.recipe == config.recipe]
+        mine = [d for d in made.draws if d.seedless_id == config.seedless_id]
         assert [d.data.seed for d in mine] == list(range(1, rounds + 1))
         assert {d.data.folds for d in mine} == {folds}
 
@@ -253,8 +253,8 @@ def test_limits_leave_out_whole_candidates_that_do_not_fit(hours: float, flops: 
     assert [i for i in free.chosen if i in made.left_out] == list(made.left_out)
     assert set(made.chosen) | set(made.left_out) == set(free.chosen)
     assert made.seconds <= 3600 * limits.hours and made.flops <= limits.flops
-    assert Counter(d.recipe for d in made.draws) == Counter(
-        {r.config.recipe: 3 for r in MADE if r.id in made.chosen}
+    assert Counter(d.seedless_id for d in made.draws) == Counter(
+        {r.config.seedless_id: 3 for r in MADE if r.id in made.chosen}
     ), "three draws or none"
     seconds = spent = 0.0
     for id_ in free.chosen:  # the rule itself: in their order, whoever still fits
@@ -280,7 +280,7 @@ def test_a_dear_candidate_makes_room_for_cheaper_ones_behind_it() -> None:
 def test_limits_never_take_back_what_has_run() -> None:
     first = plan()
     like = next(r for r in MADE if r.id == first.chosen[0])
-    ran = [confirmed(d, like) for d in first.draws if d.recipe == like.config.recipe]
+    ran = [confirmed(d, like) for d in first.draws if d.seedless_id == like.config.seedless_id]
     none = plan([*MADE, *ran], limits=Limits(hours=0.0, flops=0.0))
     assert none.chosen == (like.id,) and none.due == 0
     assert len(none.left_out) == len(first.chosen) - 1

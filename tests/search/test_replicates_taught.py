@@ -18,17 +18,19 @@ from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, taught_spa
 STUDY = Study(name="s", task="fake", labels=(32,))
 WORLD = FakeWorld(taught_space(teachers=("assist", "finetune")))
 TEACHER = Proposal("finetune", "base", 32, {"learning_rate": 1e-3, "wish": "fine"})
-ASSISTANT = Proposal("assist", "small", 32, {"alpha": 0.25}, TEACHER)
+ASSISTANT = Proposal("assist", "small", 32, {"alpha": 0.25}, {"teacher": TEACHER})
 
 
 def student(alpha: float, teacher: Proposal = TEACHER) -> Proposal:
-    return Proposal("kd", "tiny", 32, {"alpha": alpha}, teacher)
+    return Proposal("kd", "tiny", 32, {"alpha": alpha}, {"teacher": teacher})
 
 
 def record(proposal: Proposal, seconds: float = 1.0, flops: int = 100) -> TrialRecord:
     made = FakeTrial(WORLD.configure(proposal), FakePlace(), "search").record()
     own = Charge("train", "own", flops=flops, seconds=seconds)
-    inherited = [Charge("train", t.id, flops=10**9, seconds=1e4) for t in made.config.teachers]
+    inherited = [
+        Charge("train", t.id, flops=10**9, seconds=1e4) for t in made.config.upstream.values()
+    ]
     return dataclasses.replace(made, bill=(own, *inherited))
 
 
@@ -38,7 +40,7 @@ def plan(made: Sequence[TrialRecord], draws: int = 3, **more: object) -> Plan:
 
 def drawn(proposal: Proposal, draws: int = 3, folds: int = 0) -> list[TrialConfig]:
     config = WORLD.configure(proposal)
-    return [config.drawn(d, folds) for d in range(1, draws + 1)]
+    return [config.with_seed(d, folds) for d in range(1, draws + 1)]
 
 
 PLAIN = Proposal("lookup", "tiny", 32, {"k": 5})
@@ -65,8 +67,10 @@ def test_each_draw_stands_behind_its_teachers_same_draw_and_once(folds: int) -> 
     assert laid.chosen == tuple(r.id for r in MADE) and laid.due == len(laid.draws) == 15
     ids = [d.id for d in laid.draws]
     assert len(set(ids)) == 15
-    assert all(ids.index(t.id) < ids.index(d.id) for d in laid.draws for t in d.teachers)
-    assert all(t.data == d.data for d in laid.draws for t in d.teachers), "fresh throughout"
+    assert all(ids.index(t.id) < ids.index(d.id) for d in laid.draws for t in d.upstream.values())
+    assert all(t.data == d.data for d in laid.draws for t in d.upstream.values()), (
+        "fresh throughout"
+    )
 
 
 def test_a_draw_is_paid_once_by_its_own_trials_own_bill() -> None:
@@ -135,13 +139,13 @@ def test_the_queue_says_whose_weights_it_needs_and_hands_out_teachers_when_told(
     teachers = {d.id for p in (TEACHER, ASSISTANT) for d in drawn(p)}
     assert queue.needs() == teachers
     last = drawn(TEACHER)[2]
-    adopted = queue.adopt(last, TEACHER)
+    adopted = queue.adopt(last, TEACHER, "teacher")
     assert (adopted.config, adopted.source) == (last, CONFIRM)
     queue.requeue(adopted.proposal, last)
-    assert queue.adopt(last, TEACHER).config == last, "out of the queue, not twice"
+    assert queue.adopt(last, TEACHER, "teacher").config == last, "out of the queue, not twice"
     offered = [o.config for o in iter(queue.offer, None)]
     assert offered == [d for d in laid.draws if d != last] and queue.needs() == set()
-    deep = next(d for d in offered if d.teachers and d.teachers[0].method == "assist")
+    deep = next(d for d in offered if "assist" in {t.method for t in d.upstream.values()})
     again = Draws([deep])
     offer = again.offer()
     assert offer is not None and offer.proposal == student(0.5, ASSISTANT)

@@ -89,7 +89,7 @@ def told(
 def _record(
     folder: Path, choice: Choice, at: int, draw: int, score: str, independent: bool, device: str
 ) -> TrialRecord:
-    config = choice.config.drawn(draw)
+    config = choice.config.with_seed(draw)
     value = choice.test if draw == 0 else choice.draws[at - 1]
     failed = draw > 0 and value is None
     seen = choice.validation

@@ -109,7 +109,7 @@ def _config(
 ) -> TrialConfig:
     data = DataBudget(labels, min(labels, VALIDATION_SPLIT))
     splits = "5f1d0c0ffee15bad"
-    return TrialConfig("sst2", splits, rename(method), rename(model), data).drawn(draw)
+    return TrialConfig("sst2", splits, rename(method), rename(model), data).with_seed(draw)
 
 
 def _record(
@@ -142,7 +142,7 @@ def _record(
     for charge in _bill(size.forward, n, validation, TRANSFER if above else 0):
         book.inherit([charge], charge.payer)
     if above:
-        (giver,) = config.teachers
+        (giver,) = config.upstream.values()
         book.inherit(_bill(SIZES[teacher].forward, n, validation, 0), giver.id)
         book.charge("label", flops=int(SIZES[teacher].forward * TRANSFER))
     return TrialRecord(

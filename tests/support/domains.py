@@ -15,6 +15,7 @@ from raysearch.data.own import own_task
 from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 
 SPLITS = "5f1d0c0ffee15bad"
@@ -75,7 +76,7 @@ def train(
     for method, rung in trials or (NGRAM,):
         config = tiny.configure(world, method, rung, labels)
         for draw in range(draws + 1):
-            drawn = config.drawn(draw, folds) if draw else config
+            drawn = config.with_seed(draw, folds) if draw else config
             run = tiny.finish(TrialRun(drawn, world.place, "confirm" if draw else "search"))
             record = run.record()
             if not draw:
@@ -84,14 +85,14 @@ def train(
             writer.append(record.to_json())
             records.append(record)
             if kept is not None and draw not in kept:
-                run._store.drop("weights", drawn.id)
+                run.setup.store.drop("weights", drawn.id)
     writer.close()
     return tuple(records)
 
 
 def scored(run: TrialRun, point: OperatingPoint, score: str) -> OperatingPoint:
     """The search's point, scored on test as its winners are."""
-    event = run.score(point, "test")
+    event = TrainedModel(run).score(point, "test")
     return replace(
         point,
         scores={**point.scores, "test": event["scores"]},

@@ -79,10 +79,10 @@ def exiting(
                 tried[tried.index(best)] = best = _tested(folder, best, rng, measured)
             records += tried
             for draw in range(1, draws + 1):
-                records.append(_trial(folder, best.config.drawn(draw), rng, draw))
+                records.append(_trial(folder, best.config.with_seed(draw), rng, draw))
         for k in depths:
             for draw in range(draws + 1):
-                config = config_of("finetune", f"minilm-{k}", n, rename, {}).drawn(draw)
+                config = config_of("finetune", f"minilm-{k}", n, rename, {}).with_seed(draw)
                 records.append(_plain(folder, config, k, rng, measured and draw == 0))
     text = "".join(json.dumps(r.to_json(), allow_nan=False) + "\n" for r in records)
     (folder / "records.jsonl").write_text(text)

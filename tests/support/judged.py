@@ -76,7 +76,7 @@ def write_run(
         for d in range(1, max(draws, folds if draws else 0) + 1):
             if recipe.tested and recipe.labels:
                 here = crossfit(data, folds, d) if folds else data
-                drawn = config.drawn(d, folds)
+                drawn = config.with_seed(d, folds)
                 records.append(_record(folder, here, drawn, recipe, "confirm", rng))
     text = "".join(json.dumps(r.to_json()) + "\n" for r in records)
     (folder / "records.jsonl").write_text(text)

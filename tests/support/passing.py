@@ -51,7 +51,7 @@ class Part:
 
     def point(self, draw: int = 0, knobs: int = 0) -> str:
         """Id of its point in a draw."""
-        return point_id([self.config.drawn(draw).id], 1, self.knobs[knobs])
+        return point_id([self.config.with_seed(draw).id], 1, self.knobs[knobs])
 
     @property
     def own(self) -> int:
@@ -83,7 +83,7 @@ def write(
 def _record(
     folder: Path, part: Part, draw: int, score: str, classes: int, seed: int
 ) -> TrialRecord:
-    config = part.config.drawn(draw)
+    config = part.config.with_seed(draw)
     order = np.random.default_rng([7, draw]).permutation(SPLIT["validation"])
     rows = {"validation": order[: config.data.validation], "test": np.arange(SPLIT["test"])}
     points = []
@@ -99,7 +99,7 @@ def _record(
     book = Ledger()
     for charge in bill(part):
         if part.teacher is not None and charge.payer == "teacher":
-            charge = replace(charge, payer=part.teacher.config.drawn(draw).id)
+            charge = replace(charge, payer=part.teacher.config.with_seed(draw).id)
         book.inherit([charge], charge.payer)
     config_labels = config.data.train + config.data.validation
     return TrialRecord(

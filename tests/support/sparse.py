@@ -16,7 +16,7 @@ import numpy as np
 from raysearch.analysis import Run, read_run
 from raysearch.config.catalog import ladder
 from raysearch.config.trial import DataBudget, TrialConfig
-from raysearch.ledger import Ledger
+from raysearch.ledger import Charge, Ledger
 from raysearch.ngrams.tables import DTYPES, cuts
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from tests.support.synthetic import TEST_ROWS, keep_logits, write_run
@@ -85,13 +85,13 @@ def sparse(
     made: list[TrialRecord] = []
     for n in labels:
         for draw in range(draws):
-            giver = _config("finetune", TEACHER[0], n, {}, rename).drawn(draw)
+            giver = _config("finetune", TEACHER[0], n, {}, rename).with_seed(draw)
             right = TEACHER[2] - 0.5 * n**-0.5 + rng.normal(0, 0.01)
             if teacher:
                 made.append(_teacher(giver, right, measured, tested))
             for table in tables:
                 hyper = {"ngrams": table.ngrams, "vocabulary": table.vocabulary}
-                config = _config(table.method, table.model, n, hyper, rename).drawn(draw)
+                config = _config(table.method, table.model, n, hyper, rename).with_seed(draw)
                 if table.method == "sparse_distill":
                     config = replace(config, inputs={"teacher": giver})
                 down = 0.0 if equal else 0.08 + 0.06 * (table.method == "dan")
@@ -170,6 +170,8 @@ def _record(
     n, rows = config.data.train, config.data.validation
     book = Ledger()
     book.charge("train", flops=int(1e6 * n), seconds=3.0, texts=n, tokens=64 * n, labels=n)
+    for given in config.upstream.values():
+        book.inherit([Charge("label", given.id, texts=n)], given.id)
     return TrialRecord(
         config.id,
         config,

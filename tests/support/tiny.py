@@ -184,14 +184,16 @@ def configure(
 ) -> TrialConfig:
     """The configuration of a method's first knob set, some knobs changed.
 
-    A teacher is the two-layer encoder, fine-tuned for a few steps.
+    What gives logits is the two-layer encoder, fine-tuned for a few steps.
     """
     first = dict(method_spaces()[method].first)
-    teacher = None
-    if find_method(method).teacher:
-        short = {**method_spaces()["finetune"].first, "epochs": 1, "min_steps": 4}
-        teacher = Proposal("finetune", "random-2", labels, short)
-    proposal = Proposal(method, rung, labels, {**first, **hyper}, teacher)
+    short = {**method_spaces()["finetune"].first, "epochs": 1, "min_steps": 4}
+    inputs = {
+        i.role: Proposal("finetune", "random-2", labels, short)
+        for i in find_method(method).inputs
+        if i.gives == "logits"
+    }
+    proposal = Proposal(method, rung, labels, {**first, **hyper}, inputs)
     return w.configure(proposal, init_seed=init_seed)
 
 
@@ -209,8 +211,8 @@ def trial(w: World, method: str, rung: str, labels: int = 32, **hyper: object) -
 
 def accuracy(run: TrialRun, split: str = "test") -> float:
     """Accuracy of a finished trial's first point on a whole split."""
-    rows = run._data.splits[split]
-    logits = run._learner.predict(rows, run._learner.points()[0], phase="test")
+    rows = run.setup.data.splits[split]
+    logits = run.learner.predict(rows, run.learner.points()[0], phase="test")
     return float((logits.argmax(axis=1) == rows.label).mean())
 
 

@@ -22,7 +22,9 @@ from raysearch.ledger import TRAINING
 from raysearch.record import RecordWriter, TrialRecord, read_records
 from raysearch.storage.store import Store
 from raysearch.trial.context import Place
-from raysearch.trial.run import TrialRun, failed_record, score_points
+from raysearch.trial.records import failed_record
+from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import score_points
 from tests.support import tiny
 
 RUNGS = {
@@ -223,9 +225,9 @@ def test_the_logits_over_validation_are_kept(trial, method):
     folder = Store(Path(run.place.store)).entry("logits", f"{point.point_id}-validation")
     logits, ids = np.load(folder / "logits.npy"), np.load(folder / "ids.npy")
     assert logits.shape == (25, 2) and logits.dtype == np.float32
-    _, validation, _ = run._data.slice(run.config.data)
+    _, validation, _ = run.setup.data.slice(run.config.data)
     assert ids.tolist() == validation.ids.tolist(), "of the budget's rows, in their order"
-    whole = run._data.splits["validation"]
+    whole = run.setup.data.splits["validation"]
     assert scores(logits, whole.label[np.searchsorted(whole.ids, ids)]) == dict(
         point.scores["validation"]
     )
@@ -241,8 +243,8 @@ def test_scoring_a_point_later_is_predicting_directly(trial, task, method, rows)
     run = tiny.finish(trial(method, task))
     record = run.record()
     (point,) = record.points
-    test = run._data.splits["test"]
-    direct = run._learner.predict(test, point.knobs, phase="measure")
+    test = run.setup.data.splits["test"]
+    direct = run.learner.predict(test, point.knobs, phase="measure")
     (event,) = score_points(record.config, run.place, [point], "test")
     assert event["scores"] == scores(direct, test.label) and event["rows"] == len(test) == rows
     assert (event["id"], event["point_id"]) == (record.id, point.point_id)
@@ -286,7 +288,9 @@ def test_a_record_says_what_made_it_and_nothing_of_where(trial, tmp_path):
     )
     text = json.dumps(record.to_json())
     assert str(tmp_path) not in text and run.place.task["source"] not in text
-    assert not any(t in text for t in run._data.splits["train"].text), "texts never stand there"
+    assert not any(t in text for t in run.setup.data.splits["train"].text), (
+        "texts never stand there"
+    )
 
 
 def test_a_place_travels_as_json_and_opens_the_same_task(worlds):
@@ -300,4 +304,4 @@ def test_a_closed_trial_lets_go_of_its_model(trial):
     run = tiny.finish(trial("embed_linear"))
     record = timeless(run.record())
     run.close()
-    assert run._learner is None and timeless(run.record()) == record
+    assert run.learner is None and timeless(run.record()) == record

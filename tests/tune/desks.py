@@ -23,7 +23,7 @@ TEACHER = Proposal("finetune", "base", 32, KNOBS)
 
 
 def student(alpha: float = 0.5, teacher: Proposal = TEACHER, method: str = "kd") -> Proposal:
-    return Proposal(method, "tiny", 32, {"alpha": alpha}, teacher)
+    return Proposal(method, "tiny", 32, {"alpha": alpha}, {"teacher": teacher})
 
 
 def plain(k: int = 5) -> Proposal:

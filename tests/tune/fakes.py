@@ -89,9 +89,9 @@ def taught_space(
     others = {
         "finetune": MethodSpace("finetune", {**knobs, **wishes}, first),
         "tapt": MethodSpace("tapt", knobs, {"learning_rate": 1e-3}),
-        "assist": MethodSpace("assist", student, {"alpha": 0.25}, ("finetune",)),
+        "assist": MethodSpace("assist", student, {"alpha": 0.25}, {"teacher": ("finetune",)}),
     }
-    kd = MethodSpace("kd", student, {"alpha": 0.5}, teachers)
+    kd = MethodSpace("kd", student, {"alpha": 0.5}, {"teacher": teachers})
     cheap = MethodSpace("lookup", {"k": Domain("randint", low=1, high=500)}, {"k": 5})
     inside = {} if outside else {m: others[m] for m in teachers}
     methods = {"lookup": cheap, "kd": kd, **inside}
@@ -116,9 +116,9 @@ class FakeWorld:
     def configure(self, proposal: Proposal) -> TrialConfig:
         if proposal.hyper.get("wish") == "unfit":
             raise Infeasible("does not fit")
-        of = self.space.methods.get(proposal.method) or self.space.teachers[proposal.method]
-        assert bool(of.teachers) == (proposal.teacher is not None), proposal
-        teacher = proposal.teacher
+        of = self.space.methods.get(proposal.method) or self.space.upstream[proposal.method]
+        assert bool(of.inputs) == ("teacher" in proposal.inputs), proposal
+        teacher = proposal.inputs.get("teacher")
         return TrialConfig(
             "fake",
             "digest",

@@ -155,8 +155,8 @@ def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Pa
     search(out, 8)
     laid = planned(out, 3)
     first, second = laid.chosen[:2]
-    recipes = {r.id: r.config.recipe for r in Folder(out).read().trials}
+    recipes = {r.id: r.config.seedless_id for r in Folder(out).read().trials}
     for id_ in (first, second):
-        mine = [d for d in laid.draws if d.recipe == recipes[id_]]
+        mine = [d for d in laid.draws if d.seedless_id == recipes[id_]]
         outcome = run_study(study(8), FakeWorld(space()), out, kit=KIT, draws=mine)
         assert outcome.fresh == 3, id_

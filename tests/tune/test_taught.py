@@ -29,7 +29,9 @@ def teacher(wish: str = "fine") -> Proposal:
 
 
 def students(n: int, wish: str = "fine") -> list[Proposal]:
-    return [Proposal("kd", "tiny", 32, {"alpha": a / 100}, teacher(wish)) for a in range(n)]
+    return [
+        Proposal("kd", "tiny", 32, {"alpha": a / 100}, {"teacher": teacher(wish)}) for a in range(n)
+    ]
 
 
 def others(n: int) -> list[Proposal]:
@@ -112,10 +114,10 @@ def test_a_search_of_students_stays_within_its_trials(tmp_path: Path) -> None:
     assert outcome.by_status == {"DONE": 14} and max(most) == 14
     ids = [e["id"] for e in records(out)]
     trials = {r.id: r for r in read_records(out / "records.jsonl").trials}
-    taught = [r for r in trials.values() if r.config.teachers]
+    taught = [r for r in trials.values() if r.config.upstream.values()]
     assert len(taught) >= 4
     for record in taught:
-        for t in record.config.teachers:
+        for t in record.config.upstream.values():
             assert ids.index(t.id) < ids.index(record.id)
     assert {s.id for s in read_suggestions(Folder(out))} == set(ids)
 
@@ -208,5 +210,5 @@ def test_confirming_draws_wait_for_their_teachers_draws(tmp_path: Path) -> None:
     assert sorted(ids) == sorted(d.id for d in plan.draws)
     when = spans(notes)
     for draw in plan.draws:
-        for t in draw.teachers:
+        for t in draw.upstream.values():
             assert when[t.id][1] < when[draw.id][0]

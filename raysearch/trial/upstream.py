@@ -1,4 +1,4 @@
-"""A teacher as its students see it: its answers and its bill, out of the Store."""
+"""A trial that others take inputs from: its bill and its outputs, out of the Store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AMOUNTS = ("flops", "texts", "tokens")
 
 
 class Run(Protocol):
-    """What is asked of a teacher's trial."""
+    """A trial that can be trained again."""
 
     ledger: Ledger
 
@@ -36,11 +36,11 @@ class Run(Protocol):
         """Let go of the model."""
 
 
-class Taught:
-    """A trial that teaches another.
+class UpstreamTrial:
+    """A trial that makes an input of another.
 
-    A study runs teachers as trials of their own, before their students; only where the Store has
-    lost one is it trained again here, inside the student's trial.
+    A study runs such trials on their own, before those that take the input; only where the Store
+    has lost one is it trained again here, inside the trial that takes it.
     """
 
     def __init__(self, config: TrialConfig, store: Store, open_run: Callable[[], Run]) -> None:
@@ -54,18 +54,22 @@ class Taught:
         answers: Logits = np.load(self._answers(rows) / "logits.npy")
         return answers
 
-    def labelling(self, rows: Rows) -> Charge:
+    def labelling_cost(self, rows: Rows) -> Charge:
         """What answering these rows has cost, whoever did it first; in the teacher's name."""
         found = facts(self._answers(rows))
         spent = {name: int(found[name]) for name in AMOUNTS}
         return Charge("label", self.config.id, seconds=float(found["seconds"]), **spent)
 
+    def run_again(self) -> None:
+        """Run the trial to its end, so that what it makes is in the Store."""
+        run = self._opened()
+        while run.step(60.0):
+            pass
+
     def bill(self) -> list[Charge]:
-        """What its training has cost, and what it inherited itself."""
+        """Return what its training has cost, and what it inherited itself."""
         if self._store.entry("bills", self.config.id) is None:
-            run = self._opened()
-            while run.step(60.0):
-                pass
+            self.run_again()
         entry = self._store.entry("bills", self.config.id)
         assert entry is not None
         return [c for c in Ledger.from_json(facts(entry)["bill"]).bill() if c.phase in TRAINING]

@@ -17,7 +17,7 @@ from raysearch.record import TrialRecord
 from raysearch.search import distributions
 from raysearch.search.leaderboard import best_score
 from raysearch.search.proposer import RANDOM_TRIES, Proposer
-from raysearch.search.suggestion import Offer, lineage
+from raysearch.search.suggestion import Offer, upstream_trials
 from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, failed, taught_space
 
 LABELS = (32, 100)
@@ -51,14 +51,16 @@ def run(
         if offer is None:
             break
         known = {*had, *(o.config.id for o in (*offers, *adopted.values()))}
-        for teacher in lineage(offer.config):
+        for teacher in upstream_trials(offer.config):
             if teacher.id not in known:
-                assert offer.proposal.teacher is not None
-                adopted[teacher.id] = new = proposer.adopt(teacher, offer.proposal.teacher)
+                assert offer.proposal.inputs.get("teacher") is not None
+                adopted[teacher.id] = new = proposer.adopt(
+                    teacher, offer.proposal.inputs["teacher"], "teacher"
+                )
                 bad = failed(teacher, world.place, "search", status, "no", new.proposal.hyper)
                 proposer.tell(done(new, world) if status == "DONE" else bad)
         offers.append(offer)
-        lost = status != "DONE" and offer.config.teachers
+        lost = status != "DONE" and offer.config.upstream.values()
         bad = failed(offer.config, world.place, "search", "FAILED", "its teacher failed", {})
         proposer.tell(bad if lost else done(offer, world))
     return offers, list(adopted.values())
@@ -69,8 +71,7 @@ def students(offers: list[Offer]) -> list[Proposal]:
 
 
 def teacher_of(proposal: Proposal) -> Proposal:
-    assert proposal.teacher is not None
-    return proposal.teacher
+    return proposal.inputs["teacher"]
 
 
 # The proposer's rules
@@ -80,10 +81,10 @@ def test_the_first_teacher_is_the_largest_with_first_knobs_at_the_students_label
     world = FakeWorld(taught_space(LABELS))
     proposer = Proposer(study(), world, 24)
     offers = [o for o in (proposer.offer() for _ in range(8)) if o is not None]
-    first = world.space.teachers["finetune"].first
+    first = world.space.upstream["finetune"].first
     assert len(students(offers)) == 4
     for student in students(offers):
-        assert student.teacher == Proposal("finetune", "base", student.labels, first)
+        assert student.inputs.get("teacher") == Proposal("finetune", "base", student.labels, first)
 
 
 def test_a_teacher_that_is_in_the_study_is_one_of_its_cells() -> None:
@@ -108,7 +109,7 @@ def test_the_best_known_trial_teaches_with_its_own_knobs_and_rung() -> None:
     tried = {}
     for rung, score in (("tiny", 0.7), ("small", 0.9), ("base", 0.8)):
         given = Proposal("finetune", rung, 32, knobs)
-        tried[rung] = offer = proposer.adopt(world.configure(given), given)
+        tried[rung] = offer = proposer.adopt(world.configure(given), given, "teacher")
         proposer.tell(done(offer, world, score))
     offers, _ = run(proposer, world, 8)
     at = {
@@ -155,7 +156,7 @@ def test_fixed_turns_have_the_rules_teacher_and_the_free_turn_the_samplers() -> 
     first: dict[str, Offer] = {}  # of each teacher its first student
     for o in offers:
         if o.proposal.method == "kd":
-            first.setdefault(lineage(o.config)[0].id, o)
+            first.setdefault(upstream_trials(o.config)[0].id, o)
     assert len(first) == len(adopted) > 3
     new = [o for o in sampled if o in first.values()]
     assert len(sampled) > 15 and 0.2 < len(new) / len(sampled) < 0.5, "one of three"
@@ -163,7 +164,7 @@ def test_fixed_turns_have_the_rules_teacher_and_the_free_turn_the_samplers() -> 
     best: dict[str, float] = {}  # of the teachers so far, at each student
     scores = {a.config.id: best_score(done(a, world)) or 0.0 for a in adopted}
     for o in offers:
-        teacher = [c.id for c in lineage(o.config)]
+        teacher = [c.id for c in upstream_trials(o.config)]
         if o in fixed:
             assert best[teacher[0]] == max(best.values()), "the best that was known then"
         best |= {t: scores[t] for t in teacher}
@@ -211,10 +212,12 @@ def test_a_teacher_is_never_offered_twice() -> None:
     ids = [o.config.id for o in (*offers, *adopted)]
     assert len(ids) == len(set(ids)) and len(adopted) > 1
     waiting = Proposer(study(labels=(32,)), world, 60)
-    first = next(o for o in iter(waiting.offer, None) if o.proposal.teacher is not None)
-    teacher = lineage(first.config)[0]
+    first = next(
+        o for o in iter(waiting.offer, None) if o.proposal.inputs.get("teacher") is not None
+    )
+    teacher = upstream_trials(first.config)[0]
     waiting.requeue(teacher_of(first.proposal), teacher)
-    assert waiting.adopt(teacher, teacher_of(first.proposal)).config == teacher
+    assert waiting.adopt(teacher, teacher_of(first.proposal), "teacher").config == teacher
     later = [waiting.offer() for _ in range(10)]
     assert teacher.id not in {o.config.id for o in later if o is not None}
 
@@ -228,13 +231,13 @@ def test_a_teacher_whose_weights_are_gone_is_not_proposed_again() -> None:
         for rung in ("tiny", "base"):
             for wish, score in (("fine", 0.9), ("also", 0.1)):
                 given = Proposal("finetune", rung, 32, {"wish": wish})
-                offer = proposer.adopt(world.configure(given), given)
+                offer = proposer.adopt(world.configure(given), given, "teacher")
                 proposer.tell(done(offer, world, score))
                 gone |= {offer.config.id} if wish == "also" else set()
         every = set(proposer._done)
         proposer.kept(every if kept else every - gone)
         offers, adopted = run(proposer, world, 40, had=every)
-        taught = {lineage(o.config)[0].id for o in offers if o.proposal.method == "kd"}
+        taught = {upstream_trials(o.config)[0].id for o in offers if o.proposal.method == "kd"}
         assert not adopted and taught
         assert bool(taught & gone) is kept
 
@@ -244,8 +247,8 @@ def teacher_with(
 ) -> SearchSpace:
     """The space with other knobs for its teacher."""
     first = first or {k: d.options[0] for k, d in knobs.items()}
-    teacher = replace(space.teachers["finetune"], knobs=knobs, first=first)
-    return replace(space, teachers={"finetune": teacher})
+    teacher = replace(space.upstream["finetune"], knobs=knobs, first=first)
+    return replace(space, upstream={"finetune": teacher})
 
 
 def test_a_fixed_teacher_stays_as_it_is_to_the_letter() -> None:
@@ -256,17 +259,17 @@ def test_a_fixed_teacher_stays_as_it_is_to_the_letter() -> None:
     offers = [o for o in (proposer.offer() for _ in range(40)) if o is not None]
     sampled = [o for o in offers if o.source == "sampler" and o.proposal.method == "kd"]
     firsts = [o for o in offers if o.source == "first" and o.proposal.method == "kd"]
-    usual = lineage(firsts[0].config)[0].id
-    assert sum(lineage(o.config)[0].id == usual for o in sampled) >= len(sampled) // 2 > 3
+    usual = upstream_trials(firsts[0].config)[0].id
+    assert sum(upstream_trials(o.config)[0].id == usual for o in sampled) >= len(sampled) // 2 > 3
 
 
 def test_chance_tries_the_fixed_teacher_before_any_other() -> None:
     world = FakeWorld(taught_space((32,)))
     proposer = Proposer(study(labels=(32,)), world, 60)
-    teacher = proposer._teachers.of("kd", 32)
+    teacher = proposer._inputs.of("kd", 32)
     drawn = list(itertools.islice(proposer._chances(32, "kd", teacher), 2 * RANDOM_TRIES))
-    assert {repr(p.teacher) for p in drawn[:RANDOM_TRIES]} == {repr(teacher)}
-    assert len({repr(p.teacher) for p in drawn[RANDOM_TRIES:]}) == RANDOM_TRIES
+    assert {repr(p.inputs) for p in drawn[:RANDOM_TRIES]} == {repr(teacher)}
+    assert len({repr(p.inputs.get("teacher")) for p in drawn[RANDOM_TRIES:]}) == RANDOM_TRIES
 
 
 def test_an_infeasible_teacher_is_what_fails_not_its_student() -> None:
@@ -274,11 +277,13 @@ def test_an_infeasible_teacher_is_what_fails_not_its_student() -> None:
     proposer = Proposer(study(labels=(32,)), world, 24)
     offer = next(o for o in iter(proposer.offer, None) if o.proposal.method == "kd")
     assert offer.infeasible is None
-    (teacher,) = offer.config.teachers
-    adopted = proposer.adopt(teacher, teacher_of(offer.proposal))
+    (teacher,) = offer.config.upstream.values()
+    adopted = proposer.adopt(teacher, teacher_of(offer.proposal), "teacher")
     assert (adopted.infeasible, adopted.config.id) == ("does not fit", teacher.id)
     other = proposer._configured(
-        replace(offer.proposal, teacher=replace(teacher_of(offer.proposal), rung="tiny"))
+        replace(
+            offer.proposal, inputs={"teacher": replace(teacher_of(offer.proposal), rung="tiny")}
+        )
     )[0]
     assert other.id != offer.config.id, "students of other teachers are other trials"
 
@@ -300,7 +305,7 @@ def test_resume_learns_the_same_with_and_without_suggestions() -> None:
             again.resume(records, suggested)
             told.append(again)
             assert again.needs() == lived.needs() and len(again.needs()) > 1
-            assert again._teachers._students == lived._teachers._students
+            assert again._inputs._taken == lived._inputs._taken
             assert again._coverage._labels == lived._coverage._labels
             mine = {repr(sorted(t.params.items())): t.values for t in again._optuna.trials}
             theirs = {
@@ -330,7 +335,9 @@ def test_a_student_whose_teachers_record_is_lost_cannot_be_read_back() -> None:
 def test_a_grid_study_offers_its_crossing_in_its_order_and_ends() -> None:
     space = taught_space(LABELS)
     teacher = [Proposal("finetune", "base", n, {"learning_rate": 0.5, "wish": "x"}) for n in LABELS]
-    taught = [Proposal("kd", r, t.labels, {"alpha": 2.0}, t) for t in teacher for r in SIZES]
+    taught = [
+        Proposal("kd", r, t.labels, {"alpha": 2.0}, {"teacher": t}) for t in teacher for r in SIZES
+    ]
     plain = [Proposal("lookup", "tiny", n, {"k": 5}) for n in LABELS]
     crossing = (*teacher, *taught, plain[0], *plain)
     world = FakeWorld(space, crossed=crossing)
