@@ -38,6 +38,7 @@ ROOMS = (
     "ngrams",
     "training",
     "methods",
+    "stages",
     "trial",
     "planning",
     "analysis",

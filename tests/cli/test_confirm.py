@@ -150,7 +150,9 @@ def test_the_draws_of_an_official_test_share_its_rows(
     runs = [open_draw(worlds["two"], "ngram_linear", d, tmp_path) for d in (1, 2)]
     tests = [r.setup.data.splits["test"].ids.tolist() for r in runs]
     assert tests[0] == tests[1] == worlds["two"].data.splits["test"].ids.tolist()
-    assert runs[0]._train.ids.tolist() != runs[1]._train.ids.tolist(), "another draw of the labels"
+    assert runs[0].setup.train.ids.tolist() != runs[1].setup.train.ids.tolist(), (
+        "another draw of the labels"
+    )
 
 
 def test_test_is_paid_for_apart_from_training(worlds: dict[str, World], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from raysearch.data.splits import normalise
 from raysearch.errors import Infeasible, InputError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.methods import get as find_method
+from raysearch.methods.distill import Knobs
 from raysearch.objectives import View, get
 from raysearch.storage.store import Store
 from raysearch.trial.run import TrialRun
@@ -251,8 +252,8 @@ def test_the_pool_is_apart_from_all_labelled_rows(world):
 
 def test_smaller_transfer_sets_are_inside_larger_ones(world):
     few, many = (TrialRun(student(world, 32, transfer=n), world.place) for n in (20, 90))
-    assert len(few._unlabelled) == 20
-    assert set(few._unlabelled.ids.tolist()) < set(many._unlabelled.ids.tolist())
+    assert len(few.setup.unlabelled) == 20
+    assert set(few.setup.unlabelled.ids.tolist()) < set(many.setup.unlabelled.ids.tolist())
 
 
 def test_more_texts_than_there_are_is_all_there_are(world):
@@ -306,4 +307,4 @@ def test_without_a_named_teacher_the_largest_model_teaches(world):
     (teacher,) = config.upstream.values()
     assert (teacher.method, teacher.rung) == ("finetune", "random-2")
     assert teacher.data.train == config.data.train
-    assert find_method("distill").teacher
+    assert find_method("distill").inputs_of(Knobs(), "logits") == ("teacher",)

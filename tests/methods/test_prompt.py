@@ -16,6 +16,7 @@ from raysearch.data.task_data import load_task
 from raysearch.errors import InputError
 from raysearch.planning.planner import World
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("tiny_ladder")
@@ -58,7 +59,7 @@ def test_no_weight_is_new(world):
     twice.config = dataclasses.replace(twice.config, init_seed=9)
     twice.begin()
     for a, b in zip(
-        run.learner._module.parameters(), twice._learner._module.parameters(), strict=True
+        run.learner._module.parameters(), twice.learner._module.parameters(), strict=True
     ):
         assert torch.equal(a, b)
 
@@ -124,7 +125,7 @@ def test_zero_shot_needs_no_labels_and_takes_none(world):
     record = run.record()
     assert record.labels_used == 0 and record.points[0].scores == {}
     assert sum(c.flops for c in record.bill) == sum(c.labels for c in record.bill) == 0
-    assert run.score(record.points[0], "test")["scores"]["accuracy"] >= 0
+    assert TrainedModel(run).score(record.points[0], "test")["scores"]["accuracy"] >= 0
     other = tiny.configure(world, "zero_shot", "random-1", 32)
     assert other.id == run.config.id, "no label budget is its own"
 

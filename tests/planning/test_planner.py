@@ -166,13 +166,13 @@ def test_no_encoder_at_all_is_one_line_with_what_helps(two, tmp_path, monkeypatc
 
 def test_a_method_that_predicts_no_number_is_left_out(two, tmp_path, monkeypatch):
     task = tiny.write_task(tmp_path / "number", "number")
-    find = world_module.find_method
+    find = world_module.find
 
     def classes_only(name):
         method = find(name)
         return dataclasses.replace(method, regression=method.regression and name != "ngram_linear")
 
-    monkeypatch.setattr(world_module, "find_method", classes_only)
+    monkeypatch.setattr(world_module, "find", classes_only)
     w = tiny.world(task, tmp_path)
     assert set(w.space.methods) == {"embed_linear", "finetune"}
     for name in ("ngram_linear", "distill", "early_exit", "prompt", "zero_shot"):

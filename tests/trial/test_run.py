@@ -24,7 +24,7 @@ from raysearch.storage.store import Store
 from raysearch.trial.context import Place
 from raysearch.trial.records import failed_record
 from raysearch.trial.run import TrialRun
-from raysearch.trial.trained import score_points
+from raysearch.trial.trained import TrainedModel, score_points
 from tests.support import tiny
 
 RUNGS = {
@@ -148,7 +148,7 @@ def test_the_bill_holds_time_and_work_of_every_phase(trial):
     for charge in bill.values():
         assert min(charge.flops, charge.seconds, charge.texts, charge.tokens) > 0
     paid = run.ledger.flops(*TRAINING)
-    run.score(run.record().points[0], "test")
+    TrainedModel(run).score(run.record().points[0], "test")
     assert run.ledger.flops(*TRAINING) == paid and run.ledger.flops("test") > 0
 
 
@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_is_a_failure_with_its_reason(trial, tmp_path):
 @every_method
 def test_a_prediction_that_is_no_number_is_a_failure_too(trial, tmp_path, monkeypatch, method):
     run = trial(method)
-    learner = run.method.learner
+    learner = run.setup.method.learner
 
     def broken(ctx, knobs):
         made = learner(ctx, knobs)
@@ -191,7 +191,7 @@ def test_a_prediction_that_is_no_number_is_a_failure_too(trial, tmp_path, monkey
         )
         return made
 
-    run.method = dataclasses.replace(run.method, learner=broken)
+    run.setup.method = dataclasses.replace(run.setup.method, learner=broken)
     with pytest.raises(FloatingPointError, match="a prediction is not a finite number|the loss"):
         tiny.finish(run)
     assert run.record().status == "STOPPED" and run.record().points == ()
