@@ -223,8 +223,10 @@ def test_the_house_is_read():
     rooms = {room(m) for m in SOURCES}
     assert rooms <= set(FLOORS), "a room without a floor"
     assert set(FLOORS) == rooms, "a floor for a room that is not there"
-    found = list(imports("raysearch.trial.run", SOURCES["raysearch.trial.run"]))
-    assert {"torch", "raysearch.storage.store", "raysearch.methods"} <= {i.target for i in found}
+    found = list(imports("raysearch.trial.setup", SOURCES["raysearch.trial.setup"]))
+    assert {"torch", "raysearch.storage.checkpoints", "raysearch.stages"} <= {
+        i.target for i in found
+    }
     hidden = imports("raysearch.cli.studies", SOURCES["raysearch.cli.studies"])
     assert ("raysearch.tune.runner", "call") in {(i.target, i.when) for i in hidden}
 

@@ -173,16 +173,16 @@ def test_all_draws_are_judged_on_the_same_rows(
 ) -> None:
     """Each draw takes texts of its own from a pool: what one has is left out for all."""
     from raysearch.data.rows import Rows
-    from raysearch.trial.run import TrialRun
+    from raysearch.trial.trained import TrainedModel
 
     _, dvd = two(tmp_path, draws=3)
     test = load_task(dvd).splits["test"]
 
-    def pool(trial: TrialRun) -> Rows:
+    def pool(trial: TrainedModel) -> Rows:
         draw = trial.config.data.seed
         return replace(test.take(np.arange(5 * draw, 5 * draw + 5)), split="unlabelled")
 
-    monkeypatch.setattr(TrialRun, "unlabelled", property(pool))
+    monkeypatch.setattr(TrainedModel, "unlabelled", property(pool))
     code, out, err = say("domains", "books", "dvd")
     assert code == 0, err
     there = cells(tmp_path / "books")["books", "dvd"]

@@ -97,9 +97,9 @@ def test_a_trial_in_bfloat16_comes_out_in_float32_and_says_so(make_run, tmp_path
     made = make_run("two", FINETUNE)
     low = dataclasses.replace(made.records[0].config, precision="bf16")
     run = open_trained(low, made.world.place)
-    while run.step(60.0):
+    while run.run.step(60.0):
         pass
-    record = run.record()
+    record = run.run.record()
     done = export_point(run, record, record.points[0], "hf", tmp_path / "m", command="x")
     assert done.parity.difference < 1e-5
     assert "Trained and scored in bfloat16" in (tmp_path / "m" / "README.md").read_text()

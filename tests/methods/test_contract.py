@@ -21,6 +21,7 @@ from raysearch.training.graph import logits as graph_logits
 from raysearch.training.linear import LinearModel
 from raysearch.trial.context import Place, knobs_of, lengths_sample
 from raysearch.trial.run import TrialRun
+from raysearch.trial.setup import TrialSetup
 from raysearch.trial.trained import TrainedModel, score_points
 from tests.support import tiny
 
@@ -95,16 +96,16 @@ def some(points):
 @pytest.fixture
 def trial(worlds, method, rung, task, whole, monkeypatch):
     """Opens the case's trial; `other` gives it an empty store of its own."""
-    build = TrialRun._build
+    build = TrialSetup.learner
 
-    def build_few(run):
-        learner = build(run)
+    def build_few(setup, ledger):
+        learner = build(setup, ledger)
         points = learner.points
         learner.points = lambda: some(points())
         return learner
 
     if not whole:
-        monkeypatch.setattr(TrialRun, "_build", build_few)
+        monkeypatch.setattr(TrialSetup, "learner", build_few)
 
     def open_trial(other=None):
         world = worlds[task]
@@ -246,7 +247,7 @@ def test_every_step_and_prediction_is_paid_for_to_the_digit(trial, monkeypatch):
             more = learner.step()
         charged = run.ledger.flops(*TRAINING) - paid
         assert charged == seen.flops
-        assert charged > 0 or not run.method.labelled
+        assert charged > 0 or not run.setup.method.labelled
         paid += charged
         if not more:
             break
@@ -288,7 +289,7 @@ def test_price_is_within_twice_the_bill(finished, worlds, task):
     billed = run.ledger.flops(*TRAINING)
     price = worlds[task].price(run.config)
     assert billed / 2 <= price.flops <= billed * 2
-    assert price.labels == run.record().labels_used == (62 if run.method.labelled else 0)
+    assert price.labels == run.record().labels_used == (62 if run.setup.method.labelled else 0)
     assert 0 < price.seconds < 60
 
 
@@ -348,14 +349,14 @@ def test_the_test_split_is_never_read(trial, tmp_path, monkeypatch):
     run = tiny.finish(trial(tmp_path))
     assert run.record().status == "DONE"
     with pytest.raises(AssertionError, match="test split was read"):
-        run.score(run.record().points[0], "test")
+        TrainedModel(run).score(run.record().points[0], "test")
 
 
 @every_case
 def test_kept_weights_predict_the_same(finished, trial, tmp_path):
     run, store = finished
     expected = logits(run)
-    scored = [run.score(p, "test")["scores"] for p in run.record().points]
+    scored = [TrainedModel(run).score(p, "test")["scores"] for p in run.record().points]
     again = trial(store)
     assert again.restore_weights()
     for a, b in zip(expected, logits(again), strict=True):
@@ -372,7 +373,7 @@ def test_kept_weights_predict_the_same(finished, trial, tmp_path):
 def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path):
     """From kept weights and from none: an export computes what was scored."""
     run, store = finished
-    rows = run.data.splits["test"]
+    rows = run.setup.data.splits["test"]
     for again in (run, trial(store), trial(tmp_path / "empty")):
         for point in run.record().points:
             expected = run.learner.predict(rows, point.knobs, phase="test")
@@ -393,7 +394,7 @@ def test_what_is_restored_can_be_saved_again(finished, trial):
     again = trial(store)
     again.restore_weights()
     third = trial(store)
-    third.learner = third._build()
+    third.learner = third.setup.learner(third.ledger)
     third.learner.restore(again.learner.state())
     for a, b in zip(expected, logits(third), strict=True):
         assert np.array_equal(a, b)
@@ -404,7 +405,7 @@ def test_the_points_say_their_costs(finished):
     run, _ = finished
     for point in run.record().points:
         assert point.params >= point.params_trained and point.bytes > 0
-        if not run.method.labelled:
+        if not run.setup.method.labelled:
             assert not point.scores and point.params_trained == 0
             continue
         assert point.params_trained > 0

@@ -86,7 +86,7 @@ def test_tuning_comes_after_and_moves_the_student(tasks, tmp_path):
     )
     steps = tuned._steps - plain._steps
     assert steps == 3 * -(-100 // 64)
-    a, b = (r.learner.predict(r.validation, WHOLE, phase="test") for r in (plain, tuned))
+    a, b = (r.learner.predict(r.setup.validation, WHOLE, phase="test") for r in (plain, tuned))
     assert not np.array_equal(a, b)
 
 
@@ -303,7 +303,7 @@ def test_a_student_in_its_second_stage_is_saved_whole(tasks, tmp_path, stop):
 
     whole = tiny.finish(student("a"))
     assert whole._steps == 8  # six on the teacher's answers, two on labels
-    expected = whole.learner.predict(whole.data.splits["test"], WHOLE, phase="test")
+    expected = whole.learner.predict(whole.setup.data.splits["test"], WHOLE, phase="test")
     kept = student("a")
     assert kept.restore_weights()
     first = student("b")
@@ -313,14 +313,16 @@ def test_a_student_in_its_second_stage_is_saved_whole(tasks, tmp_path, stop):
     second = student("b")
     second.load(tmp_path / "checkpoint")
     for run in (kept, tiny.finish(second)):
-        found = run.learner.predict(run.data.splits["test"], WHOLE, phase="test")
+        found = run.learner.predict(run.setup.data.splits["test"], WHOLE, phase="test")
         assert np.array_equal(found, expected)
 
 
 def test_a_trained_student_needs_no_teacher(tasks, tmp_path, monkeypatch):
     run = tiny.finish(dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20))
-    expected = run.learner.predict(run.validation, WHOLE, phase="test")
+    expected = run.learner.predict(run.setup.validation, WHOLE, phase="test")
     again = dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20)
     monkeypatch.setattr(type(again.setup.inputs["teacher"].made), "logits", None)
     assert again.restore_weights() and isinstance(again.learner, Bagging)
-    assert np.array_equal(again.learner.predict(run.validation, WHOLE, phase="test"), expected)
+    assert np.array_equal(
+        again.learner.predict(run.setup.validation, WHOLE, phase="test"), expected
+    )

@@ -26,6 +26,7 @@ from raysearch.training.graph import logits as graph_logits
 from raysearch.training.losses import exit_loss
 from raysearch.trial.context import knobs_of, lengths_sample
 from raysearch.trial.run import TrialRun
+from raysearch.trial.setup import TrialSetup
 from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
 
@@ -315,13 +316,13 @@ def test_calibration_rows_are_labels_and_said_to_be(home):
 def test_a_class_without_a_calibration_row_is_infeasible_not_a_crash(home, monkeypatch):
     w = world(home, "five", train=160, test=60)
     config = config_of(w, labels=80)
-    rows = TrialRun._rows
+    rows = TrialSetup._rows
 
     def without(self):
         train, validation, unlabelled = rows(self)
         return train.take(np.flatnonzero(train.label != 3)), validation, unlabelled
 
-    monkeypatch.setattr(TrialRun, "_rows", without)
+    monkeypatch.setattr(TrialSetup, "_rows", without)
     with pytest.raises(Infeasible, match="30 of 64 labelled rows are held back, none of class"):
         TrialRun(config, w.place)
 

@@ -32,7 +32,7 @@ def test_a_crossing_holds_every_cell_once(crossed_run: Run) -> None:
     for c in held.cells:
         if c.budget:
             assert c.draws == 3 and c.labels == c.budget + min(c.budget, 256)
-            assert (c.teacher == "bert_small") is ("from" in c.procedure)
+            assert (c.inputs.get("teacher") == "bert_small") is ("from" in c.procedure)
         else:
             assert (c.validation, c.careful, c.labels, c.draws) == (None, None, 0.0, 1)
 
