@@ -56,6 +56,11 @@ class OperatingPoint:
     """latency_ms, tokenise_ms, throughput, peak_memory: only what was measured alone."""
     exits: Sequence[float] = field(default_factory=list)
     """Share of the validation rows that leave at each exit; empty for a model without exits."""
+    label: str = ""
+    """Its own knobs in the method's words, as `leaves at confidence 0.85`; empty for a plain model
+    and in records of versions that wrote none: `raysearch.outputs.described` reads both."""
+    curve: str = ""
+    """The sweep of one trained model that it belongs to; empty for a point alone."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON, absent values left out."""
@@ -65,6 +70,9 @@ class OperatingPoint:
                 out[name] = dict(getattr(self, name))
         if self.exits:
             out["exits"] = list(self.exits)
+        for name in ("label", "curve"):
+            if getattr(self, name):
+                out[name] = getattr(self, name)
         for name in ("infer_flops", "params", "params_trained", "bytes"):
             if getattr(self, name) is not None:
                 out[name] = getattr(self, name)

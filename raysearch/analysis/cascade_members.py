@@ -17,7 +17,6 @@ import numpy.typing as npt
 from raysearch.analysis.bootstrap import Judged, features
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
 from raysearch.analysis.external import GONE
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.replicates import Fresh, twin
 from raysearch.analysis.table import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged
@@ -25,6 +24,7 @@ from raysearch.analysis.winners import winners
 from raysearch.config.trial import TrialConfig
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.outputs.calibration import temperature
+from raysearch.outputs.described import label_of
 from raysearch.record import OperatingPoint, TrialRecord
 
 
@@ -193,7 +193,7 @@ def _trials(config: TrialConfig) -> Iterator[TrialConfig]:
 
 def _name(member: Member, *, labels: bool) -> str:
     config = member.record.config
-    words = knobs_words(member.point.knobs)
+    words = label_of(member.point)
     more = [words] if words else []
     if labels:
         more.append(f"{config.data.train:,} labels")

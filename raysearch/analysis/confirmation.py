@@ -19,7 +19,7 @@ import numpy.typing as npt
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
 from raysearch.analysis.replicates import Fresh, draws_of, is_crossing, twin
 from raysearch.analysis.table import Run
-from raysearch.outputs.exit_rules import read_logits
+from raysearch.outputs.stored import read_logits
 from raysearch.record import OperatingPoint, TrialRecord
 
 Floats = npt.NDArray[np.float64]

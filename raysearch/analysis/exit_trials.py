@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +14,14 @@ from raysearch.analysis.bootstrap import FEWEST
 from raysearch.analysis.confirmation import confirmation, fresh_draws
 from raysearch.analysis.external import GONE
 from raysearch.analysis.intervals import careful
+from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.point_lookup import find
 from raysearch.analysis.replicates import Fresh, twin
 from raysearch.config.catalog import ladder
 from raysearch.config.ladder import Rung
 from raysearch.errors import InputError, unknown
-from raysearch.outputs.exit_rules import CRITERIA, NEVER, Exits, exits_of, read_exits
+from raysearch.outputs.exit_rules import CRITERIA, NEVER, Exits, exits_of
+from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.record import OperatingPoint, TrialRecord
 
 FIRST = "confidence"
@@ -131,6 +132,11 @@ def _read(run: Run) -> tuple[tuple[Leaver, ...], dict[str, Fresh]]:
     drawn = fresh_draws(run) if at else {}
     _latest[:] = [(run, made, drawn)]
     return made, drawn
+
+
+def has_exits(run: Run) -> bool:
+    """Return whether any trial of a run has points of a model with exits."""
+    return any(p.exits for r in run.records for p in r.points)
 
 
 def leaver(run: Run, point: str = "") -> Leaver | None:
@@ -247,16 +253,6 @@ def tells(point: OperatingPoint) -> bool:
     criterion, threshold = (point.knobs.get(knob) for knob in ("criterion", "threshold"))
     known = threshold == NEVER or isinstance(threshold, int | float)
     return bool(point.exits) and str(criterion) in CRITERIA and known
-
-
-def flops_of(point: OperatingPoint) -> float:
-    """Expected inference FLOPs; 0 where they are not known.
-
-    >>> flops_of(OperatingPoint("p", 1, infer_flops=math.nan)), flops_of(OperatingPoint("p", 1))
-    (0.0, 0.0)
-    """
-    value = point.infer_flops
-    return value if value is not None and math.isfinite(value) and value > 0 else 0.0
 
 
 def never(point: OperatingPoint) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.table import Run
 from raysearch.errors import InputError, nearest
+from raysearch.outputs.described import label_of
 from raysearch.record import OperatingPoint, TrialRecord
 
 FEWEST_DIGITS = 4
@@ -56,5 +56,10 @@ def name_of(record: TrialRecord, point: OperatingPoint) -> str:
     """Return a point in words: method, model, labels, its own knobs."""
     config = record.config
     labels = f"{config.data.train:,} labels" if config.data.train else "no labels"
-    words = knobs_words(point.knobs)
+    words = label_of(point)
     return ", ".join([config.method, config.rung, labels, *([words] if words else [])])
+
+
+def labels_by_point(run: Run) -> dict[str, str]:
+    """Return the label of each point of a run that has one, by point id."""
+    return {p.point_id: w for r in run.records for p in r.points if (w := label_of(p))}

@@ -12,12 +12,11 @@ from raysearch import scores
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import ends_of
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.exit_trials import flops_of
-from raysearch.analysis.knob_words import TABLE
+from raysearch.analysis.point_costs import flops_of
+from raysearch.analysis.tables import vocabulary_of, whole
+from raysearch.analysis.tables import without_int8 as plain
 from raysearch.record import OperatingPoint, TrialRecord
 
-WHOLE = "float32"
-"""How a table is stored as trained."""
 LEAST = 0.01
 """A teacher's score below which a share of it means nothing."""
 
@@ -73,33 +72,6 @@ class Retained:
     """Fresh draws; 0: the search's own trials."""
     rows: int
     """Of the test split."""
-
-
-def is_table(point: OperatingPoint) -> bool:
-    """Whether a point is a table of n-grams, cut and stored as its knobs say."""
-    return point.knobs.keys() >= TABLE and isinstance(point.knobs["rows"], int)
-
-
-def has_tables(run: Run) -> bool:
-    """Whether any trial of a run has such points."""
-    return any(is_table(p) for r in run.records for p in r.points)
-
-
-def vocabulary_of(record: TrialRecord) -> str:
-    """How a table's n-grams were chosen; empty for other models."""
-    table = any(is_table(p) for p in record.points)
-    return str(record.hyper.get("vocabulary", "")) if table else ""
-
-
-def plain(record: TrialRecord) -> tuple[OperatingPoint, ...]:
-    """Its points, without the int8 twins that an export has added."""
-    return tuple(p for p in record.points if not p.knobs.get("int8"))
-
-
-def whole(record: TrialRecord) -> OperatingPoint | None:
-    """The table as it was trained, neither cut nor rounded; None where the model is no table."""
-    tables = [p for p in plain(record) if is_table(p) and p.knobs["table"] == WHOLE]
-    return max(tables, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)
 
 
 def students(run: Run) -> tuple[Student, ...]:

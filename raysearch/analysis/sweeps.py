@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 
 from raysearch.analysis import Run
-from raysearch.analysis.students import whole
+from raysearch.analysis.tables import whole
 from raysearch.config.trial import Scalar, canonical
 from raysearch.record import OperatingPoint, TrialRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raysearch.analysis.knob_words import knobs_words
+from raysearch.outputs.described import label_of
 from raysearch.record import OperatingPoint, TrialRecord
 
 
@@ -25,5 +25,5 @@ def _flops(point: OperatingPoint) -> float:
 
 def name_of(record: TrialRecord, point: OperatingPoint) -> str:
     """Name a zero-shot point: method, model, and its own knobs."""
-    words = knobs_words(point.knobs)
+    words = label_of(point)
     return f"{record.config.method_chain} {record.config.rung}" + (f", {words}" if words else "")

@@ -174,7 +174,7 @@ def _timed(
     say: Callable[[str], None],
 ) -> tuple[int, int]:
     """Time one job after the other; returns points measured and graphs that failed."""
-    from raysearch.analysis.knob_words import knobs_words
+    from raysearch.outputs.described import label_of
     from raysearch.record import measure_event
 
     failed = measured = 0
@@ -196,7 +196,7 @@ def _timed(
             for record, point in group:
                 writer.append(measure_event(record.id, point.point_id, numbers))
             measured += len(group)
-            say(_line(", ".join(filter(None, (name, knobs_words(point.knobs)))), numbers))
+            say(_line(", ".join(filter(None, (name, label_of(point)))), numbers))
     return measured, failed
 
 
@@ -219,13 +219,13 @@ def _graphs(
 def _together(
     groups: list[list[tuple[TrialRecord, OperatingPoint]]],
 ) -> list[list[list[tuple[TrialRecord, OperatingPoint]]]]:
-    """Graphs that one process times one after the other: of one model with exits, of one table."""
-    from raysearch.analysis.students import is_table
+    """Return graphs that one process times one after the other: points of curves of one trial."""
+    from raysearch.outputs.described import curve_of
 
     jobs: dict[str, list[list[tuple[TrialRecord, OperatingPoint]]]] = {}
     for group in groups:
         record, point = group[0]
-        several = bool(point.exits) or is_table(point)
+        several = bool(curve_of(point))
         jobs.setdefault(record.id if several else point.point_id, []).append(group)
     return list(jobs.values())
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
+from raysearch.outputs.described import words_of_knobs
 from raysearch.training import dan_fit
 from raysearch.training.dan_fit import Bagging, Stage
 from raysearch.training.fit import labels_of
@@ -71,4 +72,5 @@ METHOD = Method(
     price=price,
     refuses=dan_fit.refuses,
     lacks=dan_fit.lacks,
+    words=words_of_knobs,
 )

@@ -20,6 +20,7 @@ from raysearch.encoders.models import POOLINGS
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import FEWEST, temperature
+from raysearch.outputs.described import words_of_knobs
 from raysearch.outputs.exit_rules import Exits
 from raysearch.storage.store import State
 from raysearch.training import fit
@@ -92,17 +93,22 @@ class EarlyExit:
         if rows is None or not len(rows):
             return
         assert rows.label is not None
-        found = self.exits(rows, phase="calibrate").logits
+        found = self.raw(rows, phase="calibrate").logits
         label = rows.label.astype(np.int64)
         self._temperature = np.array(
             [temperature(found[:, k], label) for k in range(found.shape[1])]
         )
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
-        """Criteria and thresholds, the whole model first."""
-        return exit_rules.grid(self._ctx.classes, len(self._head.layers))
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
+        """Criteria and thresholds, the whole model first; with a sample no two that cost alike."""
+        tried = exit_rules.grid(self._ctx.classes, len(self._head.layers))
+        if sample is None:
+            return tried
+        costs = [float(self.infer_flops(sample, knobs).mean()) for knobs in tried]
+        kept = exit_rules.thinned(costs, [str(k["criterion"]) for k in tried], costs[0])
+        return [tried[i] for i in kept]
 
-    def exits(self, rows: Rows, *, phase: str) -> Exits:
+    def raw(self, rows: Rows, *, phase: str) -> Exits:
         """What every exit says, in one pass that runs all layers, charged to `phase`."""
         ctx = self._ctx
         found = predict(
@@ -145,7 +151,7 @@ class EarlyExit:
         """
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
-            self._sample = (key, self.exits(rows, phase="validate"))
+            self._sample = (key, self.raw(rows, phase="validate"))
         at = exit_rules.left_at(self._sample[1], knobs)
         lengths = self._head.encode(rows).lengths
         every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
@@ -231,4 +237,5 @@ METHOD = Method(
     regression=False,
     calibration=calibration,
     refuses=refuses,
+    words=words_of_knobs,
 )

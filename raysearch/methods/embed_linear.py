@@ -78,7 +78,7 @@ class EmbedLinear:
     def _head_flops(self) -> int:
         return flops.linear_forward(self._ctx.rung.hidden, self._ctx.classes)
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         """One: the fitted model."""
         return [{}]
 

@@ -58,7 +58,7 @@ class NgramLinear:
     def _features(self, rows: Rows) -> Any:
         return hashed.weighted(self._hash.transform(hashed.joined(rows)), self._idf)
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         """One: the fitted model."""
         return [{}]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
+from raysearch.outputs.described import words_of_knobs
 from raysearch.training import dan_fit
 from raysearch.training.dan_fit import Bagging, Stage
 from raysearch.training.fit import labels_of
@@ -110,4 +111,5 @@ METHOD = Method(
     ),
     unlabelled=lambda knobs: int(knobs.transfer),
     fitted=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
+    words=words_of_knobs,
 )

@@ -37,7 +37,7 @@ class ZeroShot:
         """Nothing to do."""
         return False
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         """One: the masked LM and its question."""
         return [{}]
 

@@ -7,13 +7,11 @@ logits: each exit's divided by its own temperature.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +39,28 @@ one point."""
 class Exits:
     """What every exit says about some rows."""
 
+    kind: ClassVar[str] = "exits"
     logits: NDArray[np.float32]
     """(n, K, C), as the heads give them."""
     temperature: NDArray[np.float64]
     """(K,): of each exit, fitted on rows of its own."""
+
+    def finite(self) -> bool:
+        """Return whether every number is finite."""
+        return bool(np.isfinite(self.logits).all())
+
+    def derive(self, knobs: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Return calibrated logits (n, C) of the exit that each text leaves at."""
+        return answers(self, knobs)
+
+    def shares(self, knobs: Mapping[str, Any]) -> list[float]:
+        """Return the share of texts that leave at each exit."""
+        return shares(left_at(self, knobs), self.logits.shape[1])
+
+    def write(self, folder: Path) -> None:
+        """Write the arrays for `raysearch.outputs.point_kinds.exits.read`."""
+        np.save(folder / "exits.npy", self.logits)
+        np.save(folder / "temperature.npy", self.temperature)
 
     @property
     def calibrated(self) -> NDArray[np.float32]:
@@ -235,65 +251,3 @@ def exits_of(text: str, layers: int) -> tuple[int, ...]:
     if len(found) < 2:
         raise InputError(f"exits '{text}': of {layers} layers that is one exit, two are the fewest")
     return tuple(sorted(found))
-
-
-def write_logits(
-    folder: Path, logits: NDArray[np.float32], ids: NDArray[np.int64], labels: NDArray[Any]
-) -> None:
-    """Write logits (n, C), row numbers (n,) and labels (n,) for `read_logits`."""
-    np.save(folder / "logits.npy", logits)
-    np.save(folder / "ids.npy", ids)
-    np.save(folder / "labels.npy", labels)
-
-
-def write_exits(folder: Path, exits: Exits, ids: NDArray[np.int64], labels: NDArray[Any]) -> None:
-    """Write what every exit says, row numbers (n,) and labels (n,) for `read_exits`."""
-    np.save(folder / "exits.npy", exits.logits)
-    np.save(folder / "temperature.npy", exits.temperature)
-    np.save(folder / "ids.npy", ids)
-    np.save(folder / "labels.npy", labels)
-
-
-def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Logits (n, C), row numbers (n,) and labels (n,) of a Store's entry of kind `logits`.
-
-    A point of a model with exits has none of its own: its entry names what every exit says, and
-    the knobs.
-
-    Raises:
-        OSError: the entry is not there.
-        ValueError: it is not whole.
-    """
-    facts = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))
-    if "exits" not in facts:
-        return _load(entry, "logits"), _load(entry, "ids"), _load(entry, "labels")
-    exits, ids, labels = read_exits(_beside(entry, facts["exits"]))
-    try:
-        return answers(exits, facts["knobs"]), ids, labels
-    except (KeyError, TypeError, InputError) as e:
-        raise ValueError(f"{entry.name}: no knobs of a model with exits: {e}") from e
-
-
-def read_exits(entry: Path) -> tuple[Exits, NDArray[Any], NDArray[Any]]:
-    """What every exit says, row numbers (n,) and labels (n,) of an entry of kind `exits`."""
-    stamp = (entry / "manifest.json").stat().st_mtime_ns
-    logits, temperature, ids, labels = _loaded(entry, stamp)
-    return Exits(logits, temperature), ids, labels
-
-
-def _beside(entry: Path, name: str) -> Path:
-    if not str(name).replace("-", "").isalnum():
-        raise ValueError(f"'{name}' cannot name an entry of the Store")
-    return entry.parent.parent / "exits" / str(name)
-
-
-@lru_cache(maxsize=8)
-def _loaded(entry: Path, stamp: int) -> tuple[NDArray[Any], ...]:
-    out = tuple(_load(entry, name) for name in ("exits", "temperature", "ids", "labels"))
-    for array in out:
-        array.flags.writeable = False
-    return out
-
-
-def _load(entry: Path, name: str) -> NDArray[Any]:
-    return np.asarray(np.load(entry / f"{name}.npy", allow_pickle=False))

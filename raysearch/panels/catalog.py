@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 
+from raysearch.analysis import Run
 from raysearch.errors import unknown
 
 RUN = "run"
@@ -21,6 +22,14 @@ def pictures() -> dict[str, ModuleType]:
         loaded = importlib.import_module(f"raysearch.panels.{module.name}")
         if all(hasattr(loaded, part) for part in ("Info", "info", "draw")):
             found[module.name] = loaded
+    return found
+
+
+def needs() -> dict[str, Callable[[Run], bool]]:
+    """Return what of a run a page may need, by name: each picture's own `NEEDS` together."""
+    found: dict[str, Callable[[Run], bool]] = {}
+    for module in pictures().values():
+        found |= getattr(module, "NEEDS", {})
     return found
 
 

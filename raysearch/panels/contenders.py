@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import Estimate
 from raysearch.analysis.intervals import careful
-from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.point_lookup import labels_by_point
 from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import Crossing
 from raysearch.panels.panes import half_decades
@@ -51,6 +50,7 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
     rows = run.table.drop_duplicates("point_id").set_index("point_id").to_dict("index")
     about = [(e, rows[e.point_id]) for e in held.made.estimates]
     judged = {str(r["procedure"]) for e, r in about if math.isfinite(e.validation)}
+    labels = labels_by_point(run)
     out: list[Choice] = []
     bare = unchosen = 0
     for place, (e, row) in enumerate(about):
@@ -64,8 +64,7 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
         elif not math.isfinite(prefer):
             unchosen += 1
         else:
-            knobs = knobs_words(json.loads(str(row["point"])))
-            words = _words(e, str(row["model"]), float(row["labels"]), knobs)
+            words = _words(e, str(row["model"]), float(row["labels"]), labels.get(e.point_id, ""))
             choice = Choice(place, procedure, words, float(row["labels"]), float(row[cost]), prefer)
             out.append(choice)
     known = {e.point_id for e, _ in about}

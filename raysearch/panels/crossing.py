@@ -6,7 +6,6 @@ What a grid study runs; of a search, the best on validation of each cell. Points
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.external import systems
 from raysearch.analysis.frontier import candidates as finished
 from raysearch.analysis.intervals import careful
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.label_free import with_label_free
+from raysearch.analysis.point_lookup import labels_by_point
 from raysearch.analysis.table import TEACHER
 from raysearch.objectives import OBJECTIVES
 from raysearch.recommend.ranking import step_frontier
@@ -113,6 +112,7 @@ def _crossing(run: Run) -> Crossing:
     estimates = {e.point_id: e for e in made.estimates}
     over_rows = {s.point: s.interval for s in systems(run) if s.point}
     inputs = {r.id: {role: c.rung for role, c in r.config.upstream.items()} for r in run.records}
+    labels = labels_by_point(run)
     cells = []
     for row in rows.to_dict("records"):
         e = estimates.get(str(row["point_id"]))
@@ -141,7 +141,7 @@ def _crossing(run: Run) -> Crossing:
                 ends,
                 e.draws if e is not None else int(ends is not None),
                 costs,
-                knobs_words(json.loads(row["point"])),
+                labels.get(str(row["point_id"]), ""),
             )
         )
     least: dict[str, float] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,20 +11,10 @@ from pydantic import ConfigDict, StrictBool, field_validator
 
 import raysearch
 from raysearch.analysis import Run
-from raysearch.analysis.domains import FILE as DOMAINS
-from raysearch.analysis.students import has_tables
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.errors import InputError, no_name
-from raysearch.panels.catalog import check_options, picture
+from raysearch.panels.catalog import check_options, needs, picture
 
-NEEDS: Mapping[str, Callable[[Run], bool]] = {
-    "procedures": lambda run: bool(run.study.get("procedures")),
-    "exits": lambda run: any(p.exits for r in run.records for p in r.points),
-    "tables": has_tables,
-    "domains": lambda run: (run.folder / DOMAINS).is_file(),
-}
-"""What of a run a page may need: `procedures`, which a crossing's study.yaml has, points of a
-model with `exits` or of `tables` of n-grams, or the matrix that `raysearch domains` has written."""
 FIRST = "frontier"
 """The page that is written as index.html."""
 
@@ -55,7 +45,7 @@ class Dashboard:
 
     def meant_for(self, run: Run) -> bool:
         """Whether the page is written for that run."""
-        return not self.needs or NEEDS[self.needs](run)
+        return not self.needs or needs()[self.needs](run)
 
     @property
     def file(self) -> str:
@@ -136,8 +126,8 @@ class _Page(Strict):
     @field_validator("needs")
     @classmethod
     def _needs(cls, value: str | None) -> str | None:
-        if value is not None and value not in NEEDS:
-            raise ValueError(no_name("need of a page", value, NEEDS))
+        if value is not None and value not in (known := needs()):
+            raise ValueError(no_name("need of a page", value, known))
         return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,16 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
 from raysearch.analysis.domains import FILE, Cell, Domain, Matrix, read_domains
+from raysearch.analysis.domains import FILE as DOMAINS
 from raysearch.analysis.selected_point import chosen
 from raysearch.errors import InputError
 from raysearch.panels import style
 from raysearch.panels.panes import names
+
+NEEDS: Mapping[str, Callable[[Run], bool]] = {
+    "domains": lambda run: (run.folder / DOMAINS).is_file()
+}
+"""Needs of pages: the matrix that `raysearch domains` has written."""
 
 WIDE = 1060
 """The most that a row of panes takes [px], as the page has it; then come further rows."""

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.point_lookup import labels_by_point
 from raysearch.recommend.points import FINE, Points, Rival
 
 CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")
@@ -166,12 +166,13 @@ def choices_json(run: Run, points: Points) -> dict[str, Any]:
     }
 
 
-def table_json(table: pd.DataFrame, points: Points) -> dict[str, Any]:
+def table_json(run: Run, points: Points) -> dict[str, Any]:
     """The table of all points, column by column; columns without any value left out.
 
     Beside the run's own columns stand the confirmed score, its interval and draws, and how often
     the point is on the frontier of score and inference FLOPs when draws and rows are resampled.
     """
+    table = run.table
     fresh = {
         points.ids[i]: (
             points.test[i],
@@ -201,7 +202,7 @@ def table_json(table: pd.DataFrame, points: Points) -> dict[str, Any]:
         if name == "point_id" and not _several(table):
             continue
         if name == "point":
-            column = column.map(_words, na_action="ignore")
+            column = table["point_id"].map(labels_by_point(run))
             if not bool(column.notna().any()):
                 continue
         if pd.api.types.is_numeric_dtype(column.dtype):
@@ -215,10 +216,6 @@ def table_json(table: pd.DataFrame, points: Points) -> dict[str, Any]:
 def _several(table: pd.DataFrame) -> bool:
     """Whether a trial has more than one point, so that its id names none of them."""
     return bool(table["id"][table["point_id"].notna()].duplicated().any())
-
-
-def _words(point: str) -> str | None:
-    return knobs_words(json.loads(point)) or None
 
 
 def figure_json(figure: go.Figure) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.exit_trials import BASELINE, FIRST
+from raysearch.analysis.exit_trials import BASELINE, FIRST, has_exits
 from raysearch.errors import unknown
 from raysearch.outputs.exit_rules import CRITERIA
 from raysearch.panels import style
@@ -93,7 +93,7 @@ def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info
         mine = tuple(mark for n, mark in pairs if n == budget)
         out.append(Pane(budget, own, cells, line(cells, cost), mine))
     kinds = tuple(dict.fromkeys([*held.procedures, CASCADE]))
-    exits = any(p.exits for r in run.records for p in r.points)
+    exits = has_exits(run)
     said = " ".join([*_said(out, exits, kin), *([f"Cascades {told}."] if told else [])])
     left = _left(missing, cost)
     if out or (not left and exits):

@@ -17,15 +17,15 @@ from raysearch.analysis.exit_trials import (
     Hearing,
     Leaver,
     by_criterion,
-    flops_of,
     hearing,
     leaver,
     never,
     title,
 )
-from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.report_text import RowName
 from raysearch.outputs.calibration import softmax
+from raysearch.outputs.described import label_of
 from raysearch.outputs.exit_rules import leaves
 from raysearch.panels import style
 from raysearch.panels.exit_calibration import LACK
@@ -91,7 +91,7 @@ def info(run: Run, *, point: str = "", most: int = 8) -> Info:
         return Info("", (), "", "")
     shown = found.best if point or not never(found.best) else _half(found)
     heard = hearing(run, found, "test") or hearing(run, found, "validation")
-    whose = f"{title(found)}, {knobs_words(shown.knobs)}"
+    whose = f"{title(found)}, {label_of(shown)}"
     if heard is None:
         return Info("", (), whose, f"{whose}. {LACK}")
     rows = _examples(found, shown, heard, most)

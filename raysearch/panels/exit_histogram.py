@@ -13,7 +13,7 @@ from raysearch.analysis import Run
 from raysearch.analysis.exit_trials import (
     FIRST,
     by_criterion,
-    flops_of,
+    has_exits,
     in_draws,
     leaver,
     never,
@@ -21,10 +21,14 @@ from raysearch.analysis.exit_trials import (
     threshold_words,
     title,
 )
+from raysearch.analysis.point_costs import flops_of
 from raysearch.panels import style
 from raysearch.panels.captions import span
 from raysearch.recommend.words import brief
 from raysearch.record import OperatingPoint
+
+NEEDS = {"exits": has_exits}
+"""Needs of pages: points of a model with exits."""
 
 ROW = 22
 """Height of a threshold."""

@@ -20,8 +20,8 @@ from raysearch.analysis.exit_trials import (
     score_of,
     shares_words,
 )
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.objectives import get
+from raysearch.outputs.described import label_of
 from raysearch.outputs.exit_rules import CRITERIA, answers
 from raysearch.panels.captions import span
 from raysearch.panels.crossing import Cell, crossing
@@ -147,7 +147,7 @@ def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark |
         seen = point.scores.get("validation", {}).get(score, math.nan)
         base = Mark(
             point.point_id,
-            knobs_words(point.knobs),
+            label_of(point),
             f"on validation {shares_words(found.names, point.exits)}",
             cost,
             seen,

@@ -169,7 +169,7 @@ def _panel_slots(page: Dashboard, run: Run, points: Points, names: Namer | None)
     if page.table:
         links.append('<a href="#all-points">All points</a>')
         sections.append(asset("table.html"))
-    data = {"figures": figures, "table": table_json(run.table, points) if page.table else None}
+    data = {"figures": figures, "table": table_json(run, points) if page.table else None}
     return {
         "toc": "".join(links),
         "panels": "\n".join(sections),

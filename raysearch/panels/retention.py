@@ -11,18 +11,16 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.students import (
-    WHOLE,
     Retained,
     Student,
-    is_table,
-    plain,
     retained,
     students,
-    whole,
 )
+from raysearch.analysis.tables import is_rounded, whole
+from raysearch.analysis.tables import without_int8 as plain
 from raysearch.errors import unknown
+from raysearch.outputs.described import label_of
 from raysearch.panels import style
 from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import crossing
@@ -214,9 +212,9 @@ def _mark(
     kept = retained(run, point, one.teacher)
     if kept is None:
         raise LookupError("a share of their teacher's score on test")
-    rounded = is_table(point) and point.knobs["table"] != WHOLE
+    rounded = is_rounded(point)
     x = above / own if cost in SPEED_UPS and above is not None else own
-    return Mark(point.point_id, knobs_words(point.knobs), rounded, own, x, kept)
+    return Mark(point.point_id, label_of(point), rounded, own, x, kept)
 
 
 def draw(info: Info) -> go.Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -11,6 +12,11 @@ from raysearch.panels import style
 from raysearch.panels.captions import caption
 from raysearch.panels.crossing import Cell, crossing, row
 from raysearch.panels.panes import UNDER, half_decades, level, symbols
+
+NEEDS: Mapping[str, Callable[[Run], bool]] = {
+    "procedures": lambda run: bool(run.study.get("procedures"))
+}
+"""Needs of pages: a study of `procedures`, as its study.yaml says."""
 
 DASHES = ("solid", "dash", "dashdot", "longdash", "longdashdot", "9px,2px,2px,2px", "3px,5px")
 """By size; dots are for what needs no labels."""

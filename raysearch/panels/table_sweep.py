@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.sweeps import Step, Sweep, over_knob, over_shape
+from raysearch.analysis.tables import has_tables
 from raysearch.config.catalog import ladder
 from raysearch.config.trial import Scalar
 from raysearch.panels import style
@@ -20,6 +21,9 @@ from raysearch.panels.crossing import crossing
 from raysearch.panels.panes import WIDTH, legend, names, panes
 from raysearch.panels.score_labels import DASHES
 from raysearch.recommend.words import brief
+
+NEEDS = {"tables": has_tables}
+"""Needs of pages: points that are tables of n-grams."""
 
 NGRAMS, SHAPE, VOCABULARY = "Longest n-gram", "Rows or width, parameters equal", "Vocabulary"
 AXES = {NGRAMS: "words", SHAPE: "n-grams in the table", VOCABULARY: ""}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ import pandas as pd
 
 from raysearch.analysis import Run, search_flops, unbilled
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.knob_words import knobs_words
+from raysearch.analysis.point_lookup import labels_by_point
 from raysearch.analysis.selection_bias import on_frontier
 from raysearch.objectives import OBJECTIVES
 from raysearch.recommend.baselines import rivals, used_none
@@ -68,6 +67,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         "majority", (study.get("reference") or {}).get("score")
     )
     rows = fresh.test_rows
+    words = labels_by_point(run)
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
         score=score,
@@ -79,7 +79,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         model=_codes(shown["model"], models),
         budget=_floats(shown["labels_train"]),
         labels=_floats(shown["labels"]),
-        knobs=tuple(_knobs(str(p)) for p in shown["point"]),
+        knobs=tuple(f", {w}" if (w := words.get(str(p))) else "" for p in shown["point_id"]),
         validation=fresh.validation,
         test=fresh.test,
         validation_rows=fresh.validation_rows,
@@ -190,16 +190,6 @@ def _first(column: pd.Series) -> str:
 def _codes(column: pd.Series, names: Sequence[str]) -> Codes:
     at = {name: i for i, name in enumerate(names)}
     return np.array([at[str(v)] for v in column], dtype=np.int64)
-
-
-def _knobs(point: str) -> str:
-    """A point's knobs behind its method's name.
-
-    >>> _knobs('{"threshold":0.8}'), _knobs("{}")
-    (', threshold 0.8', '')
-    """
-    words = knobs_words(json.loads(point))
-    return f", {words}" if words else ""
 
 
 def _formula(score: str, test: Floats, rows: Floats) -> Formula | None:

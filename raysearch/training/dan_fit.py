@@ -190,7 +190,7 @@ class Bagging:
             self._seen = key, self._read([rows])
         return [bags.below(int(knobs["rows"])) for bags in self._seen[1]]
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         """The whole table first, then cut and rounded ones, which cost no training."""
         rows = self._ctx.rung.buckets
         kept = cuts(rows) if self._knobs.vocabulary == "frequent" else [rows]

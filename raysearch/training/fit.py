@@ -156,7 +156,7 @@ class Fitting:
         """What is trained."""
         return self._module
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         """One: the trained model."""
         return [{}]
 

@@ -14,6 +14,7 @@ from raysearch.config.ladder import Rung
 from raysearch.config.task import Task
 from raysearch.data.rows import Logits, Rows
 from raysearch.ledger import Ledger
+from raysearch.outputs.points import PointWords, RawOutputs, plain_words
 from raysearch.storage.store import State
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from raysearch.encoders.cloze import MaskedHead
     from raysearch.encoders.models import Encoder
     from raysearch.encoders.tokens import Tokeniser
-    from raysearch.outputs.exit_rules import Exits
     from raysearch.training.graph import Graph
 
 
@@ -154,11 +154,11 @@ class Context:
 
 
 @runtime_checkable
-class Exiting(Protocol):
-    """A learner whose points all follow from what every exit says about a text."""
+class HasRawOutputs(Protocol):
+    """A learner whose points all follow from one pass over the rows."""
 
-    def exits(self, rows: Rows, *, phase: str) -> Exits:
-        """Logits of every exit in the order of the rows, charged to `phase`."""
+    def raw(self, rows: Rows, *, phase: str) -> RawOutputs:
+        """Return the raw outputs in the order of the rows, charged to `phase`."""
 
 
 @runtime_checkable
@@ -175,8 +175,11 @@ class Learner(Protocol):
     def step(self) -> bool:
         """Do one unit of work and charge it; False when nothing is left to do."""
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
-        """The knob sets a user could run the trained state with; `[{}]` for a plain model."""
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
+        """The knob sets a user could run the trained state with; `[{}]` for a plain model.
+
+        With a sample of the evaluation's rows only those whose costs there tell them apart.
+        """
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Logits (n, classes), in the order of the rows; what is executed is charged to `phase`."""
@@ -244,6 +247,8 @@ class Method:
     """Why these knobs cannot train a model of its families; empty where they can."""
     lacks: Callable[[Any, Rung, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
     """Why these rows, labelled ones and the pool, cannot train a model; empty where they may."""
+    words: Callable[[Mapping[str, Any]], PointWords] = plain_words
+    """(a point's knobs) -> its label and its curve, which the records carry."""
     fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
     """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""
 

@@ -16,14 +16,13 @@ from raysearch.config.trial import TrialConfig
 from raysearch.data.rows import Logits, Rows
 from raysearch.errors import InputError
 from raysearch.ledger import Ledger
-from raysearch.outputs import exit_rules
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from raysearch.storage.store import facts, load_state, save_state
-from raysearch.training.protocol import Exiting, Learner, Making, Telling
+from raysearch.training.protocol import Learner, Making, Telling
 from raysearch.trial.context import Place, lengths_sample
 from raysearch.trial.inputs import KINDS
 from raysearch.trial.records import made_by
-from raysearch.trial.scoring import Judge
+from raysearch.trial.scoring import Scorer
 from raysearch.trial.setup import TrialSetup
 
 ANSWERED = 2**14
@@ -39,7 +38,7 @@ class TrialRun:
         self.setup = TrialSetup(config, place, partial(TrialRun, place=place))
         self.learner: Learner | None = None
         self.done = False
-        self.judge = Judge(config.id, self.setup.data.digest, self.setup.store, self.ledger)
+        self.scorer = Scorer(config.id, self.setup.data.digest, self.setup.store, self.ledger)
         self._steps = 0
         self._points: tuple[OperatingPoint, ...] = ()
         self._facts: Mapping[str, Any] = {}
@@ -88,20 +87,16 @@ class TrialRun:
         if confirms:
             rows["test"] = self.setup.data.splits["test"]
         sample = lengths_sample(self.setup.data)
-        tried = list(learner.points())
-        costs = [float(learner.infer_flops(sample, knobs).mean()) for knobs in tried]
-        if isinstance(learner, Exiting) and not confirms:
-            criteria = [str(k["criterion"]) for k in tried]
-            kept = exit_rules.thinned(costs, criteria, costs[0])
-            tried, costs = [tried[i] for i in kept], [costs[i] for i in kept]
         points = []
-        for knobs, cost in zip(tried, costs, strict=True):
+        for knobs in learner.points(None if confirms else sample):
+            cost = float(learner.infer_flops(sample, knobs).mean())
             name = point_id([self.config.id], self._steps, knobs)
             judged = {
-                split: self.judge.score(learner, name, knobs, split, judges)
+                split: self.scorer.score(learner, name, knobs, split, judges)
                 for split, judges in rows.items()
             }
             params, trained, stored = learner.size(knobs)
+            words = self.setup.method.words(knobs)
             points.append(
                 OperatingPoint(
                     name,
@@ -109,7 +104,9 @@ class TrialRun:
                     dict(knobs),
                     scores=judged,
                     rows={split: len(judges) for split, judges in rows.items()},
-                    exits=self.judge.exits_at(knobs, "validation"),
+                    exits=self.scorer.shares(knobs, "validation"),
+                    label=words.label,
+                    curve=words.curve,
                     infer_flops=cost,
                     params=params,
                     params_trained=trained,

@@ -15,7 +15,7 @@ from raysearch.record import OperatingPoint, score_event
 from raysearch.training.graph import Graph
 from raysearch.trial.context import Place
 from raysearch.trial.run import TrialRun
-from raysearch.trial.scoring import asked
+from raysearch.trial.scoring import predict_logits
 
 
 class TrainedModel:
@@ -69,7 +69,7 @@ class TrainedModel:
             FloatingPointError: a prediction is not a finite number.
         """
         assert self.run.learner is not None and not point.knobs.get("int8")
-        return asked(self.run.learner, point.knobs, rows)
+        return predict_logits(self.run.learner, point.knobs, rows)
 
     def score(self, point: OperatingPoint, split: str) -> dict[str, Any]:
         """Return a `score` event of a finished trial's point on a whole split of the task."""
@@ -77,7 +77,7 @@ class TrainedModel:
             raise InputError(f"point {point.point_id}: int8 is scored by `raysearch export --int8`")
         rows = self.run.setup.data.splits[split]
         assert self.run.learner is not None
-        judged = self.run.judge.score(self.run.learner, point.point_id, point.knobs, split, rows)
+        judged = self.run.scorer.score(self.run.learner, point.point_id, point.knobs, split, rows)
         return score_event(self.run.config.id, point.point_id, split, len(rows), judged)
 
     def score_elsewhere(
@@ -95,7 +95,7 @@ class TrainedModel:
         for split, rows in rows_of.items():
             if not len(rows):
                 continue
-            judged = self.run.judge.keep(point.point_id, split, rows, predict(rows))
+            judged = self.run.scorer.keep(point.point_id, split, rows, predict(rows))
             event = score_event(self.run.config.id, point.point_id, split, len(rows), judged)
             out.append({**event, "point": point.to_json()})
         return out
@@ -117,7 +117,7 @@ class TrainedModel:
 
     def kept_logits(self, point: str) -> Logits | None:
         """Return logits of a point on `validation`, in its order; None where they were not kept."""
-        return self.run.judge.kept(point, self.run.setup.validation)
+        return self.run.scorer.kept(point, self.run.setup.validation)
 
     def close(self) -> None:
         """Release the model."""

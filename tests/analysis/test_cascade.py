@@ -17,7 +17,6 @@ from raysearch.analysis.bootstrap import features
 from raysearch.analysis.cascade import Cascade, cascades, of_pair, why
 from raysearch.analysis.cascade_members import Pair, members, pairs
 from raysearch.analysis.confirmation import confirmation, stored_logits
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.thresholds import (
     confidence,
     judged,
@@ -30,8 +29,10 @@ from raysearch.data.evaluate import scores
 from raysearch.data.task_data import own_task
 from raysearch.errors import InputError
 from raysearch.outputs.calibration import temperature
+from raysearch.outputs.described import words_of_knobs
 from raysearch.outputs.exit_rules import answers as leave
-from raysearch.outputs.exit_rules import grid, read_exits
+from raysearch.outputs.exit_rules import grid
+from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.record import point_id
 from raysearch.scores import SCORES
 from tests.support.judged import own_csv
@@ -628,7 +629,7 @@ def test_members_with_exits(tmp_path: Path) -> None:
     assert at <= {part.point(0, k) for k in range(2)} and len(at) == 1
     knobs = KNOBS[0] if at == {part.point(0, 0)} else KNOBS[1]
     c = found[-1]
-    assert f"early_exit mini-6 ({knobs_words(knobs)})" in c.words
+    assert f"early_exit mini-6 ({words_of_knobs(knobs).label})" in c.words
     values = []
     for draw in (1, 2, 3):
         a, label = of_draw(run, SMALL, draw, "test")

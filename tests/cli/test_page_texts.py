@@ -21,7 +21,7 @@ from raysearch.data.hashes import row_hash
 from raysearch.data.own import own_task
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.errors import InputError
-from raysearch.outputs.exit_rules import read_exits
+from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_histogram
 from raysearch.record import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun

@@ -129,7 +129,7 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     rows = run.setup.data.splits["test"]
     together = run.learner._left(rows, knobs)
     alone = [run.learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
-    cached = run.learner.exits(rows, phase="measure")
+    cached = run.learner.raw(rows, phase="measure")
     at = exit_rules.left_at(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
@@ -240,7 +240,7 @@ def test_losses_weigh_the_exits_and_the_last_may_teach():
 def test_temperatures_lower_the_nll_of_their_own_rows_and_change_no_answer(trained):
     run = trained("deep-bert")
     held = run.setup.calibration
-    found = run.learner.exits(held, phase="measure")
+    found = run.learner.raw(held, phase="measure")
     assert len(held) == 30 and not set(held.ids.tolist()) & set(run.setup.train.ids.tolist())
     assert len(set(found.temperature.tolist())) == LAYERS and (found.temperature != 1).all()
     cold = found.calibrated
@@ -253,7 +253,7 @@ def test_the_pass_is_by_calibrated_logits(trained):
     """What the real pass answers is what every exit says, over its temperature."""
     run = trained("deep-bert")
     rows = run.setup.data.splits["test"]
-    said = run.learner.exits(rows, phase="measure")
+    said = run.learner.raw(rows, phase="measure")
     raw = dataclasses.replace(said, temperature=np.ones(LAYERS))
     apart = 0
     for knobs in SOME:
@@ -272,7 +272,7 @@ def test_temperatures_are_fitted_where_there_are_rows_enough(home):
     config = config_of(w, labels=200, learning_rate=1e-3, epochs=8)
     run = tiny.finish(TrialRun(config, w.place))
     assert len(run.setup.calibration) == 40
-    temperature = run.learner.exits(run.setup.validation, phase="measure").temperature
+    temperature = run.learner.raw(run.setup.validation, phase="measure").temperature
     assert len(set(temperature.tolist())) == LAYERS and (temperature != 1).all()
 
 
@@ -340,7 +340,7 @@ def test_few_labels_calibrate_nothing_and_train_with_all(home):
     run = tiny.finish(TrialRun(config_of(w, labels=40), w.place))
     assert len(run.setup.calibration) == 0 and len(run.setup.train) == 40
     assert "calibrate" not in {c.phase for c in run.ledger.bill()}
-    assert (run.learner.exits(run.setup.validation, phase="measure").temperature == 1).all()
+    assert (run.learner.raw(run.setup.validation, phase="measure").temperature == 1).all()
 
 
 def test_one_trial_is_a_curve(home):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.outputs import exit_rules
+from raysearch.outputs import exit_rules, stored
 from raysearch.outputs.exit_rules import Exits
 
 RNG = np.random.default_rng(0)
@@ -145,15 +145,15 @@ def test_logits_of_a_point_are_read_off_what_every_exit_says(tmp_path):
     home, entry = tmp_path / "exits" / "ab-test", tmp_path / "logits" / "cd-test"
     for folder in (home, entry):
         folder.mkdir(parents=True)
-    exit_rules.write_exits(home, exits, np.arange(200), np.zeros(200, np.int64))
+    stored.write_raw(home, exits, np.arange(200), np.zeros(200, np.int64))
     (home / "manifest.json").write_text("{}")
     (entry / "manifest.json").write_text(json.dumps({"exits": "ab-test", "knobs": knobs}))
-    logits, ids, labels = exit_rules.read_logits(entry)
+    logits, ids, labels = stored.read_logits(entry)
     assert np.array_equal(logits, exit_rules.answers(exits, knobs))
     assert len(ids) == len(labels) == 200
     (entry / "manifest.json").write_text(json.dumps({"exits": "../../x", "knobs": knobs}))
     with pytest.raises(ValueError, match="cannot name an entry"):
-        exit_rules.read_logits(entry)
+        stored.read_logits(entry)
 
 
 def test_the_grid_is_what_runs_on_disk_were_confirmed_by():
@@ -184,8 +184,8 @@ def test_an_entry_without_its_knobs_is_not_whole(tmp_path, facts):
     home, entry = tmp_path / "exits" / "ab-test", tmp_path / "logits" / "cd-test"
     for folder in (home, entry):
         folder.mkdir(parents=True)
-    exit_rules.write_exits(home, Exits(Z, np.ones(5)), np.arange(200), np.zeros(200, np.int64))
+    stored.write_raw(home, Exits(Z, np.ones(5)), np.arange(200), np.zeros(200, np.int64))
     (home / "manifest.json").write_text("{}")
     (entry / "manifest.json").write_text(json.dumps(facts))
-    with pytest.raises(ValueError, match="no knobs of a model with exits"):
-        exit_rules.read_logits(entry)
+    with pytest.raises(ValueError, match="no knobs of exits"):
+        stored.read_logits(entry)

@@ -17,12 +17,12 @@ from raysearch.analysis import Run, read_run, to_table, winners
 from raysearch.analysis.cascade import cascades
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exit_trials import first_layers, leaver, leavers
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import ece, softmax
-from raysearch.outputs.exit_rules import read_exits
+from raysearch.outputs.described import label_of, words_of_knobs
+from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.panels import (
     exit_accuracy,
     exit_calibration,
@@ -578,7 +578,7 @@ def test_where_the_best_never_leaves_early_a_point_of_half_its_cost_stands_in(ru
     ],
 )
 def test_knobs_are_said_in_words(knobs: dict[str, Any], words: str) -> None:
-    assert knobs_words(knobs) == words
+    assert words_of_knobs(knobs).label == words
 
 
 def test_sentences_say_when_texts_leave_and_buttons_carry_the_point(run: Run) -> None:
@@ -588,19 +588,19 @@ def test_sentences_say_when_texts_leave_and_buttons_carry_the_point(run: Run) ->
     mine = [p for p in points.ids if known[p].exits]
     assert len(mine) > 30 and len({name(points, place[p]) for p in mine}) == len(mine)
     for p in mine:
-        assert f"early_exit, {knobs_words(known[p].knobs)}, " in name(points, place[p])
+        assert f"early_exit, {label_of(known[p])}, " in name(points, place[p])
     assert column(points_json(points)["ids"]) == list(points.ids)
     knobs = column(choices_json(run, points)["knobs"])
     assert all(json.loads(knobs[place[p]]) == known[p].knobs for p in mine)
 
 
 def test_the_table_of_all_points_tells_points_of_one_trial_apart(run: Run, search_run: Run) -> None:
-    columns = table_json(run.table, collect(run))["columns"]
+    columns = table_json(run, collect(run))["columns"]
     ids = columns["point_id"]
     assert ids == [str(p) for p in run.table["point_id"]]
     words = {str(v) for v in column(columns["point"])}
     assert "leaves at confidence 0.75" in words and not [w for w in words if "{" in w]
-    plain = table_json(search_run.table, collect(search_run))["columns"]
+    plain = table_json(search_run, collect(search_run))["columns"]
     assert "point_id" not in plain and "point" not in plain
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from raysearch.analysis import Run, read_run
 from raysearch.analysis.exit_trials import Hearing, by_criterion, hearing, leaver, never
-from raysearch.analysis.knob_words import knobs_words
 from raysearch.analysis.report_text import RowName
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import softmax
+from raysearch.outputs.described import label_of
 from raysearch.panels import exit_examples
 from tests.support.exiting import LAYERS, exiting
 
@@ -79,7 +79,7 @@ def test_of_a_best_that_never_leaves_early_a_faster_point_is_shown(tmp_path: Pat
     info = exit_examples.info(run)
     assert "leaves at confidence" in info.whose and "never leaves early" not in info.caption
     assert {r.exit for r in info.rows if r.kind == "easiest"} == {1.0}
-    (half,) = [p for p in found.points if knobs_words(p.knobs) in info.whose]
+    (half,) = [p for p in found.points if label_of(p) in info.whose]
     whole = found.best.infer_flops or 0.0
     away = [abs((p.infer_flops or 0.0) - whole / 2) for p in by_criterion(found, "confidence")]
     assert abs((half.infer_flops or 0.0) - whole / 2) == min(a for a in away if not math.isnan(a))

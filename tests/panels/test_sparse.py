@@ -14,8 +14,9 @@ import pytest
 
 from raysearch.analysis import Run, read_run, to_table
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.students import _confirmed, has_tables, students, whole
+from raysearch.analysis.students import _confirmed, students
 from raysearch.analysis.sweeps import over_knob, over_shape
+from raysearch.analysis.tables import has_tables, whole
 from raysearch.errors import InputError
 from raysearch.panels import retention, table_sweep, write_pages
 from raysearch.panels.captions import UNCOUNTED

@@ -20,9 +20,10 @@ import yaml
 from raysearch.analysis import Run, read_run
 from raysearch.config.trial import DataBudget, TrialConfig
 from raysearch.ledger import Ledger
-from raysearch.outputs import exit_rules
+from raysearch.outputs import exit_rules, stored
 from raysearch.outputs.calibration import FEWEST, temperature
 from raysearch.outputs.exit_rules import Exits
+from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from tests.support.synthetic import keep_logits
 
@@ -132,7 +133,7 @@ def exits_of(rows: int, depths: Sequence[int], labels: int, luck: float, rng: Rn
 def _keep(folder: Path, trial: str, split: str, exits: Exits, label: Any) -> None:
     entry = folder / "store" / "exits" / f"{trial}-{split}"
     entry.mkdir(parents=True, exist_ok=True)
-    exit_rules.write_exits(entry, exits, np.arange(len(label)), label)
+    stored.write_raw(entry, exits, np.arange(len(label)), label)
     (entry / "manifest.json").write_text("{}")
 
 
@@ -192,7 +193,7 @@ def _tested(folder: Path, record: TrialRecord, rng: Rng, measured: bool) -> Tria
     seen = [p.scores["validation"]["accuracy"] for p in record.points]
     depths = exit_rules.exits_of(str(record.config.hyper["exits"]), LAYERS)
     logits, label = exits_of(TEST, depths, record.config.data.train, 0.0, rng)
-    kept, _, _ = exit_rules.read_exits(folder / "store" / "exits" / f"{record.id}-validation")
+    kept, _, _ = read_exits(folder / "store" / "exits" / f"{record.id}-validation")
     exits = Exits(logits, kept.temperature)
     _keep(folder, record.id, "test", exits, label)
     points = list(record.points)
