@@ -13,12 +13,12 @@ from raysearch.config.ladder import Rung
 from raysearch.costs import flops
 from raysearch.data.rows import Logits
 from raysearch.encoders import batches
-from raysearch.encoders.models import Encoder, pool
+from raysearch.encoders.models import Encoder, OnEncoder, pool
 from raysearch.encoders.tokens import Batch, Encoded
 from raysearch.ledger import Ledger
 
 
-class Classifier(nn.Module):
+class Classifier(OnEncoder):
     """Encoder, pooling, dropout, linear layer; the head stays float32."""
 
     def __init__(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from raysearch.data.rows import Rows
-from raysearch.encoders.models import Encoder
+from raysearch.encoders.models import Encoder, OnEncoder
 from raysearch.encoders.tokens import Batch, fast_tokeniser
 from raysearch.errors import InputError
 from raysearch.storage.checkpoints import quiet_libraries
@@ -227,7 +227,7 @@ class MaskedHead(nn.Module):
         return out
 
 
-class ClozeClassifier(nn.Module):
+class ClozeClassifier(OnEncoder):
     """A masked LM that answers with label words: their logits at the mask, and no others.
 
     The words' output embeddings are the input embeddings of the same tokens (tied), and training

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,11 +14,8 @@ from torch.nn import functional as F
 
 from raysearch.config.ladder import Rung
 from raysearch.costs import flops
-from raysearch.data.rows import Logits
-from raysearch.encoders.batches import evaluation_batches
-from raysearch.encoders.models import Encoder, attention_mask, pool
-from raysearch.encoders.tokens import Batch, Encoded
-from raysearch.outputs.exit_rules import first_of_all, reached, signal
+from raysearch.encoders.models import Encoder, OnEncoder, pool
+from raysearch.encoders.tokens import Batch
 
 MIX_GAIN = 50.0
 """A mix weight's distance from its start is this times its parameter: Adam moves a parameter by
@@ -75,7 +71,7 @@ class ExitHeads(nn.Module):
         return logits
 
 
-class ExitClassifier(nn.Module):
+class ExitClassifier(OnEncoder):
     """Encoder and exits; a forward pass runs them all."""
 
     def __init__(self, encoder: Encoder, exits: ExitHeads, pooling: str) -> None:
@@ -95,51 +91,6 @@ class ExitClassifier(nn.Module):
             if i + 1 in self.exits.layers:
                 out.append(self.exits(vectors, len(out)))
         return torch.stack(out, dim=1)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Rule:
-    """When a text leaves."""
-
-    criterion: str
-    threshold: float | str
-    temperature: NDArray[np.float64]
-    """(K,)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Left:
-    """What a pass with exits has come to."""
-
-    logits: Logits
-    """(B, C), calibrated, of the exit that each text left at."""
-    at: NDArray[np.int64]
-    """(B,)."""
-    flops: int
-    """Executed [FLOP]."""
-    tokens: int
-    """Tokens that went through a layer, each counted once a layer, over the number of layers."""
-
-
-def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
-    """Who leaves now: the signal of the last exit so far."""
-    if first_of_all(goal, criterion, history.shape[2]):
-        return np.ones(len(history), np.bool_)
-    seen = history if criterion == "patience" else history[:, -1:]
-    return np.asarray(signal(seen, criterion)[:, -1] >= goal)
-
-
-def _kept(batch: Batch, keep: Tensor) -> Batch:
-    """The batch of these rows alone, cut to their longest."""
-    mask = batch.mask[keep]
-    lengths = mask.sum(dim=1)
-    width = int(lengths.max())
-    return Batch(
-        batch.ids[keep, :width],
-        mask[:, :width],
-        None if batch.types is None else batch.types[keep, :width],
-        bool((lengths == width).all()),
-    )
 
 
 def exit_flops(layers: Sequence[int], k: int, hidden: int, classes: int) -> int:
@@ -172,96 +123,3 @@ def text_flops(
         for k, (a, b) in enumerate(zip((0, *layers[:-1]), layers, strict=True))
     ]
     return np.asarray(np.stack(parts, axis=1).cumsum(axis=1), np.float64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ExitGraph:
-    """An encoder with exits and the rule by which texts leave; float32, eval mode."""
-
-    kind: ClassVar[str] = "exits"
-    encoder: Encoder
-    exits: ExitHeads
-    pooling: str
-    """`mean` over tokens or the `cls` state, of each layer."""
-    rule: Rule
-    rung: Rung
-    cold: float = 1.0
-    """A temperature on top of the exits' own, for what is answered and not for who leaves."""
-
-    @property
-    def classes(self) -> int:
-        """Width of the logits."""
-        return self.exits.classes
-
-    def logits(self, encoded: Encoded) -> Logits:
-        """Calibrated logits (n, C) in the order of the rows."""
-        return self.left(encoded).logits / np.float32(self.cold)
-
-    def left(self, encoded: Encoded) -> Left:
-        """Logits, exits and what was executed, in batches of like lengths."""
-        device = next(self.encoder.parameters()).device
-        n = len(encoded.rows)
-        logits, at = np.empty((n, self.classes), np.float32), np.empty(n, np.int64)
-        spent = tokens = 0
-        for index in evaluation_batches(encoded.lengths):
-            part = self.run(encoded.batch(index, device))
-            logits[index], at[index] = part.logits, part.at
-            spent, tokens = spent + part.flops, tokens + part.tokens
-        return Left(logits, at, spent, tokens)
-
-    @torch.no_grad()
-    def run(self, batch: Batch) -> Left:
-        """Segments one after another; texts that have left are in no later batch.
-
-        The batch is cut to its longest remaining text, too.
-        """
-        encoder, exits, rule, classes = self.encoder, self.exits, self.rule, self.classes
-        n, last = len(batch.ids), len(exits.layers) - 1
-        goal = reached(rule.threshold)
-        out = np.empty((n, classes), np.float32)
-        at = np.full(n, last, np.int64)
-        rows = np.arange(n)
-        history = np.empty((n, 0, classes), np.float32)
-        spent, through = 0, 0
-        hidden, mask = encoder.embed(batch)
-        vectors: list[Tensor] = []
-        done = 0
-        for k, upto in enumerate(exits.layers):
-            width = hidden.shape[1]
-            for i in range(done, upto):
-                hidden = encoder.layer(i, hidden, mask)
-                vectors.append(pool(hidden, batch, self.pooling))
-            spent += len(rows) * segment_flops(self.rung, exits.layers, k, classes, width)
-            through += len(rows) * width * (upto - done)
-            done = upto
-            found = exits(vectors, k).cpu().numpy()
-            cold = np.asarray(found / rule.temperature[k], np.float32)
-            history = np.concatenate([history, cold[:, None]], axis=1)
-            if k == last:
-                out[rows] = cold
-                break
-            if not math.isfinite(goal):
-                continue
-            stay = ~_sure(history, rule.criterion, goal)
-            if stay.all():
-                continue
-            out[rows[~stay]] = cold[~stay]
-            at[rows[~stay]] = k
-            if not stay.any():
-                break
-            rows, history = rows[stay], history[stay]
-            keep = torch.from_numpy(np.flatnonzero(stay)).to(hidden.device)
-            batch = _kept(batch, keep)
-            hidden = hidden[keep, : batch.ids.shape[1]]
-            mask = None if batch.full else attention_mask(batch, hidden.dtype)
-            vectors = [v[keep] for v in vectors]
-        return Left(out, at, spent, through // exits.layers[-1])
-
-    def cooled(self, temperature: float) -> ExitGraph:
-        """The same with its answers' logits divided by a temperature; all leave where they did."""
-        return replace(self, cold=self.cold * temperature)
-
-    def ruled(self, knobs: Mapping[str, Any]) -> ExitGraph:
-        """The same model with another criterion and threshold."""
-        rule = Rule(knobs["criterion"], knobs["threshold"], self.rule.temperature)
-        return replace(self, rule=rule)

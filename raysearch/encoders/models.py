@@ -127,6 +127,12 @@ def scratch(encoder: Encoder, generator: torch.Generator) -> None:
 POOLINGS = ("cls", "mean")
 
 
+class OnEncoder(nn.Module):
+    """An encoder and what stands on it; a forward pass of a batch gives logits."""
+
+    encoder: Encoder
+
+
 def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     """One vector a text (B, H): `cls`, or the `mean` over real tokens (padding excluded)."""
     if pooling == "cls":

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from raysearch.config.ladder import Rung
 from raysearch.data.rows import Rows
+from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Encoded, Tokeniser
 from raysearch.errors import InputError
@@ -26,7 +27,6 @@ from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor, broken, part, probabilities, whole
 from raysearch.storage.checkpoints import quiet_libraries
 from raysearch.storage.store import Store
-from raysearch.training.graph import ClozeGraph, EncoderGraph
 
 if TYPE_CHECKING:
     from raysearch.training.graph import Graph
@@ -176,7 +176,7 @@ class EncoderPredictor(Predictor):
 
     def infer(self, prepared: Encoded) -> NDArray[np.float32]:
         """Logits (n, C)."""
-        return self.graph.logits(prepared)
+        return self.graph.encoded_logits(prepared)
 
 
 def _stock(

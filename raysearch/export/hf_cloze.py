@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from raysearch.config.ladder import Rung
 from raysearch.encoders.cloze import BIASES, HEADS, ClozeClassifier, open_head
+from raysearch.encoders.graphs import ClozeGraph
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Encoded
 from raysearch.errors import InputError
@@ -21,7 +22,6 @@ from raysearch.export.model import Model
 from raysearch.export.predictor import Predictor, broken, open_layout, part, probabilities, whole
 from raysearch.export.prompt import write_prompt
 from raysearch.storage.checkpoints import quiet_libraries
-from raysearch.training.graph import ClozeGraph
 
 if TYPE_CHECKING:
     from raysearch.export.prompt import Question
@@ -103,7 +103,7 @@ class ClozePredictor(Predictor):
 
     def infer(self, prepared: Encoded) -> NDArray[np.float32]:
         """Logits (n, C)."""
-        return self.graph.logits(prepared)
+        return self.graph.encoded_logits(prepared)
 
 
 def stock(

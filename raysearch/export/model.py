@@ -40,7 +40,7 @@ class Format:
     name: str
     tldr: str
     kinds: tuple[str, ...]
-    """Kinds of graph it can hold: encoder, cloze, exits, ngram, bag."""
+    """Kinds of graph it can hold, as each graph says its own."""
     write: Callable[[Model, Path], None]
     """Writes the files into an empty folder, raysearch.json and README.md aside."""
     open: Callable[[Path, Manifest], Predictor]
@@ -53,6 +53,8 @@ class Format:
     """Why a graph of these kinds cannot be held all the same; empty where it can."""
     int8: bool = False
     """Whether it has an int8 variant."""
+    packages: tuple[str, ...] = ("onnx", "onnxruntime", "tokenizers")
+    """Packages beside torch and transformers whose versions the card lists."""
     checks: Callable[[Model, Rows, Tokeniser | None], list[tuple[Model, Rows]]] = (
         lambda model, rows, tokeniser: [(model, rows)]
     )

@@ -16,7 +16,7 @@ def _write(model: Model, folder: Path) -> None:
     """The weights as safetensors, and the predictor's own source beside them."""
     from safetensors.numpy import save_file
 
-    from raysearch.training.graph import NgramGraph
+    from raysearch.ngrams.graphs import NgramGraph
 
     graph = model.graph
     assert isinstance(graph, NgramGraph)
@@ -37,4 +37,5 @@ FORMAT = Format(
     open=partial(OwnPredictor, ngram_numpy),
     stock=stock,
     use=use,
+    packages=("numpy", "safetensors"),
 )

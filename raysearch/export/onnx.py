@@ -23,7 +23,8 @@ from raysearch.export.predictor import probabilities
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from raysearch.training.graph import ClozeGraph, EncoderGraph, Graph
+    from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
+    from raysearch.training.graph import Graph
 
 OPSET = 17
 LIMIT = 2**31 - 2**20
@@ -31,12 +32,10 @@ LIMIT = 2**31 - 2**20
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.training.graph import BagGraph, NgramGraph
-
-    if not isinstance(graph, NgramGraph | BagGraph):
-        held = 4 * sum(p.numel() for p in graph.encoder.parameters())
-        if held >= LIMIT:
-            return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
+    encoder: nn.Module | None = getattr(graph, "encoder", None)
+    held = 0 if encoder is None else 4 * sum(p.numel() for p in encoder.parameters())
+    if held >= LIMIT:
+        return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
     return ""
 
 
@@ -73,11 +72,10 @@ def _export(model: Model, path: Path) -> None:
     import torch
     from torch import nn
 
-    from raysearch.encoders.exits import ExitGraph
-    from raysearch.training.graph import BagGraph, NgramGraph
+    from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
 
     graph = model.graph
-    assert not isinstance(graph, NgramGraph | ExitGraph | BagGraph)
+    assert isinstance(graph, EncoderGraph | ClozeGraph)
     head = _head(graph)
     body: Any = copy.deepcopy(graph.encoder.body).cpu().eval()
     body.set_attn_implementation("eager")
@@ -143,8 +141,8 @@ def trace(
 
 def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """Hidden states (B, S, H), token ids and which are real (B, S) to logits (B, C)."""
+    from raysearch.encoders.graphs import EncoderGraph
     from raysearch.encoders.tokens import Batch
-    from raysearch.training.graph import EncoderGraph
 
     if isinstance(graph, EncoderGraph):
         plain = graph.head

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from raysearch.data.rows import Rows
-    from raysearch.encoders.exits import ExitGraph
+    from raysearch.encoders.exit_graph import ExitGraph
     from raysearch.encoders.models import Encoder
     from raysearch.encoders.tokens import Tokeniser
     from raysearch.training.graph import Graph
@@ -36,7 +36,7 @@ EDGE = 1e-5
 
 
 def _refuses(graph: Graph) -> str:
-    from raysearch.encoders.exits import ExitGraph
+    from raysearch.encoders.exit_graph import ExitGraph
 
     assert isinstance(graph, ExitGraph)
     body: Any = graph.encoder.body
@@ -53,7 +53,7 @@ def _write(model: Model, folder: Path) -> None:
     """The segments, tokenizer.json, and the source of what runs them."""
     import torch
 
-    from raysearch.encoders.exits import ExitGraph
+    from raysearch.encoders.exit_graph import ExitGraph
 
     need("onnx")
     graph = model.graph
@@ -137,12 +137,12 @@ def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
 
 def _checks(model: Model, rows: Rows, tokeniser: Tokeniser | None) -> list[tuple[Model, Rows]]:
     """The point's own rule without the rows that rounding decides, and the model whole."""
-    from raysearch.encoders.exits import ExitGraph
+    from raysearch.encoders.exit_graph import ExitGraph
 
     graph = model.graph
     assert isinstance(graph, ExitGraph) and tokeniser is not None
     clear = rows.take(np.flatnonzero(~_undecided(graph, rows, tokeniser)))
-    whole = graph.ruled({"criterion": "confidence", "threshold": NEVER})
+    whole = graph.with_knobs({"criterion": "confidence", "threshold": NEVER})
     manifest = replace(model.manifest, criterion="confidence", threshold=NEVER)
     return [(model, clear), (replace(model, graph=whole, manifest=manifest), rows)]
 

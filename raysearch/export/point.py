@@ -13,7 +13,6 @@ import numpy as np
 from raysearch.config.catalog import find_rung
 from raysearch.config.task import Task
 from raysearch.data.rows import Logits
-from raysearch.encoders.exits import ExitGraph
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.export.card import Facts, card
 from raysearch.export.manifest import Manifest
@@ -24,7 +23,7 @@ from raysearch.export.write import Parity, as_logits, choose, write
 from raysearch.objectives import OBJECTIVES, View
 from raysearch.outputs.calibration import ece, softmax, temperature
 from raysearch.record import OperatingPoint, TrialRecord, point_id
-from raysearch.training.graph import BagGraph, ClozeGraph, Graph, NgramGraph, logits
+from raysearch.training.graph import Graph
 from raysearch.trial.trained import TrainedModel
 
 COSTS = {
@@ -103,7 +102,7 @@ def export_point(
     name = point_id([record.id], base.step, knobs)
     manifest = _manifest(run, graph, fmt, tokeniser, int8, cold, name)
     fast = None if tokeniser is None else tokeniser.fast
-    asked = question(run) if isinstance(graph, ClozeGraph) else None
+    asked = question(run) if manifest.template else None
     model = Model(graph.cooled(cold), manifest, fast, asked)
     events: list[dict[str, Any]] = []
     twin: dict[str, tuple[float, float]] = {}
@@ -144,7 +143,7 @@ def _calibrate(
     label = rows.label.astype(np.int64)
     found: Logits | None = run.kept_logits(point.point_id)
     if found is None:
-        found = logits(graph, rows, tokeniser)
+        found = graph.logits(rows, tokeniser)
     cold = temperature(found, label)
     before, after = (ece(softmax(found / np.float32(t)), label) for t in (1.0, cold))
     return cold, (len(rows), before, after)
@@ -176,23 +175,10 @@ def _manifest(
         splits=run.config.splits,
         weights=run.config.weights,
     )
-    if isinstance(graph, NgramGraph):
-        return replace(plain, ngrams=graph.ngrams, buckets=graph.buckets, weighting=graph.weighting)
-    if isinstance(graph, BagGraph):
-        return replace(plain, ngrams=graph.vocabulary.ngrams, buckets=graph.vocabulary.rows)
-    assert tokeniser is not None
-    plain = replace(plain, max_length=tokeniser.limit, layers=find_rung(run.config.rung).layers)
-    if isinstance(graph, ClozeGraph):
-        return replace(plain, template=graph.template)
-    if isinstance(graph, ExitGraph):
-        return replace(
-            plain,
-            pooling=graph.pooling,
-            criterion=graph.rule.criterion,
-            threshold=str(graph.rule.threshold),
-            exits=",".join(map(str, graph.exits.layers)),
-        )
-    return replace(plain, pooling=graph.pooling, normalise=graph.normalise)
+    if tokeniser is not None:
+        limit, layers = tokeniser.limit, find_rung(run.config.rung).layers
+        plain = replace(plain, max_length=limit, layers=layers)
+    return replace(plain, **graph.summary())
 
 
 def _facts(
@@ -241,17 +227,15 @@ def _facts(
         pretrained_on=rung.pretrained_on,
         temperature=model.manifest.temperature,
         calibration=calibration,
-        versions=_versions(record.made_by, fmt.kinds),
+        versions=_versions(record.made_by, fmt.packages),
     )
 
 
-def _versions(made_by: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, str]:
+def _versions(made_by: Mapping[str, Any], packages: Sequence[str]) -> dict[str, str]:
     """What the trial ran with, and what the files were written with."""
     names = ["raysearch", "python", "torch", "transformers"]
     out = {name: str(made_by[name]) for name in names if name in made_by}
-    own = {"ngram", "bag"} & set(kinds)
-    more = ("numpy", "safetensors") if own else ("onnx", "onnxruntime", "tokenizers")
-    for name in more:
+    for name in packages:
         try:
             out[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -18,7 +18,7 @@ def _write(model: Model, folder: Path) -> None:
     """Table, vocabulary and layers as safetensors, and the predictor's own source beside them."""
     from safetensors.numpy import save_file
 
-    from raysearch.training.graph import BagGraph
+    from raysearch.ngrams.graphs import BagGraph
 
     graph = model.graph
     assert isinstance(graph, BagGraph)
@@ -39,4 +39,5 @@ FORMAT = Format(
     open=partial(OwnPredictor, dan_numpy),
     stock=stock,
     use=use,
+    packages=("numpy", "safetensors"),
 )

@@ -18,7 +18,7 @@ from raysearch.errors import InputError, RaysearchError
 from raysearch.export.manifest import digests, write_manifest
 from raysearch.export.model import Format, Model
 from raysearch.export.predictor import Predictor, probabilities
-from raysearch.training.graph import Graph, logits
+from raysearch.training.graph import Graph
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between what was trained and what was written."""
@@ -111,7 +111,7 @@ def _compared(
     manifest = model.manifest
     if not len(rows):
         return Parity(0, 0.0, 1.0, manifest.int8)
-    expected = probabilities(logits(model.graph, rows, tokeniser), manifest.regression)
+    expected = probabilities(model.graph.logits(rows, tokeniser), manifest.regression)
     pairs = None if rows.pair is None else list(rows.pair)
     found = fmt.stock(folder, manifest, list(rows.text), pairs)
     off = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf

@@ -15,7 +15,7 @@ from raysearch.config.ladder import Rung
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders import exits
 from raysearch.encoders.classifier import predict
-from raysearch.encoders.exits import ExitGraph, Left, Rule
+from raysearch.encoders.exit_graph import ExitGraph, Left, Rule
 from raysearch.encoders.models import POOLINGS
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
@@ -24,9 +24,8 @@ from raysearch.outputs.described import words_of_knobs
 from raysearch.outputs.exit_rules import Exits
 from raysearch.storage.store import State
 from raysearch.training import fit
+from raysearch.training.exits_head import ExitsHead, exit_loss
 from raysearch.training.fit import Fitting, labels_of
-from raysearch.training.heads import ExitsHead
-from raysearch.training.losses import exit_loss
 from raysearch.training.protocol import Context, Method, Shape
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders import batches
+from raysearch.encoders.graphs import EncoderGraph
 from raysearch.encoders.models import pool
 from raysearch.storage.store import State
-from raysearch.training.graph import EncoderGraph
 from raysearch.training.linear import ITERATIONS, LinearModel
 from raysearch.training.protocol import Context, Method, Shape
 

@@ -15,8 +15,8 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
 from raysearch.ngrams import hashed
+from raysearch.ngrams.graphs import NgramGraph
 from raysearch.storage.store import State
-from raysearch.training.graph import NgramGraph
 from raysearch.training.linear import ITERATIONS, LinearModel
 from raysearch.training.protocol import Context, Method, Shape
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
+from raysearch.encoders.graphs import ClozeGraph
 from raysearch.storage.store import State
-from raysearch.training.graph import ClozeGraph
 from raysearch.training.heads import ClozeHead, answered, text_flops
 from raysearch.training.protocol import Context, Input, Method, Shape
 

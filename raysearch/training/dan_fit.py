@@ -18,9 +18,9 @@ from raysearch.ngrams import grams
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops, step_flops
 from raysearch.ngrams.dan_numpy import MOST
 from raysearch.ngrams.grams import Bags, Frequent, Hashed
+from raysearch.ngrams.graphs import BagGraph
 from raysearch.ngrams.tables import DTYPES, Table, cuts
 from raysearch.storage.store import State
-from raysearch.training.graph import BagGraph
 from raysearch.training.loop import Loop, Recipe, under
 from raysearch.training.protocol import Context, Shape
 

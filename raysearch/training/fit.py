@@ -14,11 +14,10 @@ from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders import batches
 from raysearch.encoders.classifier import task_loss
-from raysearch.encoders.exits import ExitGraph
 from raysearch.encoders.models import Encoder
 from raysearch.encoders.tokens import joined
 from raysearch.storage.store import State
-from raysearch.training.graph import ClozeGraph, EncoderGraph
+from raysearch.training.graph import Graph
 from raysearch.training.heads import Head, Module, answered, text_flops
 from raysearch.training.loop import Loop, Recipe, under
 from raysearch.training.protocol import Context, Shape
@@ -173,7 +172,7 @@ class Fitting:
         params = sum(p.numel() for p in self._module.parameters())
         return params, params, 4 * params
 
-    def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph | ClozeGraph | ExitGraph:
+    def graph(self, knobs: Mapping[str, Any]) -> Graph:
         """The float32 weights in a module of their own, whatever training ran in."""
         again = torch.Generator()
         again.set_state(self._drawn)  # what training has not touched is as it was drawn

@@ -1,4 +1,4 @@
-"""What stands on an encoder to classify, and how texts are laid out for it: three kinds."""
+"""What stands on an encoder to classify, and how texts are laid out for it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders.classifier import Classifier, predict
 from raysearch.encoders.cloze import ClozeClassifier, Pattern, word_ids
-from raysearch.encoders.exits import ExitClassifier, ExitGraph, ExitHeads, Rule, all_flops
+from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
+from raysearch.encoders.models import OnEncoder
 from raysearch.encoders.tokens import Encoded
-from raysearch.outputs.exit_rules import NEVER
-from raysearch.training.graph import ClozeGraph, EncoderGraph
+from raysearch.training.graph import Graph
 from raysearch.training.protocol import Context
 
-Module: TypeAlias = Classifier | ClozeClassifier | ExitClassifier
+Module: TypeAlias = OnEncoder
 
 
 class Head(Protocol):
@@ -33,7 +33,7 @@ class Head(Protocol):
     def fresh(self, generator: torch.Generator) -> Module:
         """The module before the first step; new weights are drawn from `generator`."""
 
-    def graph(self, module: Module) -> EncoderGraph | ClozeGraph | ExitGraph:
+    def graph(self, module: Module) -> Graph:
         """What a trained module in float32 computes."""
 
 
@@ -112,35 +112,6 @@ class ClozeHead:
             module.weight().detach().cpu(),
             module.head.bias.detach().cpu(),
         )
-
-
-class ExitsHead:
-    """An exit after each of some layers, on pooled vectors; needs nothing but an encoder."""
-
-    def __init__(self, ctx: Context, layers: tuple[int, ...], pooling: str, dropout: float) -> None:
-        self._ctx, self._pooling, self._dropout = ctx, pooling, dropout
-        self._tokens = ctx.tokeniser()
-        self.layers = layers
-        self.flops = all_flops(layers, ctx.rung.hidden, ctx.classes)
-
-    def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows, special tokens included."""
-        return self._tokens.encode(rows)
-
-    def fresh(self, generator: torch.Generator) -> ExitClassifier:
-        """The pretrained encoder and new exits."""
-        ctx = self._ctx
-        new = ExitHeads(
-            self.layers, ctx.rung.hidden, ctx.classes, dropout=self._dropout, generator=generator
-        )
-        return ExitClassifier(ctx.encoder(), new, self._pooling).to(ctx.device)
-
-    def graph(self, module: Module) -> ExitGraph:
-        """The model whole: nothing leaves early, no temperature."""
-        assert isinstance(module, ExitClassifier)
-        rule = Rule("confidence", NEVER, np.ones(len(self.layers)))
-        module.eval()
-        return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)
 
 
 def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: int) -> Head:

@@ -23,26 +23,6 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     return apart.sum(dim=1) * temperature**2
 
 
-def exit_loss(logits: Tensor, label: Tensor, weight: Tensor, *, follow: bool = False) -> Tensor:
-    """The weighted sum of the exits' cross-entropies; arXiv:2004.07453 section 3 weighs all alike.
-
-    Args:
-        logits: of every exit (B, K, C), the last exit last.
-        label: class ids (B,).
-        weight: of each exit (K,).
-        follow: earlier exits also take the KL to the last one's probabilities, which get no
-            gradient from it, each with its weight; self-distillation, arXiv:2004.02178 section 3.
-    """
-    total = logits.new_zeros(())
-    last = logits[:, -1].detach()
-    for k in range(logits.shape[1]):
-        loss = F.cross_entropy(logits[:, k], label)
-        if follow and k + 1 < logits.shape[1]:
-            loss = loss + distillation(logits[:, k], last, 1.0).mean()
-        total = total + weight[k] * loss
-    return total
-
-
 def taught(
     student: Tensor,
     teacher: Tensor,

@@ -17,7 +17,8 @@ import torch
 
 from raysearch.data.rows import Rows
 from raysearch.encoders.batches import evaluation_batches
-from raysearch.encoders.exits import ExitClassifier, ExitGraph, ExitHeads, Rule
+from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exits import ExitClassifier, ExitHeads
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
@@ -124,7 +125,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     like = at == expected.at
     assert like.mean() > 0.9
     np.testing.assert_allclose(
-        got[like], graph.logits(encoded)[like], atol=2e-5 * np.abs(got).max() + 1e-6
+        got[like], graph.encoded_logits(encoded)[like], atol=2e-5 * np.abs(got).max() + 1e-6
     )
     return at
 
@@ -163,7 +164,7 @@ def test_texts_leave_where_they_left_in_torch(
     for criterion, threshold in RULES:
         if criterion == "patience" and threshold >= len(layers):
             continue  # so many cannot agree: refused
-        ruled = graph.ruled({"criterion": criterion, "threshold": threshold}).cooled(1.4)
+        ruled = graph.with_knobs({"criterion": criterion, "threshold": threshold}).cooled(1.4)
         at = same_as_torch(predictor, ruled, encoded, texts, pairs)
         seen |= set(at.tolist())
         if threshold == NEVER:
@@ -182,7 +183,7 @@ def test_the_whole_grid_of_a_trials_points(deep, texts, tmp_path):
     grid = exit_rules.grid(3, 3)
     assert len(grid) > 30
     for knobs in grid:
-        same_as_torch(predictor, graph.ruled(knobs), encoded, texts, None)
+        same_as_torch(predictor, graph.with_knobs(knobs), encoded, texts, None)
 
 
 @pytest.mark.parametrize("rule", [("confidence", 0.7), ("entropy", 0.3), ("patience", 1)])
@@ -261,7 +262,7 @@ def test_a_text_at_the_threshold_itself_is_no_reason_to_refuse(deep, texts, tmp_
     tokens = Tokeniser(base, Store(tmp_path / "s"), {}, "", LIMIT)
     encoded = tokens.encode(Rows("some", np.arange(len(texts)), texts))
     sure = exit_rules.signal(every(graph, encoded), "confidence")[:, 0]
-    graph = graph.ruled({"criterion": "confidence", "threshold": float(sure[7])})
+    graph = graph.with_knobs({"criterion": "confidence", "threshold": float(sure[7])})
     run = exits_runtime.surety
     # as another machine's rounding might have it
     monkeypatch.setattr(exits_runtime, "surety", lambda z, c: run(z, c) - 2e-7)
@@ -439,7 +440,7 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     encoded, predictor = tokens.encode(rows), open_model(tmp_path / "m")
     graph = run.graph(record.points[0]).cooled(done.temperature)
     for point in record.points:
-        same_as_torch(predictor, graph.ruled(point.knobs), encoded, list(rows.text), None)
+        same_as_torch(predictor, graph.with_knobs(point.knobs), encoded, list(rows.text), None)
 
 
 # The folder alone

@@ -18,6 +18,7 @@ import torch
 
 from raysearch import export
 from raysearch.data.rows import Rows
+from raysearch.encoders.graphs import EncoderGraph
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
@@ -26,9 +27,9 @@ from raysearch.export import write as writing
 from raysearch.export.manifest import FILE, Manifest
 from raysearch.export.model import Model
 from raysearch.export.predictor import open_model, probabilities
+from raysearch.ngrams.graphs import NgramGraph
 from raysearch.ngrams.hashed import PATTERN
 from raysearch.storage.store import Store
-from raysearch.training.graph import EncoderGraph, NgramGraph, logits
 from tests.support.pairwise import pairwise
 
 HOSTILE = ("<script>alert(1)</script>", "a\nb|c", '"},{', "p_x,=1+1", "naïve 🙂 ".strip())
@@ -84,7 +85,7 @@ def written(name, graph, texts, target, base=None, *, pair=False, labels=None, *
     model = Model(graph, manifest, None if tokens is None else tokens.fast)
     rows = rows_of(texts, pair)
     parity = writing.write(fmt, model, target, rows, tokens, lambda predictor, parity: "card")
-    expected = probabilities(logits(graph, rows, tokens), manifest.regression)
+    expected = probabilities(graph.logits(rows, tokens), manifest.regression)
     return parity, expected, None if rows.pair is None else list(rows.pair)
 
 

@@ -16,6 +16,7 @@ import torch
 from raysearch import export
 from raysearch.data.rows import Rows
 from raysearch.encoders.cloze import ClozeClassifier, Pattern, open_head, word_ids
+from raysearch.encoders.graphs import ClozeGraph
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import InputError
@@ -29,7 +30,6 @@ from raysearch.export.predictor import open_model
 from raysearch.export.prompt import Question, write_prompt
 from raysearch.outputs.calibration import softmax
 from raysearch.storage.store import Store
-from raysearch.training.graph import ClozeGraph, logits
 from raysearch.trial.trained import open_trained
 
 LIMIT = 24
@@ -99,7 +99,7 @@ def written(name, made, template, target, texts=ODD, *, cold=1.0, words=WORDS, *
     model = Model(graph.cooled(cold), manifest, tokens.fast, question)
     fmt = writing.choose(name, graph, int8=manifest.int8)
     parity = writing.write(fmt, model, target, rows, tokens, lambda predictor, parity: "card")
-    expected = softmax(logits(graph, rows, tokens) / np.float32(cold))
+    expected = softmax(graph.logits(rows, tokens) / np.float32(cold))
     return parity, expected, None if rows.pair is None else list(rows.pair)
 
 
@@ -284,7 +284,7 @@ def test_what_is_measured_is_the_trained_graph(make_run, tmp_path, trial):
     texts = ODD[:6]
     prepared = model.prepare(texts, None)
     rows = Rows("some", np.arange(len(texts)), texts)
-    expected = logits(graph, rows, run.tokeniser())
+    expected = graph.logits(rows, run.tokeniser())
     np.testing.assert_allclose(model.infer(prepared), expected, atol=1e-6)
     if graph.kind == "cloze":
         flat, _ = Pattern(graph.template).encode(run.tokeniser().fast, rows, run.tokeniser().limit)

@@ -20,7 +20,6 @@ from raysearch.export.point import export_point
 from raysearch.export.predictor import open_model
 from raysearch.ngrams import dan_numpy
 from raysearch.outputs.calibration import softmax
-from raysearch.training.graph import logits
 from raysearch.trial.trained import open_trained
 
 KNOBS = {"epochs": 3, "min_steps": 4, "ngrams": 3}
@@ -59,7 +58,7 @@ def test_files_answer_what_was_trained(folders, make_run, task, vocabulary, dtyp
         FILE,
     }
     pairs = ODD[::-1] if task == "pair" else None
-    expected = logits(trial.graph(point), Rows("x", np.arange(len(ODD)), ODD, pairs), None)
+    expected = trial.graph(point).logits(Rows("x", np.arange(len(ODD)), ODD, pairs), None)
     if task != "number":
         cold = json.loads((target / FILE).read_text())["temperature"]
         expected = softmax(expected / np.float32(cold))

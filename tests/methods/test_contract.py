@@ -17,7 +17,6 @@ from raysearch.config.ladder import Rung
 from raysearch.costs import flops
 from raysearch.ledger import TRAINING
 from raysearch.ngrams import bag, dan_numpy
-from raysearch.training.graph import logits as graph_logits
 from raysearch.training.linear import LinearModel
 from raysearch.trial.context import Place, knobs_of, lengths_sample
 from raysearch.trial.run import TrialRun
@@ -378,10 +377,10 @@ def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path)
         for point in run.record().points:
             expected = run.learner.predict(rows, point.knobs, phase="test")
             graph = TrainedModel(again).graph(point)
-            found = graph_logits(graph, rows, TrainedModel(again).tokeniser())
+            found = graph.logits(rows, TrainedModel(again).tokeniser())
             assert found.shape == expected.shape and graph.classes == expected.shape[1]
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-            cold = graph_logits(graph.cooled(2.0), rows, TrainedModel(again).tokeniser())
+            cold = graph.cooled(2.0).logits(rows, TrainedModel(again).tokeniser())
             np.testing.assert_allclose(cold, expected / 2, rtol=1e-4, atol=1e-4)
     for a, b in zip(logits(run), logits(again), strict=True):
         assert np.array_equal(a, b), "taking the graph moved the learner"

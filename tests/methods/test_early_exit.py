@@ -22,8 +22,7 @@ from raysearch.methods import get as find_method
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import nll
 from raysearch.record import TrialRecord
-from raysearch.training.graph import logits as graph_logits
-from raysearch.training.losses import exit_loss
+from raysearch.training.exits_head import exit_loss
 from raysearch.trial.context import knobs_of, lengths_sample
 from raysearch.trial.run import TrialRun
 from raysearch.trial.setup import TrialSetup
@@ -455,7 +454,7 @@ def test_the_graph_leaves_where_the_learner_leaves(trained):
         encoded = run.learner._head.encode(rows)
         left = graph.left(encoded)
         assert np.array_equal(left.at, run.learner._left(rows, knobs).at)
-        cold = graph_logits(graph.cooled(2.0), rows, TrainedModel(run).tokeniser())
+        cold = graph.cooled(2.0).logits(rows, TrainedModel(run).tokeniser())
         np.testing.assert_allclose(cold, left.logits / 2, rtol=1e-5)
         assert np.array_equal(graph.cooled(2.0).left(encoded).at, left.at)
 
