@@ -26,8 +26,6 @@ from raysearch.record import OperatingPoint, TrialRecord
 
 FIRST = "confidence"
 """The criterion that a curve is drawn by unless another is asked for."""
-BASELINE = "finetune"
-"""The method whose models of the first k layers a model with exits is held against."""
 KNOBS = {"criterion", "threshold"}
 """Of a point of a curve; what an export has added (int8) has more."""
 

@@ -186,7 +186,9 @@ def opened(
     "--threshold", metavar="T", help="What a sure text reaches: 0 to 1, exits in a row, or never."
 )
 @click.option(
-    "--criterion", metavar="NAME", help="Of exits: confidence, entropy or patience.  [the model's]"
+    "--criterion",
+    metavar="NAME",
+    help="What is compared with T, as the model's card says.  [the model's]",
 )
 @click.option(
     "--otherwise", type=options.FOLDER, metavar="DIR", help="Model for texts that reach no T."

@@ -19,8 +19,9 @@ def answering(
     Args:
         model: an exported folder.
         otherwise: a second one, for texts of which the first is not sure.
-        threshold: of the first's exits or, with a second folder, of its largest probability.
-        criterion: of the first's exits.
+        threshold: what a sure text reaches by the first's rule; with a second folder, by the
+            first's largest probability.
+        criterion: another rule of the first.
 
     Raises:
         InputError: a folder is not whole, or the choices do not go together.
@@ -35,15 +36,12 @@ def answering(
                 "--otherwise: needs --threshold, the probability from which MODEL_DIR answers"
             )
         if criterion is not None:
-            raise InputError("--criterion: is of exits; --otherwise asks the largest probability")
+            raise InputError(
+                "--criterion: is of one model; --otherwise compares the largest probability"
+            )
         names = str(model), str(otherwise)
         return Cascade(open_model(model), open_model(otherwise), threshold, names)
     predictor = open_model(model)
     if threshold is not None or criterion is not None:
-        from raysearch.export.onnx_exits import ExitsPredictor
-
-        if not isinstance(predictor, ExitsPredictor):
-            option = "--threshold" if threshold is not None else "--criterion"
-            raise InputError(f"{model}: has no exits: {option} is for early_exit models")
-        predictor.leave_by(threshold, criterion)
+        predictor.change_rule(threshold, criterion, str(model))
     return predictor

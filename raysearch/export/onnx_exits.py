@@ -200,12 +200,13 @@ class ExitsPredictor(Predictor):
         self._exits = len(layers)
         self._texts = self._layers = 0
 
-    def leave_by(self, threshold: str | None, criterion: str | None) -> None:
-        """From now on another rule says where texts leave.
+    def change_rule(self, threshold: str | None, criterion: str | None, name: str = "") -> None:
+        """Change where texts leave.
 
         Args:
             threshold: a number, `inf` or `never`; None: the folder's.
             criterion: a name of `CRITERIA`; None: the folder's.
+            name: what a person calls the model.
 
         Raises:
             InputError: they are none, or the folder's threshold belongs to another criterion.

@@ -40,6 +40,20 @@ class Predictor(ABC):
     def infer(self, prepared: Any) -> NDArray[np.float32]:
         """What `prepare` made to logits (n, C), calibrated, in the order of the texts."""
 
+    def change_rule(self, threshold: str | None, criterion: str | None, name: str) -> None:
+        """Change by which rule texts take a short way, for models that have one.
+
+        Args:
+            threshold: what a sure text reaches; None: the folder's.
+            criterion: what is compared with it; None: the folder's.
+            name: what a person calls the model.
+
+        Raises:
+            InputError: the model has no such rule, or takes no such value.
+        """
+        option = "--threshold" if threshold is not None else "--criterion"
+        raise InputError(f"{name}: takes no {option}: all its texts go the same way")
+
     def summary(self) -> str:
         """What there is to say of how the texts so far were answered; empty for most models."""
         return ""

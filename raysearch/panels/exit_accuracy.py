@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
 from raysearch.analysis.exit_trials import (
-    BASELINE,
     Hearing,
     Leaver,
     first_layers,
@@ -53,12 +52,19 @@ class Info:
     axis: str
     exits: tuple[Exit, ...]
     tuned: tuple[tuple[int, Cell], ...]
-    """Fine-tuned models of the first layers on as many labels, by layers."""
+    """The baseline's models of the first layers on as many labels, by layers."""
     caption: str
+    baseline: str = ""
+    """A procedure."""
 
 
-def info(run: Run, *, point: str = "") -> Info:
+def info(run: Run, *, point: str = "", baseline: str = "") -> Info:
     """Read the exits of a point's trial, or of the best, off a run.
+
+    Args:
+        run: as `raysearch.analysis.read_run` reads it.
+        point: a point of the trial; empty: the best trial.
+        baseline: procedure whose models of the first layers stand beside the exits; empty: none.
 
     Raises:
         InputError: a point is named, and there is no such or its model has no exits.
@@ -77,7 +83,7 @@ def info(run: Run, *, point: str = "") -> Info:
         (
             (kin[c.model], c)
             for c in held.cells
-            if c.procedure == BASELINE and c.budget == budget and c.model in kin
+            if c.procedure == baseline and c.budget == budget and c.model in kin
         ),
         key=lambda of: of[0],
     )
@@ -86,11 +92,13 @@ def info(run: Run, *, point: str = "") -> Info:
     said.append(", ".join(f"on {h.words}" for h in (seen, test) if h is not None) + ".")
     if test is None:
         said.append(" Not shown on test.")
-    if not tuned:
-        said.append(f" {BASELINE}: no model of the first layers ran on as many labels.")
+    if baseline and not tuned:
+        said.append(f" {baseline}: no model of the first layers ran on as many labels.")
     name = "layers below the exit" if layers else "exit"
     caption = f"{''.join(said)} {UNCOUNTED}"
-    return Info(held.score, held.procedures, procedure, name, exits, tuple(tuned), caption)
+    return Info(
+        held.score, held.procedures, procedure, name, exits, tuple(tuned), caption, baseline
+    )
 
 
 def _exits(found: Leaver, test: Hearing | None, seen: Hearing | None) -> tuple[Exit, ...]:
@@ -179,13 +187,13 @@ def draw(info: Info) -> go.Figure:
             hovertemplate="%{y:.3f} on validation<extra></extra>",
         )
     if info.tuned:
-        look = style.marks(info.procedures)[BASELINE]
+        look = style.marks(info.procedures)[info.baseline]
         scores = [c.test for _, c in info.tuned]
         out.add_scatter(
             x=[layers + 0.08 for layers, _ in info.tuned],
             y=scores,
             mode="markers",
-            name=style.inert(f"{BASELINE}, model of so many layers, test"),
+            name=style.inert(f"{info.baseline}, model of so many layers, test"),
             marker=symbols(look, [c for _, c in info.tuned]),
             error_y=style.bars(scores, [c.ends for _, c in info.tuned]),
             text=[style.inert(f"{c.words}: {c.shown}") for _, c in info.tuned],

@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
-from raysearch.analysis.exit_trials import BASELINE, FIRST, has_exits
+from raysearch.analysis.exit_trials import FIRST, has_exits
 from raysearch.errors import unknown
 from raysearch.outputs.exit_rules import CRITERIA
 from raysearch.panels import style
@@ -20,9 +20,8 @@ from raysearch.panels.crossing import Cell, crossing, line, row
 from raysearch.panels.exit_marks import (
     Curve,
     Mark,
-    Missing,
     axis,
-    baseline,
+    baseline_cells,
     cascades,
     curves,
 )
@@ -71,8 +70,10 @@ class Info:
     caption: str
 
 
-def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info:
-    """Read the curves off a run.
+def info(
+    run: Run, *, cost: str = "infer_flops", criterion: str = FIRST, baseline: str = ""
+) -> Info:
+    """Read the curves off a run, beside a baseline's models of the first layers, if any.
 
     Raises:
         InputError: an unknown cost or criterion.
@@ -84,7 +85,9 @@ def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info
     found, missing = curves(run, cost)
     pairs, alone, told = cascades(run, cost)
     models = {c.model for c in found}
-    tuned, lost, kin = baseline(run, cost, models) if found or pairs else ((), 0, True)
+    tuned, lost, kin = (
+        baseline_cells(run, baseline, cost, models) if found or pairs else ((), 0, True)
+    )
     missing = replace(missing, cost=missing.cost + lost, cascades=alone)
     out = []
     for budget in sorted({c.budget for c in found} | {n for n, _ in pairs}):
@@ -94,8 +97,8 @@ def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info
         out.append(Pane(budget, own, cells, line(cells, cost), mine))
     kinds = tuple(dict.fromkeys([*held.procedures, CASCADE]))
     exits = has_exits(run)
-    said = " ".join([*_said(out, exits, kin), *([f"Cascades {told}."] if told else [])])
-    left = _left(missing, cost)
+    said = " ".join([*_said(out, exits, kin, baseline), *([f"Cascades {told}."] if told else [])])
+    left = missing.sentences(cost)
     if out or (not left and exits):
         left.append(UNCOUNTED if out else UNTESTED)
     caption = " ".join(s for s in (said, *left) if s)
@@ -103,20 +106,7 @@ def info(run: Run, *, cost: str = "infer_flops", criterion: str = FIRST) -> Info
     return Info(held.score, cost, along, criterion, kinds, tuple(out), folder, caption)
 
 
-def _left(missing: Missing, cost: str) -> list[str]:
-    """What is not there."""
-    return [
-        f"{what} left out: {n:,}."
-        for n, what in (
-            (missing.cost, f"Points without {cost}"),
-            (missing.test, "Points without a score on test"),
-            (missing.cascades, f"Cascades without {cost} or a score on test"),
-        )
-        if n
-    ]
-
-
-def _said(panes: Sequence[Pane], exits: bool, kin: bool) -> list[str]:
+def _said(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[str]:
     """Who chose and who reports, of the trials with exits and their baseline."""
     if not exits:
         return [NO_EXITS]
@@ -130,10 +120,12 @@ def _said(panes: Sequence[Pane], exits: bool, kin: bool) -> list[str]:
     hollow = len({m.point_id for m in every if m.ends is None})
     if draws and hollow:
         out.append(f"Hollow: {hollow:,} without an interval.")
+    if not baseline:
+        return out
     if not any(p.tuned for p in panes):
-        out.append(f"{BASELINE}: none of these label budgets is here.")
+        out.append(f"{baseline}: none of these label budgets is here.")
     elif not kin:
-        out.append(f"{BASELINE}: other models, as none is the first layers of one with exits.")
+        out.append(f"{baseline}: other models, as none is the first layers of one with exits.")
     return out
 
 
@@ -157,7 +149,7 @@ def draw(info: Info) -> go.Figure:
             _curve(out, k, curve, info, dashes[curve.model])
         x = [c.costs[info.cost] for c in pane.tuned]
         if pane.line:
-            colour = style.marks(info.procedures)[BASELINE].colour
+            colour = style.marks(info.procedures)[pane.tuned[0].procedure].colour
             scores = [pane.tuned[i].test for i in pane.line]
             steps(out, k, [x[i] for i in pane.line], scores, ghost=True, colour=colour)
         dots(out, k, pane.tuned, x, info.procedures)

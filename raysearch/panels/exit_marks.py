@@ -11,7 +11,6 @@ from raysearch.analysis import Run, cascade
 from raysearch.analysis.cascade import Cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exit_trials import (
-    BASELINE,
     Leaver,
     by_criterion,
     first_layers,
@@ -77,6 +76,18 @@ class Missing:
     """Without a score on test."""
     cascades: int = 0
     """Without either."""
+
+    def sentences(self, cost: str) -> list[str]:
+        """Return what was left out, a sentence for each reason."""
+        return [
+            f"{what} left out: {n:,}."
+            for n, what in (
+                (self.cost, f"Points without {cost}"),
+                (self.test, "Points without a score on test"),
+                (self.cascades, f"Cascades without {cost} or a score on test"),
+            )
+            if n
+        ]
 
 
 def axis(cost: str) -> str:
@@ -178,14 +189,16 @@ def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark |
     return mark
 
 
-def baseline(run: Run, cost: str, models: set[str]) -> tuple[tuple[Cell, ...], int, bool]:
-    """The fine-tuned models of the first layers of these models' checkpoints, or all there are.
+def baseline_cells(
+    run: Run, procedure: str, cost: str, models: set[str]
+) -> tuple[tuple[Cell, ...], int, bool]:
+    """Return a procedure's models of the first layers of these models' checkpoints, or all.
 
     Returns:
         The cells with the cost among their costs, how many lack it, and whether they are first
         layers of those models; False: other models, as of the former there was none.
     """
-    tuned = [c for c in crossing(run).cells if c.procedure == BASELINE]
+    tuned = [c for c in crossing(run).cells if c.procedure == procedure]
     kin = {name for model in models for name in first_layers(model)}
     mine = [c for c in tuned if c.model in kin]
     cells = []

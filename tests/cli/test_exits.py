@@ -102,7 +102,7 @@ def test_a_threshold_is_chosen_when_predicting(home, say, table, batch):
         (mean,) = re.findall(r"; (\d\.\d\d) of 2 layers a text -> ", err)
         layers[name] = float(mean)
         criterion = args[3] if len(args) > 2 else "confidence"
-        predictor.leave_by(args[1], criterion)
+        predictor.change_rule(args[1], criterion)
         expected = predictor.probabilities(table)
         np.testing.assert_allclose(probabilities(f"{name}.csv"), expected, atol=1e-5)
         answers = [predictor.labels[k] for k in expected.argmax(axis=1)]
@@ -114,7 +114,7 @@ def test_a_threshold_is_chosen_when_predicting(home, say, table, batch):
 
 def predictor_confidence(predictor, texts):
     """How sure the first exit is of each text, after its own temperature alone."""
-    predictor.leave_by("0", "confidence")
+    predictor.change_rule("0", "confidence")
     logits, _ = predictor.left(predictor.prepare(texts))
     z = logits * predictor.manifest.temperature
     e = np.exp(z - z.max(axis=1, keepdims=True))
@@ -149,11 +149,11 @@ def test_a_threshold_that_is_none_is_one_line(home, say, table):
         refused(say(*begin, "--criterion", other), f"--criterion {other}: needs --threshold too")
     refused(
         say("predict", home / "ngrams", "in.csv", "-o", "out.csv", "--threshold", "0.5"),
-        "ngrams: has no exits: --threshold is for early_exit models",
+        "ngrams: takes no --threshold: all its texts go the same way",
     )
     refused(
         say("predict", home / "whole", "in.csv", "-o", "out.csv", "--criterion", "entropy"),
-        "whole: has no exits: --criterion is for early_exit models",
+        "whole: takes no --criterion: all its texts go the same way",
     )
     assert not Path("out.csv").exists()
 
@@ -214,7 +214,7 @@ def test_what_makes_no_cascade_is_one_line(home, say, table):
 
     t = ("--threshold", "0.9")
     refused(ask("ngrams", "whole"), "--otherwise: needs --threshold")
-    refused(ask("ngrams", "whole", *t, "--criterion", "entropy"), "--criterion: is of exits")
+    refused(ask("ngrams", "whole", *t, "--criterion", "entropy"), "--criterion: is of one model")
     refused(ask("ngrams", "whole", "--threshold", "2"), "must be from 0 to 1 by confidence")
     refused(ask("ngrams", "whole", "--threshold", "x"), "threshold 'x'")
     refused(ask("ngrams", "swapped", *t), "label 1 is 'class 1', in", "it is 'class 0'; they must")

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ from tests.support import tiny
 from tests.support.exiting import exiting
 from tests.support.synthetic import records, write_run
 from tests.support.verbs import Say
+
+curves_of = partial(exit_curve.info, baseline="finetune")
+accuracy_of = partial(exit_accuracy.info, baseline="finetune")
 
 SHORT: dict[str, object] = {"epochs": 2, "min_steps": 12}
 
@@ -207,7 +211,7 @@ def test_a_trained_run_has_every_picture(made: tiny.Made) -> None:
     record = made.records[0]
     exits, ids, _ = read_exits(made.out / "store" / "exits" / f"{record.id}-test")
     assert exits.logits.shape == (60, 2, 2) and len(ids) == 60
-    curves = exit_curve.info(run)
+    curves = curves_of(run)
     (pane,) = curves.panes
     marks = {m.point_id: m for c in pane.curves for m in c.marks}
     assert set(marks) == {p.point_id for p in record.points}
@@ -218,6 +222,6 @@ def test_a_trained_run_has_every_picture(made: tiny.Made) -> None:
     assert "finetune: other models" in curves.caption
     assert exit_histogram.info(run).exits == ("layer 1", "layer 2")
     assert len(exit_calibration.info(run).exits) == 2
-    alone = exit_accuracy.info(run)
+    alone = accuracy_of(run)
     whole = next(p for p in record.points if p.knobs["threshold"] == "never")
     assert alone.exits[-1].validation == pytest.approx(whole.scores["validation"]["accuracy"])

@@ -113,7 +113,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     """The exits that texts leave at, having compared them and the logits with torch's."""
     rule = graph.rule
     named = rule.criterion, str(rule.threshold)
-    predictor.leave_by(named[1], named[0])
+    predictor.change_rule(named[1], named[0])
     got, at = predictor.left(predictor.prepare(texts, pairs))
     expected = graph.left(encoded)
     unlike = np.flatnonzero(at != expected.at)
@@ -251,7 +251,7 @@ def test_who_has_left_is_in_no_later_batch(deep, texts, tmp_path, monkeypatch):
     assert again.tolist() == [0, *at[on]]
     assert fed[1][2] == prepared.lengths[on].max() < fed[0][2] == prepared.lengths[first]
     fed.clear()
-    predictor.leave_by("0", None)
+    predictor.change_rule("0", None)
     predictor.left(prepared)
     assert {k for k, *_ in fed} == {0}, "later segments are not run for nobody"
 
@@ -496,7 +496,7 @@ def test_the_folder_predicts_without_torch_or_us(folder, texts, tmp_path):
     predictor = open_model(folder)
     for kind, found in zip(kinds, json.loads(ran.stdout), strict=True):
         threshold = kind.get("threshold", 0.7)
-        predictor.leave_by(str(threshold), kind.get("criterion", "confidence"))
+        predictor.change_rule(str(threshold), kind.get("criterion", "confidence"))
         np.testing.assert_allclose(found, predictor.probabilities(texts), atol=1e-6)
 
 
@@ -515,8 +515,8 @@ def test_the_folder_is_a_program(folder, texts, tmp_path):
     ):
         ran = alone(run, folder, *args, stdin=lines)
         assert ran.returncode == 0, ran.stderr[-2000:]
-        predictor.leave_by("0.7", "confidence")
-        predictor.leave_by(*rule)
+        predictor.change_rule("0.7", "confidence")
+        predictor.change_rule(*rule)
         _, at = predictor.left(predictor.prepare(texts[:5]))
         p = predictor.probabilities(texts[:5])
         found = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -647,12 +647,12 @@ def test_a_rule_that_is_none_leaves_the_old_one(folder, texts):
         (("3", "patience"), "threshold '3': must be a whole number from 0 to 2 by patience"),
     ):
         with pytest.raises(InputError) as e:
-            predictor.leave_by(*rule)
+            predictor.change_rule(*rule)
         assert part in str(e.value)
     assert np.array_equal(predictor.probabilities(texts), before)
-    predictor.leave_by(None, "confidence")
+    predictor.change_rule(None, "confidence")
     assert np.array_equal(predictor.probabilities(texts), before)
-    predictor.leave_by("never", None)
-    predictor.leave_by(None, "patience")
+    predictor.change_rule("never", None)
+    predictor.change_rule(None, "patience")
     _, at = predictor.left(predictor.prepare(texts))
     assert (at == 2).all()

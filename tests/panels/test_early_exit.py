@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ from raysearch.record import OperatingPoint
 from tests.panels.test_page import HOSTILE, tags
 from tests.support.exiting import LAYERS, TEST, exiting
 from tests.support.passing import Part, write
+
+curves_of = partial(exit_curve.info, baseline="finetune")
+accuracy_of = partial(exit_accuracy.info, baseline="finetune")
 
 PAGE = "early_exit.html"
 PICTURES = (exit_curve, exit_histogram, exit_calibration, exit_accuracy, exit_examples)
@@ -96,7 +100,7 @@ def test_a_run_without_exits_has_no_such_page(search_run: Run, tmp_path: Path) -
     for picture in PICTURES:  # a page of one's own may still ask for them
         info = picture.info(search_run)
         assert not picture.draw(info).data and picture.numbers(info) == []
-    assert exit_curve.info(search_run).caption == exit_curve.NO_EXITS
+    assert curves_of(search_run).caption == exit_curve.NO_EXITS
 
 
 def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path: Path) -> None:
@@ -106,7 +110,7 @@ def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path
         info = picture.info(alone)
         assert "not in the run's Store" in info.caption and not picture.draw(info).data
     assert exit_histogram.info(alone) == exit_histogram.info(run), "the records hold the shares"
-    marks = exit_curve.numbers(exit_curve.info(alone))
+    marks = exit_curve.numbers(curves_of(alone))
     tested = [p for p in points_of(alone).values() if "test" in p.scores]
     assert {m["point_id"] for m in marks} <= {p.point_id for p in tested} and marks
 
@@ -128,7 +132,7 @@ def test_an_unknown_criterion_or_cost_names_the_nearest(run: Run) -> None:
         with pytest.raises(InputError, match="Did you mean 'entropy'"):
             picture.info(run, criterion="entrpy")
     with pytest.raises(InputError, match="Did you mean 'infer_flops'"):
-        exit_curve.info(run, cost="infer_flop")
+        curves_of(run, cost="infer_flop")
 
 
 @pytest.mark.slow
@@ -148,7 +152,7 @@ def test_hostile_names_make_no_tag(tmp_path: Path) -> None:
 
 
 def test_a_curve_is_the_best_trial_of_its_cell(run: Run) -> None:
-    info = exit_curve.info(run)
+    info = curves_of(run)
     won = winners(run.table).set_index("point_id")
     known = points_of(run)
     assert [p.budget for p in info.panes] == [100, 640]
@@ -171,14 +175,14 @@ def test_a_curve_is_the_best_trial_of_its_cell(run: Run) -> None:
 def test_marks_stand_at_the_estimates_of_the_draws(run: Run) -> None:
     made = confirmation(run)
     estimates = {e.point_id: e for e in made.estimates}
-    rows = exit_curve.numbers(exit_curve.info(run))
+    rows = exit_curve.numbers(curves_of(run))
     mine = [r for r in rows if r["procedure"] == "early_exit"]
     assert len(mine) > 30
     for r in mine:
         e = estimates[str(r["point_id"])]
         seen = (r["accuracy"], r["low"], r["high"], r["draws"], r["validation"])
         assert seen == (e.score, e.low, e.high, 3, e.validation)
-    figure = exit_curve.draw(exit_curve.info(run))
+    figure = exit_curve.draw(curves_of(run))
     symbols = [
         s for t in figure.data if isinstance(t.marker.symbol, tuple) for s in t.marker.symbol
     ]
@@ -188,7 +192,7 @@ def test_marks_stand_at_the_estimates_of_the_draws(run: Run) -> None:
 
 
 def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare: Run) -> None:
-    info = exit_curve.info(bare)
+    info = curves_of(bare)
     (pane,) = info.panes
     assert "one draw: not confirmed" in info.caption and pane.curves
     (one,) = leavers(bare)
@@ -208,13 +212,13 @@ def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare:
 
 def test_a_trial_that_was_not_scored_on_test_is_counted(tmp_path: Path) -> None:
     untested = exiting(tmp_path, draws=0, labels=(100,), tested=False, tries=1)
-    info = exit_curve.info(untested)
+    info = curves_of(untested)
     points = len(leavers(untested)[0].points)
     assert info.panes == () and f"without a score on test left out: {points}." in info.caption
     assert "one draw" in exit_calibration.info(untested).caption
     assert "validation (100 rows)" in exit_calibration.info(untested).caption
     assert exit_examples.info(untested).split == "validation"
-    alone = exit_accuracy.info(untested)
+    alone = accuracy_of(untested)
     assert "Not shown on test" in alone.caption and exit_accuracy.draw(alone).data
     assert [e.test for e in alone.exits] == [None] * LAYERS
 
@@ -223,22 +227,22 @@ def test_the_baseline_is_the_first_layers_of_the_same_checkpoint(run: Run, tmp_p
     assert first_layers("minilm-6") == {f"minilm-{k}": k for k in range(1, 7)}
     assert first_layers("minilm-3") == {"minilm-1": 1, "minilm-2": 2, "minilm-3": 3}
     assert first_layers("bert-tiny") == {"bert-tiny": 2} and first_layers("nobody") == {}
-    info = exit_curve.info(run)
+    info = curves_of(run)
     for pane in info.panes:
         assert sorted(c.model for c in pane.tuned) == [f"minilm-{k}" for k in (1, 2, 3, 4, 6)]
         on = [pane.tuned[i] for i in pane.line]
         assert [c.costs["infer_flops"] for c in on] == sorted(c.costs["infer_flops"] for c in on)
     assert "other models" not in info.caption
-    alien = exit_curve.info(exiting(tmp_path / "a", labels=(100,), models=("bert-base-uncased",)))
+    alien = curves_of(exiting(tmp_path / "a", labels=(100,), models=("bert-base-uncased",)))
     assert "finetune: other models" in alien.caption and alien.panes[0].tuned
-    none = exit_curve.info(exiting(tmp_path / "b", labels=(100,), depths=()))
+    none = curves_of(exiting(tmp_path / "b", labels=(100,), depths=()))
     assert "finetune: none of these label budgets is here" in none.caption
 
 
 def test_milliseconds_are_those_of_the_first_page_and_what_was_not_timed_is_counted(
     run: Run,
 ) -> None:
-    info = exit_curve.info(run, cost="ms")
+    info = curves_of(run, cost="ms")
     known = points_of(run)
     shown = {m.point_id: m.cost for p in info.panes for c in p.curves for m in c.marks}
     for point, ms in shown.items():
@@ -247,7 +251,7 @@ def test_milliseconds_are_those_of_the_first_page_and_what_was_not_timed_is_coun
     points = collect(run)
     first = dict(zip(points.ids, points.costs["ms"].tolist(), strict=True))
     assert all(first[p] == ms for p, ms in shown.items())
-    whole = {m.point_id for p in exit_curve.info(run).panes for c in p.curves for m in c.marks}
+    whole = {m.point_id for p in curves_of(run).panes for c in p.curves for m in c.marks}
     assert 0 < len(shown) < len(whole)
     assert f"Points without ms left out: {len(whole) - len(shown)}." in info.caption
     assert info.axis == "time per text [ms]"
@@ -255,7 +259,7 @@ def test_milliseconds_are_those_of_the_first_page_and_what_was_not_timed_is_coun
 
 
 def test_pointing_at_a_mark_tells_how_to_have_it(run: Run) -> None:
-    info = exit_curve.info(run)
+    info = curves_of(run)
     figure = exit_curve.draw(info)
     texts = [t for trace in figure.data for t in trace.text or ()]
     curve = info.panes[0].curves[0]
@@ -298,7 +302,7 @@ def test_cascades_stand_in_the_pane_of_their_larger_budget(
     lost = dataclasses.replace(pair, point_id="c0ffe1", test=None, low=None, high=None)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair, lost))
     assert exit_marks.cascades(run, "infer_flops")[1] == 1
-    info = exit_curve.info(run)
+    info = curves_of(run)
     assert [len(p.cascades) for p in info.panes] == [0, 1]
     assert "Cascades without infer_flops or a score on test left out: 1." in info.caption
     figure = exit_curve.draw(info)
@@ -314,15 +318,15 @@ def test_cascades_stand_in_the_pane_of_their_larger_budget(
     assert "raysearch export" not in said
     (row,) = [r for r in exit_curve.numbers(info) if r["procedure"] == "cascade"]
     assert (row["accuracy"], row["low"], row["infer_flops"]) == (0.9, 0.88, 3e8)
-    timed = exit_curve.info(run, cost="ms")
+    timed = curves_of(run, cost="ms")
     assert "Cascades without ms or a score on test left out: 2." in timed.caption
     assert "Cascades chosen" not in timed.caption
     own = dataclasses.replace(pair, own_draw=True, left_out=30)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, lost))
-    told = exit_curve.info(run).caption
+    told = curves_of(run).caption
     assert "(872 rows; the 30 that chose left out), 3 draws, the first of which chose." in told
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, pair))
-    assert "3 draws, the first of which chose 1 of 2." in exit_curve.info(run).caption
+    assert "3 draws, the first of which chose 1 of 2." in curves_of(run).caption
 
 
 def tuned_at(run: Run, budget: int) -> list[str]:
@@ -341,7 +345,7 @@ def test_a_budget_without_exits_has_a_pane_of_its_cascades(
     small, *_, large = tuned_at(run, 100)
     pair = Pair("c0ffee", small, large, "a, then b", 200, 3e8, 0.91, 256)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair,))
-    info = exit_curve.info(fewer)
+    info = curves_of(fewer)
     assert [(p.budget, len(p.curves), len(p.cascades)) for p in info.panes] == [
         (100, 0, 1),
         (640, 3, 0),
@@ -357,7 +361,7 @@ def test_a_budget_without_exits_has_a_pane_of_its_cascades(
 def test_a_run_without_exits_shows_its_cascades_and_says_so(tmp_path: Path) -> None:
     parts = (Part("mini-2", 100.0, 0.75), Part("mini-6", 1000.0, 0.9))
     plain = write(tmp_path, parts)
-    info = exit_curve.info(plain)
+    info = curves_of(plain)
     (pane,) = info.panes
     found = cascades(plain)
     assert [m.point_id for m in pane.cascades] == [c.point_id for c in found] and found
@@ -367,7 +371,7 @@ def test_a_run_without_exits_shows_its_cascades_and_says_so(tmp_path: Path) -> N
         f"{exit_curve.NO_EXITS} Cascades chosen on validation (200 rows), shown on test (600 rows),"
         f" 3 fresh draws. {UNCOUNTED}"
     )
-    timed = exit_curve.info(plain, cost="ms")
+    timed = curves_of(plain, cost="ms")
     many = f"Cascades without ms or a score on test left out: {len(found)}."
     assert timed.panes == () and timed.caption == f"{exit_curve.NO_EXITS} {many}"
 
@@ -379,7 +383,7 @@ def test_exits_without_a_test_score_do_not_hide_cascades(
     small, *_, large = tuned_at(untested, 100)
     pair = Pair("c0ffee", small, large, "a, then b", 200, 3e8, 0.91, 256)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair,))
-    info = exit_curve.info(untested)
+    info = curves_of(untested)
     (pane,) = info.panes
     assert pane.cascades and pane.tuned and not pane.curves
     many = len(leavers(untested)[0].points)
@@ -421,7 +425,7 @@ def test_exits_of_a_model_that_the_ladder_does_not_know_are_counted(tmp_path: Pa
 def test_half_the_layers_are_named_by_what_lies_below_them(tmp_path: Path) -> None:
     made = exiting(tmp_path, labels=(100,), exits="half")
     assert exit_histogram.info(made).exits == ("layer 2", "layer 4", "layer 6")
-    alone = exit_accuracy.info(made)
+    alone = accuracy_of(made)
     assert [e.layers for e in alone.exits] == [2, 4, 6]
     assert [k for k, _ in alone.tuned] == [1, 2, 3, 4, 6]
 
@@ -473,7 +477,7 @@ def test_unconfirmed_calibration_is_that_of_the_scored_trial(bare: Run) -> None:
 
 
 def test_an_exit_alone_scores_what_everyone_leaving_there_would(run: Run) -> None:
-    info = exit_accuracy.info(run)
+    info = accuracy_of(run)
     of = drawn_exits(run)
     for k, one in enumerate(info.exits):
         each = [(e.logits[:, k].argmax(axis=1) == label).mean() for e, label in of]

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from raysearch.panels import (
 )
 from raysearch.record import OperatingPoint
 from tests.support.exiting import LAYERS, exiting
+
+curves_of = partial(exit_curve.info, baseline="finetune")
 
 PICTURES = (exit_curve, exit_histogram, exit_calibration, exit_accuracy, exit_examples)
 Event = dict[str, Any]
@@ -215,7 +218,7 @@ def test_exits_without_a_threshold_are_no_point_of_a_curve(
     other = next(p for p in leavers(bare)[0].points if p.point_id != odd.point_id)
     less = altered(bare, tmp_path / "s", named(other.point_id, lambda p: p.update(knobs=knobs)))
     drawn(less)
-    marks = [m for p in exit_curve.info(less).panes for c in p.curves for m in c.marks]
+    marks = [m for p in curves_of(less).panes for c in p.curves for m in c.marks]
     assert marks and other.point_id not in {m.point_id for m in marks}
     for picture in PICTURES[1:]:
         with pytest.raises(InputError, match="do not say when texts leave") as caught:
@@ -231,7 +234,7 @@ def test_a_point_of_fewer_exits_than_its_trial_is_left_out(bare: Run, tmp_path: 
     held = exit_histogram.info(broken, criterion=str(odd.knobs["criterion"]))
     assert odd.point_id not in {lv.point_id for lv in held.levels} and held.levels
     assert all(len(lv.shares) == LAYERS for lv in held.levels)
-    marks = {m.point_id for p in exit_curve.info(broken).panes for c in p.curves for m in c.marks}
+    marks = {m.point_id for p in curves_of(broken).panes for c in p.curves for m in c.marks}
     assert odd.point_id not in marks and marks
 
 
