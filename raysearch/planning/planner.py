@@ -162,7 +162,8 @@ class World:
         if kin and all(refused.values()):
             self.left_out[name] = next(iter(refused.values()))
         kin = [r for r in kin if not refused[r.name]]
-        if kin and method.unlabelled(knobs) and self._texts(min(self._labels())) <= 0:
+        made = set(method_spaces()[name].inputs) & set(method.inputs_of(knobs, "texts"))
+        if kin and not made and method.unlabelled(knobs) and self._texts(min(self._labels())) <= 0:
             self.left_out[name] = "there is no text without a label to transfer by"
             return ()
         limit = self.study.trial_minutes
