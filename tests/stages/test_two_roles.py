@@ -204,3 +204,9 @@ def test_a_grid_names_inputs_by_role(plugged, tmp_path):
     wrong = tiny.world(task, tmp_path / "no", searcher="grid", procedures=lines, labels=(32,))
     with pytest.raises(InputError, match="no input 'techer'.*teacher"):
         wrong.crossing()
+
+
+def test_the_page_on_stages_shows_the_stage_of_this_test():
+    page = (ROOT / "docs" / "adding-a-stage.md").read_text(encoding="utf-8")
+    for name in ("stages/toy_writer.py", "search_spaces/toy_writer.yaml"):
+        assert (PLUGINS / name).read_text(encoding="utf-8").rstrip() in page
