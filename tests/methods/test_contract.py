@@ -209,14 +209,14 @@ def test_same_config_same_record(trial, tmp_path):
 
 
 @every_case
-def test_saved_and_restored_goes_on_as_if_nothing_had_happened(trial, tmp_path):
+def test_saved_and_restored_goes_on_as_if_nothing_had_happened(trial, tmp_path, whole):
     whole = trial(tmp_path / "whole")
     steps = 1
     while whole.step(0.0):
         steps += 1
     expected = logits(whole)
     bill = {(c.phase, c.payer): c.flops for c in whole.record().bill}
-    for stop in sorted({0, 1, steps // 2, steps}):
+    for stop in sorted({0, 1, steps // 2, steps} if whole else {steps // 2}):
         home = tmp_path / str(stop)
         before = trial(home / "store")
         for _ in range(stop):

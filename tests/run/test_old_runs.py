@@ -20,7 +20,7 @@ from tests.support.verbs import Say
 RUNS = golden.runs()
 pytestmark = pytest.mark.statistics  # to the digit
 FAST = {
-    "search": ("status", "table", "frontier", "cascades", "recommend", "pages"),
+    "search": ("status", "table", "frontier", "cascades", "recommend"),
     "grid": ("status", "table", "frontier"),
 }
 """What is compared in every round of tests."""
