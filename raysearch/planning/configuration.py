@@ -12,6 +12,7 @@ from raysearch.config.trial import ArtifactConfig, DataBudget, TrialConfig
 from raysearch.data.corpora import Corpus
 from raysearch.data.task_data import TaskData
 from raysearch.errors import Infeasible, InputError
+from raysearch.planning.families import family_of
 from raysearch.stages import find
 from raysearch.storage.checkpoints import weights_digest
 from raysearch.training.protocol import Method
@@ -80,7 +81,7 @@ class Configurator:
             weights="" if folder is None else weights_digest(folder),
             hyper={k: v for k, v in asdict(knobs).items() if v != plain[k]},
             init_seed=init_seed,
-            precision=self.precision if rung.family == "encoder" else "fp32",
+            precision=self.precision if family_of(rung).gpu else "fp32",
             horizon=method.horizon(knobs, budget.train + budget.unlabelled),
             behaviour=method.behaviour,
             inputs=self._inputs(method, proposal, knobs, data_seed, init_seed),

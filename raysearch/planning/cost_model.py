@@ -20,14 +20,11 @@ from raysearch.data.task_data import TaskData
 from raysearch.encoders.batches import ENOUGH, padded_lengths
 from raysearch.encoders.cloze import Pattern
 from raysearch.encoders.tokens import Tokeniser
+from raysearch.planning.families import family_of
 from raysearch.planning.throughput import (
-    HASH_RATE,
-    LINEAR_RATE,
     Price,
     Rates,
-    dan_seconds,
     measure,
-    seconds,
 )
 from raysearch.stages import find
 from raysearch.storage.store import Store
@@ -94,7 +91,7 @@ class Pricing:
                     memory = self._memory(methods[name], rung) + answers
                     shown = f"method '{name}' on model '{rung.name}'"
                     # who learns from an encoder may have to open it
-                    gains = rung.family == "encoder" or bool(answers)
+                    gains = family_of(rung).gpu or bool(answers)
                     out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
         return out
 
@@ -167,13 +164,11 @@ class Pricing:
         return max(0, min(max(asked), self._texts(labels)))
 
     def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
-        if rung.family == "dan":
-            texts = shape.n_train + shape.n_unlabelled + shape.n_validation
-            length = float(shape.lengths.mean())
-            return dan_seconds(sum(parts.values()), texts, length, rung)
-        if rung.family == "ngram":
-            tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
-            return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
+        of = replace(shape, rung=rung)
+        return family_of(rung).seconds(parts, of, lambda: self._rates_of(rung, shape))
+
+    def _rates_of(self, rung: Rung, shape: Shape) -> Rates:
+        """Return this machine's rates at the model's width of layer; measured once."""
         width = (rung.hidden, rung.intermediate)
         if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
@@ -181,7 +176,7 @@ class Pricing:
             self._rates[width] = self._there(
                 measure, rung, length, self.precision, device, self.place.threads
             )
-        return seconds(parts, self._rates[width], rung)
+        return self._rates[width]
 
     def _shape(self, config: TrialConfig) -> Shape:
         method, rung = find(config.method), find_rung(config.rung)

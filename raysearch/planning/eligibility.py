@@ -13,7 +13,8 @@ from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, unknown
 from raysearch.methods import names as method_names
 from raysearch.planning.cost_model import Pricing, size_of
-from raysearch.planning.model_fit import cannot_prompt, small_ngram, too_large
+from raysearch.planning.families import family_of, get
+from raysearch.planning.model_fit import cannot_prompt, too_large
 from raysearch.stages import find
 from raysearch.storage.checkpoints import NotHere
 from raysearch.trial.context import Place, knobs_of
@@ -168,10 +169,11 @@ class _Rules:
                 if reason is not None:
                     raise InputError(f"model '{rung.name}': {reason}")
                 self.place.folder(rung)
-            if any(r.family == "encoder" for r in chosen) and not any(
-                r.family == "ngram" for r in chosen
+            cheap = [r for r in known.values() if family_of(r).baseline(r)]
+            if any(family_of(r).gpu for r in chosen) and not (
+                {r.family for r in chosen} & {r.family for r in cheap}
             ):
-                chosen = [r for r in known.values() if small_ngram(r)] + chosen
+                chosen = cheap + chosen
             return sorted(chosen, key=size_of)
         out = []
         named = self._named()
@@ -189,7 +191,7 @@ class _Rules:
                 continue
             out.append(rung)
         wanted = {family for name in self._methods() for family in find(name).families}
-        if "encoder" in wanted and not any(r.family == "encoder" for r in out):
+        if any(get(name).gpu for name in wanted) and not any(family_of(r).gpu for r in out):
             reasons = list(dict.fromkeys(self._excluded[r] for r in self._excluded if r in known))
             raise InputError(
                 f"task '{self.data.task.name}': no model of its ladder can be used "

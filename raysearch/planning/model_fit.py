@@ -11,15 +11,12 @@ from safetensors import SafetensorError
 
 from raysearch.config.ladder import Rung
 from raysearch.config.task import Task
-from raysearch.costs.memory import TRAINED_BYTES
 from raysearch.data.rows import Rows
 from raysearch.encoders.cloze import Pattern, lacks, word_ids
 from raysearch.encoders.tokens import fast_tokeniser
 from raysearch.errors import InputError
+from raysearch.planning.families import family_of
 from raysearch.trial.context import prompt_of
-
-TABLE_BYTES, BESIDE = 4, 2**31
-"""A table's parameter's, and what training takes beside a table whatever its size [bytes]."""
 
 
 def cannot_prompt(rung: Rung, task: Task, folder: Path | None) -> str | None:
@@ -48,16 +45,9 @@ def cannot_prompt(rung: Rung, task: Task, folder: Path | None) -> str | None:
     return None
 
 
-def small_ngram(rung: Rung) -> bool:
-    """Return whether a rung is a table of few hash buckets, which every study may have."""
-    return rung.family == "ngram" and rung.buckets <= 2**16
-
-
 def too_large(rung: Rung, device: str) -> str | None:
     """Return why a model cannot be trained in this machine's memory; None when it can."""
-    needed = TRAINED_BYTES * rung.params
-    if rung.family == "dan" and device == "cpu":  # moments stand for touched rows alone
-        needed = TABLE_BYTES * rung.params + BESIDE
+    needed = family_of(rung).memory(rung, device)
     if device.startswith("cuda"):
         if not torch.cuda.is_available():
             return None  # elsewhere: who places the trials knows how large its GPUs are

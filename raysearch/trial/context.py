@@ -87,7 +87,7 @@ class Place:
 
     def folder(self, rung: Rung) -> Path | None:
         """The rung's checkpoint, None for rungs that have none."""
-        if rung.family != "encoder":
+        if not rung.has_checkpoint:
             return None
         if (folder := self._arrived("models", rung.name)) is not None:
             return folder
