@@ -31,7 +31,7 @@ class InputChoice:
         """Trials that did not end well: nothing can use them."""
 
     def count(self, proposal: Proposal) -> None:
-        """Note that a trial has been proposed, with the inputs it takes."""
+        """Count a trial that has been proposed, with the inputs it takes."""
         of = self._space.methods.get(proposal.method) or self._space.upstream.get(proposal.method)
         for role in of.inputs if of is not None else ():
             given = proposal.inputs.get(role)
