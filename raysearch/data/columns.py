@@ -1,4 +1,4 @@
-"""Which column is the text and which the label, what a label means, and how to score it."""
+"""Find the text and label columns, map labels to classes, and choose how to score them."""
 
 from __future__ import annotations
 

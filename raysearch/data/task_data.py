@@ -103,7 +103,7 @@ class TaskData:
         return splits.spread(rows.label, len(rows), (seed, stream), head=True)
 
     def remarks(self, budget: DataBudget) -> tuple[str, ...]:
-        """Return what is to be said about a budget beside a result."""
+        """Return remarks on a budget, to show beside a result."""
         if self.task.regression:
             return ()
         present = len(np.unique(np.asarray(self.splits["train"].label)))

@@ -37,7 +37,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def why(e: Exception) -> str:
-    """Return what the system says of a file that it does not open."""
+    """Return the system's reason for not opening a file."""
     return getattr(e, "strerror", None) or "not a file"
 
 
