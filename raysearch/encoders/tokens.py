@@ -73,7 +73,7 @@ class Encoded:
         return np.asarray(self.offsets[self.rows + 1] - self.offsets[self.rows])
 
     def batch(self, index: NDArray[np.int64], device: torch.device) -> Batch:
-        """Pad the rows at these positions to their longest; moved to the device asynchronously."""
+        """Pad the rows at these positions to their longest; move them to the device."""
         rows = self.rows[index]
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts

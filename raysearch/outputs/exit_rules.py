@@ -135,10 +135,11 @@ def shares(at: NDArray[np.int64], exits: int) -> list[float]:
 
 
 def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
-    """The knob sets that are tried: the whole model first, then each criterion from slow to fast.
+    """Return the knob sets to try: the whole model first, then each criterion from slow to fast.
 
-    Probabilities lie evenly up to 10/12 of the way from a guess to certainty and evenly in their
-    logarithmic distance to it beyond: calibrated or not, some of them fall where texts differ.
+    Probabilities are evenly spaced up to 10/12 of the way from a guess to certainty, and evenly in
+    their logarithmic distance to it beyond: calibrated or not, some of them fall where texts
+    differ.
 
     >>> [k["threshold"] for k in grid(2, 3) if k["criterion"] == "patience"]
     [1]
