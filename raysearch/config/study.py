@@ -82,7 +82,7 @@ class Procedure(Strict):
     @model_validator(mode="before")
     @classmethod
     def _roles(cls, value: object) -> object:
-        """Gather the inputs, which stand under their roles."""
+        """Gather the inputs, which are under their roles."""
         if not isinstance(value, Mapping):
             return value
         own = {k: v for k, v in value.items() if k in cls.model_fields}
@@ -98,7 +98,7 @@ class Procedure(Strict):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The models that it names.
+        """Return the models that the procedure names.
 
         >>> Procedure(method="dan", model="dan-10k").named, Procedure(method="dan").named
         (('dan-10k',), ())

@@ -13,7 +13,7 @@ __all__ = ["get", "names"]
 
 
 def names() -> list[str]:
-    """The names of all methods, sorted."""
+    """Return the names of all methods, sorted."""
     return list(_names())
 
 
@@ -24,7 +24,7 @@ def _names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Method:
-    """The method of that name; InputError with the nearest name otherwise."""
+    """Return the method of that name; InputError with the nearest name otherwise."""
     if name not in _names():
         raise unknown("methods", "method", name, names())
     method: Method = importlib.import_module(f"{__name__}.{name}").METHOD
