@@ -125,6 +125,6 @@ def _answer(future: ray.ObjectRef[int] | None) -> int:
         return 0
     try:
         return int(ray.get(future, timeout=0.1))
-    except Exception:  # busy or broken: a whole GPU then, which needs no knowledge
+    except Exception:  # busy or broken: then a trial gets a whole GPU
         ray.cancel(future, force=True)
         return 0

@@ -132,7 +132,7 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
     hint = HINT if storage is None else ""
     mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
     place = Remote(mark.where, patience=PATIENCE)
-    if storage is None:  # where one driver at a time is: what a killed one has left
+    if storage is None:  # there is one driver at a time: files of a killed one
         for old in out.glob(f"{PROBES}-*"):
             shutil.rmtree(old, ignore_errors=True)
     place.write(f"{mark.folder}/{DRIVER}", mark.token.encode())
@@ -141,7 +141,7 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
             _ask(nodes, mark, place)
         yield mark
     finally:
-        with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
+        with contextlib.suppress(RaysearchError):  # otherwise a few bytes are left on the storage
             place.drop(mark.folder, DRIVER)
 
 

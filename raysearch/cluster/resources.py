@@ -126,14 +126,14 @@ def share(
         here = []
     gain = {key: d for key, d in demands.items() if d.gpu} if here else {}
     if here and not demands:
-        gain = {("", ""): Demand(True, 0.0)}  # nothing is known of the trials
+        gain = {("", ""): Demand(True, 0.0)}  # no memory estimate
     if not gain:
         many = wanted or sum(slots(n) for n in nodes) or 1
         return Share(many, _even(nodes, many))
     holds = {key: _hold(d, here, gpus_per_trial) for key, d in gain.items()}
     least = min(h.gpus for h in holds.values())
     many = sum(int(n.gpus / least + 1e-9) for n in here)
-    if len(gain) < len(demands):  # what needs no GPU runs beside
+    if len(gain) < len(demands):  # trials without a GPU run beside the others
         many += sum(min(MOST, max(0, int(n.cpus - n.gpus))) for n in nodes)
     kinds = {n.kind: n.device_memory for n in here if n.kind}
     best = max(kinds, key=lambda k: kinds[k]) if len(kinds) > 1 else ""
@@ -178,7 +178,7 @@ def _even(nodes: Iterable[Node], many: int) -> float:
         InputError: not so many fit.
     """
     cpus = [n.cpus for n in nodes if n.cpus] or [1.0]
-    # the best part fills some node to the brim
+    # the largest equal part fills some node exactly
     parts = {_rounded(c / k) for c in cpus for k in range(1, many + 1)}
     fitting = [p for p in parts if p > 0 and sum(int(c / p + 1e-9) for c in cpus) >= many]
     if not fitting:

@@ -88,7 +88,7 @@ class Procedure(Strict):
         own = {k: v for k, v in value.items() if k in cls.model_fields}
         roles = {k: v for k, v in value.items() if k not in own}
         if not all(isinstance(v, Mapping | Procedure) for v in roles.values()):
-            return value  # the unknown key is refused by its name
+            return value  # the unknown key is refused by name
         return {**own, "inputs": {**own.get("inputs", {}), **roles}}
 
     @model_serializer(mode="wrap")

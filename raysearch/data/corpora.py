@@ -24,7 +24,7 @@ from raysearch.data.texts import Texts, opened, taken, written
 from raysearch.errors import InputError, nearest
 from raysearch.storage.store import Store, facts
 
-_ORDER = 6  # stream of a trial's data seed, apart from those of engine.data and engine.crossfit
+_ORDER = 6  # stream of a trial's data seed, apart from those of task_data and crossfit
 
 _KEPT = 2
 _opened: OrderedDict[str, Corpus] = OrderedDict()

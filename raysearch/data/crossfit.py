@@ -21,7 +21,7 @@ POOL = "pool"
 MOST = 20
 """Folds at most: every candidate is run once for each."""
 
-_FOLDS, _VALIDATION = 4, 5  # streams of the task's seed, apart from those of engine.data
+_FOLDS, _VALIDATION = 4, 5  # streams of the task's seed, apart from those of task_data
 
 
 def folds_of(data: TaskData) -> int:
@@ -122,7 +122,7 @@ def fold_of(pool: Part, folds: int, seed: tuple[int, ...]) -> Index:
         filled[fold[unit]] += members[unit]
     rest = [int(u) for u in order if fold[u] < 0]
     room = np.maximum(size - filled, 0.0)
-    room *= members[rest].sum() / max(room.sum(), 1e-12)  # what the large ones took too much
+    room *= members[rest].sum() / max(room.sum(), 1e-12)  # the excess of the large ones
     ends = np.cumsum(room)
     done, at = 0.0, 0
     for unit in rest:

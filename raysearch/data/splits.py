@@ -255,7 +255,7 @@ def units(part: Part) -> Index:
     for values in links:
         first: dict[str, int] = {}
         for i, value in enumerate(values):
-            # A blank group is no group: its rows are not each other's relatives.
+            # A blank group is no group: its rows are unrelated.
             if value:
                 parent[root(i)] = root(first.setdefault(value, i))
     return np.array([root(i) for i in range(len(part))], dtype=np.int64)

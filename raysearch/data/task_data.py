@@ -184,7 +184,7 @@ def _part(table: sources.Table, task: Task, split: str) -> Part:
     frame, where = table.frame, table.where
 
     def named(wanted: str, ours: str) -> str:
-        # A folder under --data-dir may keep our names where the hub has others.
+        # A folder under --data-dir may use our names where the hub has others.
         return ours if wanted not in frame.columns and ours in frame.columns else wanted
 
     text = columns.column(frame, named(task.text, "text"), where)

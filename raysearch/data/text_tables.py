@@ -16,7 +16,7 @@ from raysearch.errors import InputError
 
 STDIO = "-"
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-LONGEST_FIELD = 2**30  # letters: the csv module's own limit of 131,072 is a book's chapter
+LONGEST_FIELD = 2**30  # characters: the csv module's own limit is 131,072, a book's chapter
 
 
 @contextmanager

@@ -146,7 +146,7 @@ class Tokeniser:
     @property
     def limit(self) -> int:
         """Return the longest input, special tokens included [tokens]."""
-        # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
+        # RoBERTa's table of 514 positions holds texts of 512: its tokeniser's limit is used
         return min(self._limit, int(self.fast.model_max_length))
 
     def encode(self, rows: Rows, pattern: Pattern | None = None) -> Encoded:

@@ -19,7 +19,7 @@ def names() -> list[str]:
 
 @cache
 def _names() -> tuple[str, ...]:
-    # asked for with every configuration that is priced: thousands of times before a study begins
+    # called for every configuration that is priced: thousands of times before a study
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
 
 

@@ -93,7 +93,7 @@ class Pricing:
                 for rung in map(find_rung, names):
                     memory = self._memory(methods[name], rung) + answers
                     shown = f"method '{name}' on model '{rung.name}'"
-                    # who learns from an encoder may have to open it
+                    # a method that learns from an encoder may have to open it
                     gains = rung.family == "encoder" or bool(answers)
                     out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
         return out

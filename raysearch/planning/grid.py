@@ -80,7 +80,7 @@ class _Crossing:
     def cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
         """Yield a procedure's proposals at one label budget, its inputs first."""
         if line.method not in self.space.methods:
-            return  # the eligibility says why
+            return  # the reason is in the eligibility
         for role, above in line.inputs.items():
             if above.method not in self.space.upstream:
                 name = f"{line.method} from {above.method}"

@@ -78,7 +78,7 @@ def measure(rung: Rung, length: int, precision: str, device: torch.device, threa
     try:
         two = replace(rung, layers=min(LAYERS, rung.layers))
         config = BertConfig(
-            vocab_size=1000,  # the words are row-sparse: their number does not tell
+            vocab_size=1000,  # the word table is row-sparse: its size does not count
             hidden_size=rung.hidden,
             num_hidden_layers=two.layers,
             num_attention_heads=max(1, rung.hidden // 32),

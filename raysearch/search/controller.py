@@ -224,12 +224,12 @@ class Desk:
     def _file(self, record: TrialRecord) -> None:
         self.records[record.id] = record
         self._weights.learn(record)
-        if record.phase == "search":  # confirming draws teach the search nothing
+        if record.phase == "search":  # the search does not learn from confirming draws
             self._standing.learn(record)
 
     def _kept(self) -> set[str]:
         """Return the ids of trials whose weights may still be needed."""
-        # A trial at work may have kept its weights before its record has come.
+        # A running trial may have kept its weights before its record arrives.
         at_work = set(self.running)
         return self._standing.candidates() | at_work | self._weights.used | self.proposer.needs()
 

@@ -81,7 +81,7 @@ class InputChoice:
                 if self._id_of(made) not in self._bad:
                     return made
                 usual = usual or made
-        return usual  # all are known to fail: so will what takes them, and the record says why
+        return usual  # all are known to fail: the trial will too, and its record names the reason
 
     def _ordered(self, chain: tuple[str, ...], labels: int) -> Iterator[Proposal]:
         """Yield proposals of one candidate: the best known, then first knobs, large to small."""

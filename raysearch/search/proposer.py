@@ -155,7 +155,7 @@ class Proposer:
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
             inputs: Mapping[str, Proposal] = {}
-            turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
+            turn = self._coverage.tries(method, labels) % 3  # by cell, so that it does not coincide with other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
@@ -289,7 +289,7 @@ class Proposer:
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
         inputs = {}
         for role, given in config.upstream.items():
-            # Knobs at their default stand in the input's own record alone.
+            # Knobs at their default are only in the input's own record.
             known = past.get(given.id)
             found = None if known is None else self._read_back(known, past)
             if found is None:

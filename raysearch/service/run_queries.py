@@ -96,7 +96,7 @@ def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
 
     as_run = read_asrun(run)
     found = status(run)
-    found.pop("running")  # the service knows it from its own files
+    found.pop("running")  # the service reads it from its own files
     return _json({"wanted": as_run.study.trials, **found})
 
 

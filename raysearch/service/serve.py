@@ -134,7 +134,7 @@ def _serve(
     worker.start()
     try:
         server.run()
-    except SystemExit as e:  # how uvicorn says that the port is taken
+    except SystemExit as e:  # uvicorn's exit when the port is taken
         raise InputError(f"{host}:{port}: cannot be listened on") from e
     finally:
         services.reconciler.close()

@@ -114,7 +114,7 @@ def _yaml(body: bytes) -> Any:
         raise
     except yaml.YAMLError as e:
         raise InputError(f"{WHERE}: is not YAML: {getattr(e, 'problem', None) or e}") from e
-    except Exception as e:  # a library that reads what strangers wrote: whatever it raises
+    except Exception as e:  # a parser of untrusted text may raise anything
         raise InputError(f"{WHERE}: cannot be read: {e}") from e
 
 

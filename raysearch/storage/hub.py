@@ -35,9 +35,9 @@ def answers() -> bool:
     if hub.HF_HUB_OFFLINE:
         return False
     try:
-        # the client's own session: it knows the proxies and certificates that downloads will use
+        # the client's own session has the proxies and certificates of later downloads
         get_session().head(f"{hub.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS)
-    except Exception:  # the HTTP library's own families of errors: whichever, the hub is away
+    except Exception:  # all errors of the HTTP library: the hub is unreachable
         return False
     return True
 
@@ -89,7 +89,7 @@ def _commit(name: str, revision: str | None, task: Task) -> tuple[str | None, bo
         if status is not None and status < 500:
             raise InputError(f"hf:{name}: the hub answers {status} for revision {revision}") from e
         return None, False
-    except Exception:  # the HTTP library's own families of errors: whichever, the hub is away
+    except Exception:  # all errors of the HTTP library: the hub is unreachable
         return None, False
 
 

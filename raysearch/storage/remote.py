@@ -77,7 +77,7 @@ class Remote:
                 "put them into the environment"
             )
         try:
-            # a bucket without a region in its URI is asked for it, over the network
+            # a bucket without a region in its URI is looked up over the network
             self._fs, path = self._patiently(lambda: fs.FileSystem.from_uri(where))
         except (ValueError, NotImplementedError) as e:
             raise InputError(f"storage '{where}': cannot be opened: {_first(e)}") from e

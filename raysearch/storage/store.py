@@ -69,14 +69,14 @@ class Store:
         """
         done = self.entry(kind, key)
         if done is not None:
-            self._put(done, kind, key)  # this machine's copy may be older than what lies behind
+            self._put(done, kind, key)  # this machine's copy may be older than the shared one
             return done
         folder = self._folder(kind, key)
         draft = _draft(folder)
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            self._put(draft, kind, key)  # first: what stands here stands behind
+            self._put(draft, kind, key)  # first, so that whatever is here is on the shared storage too
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -96,7 +96,7 @@ class Store:
                 draft.rename(folder)
                 break
             except OSError:
-                # Another builder was first, or a torn entry stands there: clear the torn one.
+                # Another builder was first, or there is a torn entry: remove the torn one.
                 if (folder / MANIFEST).is_file():
                     break
                 if not attempts_left:

@@ -37,7 +37,7 @@ class LinearModel:
         """
         nonzeros = int(x.nnz) if hasattr(x, "nnz") else int(x.size)
         if self._regression:
-            # NOTE: of the iterative solvers only lsqr tells scikit-learn how long it took
+            # NOTE: of the iterative solvers only lsqr reports its iterations to scikit-learn
             ridge = Ridge(alpha=1 / c, solver="lsqr", max_iter=ITERATIONS).fit(x, label)
             self._set(ridge.coef_.reshape(1, -1), np.atleast_1d(ridge.intercept_))
             took = int(np.max(ridge.n_iter_))

@@ -78,7 +78,7 @@ class Input:
 
 
 def _cpu() -> torch.device:
-    import torch  # who only reads rows need not wait for it
+    import torch  # not needed by callers that only read rows
 
     return torch.device("cpu")
 

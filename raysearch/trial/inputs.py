@@ -113,7 +113,7 @@ class LogitsInput(_Upstream):
         """Inherit the model's bill and its outputs for labelled and unlabelled rows."""
         super().charge(ledger, train, unlabelled)
         assert self.made is not None
-        # apart: the answers to the same labelled rows serve every size of a pool
+        # apart: the logits of the same labelled rows serve every size of a pool
         for phase, rows in (("teacher", train), ("label", unlabelled)):
             if len(rows):
                 charge = replace(self.made.labelling_cost(rows), phase=phase)

@@ -38,7 +38,7 @@ def made_by(config: TrialConfig, place: Place, started: str | None = None) -> di
 def _device_name(place: Place) -> str:
     if not place.device.startswith("cuda"):
         return platform.machine()
-    # the driver, who writes of trials that died, may have no GPU itself
+    # the driver, which records crashed trials, may have no GPU itself
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 

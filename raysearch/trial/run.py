@@ -165,7 +165,7 @@ class TrialRun:
         self._steps, self.done = int(state["trial.steps"]), bool(state["trial.done"])
         self._points = tuple(OperatingPoint(**p) for p in state["trial.points"])
         self._facts = state.get("trial.facts", {})
-        self.ledger.restore(state["trial.ledger"])  # in place: the learner holds it too
+        self.ledger.restore(state["trial.ledger"])  # in place: the learner refers to it too
 
     def restore_weights(self) -> bool:
         """Restore the finished trial's kept weights; return False if they were not kept."""

@@ -109,7 +109,7 @@ class Judge:
             return None
         try:
             logits, ids, _ = exit_rules.read_logits(entry)
-        except (OSError, ValueError):  # what it follows from is gone: predicted again
+        except (OSError, ValueError):  # the outputs it is derived from are gone: predicted again
             return None
         return np.asarray(logits, np.float32) if np.array_equal(ids, rows.ids) else None
 

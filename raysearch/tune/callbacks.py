@@ -133,7 +133,7 @@ def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str
         if isinstance(link, ray.exceptions.OutOfMemoryError):
             used = _memory(str(link))
             held = {id_: used[actor] for id_, actor in actors.items() if actor in used}
-            # Ray kills whoever started last, several at once; the one that ate the memory did it.
+            # Ray kills the latest actors, several at once; the one with most memory is the cause.
             dear = max(used.values(), default=0.0)
             return "killed for memory", {id_ for id_, gb in held.items() if 2 * gb >= dear}
     return sentence(chain[0]), set()

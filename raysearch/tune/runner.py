@@ -120,7 +120,7 @@ def run_study(
         if mirror is not None:
             mirror.meet(adopt=False)
             mirror.claim()
-        if world.place.device == "cpu":  # this torch can use no GPU that Ray sees
+        if world.place.device == "cpu":  # this torch can use none of Ray's GPUs
             gpus_per_trial = 0
         share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
@@ -148,7 +148,7 @@ def run_study(
             if mirror is not None:
                 try:
                     mirror.push()
-                except (StorageLost, Overtaken) as e:  # all stands in the folder
+                except (StorageLost, Overtaken) as e:  # everything is in the folder
                     desk.log(f"records not mirrored: {e}")
 
 
@@ -263,7 +263,7 @@ class _Run:
         hold = self._share.of(offer.config, kind=best)
         return {
             "id": offer.config.id,
-            "trial": json.dumps(value),  # one string: Tune walks through nested dictionaries
+            "trial": json.dumps(value),  # one string: Tune traverses nested dictionaries
             "holds": json.dumps(asdict(hold)),
         }
 

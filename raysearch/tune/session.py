@@ -24,10 +24,10 @@ def environment(concurrency: int) -> Iterator[None]:
     """Set Tune's environment variables for the run only."""
     wanted = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # half of Tune's overhead per trial
-        "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's snapshots are not our truth
+        "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's snapshots are never read
         "TUNE_MAX_PENDING_TRIALS_PG": str(concurrency),
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours stops cleanly; see `signals`
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler stops cleanly; see `signals`
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "RAY_AIR_NEW_OUTPUT": "0",

@@ -90,7 +90,7 @@ class TrialTrainable(tune.Trainable):
             return {"done": True, "fault": str(e), "log": log}
         except RaysearchError as e:
             text = self._failed("FAILED", str(e))
-        except (Exception, SystemExit) as e:  # the trial's whole world may be broken: say so, live
+        except (Exception, SystemExit) as e:  # anything may be broken: report it and stay alive
             log += traceback.format_exc()
             text = self._failed("FAILED", sentence(e))
         self._ended = True
@@ -167,12 +167,12 @@ class TrialTrainable(tune.Trainable):
 
     def _leave(self) -> None:
         trial, self._trial = self._trial, None
-        with contextlib.suppress(Exception):  # tidying is a courtesy too
+        with contextlib.suppress(Exception):  # a failure to tidy up does no harm either
             self.saves.leave(self._config.id)
         if trial is not None:
             try:
                 trial.close()
-            except Exception:  # closing is a courtesy; the record is what counts
+            except Exception:  # a failure to close does no harm: the record is complete
                 traceback.print_exc(file=sys.stderr)
 
 
