@@ -30,7 +30,10 @@ STATUSES = ("DONE", "STOPPED", "FAILED", "INFEASIBLE")
 
 
 def point_id(trial_ids: Iterable[str], step: int, knobs: Mapping[str, Any]) -> str:
-    """The id of an operating point: trained state at a step, with its knob set."""
+    """Return the id of an operating point.
+
+    It is that of a trained state at a step, with its knob set.
+    """
     return digest({"trials": list(trial_ids), "step": step, "knobs": dict(knobs)})
 
 
@@ -58,7 +61,7 @@ class OperatingPoint:
     """Share of the validation rows that leave at each exit; empty for a model without exits."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON, absent values left out."""
+        """Return plain JSON, absent values left out."""
         out: dict[str, Any] = {"point_id": self.point_id, "step": self.step}
         for name in ("knobs", "scores", "rows", "measured"):
             if getattr(self, name):
@@ -100,12 +103,12 @@ class TrialRecord:
 
     @property
     def answered_by(self) -> tuple[TrialConfig, ...]:
-        """Return the inputs whose outputs the trial has learned from: its bill names them."""
+        """Return the inputs whose outputs the trial was trained on: its bill names them."""
         payers = {c.payer for c in self.bill if c.phase in ANSWERS}
         return tuple(c for c in self.config.upstream.values() if c.id in payers)
 
     def to_json(self) -> dict[str, Any]:
-        """One event of records.jsonl as plain JSON."""
+        """Return one event of records.jsonl as plain JSON."""
         book = Ledger()
         for c in self.bill:
             book.inherit([c], c.payer)
@@ -183,11 +186,11 @@ class Outside:
 
     @property
     def value(self) -> float:
-        """The main score on test."""
+        """Return the main score on test."""
         return float(self.scores["test"][self.score])
 
     def to_json(self) -> dict[str, Any]:
-        """One event of records.jsonl as plain JSON, absent values left out."""
+        """Return one event of records.jsonl as plain JSON, absent values left out."""
         out: dict[str, Any] = {
             "schema": SCHEMA,
             "event": "outside",
@@ -224,7 +227,10 @@ class Outside:
 
 
 def held_gpus(record: TrialRecord) -> float:
-    """GPUs that a trial held: a part of one where several shared it, 0 on the CPU."""
+    """Return the GPUs that a trial held.
+
+    A part of one where several shared it, 0 on the CPU.
+    """
     if not str(record.made_by.get("device", "cpu")).startswith("cuda"):
         return 0.0
     return float(record.made_by.get("gpus", 1.0))
@@ -287,7 +293,7 @@ def _drop_torn_tail(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a records file says, and what of it could not be read."""
+    """The contents of a records file, and what of it could not be read."""
 
     trials: tuple[TrialRecord, ...]
     """One per id: the DONE record where there is one, else the latest."""
@@ -298,10 +304,10 @@ class Records:
 
 
 def read_records(path: Path) -> Records:
-    """Read records.jsonl: skips and reports a torn last line, refuses an unknown schema by name.
+    """Read records.jsonl; skip and report a torn last line, refuse an unknown schema by name.
 
     `score` and `measure` events are merged into the points they name; one that carries a `point`
-    adds it to its trial where it is not there yet.
+    adds it to its trial if it is missing there.
 
     Raises:
         RecordError: no file, an unknown schema or event, or a broken line that is not the last.
@@ -382,7 +388,7 @@ def _merge(
 def score_event(
     trial_id: str, point: str, split: str, rows: int, scores: Mapping[str, float]
 ) -> dict[str, Any]:
-    """The event that says what a point scored on a further split."""
+    """Return the event for a point's scores on a further split."""
     return {
         "schema": SCHEMA,
         "event": "score",
@@ -395,7 +401,7 @@ def score_event(
 
 
 def measure_event(trial_id: str, point: str, measured: Mapping[str, float]) -> dict[str, Any]:
-    """The event that says what a point took when it was timed alone."""
+    """Return the event for a point's measured times, taken alone on the device."""
     return {
         "schema": SCHEMA,
         "event": "measure",

@@ -1,4 +1,4 @@
-"""An encoder with an exit after several of its layers: trained at once, left one by one."""
+"""An encoder with an exit after several of its layers: trained together, run one after another."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ class ExitHeads(nn.Module):
             self.heads.append(head)
 
     def mix(self, k: int) -> Tensor:
-        """Weights of the layers below exit k (L_k,)."""
+        """Return the weights of the layers below exit k (L_k,)."""
         own = torch.zeros_like(self.moved[k])
         own[-1] = 1.0
         out: Tensor = own + MIX_GAIN * self.moved[k]
         return out
 
     def forward(self, vectors: Sequence[Tensor], k: int) -> Tensor:
-        """Logits (B, C) of exit k from the pooled layers below it, each (B, H)."""
+        """Return logits (B, C) of exit k from the pooled layers below it, each (B, H)."""
         stacked = torch.stack([v.float() for v in vectors], dim=2)
         with torch.autocast(stacked.device.type, enabled=False):
             mixed = F.linear(stacked, self.mix(k).unsqueeze(0)).squeeze(2)
@@ -85,7 +85,7 @@ class ExitClassifier(nn.Module):
         self.pooling = pooling
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of every exit (B, K, C), float32."""
+        """Return logits of every exit (B, K, C), float32."""
         hidden, mask = self.encoder.embed(batch)
         vectors: list[Tensor] = []
         out: list[Tensor] = []
@@ -99,7 +99,7 @@ class ExitClassifier(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """When a text leaves."""
+    """The rule by which a text exits."""
 
     criterion: str
     threshold: float | str
@@ -109,7 +109,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Left:
-    """What a pass with exits has come to."""
+    """Result of a pass with exits."""
 
     logits: Logits
     """(B, C), calibrated, of the exit that each text left at."""
@@ -122,7 +122,7 @@ class Left:
 
 
 def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
-    """Who leaves now: the signal of the last exit so far."""
+    """Return which rows exit now (n,), by the signal of the last exit so far."""
     if first_of_all(goal, criterion, history.shape[2]):
         return np.ones(len(history), np.bool_)
     seen = history if criterion == "patience" else history[:, -1:]
@@ -130,7 +130,7 @@ def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[
 
 
 def _kept(batch: Batch, keep: Tensor) -> Batch:
-    """The batch of these rows alone, cut to their longest."""
+    """Return the batch of these rows alone, cut to their longest."""
     mask = batch.mask[keep]
     lengths = mask.sum(dim=1)
     width = int(lengths.max())
@@ -143,17 +143,20 @@ def _kept(batch: Batch, keep: Tensor) -> Batch:
 
 
 def exit_flops(layers: Sequence[int], k: int, hidden: int, classes: int) -> int:
-    """FLOPs of exit k for one text: its weighted sum and its linear layer."""
+    """Return the FLOPs of exit k for one text: its weighted sum and its linear layer."""
     return 2 * hidden * layers[k] + flops.linear_forward(hidden, classes)
 
 
 def all_flops(layers: Sequence[int], hidden: int, classes: int) -> int:
-    """FLOPs of all exits for one text."""
+    """Return the FLOPs of all exits for one text."""
     return sum(exit_flops(layers, k, hidden, classes) for k in range(len(layers)))
 
 
 def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, length: int) -> int:
-    """FLOPs of one text of this length [tokens] from exit k - 1 (0: from the words) to exit k."""
+    """Return the FLOPs of one text from exit k - 1 (0: from the words) to exit k.
+
+    `length` is the text's [tokens].
+    """
     below = layers[k - 1] if k else 0
     part = replace(rung, layers=layers[k] - below)
     return int(flops.encoder_forward(part, length)) + exit_flops(layers, k, rung.hidden, classes)
@@ -162,9 +165,10 @@ def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, lengt
 def text_flops(
     rung: Rung, layers: Sequence[int], classes: int, lengths: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """FLOPs of texts of these lengths on their own up to each exit (n, K), the earlier included.
+    """Return the FLOPs of texts on their own up to each exit (n, K), the earlier included.
 
-    arXiv:2004.07453 section 4 counts layers alone; this is the whole, so that it can be checked.
+    `lengths` are the texts' [tokens]. arXiv:2004.07453 section 4 counts layers alone; this is the
+    whole, so that it can be checked.
     """
     parts = [
         flops.encoder_forward(replace(rung, layers=b - a), lengths)
@@ -176,7 +180,7 @@ def text_flops(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExitGraph:
-    """An encoder with exits and the rule by which texts leave; float32, eval mode."""
+    """An encoder with exits and the rule by which texts exit; float32, eval mode."""
 
     kind: ClassVar[str] = "exits"
     encoder: Encoder
@@ -190,15 +194,15 @@ class ExitGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return self.exits.classes
 
     def logits(self, encoded: Encoded) -> Logits:
-        """Calibrated logits (n, C) in the order of the rows."""
+        """Return calibrated logits (n, C) in the order of the rows."""
         return self.left(encoded).logits / np.float32(self.cold)
 
     def left(self, encoded: Encoded) -> Left:
-        """Logits, exits and what was executed, in batches of like lengths."""
+        """Return logits, exits and what was executed, in batches of like lengths."""
         device = next(self.encoder.parameters()).device
         n = len(encoded.rows)
         logits, at = np.empty((n, self.classes), np.float32), np.empty(n, np.int64)
@@ -211,7 +215,7 @@ class ExitGraph:
 
     @torch.no_grad()
     def run(self, batch: Batch) -> Left:
-        """Segments one after another; texts that have left are in no later batch.
+        """Run segments one after another; texts that have exited are in no later batch.
 
         The batch is cut to its longest remaining text, too.
         """
@@ -258,10 +262,13 @@ class ExitGraph:
         return Left(out, at, spent, through // exits.layers[-1])
 
     def cooled(self, temperature: float) -> ExitGraph:
-        """The same with its answers' logits divided by a temperature; all leave where they did."""
+        """Return the graph with its final logits divided by a temperature.
+
+        Every text exits where it did before.
+        """
         return replace(self, cold=self.cold * temperature)
 
     def ruled(self, knobs: Mapping[str, Any]) -> ExitGraph:
-        """The same model with another criterion and threshold."""
+        """Return the same model with another criterion and threshold."""
         rule = Rule(knobs["criterion"], knobs["threshold"], self.rule.temperature)
         return replace(self, rule=rule)

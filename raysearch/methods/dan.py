@@ -41,7 +41,7 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Bagging:
-    """Fitted to cross-entropy, or to squared error of numbers."""
+    """Return a learner fitted to cross-entropy, or to squared error of numbers."""
     label = labels_of(ctx.train, ctx.device)
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
@@ -51,12 +51,12 @@ def learner(ctx: Context, knobs: Knobs) -> Bagging:
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
-    """Optimiser steps."""
+    """Return the optimiser steps."""
     return max(knobs.epochs * steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase."""
+    """Return predicted FLOPs by phase."""
     return dan_fit.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
 
 

@@ -49,7 +49,10 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Bagging:
-    """T^2 KL to the teacher on all rows, then cross-entropy on the labelled ones."""
+    """Return the student.
+
+    Fitted to T^2 KL to the teacher on all rows, then to cross-entropy on the labelled ones.
+    """
     teacher, parts = ctx.logits_source("teacher"), [ctx.train, ctx.texts("pool")]
     parts = [rows for rows in parts if len(rows)]
     label = labels_of(ctx.train, ctx.device)
@@ -81,12 +84,12 @@ def _tuning(knobs: Knobs, labelled: int) -> int:
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
-    """Optimiser steps over the teacher's answers."""
+    """Return the optimiser steps on the teacher's logits."""
     return max(knobs.epochs * steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs of the student alone, by phase."""
+    """Return predicted FLOPs of the student alone, by phase."""
     rows = shape.n_train + shape.n_unlabelled
     stages = [(rows, horizon(knobs, rows)), (shape.n_train, _tuning(knobs, shape.n_train))]
     return dan_fit.price(knobs, shape, stages)

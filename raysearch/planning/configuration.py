@@ -1,4 +1,4 @@
-"""Proposals become whole configurations: budgets, inputs, digests of data and weights."""
+"""Turn proposals into whole configurations: budgets, inputs, digests of data and weights."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Configurator:
     def configure(
         self, proposal: Proposal, *, data_seed: int = 0, init_seed: int = 0
     ) -> TrialConfig:
-        """The whole configuration of a proposal.
+        """Return the whole configuration of a proposal.
 
         Raises:
             Infeasible: the data or the model cannot fill it.

@@ -107,14 +107,17 @@ class _Rules:
         return out
 
     def _offered(self, name: str) -> bool:
-        """Whether the task's ladder or the study has a model of the method's family at all."""
+        """Return True if the ladder or the study has any model of the method's family."""
         here, named = self.data.task.ladder, self._named()
         known = [r for r in ladder().values() if here in r.ladders or r.name in named]
         known += [find_rung(n) for n in self.study.models or ()]
         return any(r.family in find(name).families for r in known)
 
     def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
-        """The models that a method can train here; why not goes to `_excluded` where none is."""
+        """Return the models that a method can train here.
+
+        If there are none, the reason goes to `_excluded`.
+        """
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = knobs_of(method, method_spaces()[name].first)
@@ -160,7 +163,10 @@ class _Rules:
         return out
 
     def _rungs(self) -> list[Rung]:
-        """The study's models that are here and fit; the default leaves out what is not here."""
+        """Return the study's models that are present and fit.
+
+        By default a model that is not on this machine is left out.
+        """
         known = ladder()
         if self.study.models is not None:
             chosen = [find_rung(name) for name in self.study.models]
@@ -235,7 +241,7 @@ class _Rules:
         )
 
     def _labels(self) -> tuple[int, ...]:
-        """The label budgets the data can fill."""
+        """Return the label budgets that the data can fill."""
         have = len(self.data.splits["train"])
         fit = tuple(n for n in self.study.labels if n <= have)
         for n in self.study.labels:

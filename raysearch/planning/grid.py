@@ -80,7 +80,7 @@ class _Crossing:
     def cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
         """Yield a procedure's proposals at one label budget, its inputs first."""
         if line.method not in self.space.methods:
-            return  # the eligibility says why
+            return  # the reason is in the eligibility
         for role, above in line.inputs.items():
             if above.method not in self.space.upstream:
                 name = f"{line.method} from {above.method}"
@@ -101,7 +101,7 @@ class _Crossing:
             yield _proposal(line, labels, name, inputs)
 
     def _named(self, line: Procedure, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the models that a procedure asks for and can train with its knobs.
+        """Return the models that a procedure names and can train with its knobs.
 
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
@@ -167,5 +167,5 @@ def _proposal(line: Procedure, labels: int, model: str, inputs: Mapping[str, Pro
 
 
 def _hyper(line: Procedure) -> dict[str, Scalar]:
-    """A procedure's knobs over the method's first."""
+    """Return a procedure's knobs over the method's first."""
     return {**method_spaces()[line.method].first, **line.hyper}

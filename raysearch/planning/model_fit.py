@@ -50,7 +50,7 @@ def too_large(rung: Rung, device: str) -> str | None:
     needed = family_of(rung).memory(rung, device)
     if device.startswith("cuda"):
         if not torch.cuda.is_available():
-            return None  # elsewhere: who places the trials knows how large its GPUs are
+            return None  # on a cluster, where the resource plan checks the sizes of GPUs
         there = torch.cuda.get_device_properties(0).total_memory
     else:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -122,11 +122,11 @@ class World:
 
     @cached_property
     def corpus(self) -> Corpus | None:
-        """The corpus for transfer; None where the task's own texts serve."""
+        """Return the corpus for transfer; None where the task's own texts serve."""
         return self.place.corpus(self.data, self._store)
 
     def _texts(self, labels: int) -> int:
-        """Texts without a label that are there beside so many labelled ones."""
+        """Return the number of unlabelled texts left beside this many labelled ones."""
         if self.corpus is not None:
             return len(self.corpus)
         if "unlabelled" in self.data.splits:
@@ -138,7 +138,10 @@ class World:
         return list(self._grid.proposals)
 
     def _refuses(self, name: str, rung: str, hyper: Mapping[str, Scalar]) -> str:
-        """Why a method cannot train a model with these knobs; empty where it can."""
+        """Return why a method cannot train a model with these knobs.
+
+        Empty where it can.
+        """
         method = find(name)
         try:
             return method.refuses(knobs_of(method, hyper), find_rung(rung))
@@ -160,15 +163,15 @@ class World:
         return self._configurator.configure(proposal, data_seed=data_seed, init_seed=init_seed)
 
     def hyper(self, config: TrialConfig) -> dict[str, Any]:
-        """All knobs of a configuration, defaults included."""
+        """Return all knobs of a configuration, defaults included."""
         return asdict(knobs_of(find(config.method), config.hyper))
 
     def price(self, config: TrialConfig) -> Price:
-        """The predicted cost of a configuration on this machine, its teacher's in full."""
+        """Return a configuration's predicted cost on this machine, its teacher's in full."""
         return self.pricing.price(config)
 
     def test_seconds(self, config: TrialConfig) -> float:
-        """Predicted seconds to score a trial's point on the whole test split [s]."""
+        """Return the predicted time to score a trial's point on the whole test split [s]."""
         return self.pricing.test_seconds(config)
 
     def keep(self, ids: Set[str]) -> None:
@@ -176,11 +179,11 @@ class World:
         self._store.keep_only("weights", ids)
 
     def demands(self) -> dict[tuple[str, str], Demand]:
-        """What trials need, by method and model, teachers included."""
+        """Return what trials need, by method and model, teachers included."""
         return self.pricing.demands(self.space)
 
     def ship(self) -> Place:
-        """The place as workers know it; what they read is put on the storage, where there is one.
+        """Return the place as workers see it; upload what they read, where there is a storage.
 
         Raises:
             StorageLost: the storage does not answer.
@@ -198,18 +201,18 @@ class World:
         return ship(place, self.data, rungs, copy_of(inputs))
 
     def fetch(self) -> None:
-        """Have what readers of the run's folder look for in it, wherever it was made."""
+        """Download into the run's folder what its readers expect, wherever it was made."""
         self._store.fetch(*KEPT)
 
     def baselines(self) -> dict[str, float]:
-        """The main score on test of always answering the commonest training class."""
+        """Return the main score on test of always predicting the commonest training class."""
         train, test = self.data.splits["train"].label, self.data.splits["test"].label
         if train is None or test is None or not len(test):
             return {}
         return {"majority": majority(train, test)[self.data.task.score]}
 
     def reference(self) -> dict[str, float]:
-        """Hypervolume reference: majority score, and the dearest legal configuration's costs.
+        """Return the hypervolume reference: majority score and the dearest configuration's costs.
 
         Predicted before the first trial: each knob is set in turn to the end or option that makes
         the method's price largest.
@@ -224,7 +227,7 @@ def _here(act: Callable[..., Any], *given: Any) -> Any:
 
 
 def _concurrency(device: str) -> int:
-    """Trials at once: one a core up to 8 on a CPU, one a GPU."""
+    """Return how many trials run at once: one a core up to 8 on a CPU, one a GPU."""
     if device == "cuda":
         return max(1, torch.cuda.device_count())
     return max(1, min(8, os.cpu_count() or 1))

@@ -79,7 +79,7 @@ class _Dice:
         self._next = 0
 
     def uniform(self) -> float:
-        """A number in [0, 1)."""
+        """Return a number in [0, 1)."""
         if self._next == len(self._block):
             self._block = self._rng.random(4096).tolist()
             self._next = 0
@@ -87,21 +87,21 @@ class _Dice:
         return self._block[self._next - 1]
 
     def chance(self, probability: float) -> bool:
-        """True with this probability."""
+        """Return True with this probability."""
         return self.uniform() < probability
 
     def pick(self, items: Sequence[_T]) -> _T:
-        """One of the items, all equally likely."""
+        """Return one of the items, all equally likely."""
         return items[int(self.uniform() * len(items))]
 
     def zipf(self, words: Sequence[str]) -> str:
-        """One of the words, the r-th with weight 1/(r + 1.5)."""
+        """Return one of the words, the r-th with weight 1/(r + 1.5)."""
         # The continuous law's inverse: cheap, and near enough to the discrete one.
         rank = 1.5 * math.exp(self.uniform() * math.log1p(len(words) / 1.5)) - 1.5
         return words[min(int(rank), len(words) - 1)]
 
     def sign(self) -> int:
-        """-1 or 1."""
+        """Return -1 or 1."""
         return 1 if self.uniform() < 0.5 else -1
 
 
@@ -122,14 +122,17 @@ def _verb(dice: _Dice, sign: int) -> str:
 
 
 def _strong(dice: _Dice, sign: int) -> str:
-    """A strong word; some are at home with praise, some with blame, and stray at times."""
+    """Draw a strong word; some are typical of praise, some of blame, with exceptions."""
     if dice.chance(0.4):
         return dice.pick(lexicon.STRONG)
     return dice.pick(lexicon.FOND if (sign > 0) == dice.chance(0.95) else lexicon.HARSH)
 
 
 def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
-    """An adjective phrase and its score; the polarity of some adjectives hangs on the noun."""
+    """Draw an adjective phrase; return it with its score.
+
+    The polarity of some adjectives depends on the noun.
+    """
     word = _adjective(dice, sign)
     if dice.chance(0.3):
         side = 0 if sign > 0 else 1
@@ -184,7 +187,7 @@ _FRAME_ENDS: Final = tuple(
 
 
 def _clause(dice: _Dice, topic: lexicon.Topic, sign: int) -> _Clause:
-    """A clause of the writer's own opinion whose score has this sign."""
+    """Draw a clause of the writer's own opinion whose score has this sign."""
     noun = dice.pick(topic.aspects) if dice.chance(0.8) else dice.pick(topic.things)
     if dice.chance(0.14):
         if dice.chance(0.3):
@@ -203,7 +206,10 @@ _NOT: Final = ("did not", "never", "could not have", "would not have")
 
 
 def _aside(dice: _Dice, sign: int) -> str:
-    """Somebody else's opinion, or one of something else: it does not count."""
+    """Draw somebody else's opinion, or one of something else.
+
+    It does not count.
+    """
     if dice.chance(0.6):
         who = dice.zipf(lexicon.OTHERS)
         if dice.chance(0.5):
@@ -223,7 +229,7 @@ _FILLER_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def _filler(dice: _Dice) -> str:
-    """A plain fact."""
+    """Draw a plain fact."""
     frame = dice.pick(lexicon.FILLERS)
     return frame.format(**{slot: dice.pick(words) for slot, words in _FILLER_WORDS.items()})
 
@@ -307,7 +313,7 @@ _PLANS: Final[tuple[tuple[float, _Plan], ...]] = (
 
 
 def _review(dice: _Dice) -> _Clause:
-    """One review with its score."""
+    """Draw one review with its score."""
     topic = dice.pick(lexicon.TOPICS)
     roll = dice.uniform()
     plan = next(plan for end, plan in _PLANS if roll < end)
@@ -324,14 +330,14 @@ def _review(dice: _Dice) -> _Clause:
 
 
 def _class_of(score: float) -> int:
-    """-1, 0 or 1: the side on which a score falls."""
+    """Return the side on which a score falls: -1, 0 or 1."""
     if abs(score) < _NEUTRAL_BAND:
         return 0
     return 1 if score > 0 else -1
 
 
 def _labelled(dice: _Dice, classes: int) -> tuple[str, int]:
-    """One text with its (noisy) label; classes are equally likely."""
+    """Draw one text with its (noisy) label; classes are equally likely."""
     drawn = int(dice.uniform() * classes)
     label = drawn
     if dice.chance(LABEL_NOISE):
@@ -349,7 +355,7 @@ def _check_classes(classes: int) -> None:
 
 
 def normalise(text: str) -> str:
-    """Lower case and single spaces: two texts equal in this are duplicates.
+    """Return lower case and single spaces: two texts equal in this are duplicates.
 
     >>> normalise(" The  Plot was Great . ")
     'the plot was great .'
@@ -400,7 +406,7 @@ def _splits(classes: int) -> Mapping[str, tuple[tuple[str, ...], tuple[int, ...]
 
 
 def split(name: SplitName, *, classes: int = 2) -> tuple[list[str], _Labels]:
-    """The fixed texts of one split, pairwise different within and between splits.
+    """Return the fixed texts of one split, pairwise different within and between splits.
 
     Args:
         name: "train" (4,000), "validation" (1,000), "test" (2,000) or "unlabelled" (20,000).
@@ -417,7 +423,7 @@ def split(name: SplitName, *, classes: int = 2) -> tuple[list[str], _Labels]:
 
 
 def _verdict(dice: _Dice, sign: int) -> str:
-    """A sentence that sums a review up."""
+    """Draw a sentence that sums a review up."""
     # Verdicts are short of words: the few they use become hubs around which the rarer ones gather.
     few = {-1: lexicon.NEGATIVE, 0: lexicon.NEUTRAL, 1: lexicon.POSITIVE}[sign]
     word = dice.zipf(few[:5]) if dice.chance(0.8) else dice.zipf(few)
@@ -432,7 +438,10 @@ def _verdict(dice: _Dice, sign: int) -> str:
 
 
 def _outburst(dice: _Dice) -> _Clause:
-    """A text of one mind, without any composition: here a reader learns which words go together."""
+    """Draw a text of one polarity, without any composition.
+
+    From these a model learns which words occur together.
+    """
     topic, sign = dice.pick(lexicon.TOPICS), dice.sign()
     parts = []
     for _ in range(2 + int(dice.uniform() * 2)):
@@ -460,7 +469,7 @@ def pretraining_texts(
     """Draw n texts for a masked language model.
 
     They are reviews of every kind and simple outbursts, most of them summed up ("... it was great
-    ."), so that a reader can find out by itself which words are kind and that the last sentence
+    ."), so that a model can learn unsupervised which words are kind and that the last sentence
     follows the rest.
 
     Args:

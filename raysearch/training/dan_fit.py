@@ -38,35 +38,35 @@ class Choices(Protocol):
 
     @property
     def vocabulary(self) -> str:
-        """One of `VOCABULARIES`."""
+        """Return the kind of vocabulary, one of `VOCABULARIES`."""
 
     @property
     def ngrams(self) -> int:
-        """Longest n-gram."""
+        """Return the longest n-gram [words]."""
 
     @property
     def batch_size(self) -> int:
-        """Rows of one step."""
+        """Return the rows of one step."""
 
     @property
     def weight_decay(self) -> float:
-        """Decoupled decay of the dense layers."""
+        """Return the decoupled decay of the dense layers."""
 
     @property
     def warmup(self) -> float:
-        """Share of a stage's steps."""
+        """Return the warm-up's share of a stage's steps."""
 
     @property
     def schedule(self) -> str:
-        """As raysearch.training.loop.Recipe has it."""
+        """Return the schedule's name, as in raysearch.training.loop.Recipe."""
 
     @property
     def skipped(self) -> float:
-        """Share of the n-grams that a step leaves out."""
+        """Return the share of the n-grams that a step leaves out."""
 
     @property
     def dropout(self) -> float:
-        """Before each dense layer."""
+        """Return the dropout rate before each dense layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Bagging:
         )
 
     def step(self) -> bool:
-        """One update; the first of a stage reads its texts."""
+        """Update once; the first update of a stage reads its texts."""
         if self._vocabulary is None:
             self._vocabulary = self._found()
         stage = self._stages[self._at]
@@ -160,7 +160,7 @@ class Bagging:
         return True
 
     def _found(self) -> Frequent | Hashed:
-        """The vocabulary: of the texts that are trained on, never of any that judge."""
+        """Build the vocabulary, from training texts only, never from those that evaluate."""
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":
             return Hashed(rows, ngrams)
@@ -171,7 +171,7 @@ class Bagging:
             raise Infeasible(str(e)) from e
 
     def _read(self, parts: Sequence[Rows]) -> list[Bags]:
-        """Bags of the first texts and, of pairs, of the second ones."""
+        """Return bags of the first texts and, of pairs, of the second ones."""
         vocabulary = self._vocabulary
         assert vocabulary is not None
         first = vocabulary.bags(*(p.text for p in parts))
@@ -184,20 +184,20 @@ class Bagging:
         ]
 
     def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[Bags]:
-        """Bags of rows without what a point's table has lost."""
+        """Return bags of rows without what a point's table has lost."""
         key = rows.split.encode() + rows.ids.tobytes()
         if self._seen[0] != key:
             self._seen = key, self._read([rows])
         return [bags.below(int(knobs["rows"])) for bags in self._seen[1]]
 
     def points(self) -> Sequence[Mapping[str, Any]]:
-        """The whole table first, then cut and rounded ones, which cost no training."""
+        """Return the whole table first, then cut and rounded ones, which cost no training."""
         rows = self._ctx.rung.buckets
         kept = cuts(rows) if self._knobs.vocabulary == "frequent" else [rows]
         return [{"rows": r, "table": dtype} for r in kept for dtype in DTYPES]
 
     def facts(self) -> Mapping[str, int]:
-        """Of a hashed vocabulary the rows that the texts fall on, and those with several n-grams.
+        """Return a hashed vocabulary's occupied rows, and how many of them hold several n-grams.
 
         Counted over the first 2^17 rows of each kind at most.
         """
@@ -209,7 +209,7 @@ class Bagging:
         return {"rows_hit": hit, "rows_shared": shared}
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         bags = self._cut(rows, knobs)
         many = sum(len(b.ids) for b in bags)
         each = float(self._flops(0.0))
@@ -227,12 +227,15 @@ class Bagging:
         return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The rows that each text hits, and the dense layers."""
+        """Return each text's FLOPs (n,): the rows it reads, and the dense layers."""
         bags = self._cut(rows, knobs)
         return self._flops(np.sum([b.sizes for b in bags], axis=0))
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """Parameters of the cut table, all trained; bytes with the vocabulary's."""
+        """Return (parameters of the cut table, those trained, stored bytes).
+
+        All are trained; the vocabulary's bytes are included.
+        """
         rows, width = int(knobs["rows"]), self._ctx.rung.hidden
         deployed = dan_params(rows, width, self._ctx.classes, pair=self._pair)
         table = Table.bytes_of(rows, width, str(knobs["table"]))
@@ -240,11 +243,11 @@ class Bagging:
         return deployed, deployed, table + 4 * (deployed - rows * width) + words
 
     def graph(self, knobs: Mapping[str, Any]) -> BagGraph:
-        """The float32 weights, the table cut and rounded."""
+        """Return the float32 weights, the table cut and rounded."""
         return self._graph(knobs, slice(int(knobs["rows"])))
 
     def _graph(self, knobs: Mapping[str, Any], kept: slice | NDArray[np.int32]) -> BagGraph:
-        """With these rows of the table alone: who predicts needs those that are hit."""
+        """Return the graph with these table rows only: prediction needs just those it reads."""
         module = self._module
         assert self._vocabulary is not None
         dense = {
@@ -257,14 +260,14 @@ class Bagging:
         return BagGraph(self._vocabulary.first(int(knobs["rows"])), table, dense, self._pair)
 
     def state(self) -> State:
-        """Vocabulary, stage, weights and, while they are needed, moments."""
+        """Return vocabulary, stage, weights and, while they are needed, moments."""
         out: State = {"stage": self._at, "read": self._vocabulary is not None}
         if self._vocabulary is not None:
             out.update({f"vocabulary.{k}": v for k, v in self._vocabulary.state().items()})
         return {**out, **{f"loop.{k}": v for k, v in self._loop.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`, so that training continues as if uninterrupted."""
         self._at = int(state["stage"])
         self._loop = self._looped()
         self._loop.restore(under("loop.", state))
@@ -278,7 +281,7 @@ class Bagging:
 
 
 def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
-    """Where texts begin and end that hold about `most` n-grams together."""
+    """Yield where texts begin and end that hold about `most` n-grams together."""
     through = np.cumsum(np.sum([b.sizes for b in bags], axis=0))
     start, texts = 0, len(bags[0])
     while start < texts:
@@ -289,7 +292,7 @@ def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
 
 
 def refuses(knobs: Choices, rung: Rung) -> str:
-    """Why nobody can train with these knobs; empty where one can."""
+    """Return why such a network cannot be trained with these knobs; empty where it can."""
     if knobs.vocabulary not in VOCABULARIES:
         return f"vocabulary: no '{knobs.vocabulary}'. Known: {', '.join(VOCABULARIES)}"
     if not 1 <= knobs.ngrams <= LONGEST:
@@ -298,7 +301,10 @@ def refuses(knobs: Choices, rung: Rung) -> str:
 
 
 def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
-    """Why texts cannot fill a vocabulary, without counting them: too few words; empty else."""
+    """Return why texts have too few words to fill a vocabulary, without counting n-grams.
+
+    Empty where they may fill it.
+    """
     if knobs.vocabulary != "frequent":
         return ""
     columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
@@ -309,9 +315,10 @@ def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
 
 
 def price(knobs: Choices, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:
-    """Predicted FLOPs by phase, of stages of (rows, steps): an n-gram a word and length, all known.
+    """Return predicted FLOPs by phase, of stages of (rows, steps).
 
-    An upper bound: what the vocabulary does not hold costs nothing.
+    An n-gram a word and length, all known: an upper bound, since n-grams outside the vocabulary
+    cost nothing.
     """
     pair = shape.task.text_pair is not None
     width, classes = shape.rung.hidden, shape.task.classes

@@ -41,11 +41,11 @@ class EncoderGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def head(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Hidden states (B, S, H) to logits (B, C)."""
+        """Map hidden states (B, S, H) to logits (B, C)."""
         vector = pool(hidden, batch, self.pooling).float()
         if self.normalise:
             vector = normalised(vector)
@@ -53,17 +53,17 @@ class EncoderGraph:
 
     @torch.no_grad()
     def logits(self, encoded: Encoded) -> Logits:
-        """Logits (n, C) in the order of the rows."""
+        """Return logits (n, C) in the order of the rows."""
         return _logits(self, encoded)
 
     def cooled(self, temperature: float) -> EncoderGraph:
-        """The same with its logits divided by a temperature, folded into the head."""
+        """Return the graph with its logits divided by a temperature, folded into the head."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClozeGraph:
-    """A masked LM asked by a pattern: its head at the mask, and label words; float32, eval mode."""
+    """A masked LM with a cloze pattern: its head at the mask, and label words; float32."""
 
     kind: ClassVar[str] = "cloze"
     encoder: Encoder
@@ -79,25 +79,25 @@ class ClozeGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def head(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Hidden states (B, S, H) to logits (B, C)."""
+        """Map hidden states (B, S, H) to logits (B, C)."""
         return self.answer(at_mask(hidden, batch.ids, self.mask))
 
     def answer(self, state: Tensor) -> Tensor:
-        """Hidden states at the mask (B, H) to logits (B, C)."""
+        """Map hidden states at the mask (B, H) to logits (B, C)."""
         vector = self.transform(state.float())
         return F.linear(vector, self.weight.to(vector.device), self.bias.to(vector.device))
 
     @torch.no_grad()
     def logits(self, encoded: Encoded) -> Logits:
-        """Logits (n, C) in the order of the rows."""
+        """Return logits (n, C) in the order of the rows."""
         return _logits(self, encoded)
 
     def cooled(self, temperature: float) -> ClozeGraph:
-        """The same with its logits divided by a temperature, folded into the words."""
+        """Return the graph with its logits divided by a temperature, folded into the words."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
@@ -111,7 +111,7 @@ def _logits(graph: EncoderGraph | ClozeGraph, encoded: Encoded) -> Logits:
 
 
 def normalised(vector: Tensor) -> Tensor:
-    """Vectors (B, H) at length sqrt(H)."""
+    """Scale vectors (B, H) to length sqrt(H)."""
     length = torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp(min=1e-12)
     out: Tensor = vector * (math.sqrt(vector.shape[1]) / length)
     return out
@@ -137,17 +137,20 @@ class NgramGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def logits(self, texts: list[str]) -> Logits:
-        """Texts, pairs joined, to logits (n, C)."""
+        """Map texts, pairs joined, to logits (n, C)."""
         counts = hashed.hashing(self.buckets, self.ngrams, self.weighting).transform(texts)
         x = hashed.weighted(counts, self.idf)
         return np.asarray(x @ self.weight + self.bias, dtype=np.float32)
 
     def cooled(self, temperature: float) -> NgramGraph:
-        """The same with its logits divided by a temperature, folded into the linear model."""
+        """Return the graph with its logits divided by a temperature.
+
+        The temperature is folded into the linear model.
+        """
         cold = np.float32(temperature)
         return replace(self, weight=self.weight / cold, bias=self.bias / cold)
 
@@ -166,25 +169,25 @@ class BagGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.dense["head.bias"])
 
     def logits(self, rows: Rows) -> Logits:
-        """Logits (n, C) of rows."""
+        """Return logits (n, C) of rows."""
         bags = [self.vocabulary.bags(rows.text)]
         if self.pair:
             bags.append(self.vocabulary.bags(rows.pair or [""] * len(rows)))
         return self.answer(bags)
 
     def answer(self, bags: Sequence[Bags]) -> Logits:
-        """Logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
+        """Return logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
         vectors = [
             dan_numpy.means(self.table.values, self.table.scale, b.ids, b.offsets) for b in bags
         ]
         return np.asarray(dan_numpy.dense(self.dense, vectors), np.float32)
 
     def cooled(self, temperature: float) -> BagGraph:
-        """The same with its logits divided by a temperature, folded into the head."""
+        """Return the graph with its logits divided by a temperature, folded into the head."""
         cold = {k: v / np.float32(temperature) for k, v in self.dense.items() if k[:4] == "head"}
         return replace(self, dense={**self.dense, **cold})
 
@@ -193,7 +196,7 @@ Graph: TypeAlias = EncoderGraph | ClozeGraph | ExitGraph | NgramGraph | BagGraph
 
 
 def logits(graph: Graph, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
-    """Logits (n, C) of rows; an encoder needs its tokeniser."""
+    """Return logits (n, C) of rows; an encoder needs its tokeniser."""
     if isinstance(graph, NgramGraph):
         return graph.logits(hashed.joined(rows))
     if isinstance(graph, BagGraph):

@@ -25,7 +25,7 @@ EPS = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the optimiser moves."""
+    """Settings of the optimiser."""
 
     learning_rate: float
     """Peak learning rate."""
@@ -40,7 +40,7 @@ class Recipe:
 
 
 def rate(recipe: Recipe, step: int, horizon: int) -> float:
-    """Learning rate of 0-based `step` of `horizon`.
+    """Return the learning rate of 0-based `step` of `horizon`.
 
     >>> [round(rate(Recipe(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
     [0.5, 1.0, 1.0, 0.5]
@@ -60,9 +60,9 @@ def rate(recipe: Recipe, step: int, horizon: int) -> float:
 
 @contextlib.contextmanager
 def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Draw what torch draws inside (dropout) from a generator of this seed and step alone.
+    """Draw torch's random numbers inside (dropout) from a generator of this seed and step.
 
-    A restored run therefore goes on with the same masks; the global generator is left as it was.
+    A restored run therefore continues with the same masks; the global generator is left as it was.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -71,7 +71,7 @@ def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
 
 
 class Loop:
-    """Moves a module's trainable parameters, one optimiser step at a time."""
+    """Updates a module's trainable parameters, one optimiser step at a time."""
 
     def __init__(
         self,
@@ -124,11 +124,11 @@ class Loop:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule has reached its end."""
+        """Return True if the schedule has reached its end."""
         return self.steps >= self.horizon
 
     def update(self, losses: Iterable[Callable[[], Tensor]]) -> float:
-        """One optimiser step on the sum of these losses (several: gradient accumulation).
+        """Update once on the sum of these losses (several: gradient accumulation).
 
         Returns the loss. Raises FloatingPointError when it is NaN or infinite.
         """
@@ -175,7 +175,7 @@ class Loop:
             p.grad = None
 
     def weights(self) -> State:
-        """What training has moved so far: masters and touched word rows, copied."""
+        """Return what training has changed so far: masters and touched word rows, copied."""
         out = self._dense()
         for i, lazy in enumerate(self._rows):
             out.update({f"rows.{i}.{k}": v for k, v in lazy.weights().items()})
@@ -185,7 +185,7 @@ class Loop:
         return {f"master.{i}": m.detach().clone() for i, m in enumerate(self._masters)}
 
     def load_weights(self, state: State) -> None:
-        """Put `weights()` back."""
+        """Restore `weights()`."""
         with torch.no_grad():
             for i, (live, master) in enumerate(zip(self._live, self._masters, strict=True)):
                 master.copy_(state[f"master.{i}"])
@@ -194,7 +194,7 @@ class Loop:
                 lazy.load_weights({k: state[f"rows.{i}.{k}"] for k in ("rows", "weight")})
 
     def state(self) -> State:
-        """Step count and weights and, while the schedule lasts, the optimiser's moments.
+        """Return step count, weights and, while the schedule lasts, the optimiser's moments.
 
         Copied, but for large word tables (`COPIED`): those are to be written before the next step.
         """
@@ -211,18 +211,18 @@ class Loop:
         return out
 
     def rest(self) -> None:
-        """Forget the moments: no step follows."""
+        """Drop the moments: no step follows."""
         self._adam.state.clear()
         for lazy in self._rows:
             lazy.rest()
 
     def follow(self, before: Loop) -> None:
-        """Come after a loop over the same module: the rows that it has moved count as moved."""
+        """Count the rows changed by an earlier loop over the same module as changed here."""
         for lazy, other in zip(self._rows, before._rows, strict=True):
             lazy.follow(other)
 
     def restore(self, state: State) -> None:
-        """Go on from `state()`, over freshly built weights."""
+        """Continue from `state()`, over freshly built weights."""
         self.steps = int(state["steps"])
         self.load_weights(state)
         for i, master in enumerate(self._masters):
@@ -239,7 +239,7 @@ class Loop:
 
 
 def under(prefix: str, state: State) -> State:
-    """The part of a state whose names begin so, by the rest of their names."""
+    """Return the part of a state whose names begin with a prefix, by the rest of the names."""
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
@@ -273,7 +273,7 @@ class LazyAdam:
         """Rows that weights from elsewhere have moved (n,)."""
 
     def gather(self) -> tuple[Tensor, ...]:
-        """(rows, gradient) of all forwards since the last update, or (empty,) without any."""
+        """Return (rows, gradient) of all forwards since the last update, or (empty,)."""
         pending = [(r, leaf.grad) for r, leaf in self._words.pending if leaf.grad is not None]
         self._words.pending = []
         if not pending:
@@ -322,25 +322,28 @@ class LazyAdam:
         return rows if not len(self._moved) else torch.cat([rows, self._moved]).unique()
 
     def load_weights(self, state: State) -> None:
-        """Put `weights()` back; the rows count as touched from now on."""
+        """Restore `weights()`; the rows count as touched from now on."""
         rows = state["rows"].to(self._words.weight.device)
         self._words.weight[rows] = state["weight"].to(self._words.weight.device)
         self._moved = torch.cat([rows, self._moved.to(rows.device)]).unique()
 
     def weights(self) -> State:
-        """The touched rows and what they hold now, copied."""
+        """Return the touched rows and their current values, copied."""
         rows = self._touched()
         return {"rows": rows, "weight": self._words.weight.detach()[rows]}
 
     def held(self) -> State:
-        """As `weights()`, but a large table itself where most of its rows are touched."""
+        """Return `weights()`, but a large table itself where most of its rows are touched."""
         rows, weight = self._touched(), self._words.weight.detach()
         if weight.nbytes <= COPIED or 2 * len(rows) < len(weight):
             return {"rows": rows, "weight": weight[rows]}
         return {"rows": torch.arange(len(weight), device=weight.device), "weight": weight}
 
     def moments(self) -> State:
-        """First and second moment and step count, and whose rows they are; copied where small."""
+        """Return first and second moment and step count, and the rows they belong to.
+
+        Copied where small.
+        """
         if self._moments is None:
             return {}
         made, order = self._moments, self._moments.order()
@@ -352,7 +355,7 @@ class LazyAdam:
         return {"order": order, **held}
 
     def restore(self, state: State) -> None:
-        """Put `moments()` back."""
+        """Restore `moments()`."""
         weight = self._words.weight
         # older states have no order: theirs is that of the rows
         order = state["order"] if "order" in state else state["rows"]
@@ -363,19 +366,19 @@ class LazyAdam:
         made.count[at] = state["count"].to(weight.device)
 
     def follow(self, before: LazyAdam) -> None:
-        """Count as touched what another has touched."""
+        """Count as touched what another table has touched."""
         self._moved = before._touched()
 
     def rest(self) -> None:
-        """Forget the moments, not which rows are touched."""
+        """Drop the moments, but keep which rows are touched."""
         self._moved, self._moments = self._touched(), None
 
 
 class Moments:
-    """Adam's state of the rows of a table that were touched, packed one after another.
+    """Adam's state of the touched rows of a table, packed one after another.
 
-    On a CPU the arrays are as large as the table, and the system hands out their pages on first
-    write: what was never touched takes no memory, however the touched rows lie in the table.
+    On a CPU the arrays are as large as the table. The system allocates their pages on first write,
+    so that untouched rows take no memory, wherever the touched ones are in the table.
     """
 
     def __init__(self, table: Tensor) -> None:
@@ -391,7 +394,7 @@ class Moments:
         self.count = zeros(rows, 1)
 
     def of(self, rows: Tensor) -> Tensor:
-        """Where these distinct rows' states stand (n,); a new row's stands at the end."""
+        """Return the positions (n,) of these distinct rows' states; new rows are appended."""
         at = self._place[rows]
         new = at == 0
         many = int(new.sum())
@@ -402,10 +405,10 @@ class Moments:
         return at.long() - 1
 
     def rows(self) -> Tensor:
-        """The rows that have a state, ascending (n,)."""
+        """Return the rows that have a state, ascending (n,)."""
         return self._place.nonzero()[:, 0]
 
     def order(self) -> Tensor:
-        """The rows that have a state, in the order in which their states stand (n,)."""
+        """Return the rows that have a state, in the order of their states (n,)."""
         rows = self.rows()
         return rows[self._place[rows].argsort()]

@@ -1,4 +1,4 @@
-"""What a trial's points say of a split, and how right they are; kept in the Store."""
+"""Predict and score operating points on a split; cache the logits in the Store."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from raysearch.training.protocol import Exiting, Learner
 
 
 def asked(learner: Learner, knobs: Mapping[str, Any], rows: Rows) -> Logits:
-    """Logits (n, C) of a point on rows that nothing is kept of; charged to `test`.
+    """Return logits (n, C) of a point on rows, without caching; charged to `test`.
 
-    What `Judge.score` would have scored.
+    They are what `Judge.score` would score.
 
     Raises:
         FloatingPointError: a prediction is not a finite number.
@@ -35,7 +35,7 @@ def asked(learner: Learner, knobs: Mapping[str, Any], rows: Rows) -> Logits:
 
 
 class Judge:
-    """Of one trial: each point is scored on a split once, paid for, and its logits are kept."""
+    """Scores one trial's points: each once on a split, charged, its logits cached."""
 
     def __init__(self, trial: str, splits: str, store: Store, ledger: Ledger) -> None:
         self._trial = trial
@@ -48,7 +48,7 @@ class Judge:
     def score(
         self, learner: Learner, point: str, knobs: Mapping[str, Any], split: str, rows: Rows
     ) -> dict[str, float]:
-        """Scores of a point on these rows of a split.
+        """Return the scores of a point on these rows of a split.
 
         Raises:
             FloatingPointError: a prediction is not a finite number.
@@ -71,9 +71,10 @@ class Judge:
         logits: Logits,
         follows: Mapping[str, Any] | None = None,
     ) -> dict[str, float]:
-        """Scores of logits (n, C); they are kept with the labels they stand for.
+        """Return the scores of logits (n, C); store the logits with their labels.
 
-        Or, in their stead, what they follow from: the name of an entry `exits`, and the knobs.
+        Or store, in place of the logits, what they are derived from: the name of an entry `exits`,
+        and the knobs.
         """
         label = rows.label
         assert label is not None
@@ -89,25 +90,31 @@ class Judge:
         return out
 
     def exits_at(self, knobs: Mapping[str, Any], split: str) -> list[float]:
-        """The share of a judged split's rows that leave at each exit; empty without exits."""
+        """Return the share of a scored split's rows that exit at each exit.
+
+        Empty without exits.
+        """
         exits = self._exits.get(split)
         if exits is None:
             return []
         return exit_rules.shares(exit_rules.left_at(exits, knobs), exits.logits.shape[1])
 
     def kept(self, point: str, rows: Rows) -> Logits | None:
-        """Kept logits of a point on these validation rows, in their order; None without."""
+        """Return kept logits of a point on these validation rows, in their order.
+
+        None if there are none.
+        """
         entry = self._store.entry("logits", f"{point}-validation")
         if entry is None:
             return None
         try:
             logits, ids, _ = exit_rules.read_logits(entry)
-        except (OSError, ValueError):  # what it follows from is gone: predicted again
+        except (OSError, ValueError):  # the outputs it is derived from are gone: predicted again
             return None
         return np.asarray(logits, np.float32) if np.array_equal(ids, rows.ids) else None
 
     def _said(self, learner: Exiting, split: str, rows: Rows, phase: str) -> Exits:
-        """What every exit says about a split: one pass for all points."""
+        """Return every exit's outputs on a split: one pass for all points."""
         if split not in self._exits:
             exits = learner.exits(rows, phase=phase)
             if not np.isfinite(exits.logits).all():
