@@ -22,12 +22,11 @@ from raysearch.record import (
     SCHEMA,
     STATUSES,
     OperatingPoint,
-    RecordWriter,
     TrialRecord,
     point_id,
-    read_records,
     score_event,
 )
+from raysearch.run.records import RecordWriter, read_records
 from tests.support import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent

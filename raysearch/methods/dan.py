@@ -12,8 +12,9 @@ from torch import Tensor
 
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
-from raysearch.training import dan_fit
-from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training import dan_knobs
+from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.protocol import Context, Method, Shape
 
@@ -57,7 +58,7 @@ def horizon(knobs: Knobs, rows: int) -> int:
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Return predicted FLOPs by phase."""
-    return dan_fit.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
+    return dan_knobs.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
 
 
 METHOD = Method(
@@ -69,6 +70,6 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_fit.refuses,
-    lacks=dan_fit.lacks,
+    refuses=dan_knobs.refuses,
+    lacks=dan_knobs.lacks,
 )

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
-from raysearch.training import dan_fit
-from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training import dan_knobs
+from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.losses import distillation
 from raysearch.training.protocol import Context, Input, Method, Shape
@@ -92,7 +93,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     """Return predicted FLOPs of the student alone, by phase."""
     rows = shape.n_train + shape.n_unlabelled
     stages = [(rows, horizon(knobs, rows)), (shape.n_train, _tuning(knobs, shape.n_train))]
-    return dan_fit.price(knobs, shape, stages)
+    return dan_knobs.price(knobs, shape, stages)
 
 
 METHOD = Method(
@@ -104,8 +105,8 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_fit.refuses,
-    lacks=dan_fit.lacks,
+    refuses=dan_knobs.refuses,
+    lacks=dan_knobs.lacks,
     regression=False,
     inputs=(
         Input("teacher", "logits"),

@@ -14,7 +14,7 @@ from typing import Any
 from raysearch.config.space import Proposal
 from raysearch.config.trial import canonical
 from raysearch.errors import InputError, RecordError
-from raysearch.record import Records, read_records
+from raysearch.run.records import Records, read_records
 
 NODES = "nodes.json"
 """Name of the file of node-hours."""

@@ -18,8 +18,9 @@ from typing import Any
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError, RecordError
-from raysearch.record import RecordWriter, TrialRecord
+from raysearch.record import TrialRecord
 from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.records import RecordWriter
 from raysearch.search.backend import Kit, World
 from raysearch.search.budget import Budget, spent_by
 from raysearch.search.dependencies import Parking

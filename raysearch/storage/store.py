@@ -76,7 +76,9 @@ class Store:
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            self._put(draft, kind, key)  # first, so that whatever is here is on the shared storage too
+            self._put(
+                draft, kind, key
+            )  # first, so that whatever is here is on the shared storage too
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -20,8 +20,9 @@ from raysearch.encoders.tokens import joined
 from raysearch.storage.store import State
 from raysearch.training.graph import ClozeGraph, EncoderGraph
 from raysearch.training.heads import Head, Module, answered, text_flops
-from raysearch.training.loop import Loop, Recipe, under
+from raysearch.training.loop import Loop, Recipe
 from raysearch.training.protocol import Context, Shape
+from raysearch.training.row_adam import under
 
 
 class Schedule(Protocol):

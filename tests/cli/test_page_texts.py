@@ -23,7 +23,7 @@ from raysearch.data.task_data import TaskData, load_task
 from raysearch.errors import InputError
 from raysearch.outputs.exit_rules import read_exits
 from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_histogram
-from raysearch.record import RecordWriter
+from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.trained import score_points
 from tests.support import tiny

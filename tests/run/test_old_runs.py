@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from raysearch.record import TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import read_records
 from tests.run import exported, golden, outputs
 from tests.run.packed import unpack
 from tests.support.verbs import Say

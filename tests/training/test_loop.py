@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from raysearch.encoders.models import RowEmbedding
 from raysearch.storage.store import load_state, save_state
-from raysearch.training import loop
-from raysearch.training.loop import LazyAdam, Loop, Recipe, clip_, rate
+from raysearch.training import loop, row_adam
+from raysearch.training.loop import Loop, Recipe, clip_, rate
+from raysearch.training.row_adam import LazyAdam
 
 CPU = torch.device("cpu")
 
@@ -60,7 +61,7 @@ def test_lazy_adam_is_adamw_where_every_row_is_touched():
     words = RowEmbedding(start.clone(), padding=None)
     lazy = LazyAdam(words, weight_decay=0.1)
     theirs = nn.Parameter(start.clone())
-    adam = torch.optim.AdamW([theirs], betas=loop.BETAS, eps=loop.EPS, weight_decay=0.1)
+    adam = torch.optim.AdamW([theirs], betas=row_adam.BETAS, eps=row_adam.EPS, weight_decay=0.1)
     for step in range(30):
         grad = torch.randn(7, 4, generator=generator) * 10.0 ** (step % 5 - 3)
         lr = 0.1 / (step + 1)
