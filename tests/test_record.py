@@ -427,7 +427,7 @@ FULL = """
 import json, resource, sys
 from pathlib import Path
 from raysearch.errors import RecordError
-from raysearch.record import RecordWriter
+from raysearch.run.records import RecordWriter
 path, event = Path(sys.argv[1]), json.loads(sys.argv[2])
 writer = RecordWriter(path)
 writer.append(event)

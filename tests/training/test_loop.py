@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from raysearch.encoders.models import RowEmbedding
 from raysearch.storage.store import load_state, save_state
-from raysearch.training import loop, row_adam
+from raysearch.training import row_adam
 from raysearch.training.loop import Loop, Recipe, clip_, rate
 from raysearch.training.row_adam import LazyAdam
 
@@ -248,7 +248,7 @@ def test_a_restored_loop_goes_on_bit_by_bit(stop, precision):
 
 @pytest.mark.parametrize("stop", [1, 7, 19])
 def test_a_large_table_is_saved_without_a_copy_and_goes_on_bit_by_bit(stop, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "COPIED", 0)
+    monkeypatch.setattr(row_adam, "COPIED", 0)
     whole, first, second = loop_of(Bag()), loop_of(Bag()), loop_of(Bag())
     work(whole, 20)
     work(first, stop)
