@@ -73,7 +73,7 @@ class Ledger:
         tokens: int = 0,
         labels: int = 0,
     ) -> None:
-        """Add one charge; raises ValueError for an unknown phase or a negative amount."""
+        """Add one charge; raise ValueError for an unknown phase or a negative amount."""
         if phase not in PHASES:
             raise ValueError(f"ledger: no phase '{phase}'. Known: {', '.join(PHASES)}")
         amounts = {
@@ -99,7 +99,7 @@ class Ledger:
             self.charge(phase, payer=payer, seconds=time.perf_counter() - start)
 
     def inherit(self, other: Iterator[Charge] | list[Charge], payer: str) -> None:
-        """Take over another trial's bill under that trial's name."""
+        """Add another trial's bill under that trial's name."""
         for c in other:
             self.charge(
                 c.phase,
@@ -112,7 +112,7 @@ class Ledger:
             )
 
     def flops(self, *phases: str, payer: str | None = None) -> int:
-        """Sum of the FLOPs charged to these phases (all when none is named)."""
+        """Sum the FLOPs charged to these phases (all when none is named)."""
         return int(
             sum(
                 sums["flops"]
@@ -122,7 +122,7 @@ class Ledger:
         )
 
     def bill(self) -> list[Charge]:
-        """All charges so far, one per (phase, payer), in the order of PHASES."""
+        """Return all charges so far, one per (phase, payer), in the order of PHASES."""
         order = sorted(self._sums, key=lambda key: (PHASES.index(key[0]), key[1]))
         return [
             Charge(
@@ -139,14 +139,14 @@ class Ledger:
         ]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The bill as plain JSON, zero amounts left out."""
+        """Return the bill as plain JSON, zero amounts left out."""
         return [
             {k: v for k, v in asdict(c).items() if k in ("phase", "payer") or v}
             for c in self.bill()
         ]
 
     def restore(self, rows: list[Mapping[str, Any]]) -> None:
-        """Take up a saved bill, in place of what was charged since this ledger was made."""
+        """Restore a saved bill, in place of what was charged since this ledger was made."""
         self._sums = Ledger.from_json(rows)._sums
 
     @classmethod

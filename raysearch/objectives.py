@@ -62,7 +62,7 @@ def get(name: str) -> Objective:
 
 
 def _training(view: View) -> tuple[int, int] | None:
-    """(own, inherited) training FLOPs; None where a trial was killed and left no bill."""
+    """Return (own, inherited) training FLOPs; None where a killed trial left no bill."""
     if not view.record.bill and view.record.status == "FAILED":
         return None
     own = sum(c.flops for c in view.record.bill if c.phase in TRAINING and c.payer == OWN)

@@ -113,7 +113,7 @@ def mcc_interval(parts: Floats) -> Ends:
     top, bottom = float(hit.sum()) / n - float(p @ t), math.sqrt(a * b)
     r = top / bottom
     if abs(r) >= 1 - 1e-12:
-        return BALANCED_MCC.interval(r, n)  # no row errs: the delta method knows no variance
+        return BALANCED_MCC.interval(r, n)  # no variance: the delta method does not apply
     slope = (hit.sum(axis=1) - said @ t - true @ p) / bottom + r * (said @ p / a + true @ t / b)
     half = Z95 * float(slope.std()) / math.sqrt(n) / (1 - r * r)
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)

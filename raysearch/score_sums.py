@@ -128,7 +128,10 @@ def rank_correlation(parts: Floats, weights: Floats) -> Floats:
 
 
 def _ranks(column: Floats, weights: Floats) -> Floats:
-    """Mean ranks (b, n), from 1, of a column (n,) whose rows are taken `weights` (b, n) times."""
+    """Return mean ranks (b, n), from 1, of a column (n,).
+
+    Its rows are taken `weights` (b, n) times.
+    """
     order = np.argsort(column, kind="stable")
     new = np.diff(column[order], prepend=np.nan) != 0
     tied = np.add.reduceat(weights[:, order], np.flatnonzero(new), axis=1)

@@ -227,7 +227,7 @@ def f1(logits: Floats, labels: Labels) -> float:
 
 
 def _surprise(logits: Floats, labels: Labels, centred: bool = True) -> Floats:
-    """Negative log-likelihood of each label (n, 1) [nats]."""
+    """Return the negative log-likelihood of each label (n, 1) [nats]."""
     z = logits.astype(np.float64)
     shifted = z - z.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -11,6 +11,7 @@ import os
 import resource
 import sys
 from collections.abc import Generator, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,14 +61,27 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     return result
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One worker runs what starts Ray, one after the other, beside the rest: `--dist loadgroup`."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """One worker runs what starts Ray, one after the other, beside the rest: `--dist loadgroup`.
+
+    Groups are files, read here: pytest-xdist 3.8 loses its own groups under pytest 9.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class RayTogether(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if starts_ray(nodeid.split("::")[0]) else nodeid
+
+    return RayTogether(config, log)
+
+
+@cache
+def starts_ray(path: str) -> bool:
+    """Whether a file of tests, from the root, marks any of them `ray`."""
+    return "mark.ray" in (HERE.parent / path).read_text(encoding="utf-8")
 
 
 def pytest_collection_finish() -> None:

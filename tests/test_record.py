@@ -22,12 +22,11 @@ from raysearch.record import (
     SCHEMA,
     STATUSES,
     OperatingPoint,
-    RecordWriter,
     TrialRecord,
     point_id,
-    read_records,
     score_event,
 )
+from raysearch.run.records import RecordWriter, read_records
 from tests.support import synthetic
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -428,7 +427,7 @@ FULL = """
 import json, resource, sys
 from pathlib import Path
 from raysearch.errors import RecordError
-from raysearch.record import RecordWriter
+from raysearch.run.records import RecordWriter
 path, event = Path(sys.argv[1]), json.loads(sys.argv[2])
 writer = RecordWriter(path)
 writer.append(event)

@@ -16,7 +16,8 @@ from raysearch.config.trial import TrialConfig, canonical
 from raysearch.errors import InputError, RecordError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
-from raysearch.record import OperatingPoint, Outside, TrialRecord, read_records
+from raysearch.record import OperatingPoint, Outside, TrialRecord
+from raysearch.run.records import read_records
 from raysearch.run.study_file import read_study_file
 
 RECORDS = "records.jsonl"

@@ -16,7 +16,8 @@ from raysearch.cli.open_run import data_dir as data_dir_option
 from raysearch.cli.open_run import open_data
 from raysearch.cli.sync import carry
 from raysearch.errors import InputError
-from raysearch.record import Outside, RecordWriter
+from raysearch.record import Outside
+from raysearch.run.records import RecordWriter
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run

@@ -21,7 +21,8 @@ from raysearch.run.study_file import read_asrun
 if TYPE_CHECKING:
     from raysearch.cli.prepare import Prepared
     from raysearch.config.trial import TrialConfig
-    from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
+    from raysearch.record import OperatingPoint, TrialRecord
+    from raysearch.run.records import RecordWriter
     from raysearch.trial.context import Place
 
 QUIET = 0.3
@@ -133,8 +134,8 @@ def measure_run(
     from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
     from raysearch.analysis.zero_shot import zero_shots
-    from raysearch.record import RecordWriter
     from raysearch.run.folder import Folder, held
+    from raysearch.run.records import RecordWriter
 
     read_asrun(out)  # says at once when there is no run
     folder = Folder(out.resolve())

@@ -20,7 +20,8 @@ from raysearch.data.tables_in import Reader
 from raysearch.data.tables_out import writing
 from raysearch.data.text_tables import STDIO
 from raysearch.errors import InputError
-from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
+from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.run.records import RecordWriter
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run

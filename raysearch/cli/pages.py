@@ -66,7 +66,7 @@ def export_optuna(run: Path, to: Path | None) -> int:
     raysearch export-optuna runs/sst2-quick && optuna-dashboard sqlite:///runs/sst2-quick/optuna.db
     """
     from raysearch.export.optuna import export_optuna as export
-    from raysearch.record import read_records
+    from raysearch.run.records import read_records
     from raysearch.run.study_file import read_asrun
 
     study = read_asrun(run).study

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from raysearch.cli.prepare import Prepared, span
 from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.record import TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import read_records
 from raysearch.search.budget import Budget, spent_by
 
 if TYPE_CHECKING:

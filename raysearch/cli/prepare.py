@@ -173,7 +173,7 @@ def prepare(
         task,
         data.digest,
         {name: len(rows) for name, rows in data.splits.items()},
-        dict(world.left_out),
+        world.excluded,
         world.baselines(),
         old.reference if old is not None else world.reference(),
         notes,

@@ -251,7 +251,7 @@ def printer(as_json: bool) -> Callable[[str], None]:
 
 
 def _records_so_far(out: Path) -> int:
-    from raysearch.record import read_records
+    from raysearch.run.records import read_records
 
     if not (out / RECORDS).exists():
         return 0

@@ -1,1 +1,1 @@
-"""What `ray up` files say, machines, node hours and preflight."""
+"""`ray up` files, machines, node hours and preflight."""

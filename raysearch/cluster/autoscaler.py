@@ -1,4 +1,4 @@
-"""What the file of a cluster that `ray up` made says: machines that its autoscaler may start."""
+"""Read the file of a cluster that `ray up` made: machines that its autoscaler may start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MEMORY = {
 
 
 def cluster_file() -> dict[str, Any]:
-    """The cluster's file; empty where this is no head that `ray up` made."""
+    """Return the cluster's file; empty where this is no head that `ray up` made."""
     try:
         found = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
@@ -41,13 +41,13 @@ def cluster_file() -> dict[str, Any]:
 
 
 def provider(config: Mapping[str, Any]) -> str:
-    """Who has the machines of a cluster; empty where its file does not say."""
+    """Return the provider of a cluster's machines; empty where its file names none."""
     found = config.get("provider")
     return str(found.get("type") or "") if isinstance(found, dict) else ""
 
 
 def coming(alive: list[Node]) -> list[Node]:
-    """The nodes that may still be started for the Ray at hand; none where it is one of our own."""
+    """Return the nodes that may still be started for this Ray; none where it is a local one."""
     import ray
 
     commands = cluster_file().get("head_start_ray_commands")
@@ -58,12 +58,12 @@ def coming(alive: list[Node]) -> list[Node]:
 
 
 def away() -> bool:
-    """Whether machines may come that share no disk with this one: a cloud's."""
+    """Return True if machines may come that share no disk with this one: a cloud's."""
     return provider(cluster_file()) not in ("", LOCAL) and bool(coming([]))
 
 
 def to_come(alive: list[Node]) -> list[Node]:
-    """The nodes that the cluster's autoscaler may still start; none of a cluster without one."""
+    """Return the nodes that the cluster's autoscaler may still start; none without one."""
     config = cluster_file()
     try:
         return _own(config, alive) if provider(config) == LOCAL else _of_types(config, alive)
@@ -72,7 +72,7 @@ def to_come(alive: list[Node]) -> list[Node]:
 
 
 def _own(config: Mapping[str, Any], alive: list[Node]) -> list[Node]:
-    """Machines of one's own, of which nobody has said what they have: as the largest that is up."""
+    """Return on-premise machines, of unknown size: each as large as the largest that is up."""
     many = int(config.get("max_workers", len(config["provider"]["worker_ips"])))
     like = max(alive, key=lambda n: (n.gpus, n.cpus), default=Node("", 1))
     return [replace(like, host="worker, not started")] * (many - len(alive) + 1)
@@ -95,7 +95,7 @@ def _of_types(config: Mapping[str, Any], alive: list[Node]) -> list[Node]:
 
 
 def kind_of(resources: Mapping[str, Any]) -> str:
-    """Ray's name of a node's accelerator; empty without.
+    """Return Ray's name of a node's accelerator; empty without.
 
     >>> kind_of({"CPU": 8.0, "accelerator_type:A10G": 1.0})
     'A10G'

@@ -1,7 +1,7 @@
-"""Reads a cluster file of Ray's launcher and says what is wrong with it; nothing is reached.
+"""Read a cluster file of Ray's launcher and list what is wrong with it; no machine is contacted.
 
-Ray's own checks come first; what they let pass and what a study needs besides stands in
-`cluster_start` and `cluster_nodes`. Each `..._of` yields a sentence for each thing that is wrong.
+Ray's own checks come first; what they let pass and what a study needs besides is in `file_start`
+and `file_nodes`. Each `..._of` yields a sentence for each thing that is wrong.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def problems(config: Config) -> list[str]:
-    """Say what keeps a cluster from coming up or a study from running on it, a sentence each.
+    """Return what keeps a cluster from coming up or a study from running on it, as sentences.
 
-    What is wrong with the form comes alone: the rest is asked of a file of the right form.
+    Errors in the form come alone: the other checks need a file of the right form.
     """
     wrong = list(_form_of(config)) or list(addresses_of(config)) or list(_ray_of(config))
     if wrong:
@@ -65,7 +65,10 @@ def problems(config: Config) -> list[str]:
 
 
 def unchecked(config: Config) -> list[str]:
-    """Say what could not be checked here, or still is the example's; nothing of it is wrong."""
+    """Return what could not be checked here, or still is the example's, as sentences.
+
+    None of it is an error.
+    """
     out = []
     for kind, node in kinds(config).items():
         name = instance(node)
@@ -81,7 +84,7 @@ def unchecked(config: Config) -> list[str]:
 
 
 def _form_of(config: Config) -> Iterator[str]:
-    """Keys, the provider, and lists of commands."""
+    """Yield faults of keys, the provider, and lists of commands."""
     known = _keys()
     for key in config:
         if key not in known:
@@ -115,7 +118,7 @@ def _form_of(config: Config) -> Iterator[str]:
 
 
 def _ray_of(config: Config) -> Iterator[str]:
-    """Ray's own checks: `prepare_config` and `validate_config`."""
+    """Yield what Ray's own checks find: `prepare_config` and `validate_config`."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
     said, logger = io.StringIO(), logging.getLogger("ray.autoscaler")
@@ -134,7 +137,7 @@ def _ray_of(config: Config) -> Iterator[str]:
 
 
 def _keys() -> Sequence[str]:
-    """The keys that Ray's schema has at the top, and those it takes besides."""
+    """Return the keys that Ray's schema has at the top, and those it takes besides."""
     import ray.autoscaler
 
     schema = Path(ray.autoscaler.__file__).parent / "ray-schema.json"

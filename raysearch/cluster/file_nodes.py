@@ -1,4 +1,4 @@
-"""Which machines a cluster file asks for, and how many; a sentence for each fault."""
+"""Checks of a cluster file: which machines it requests, and how many; a sentence for each fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from raysearch.cluster.instances import INSTANCES, looks_real
 
 
 def addresses_of(config: Config) -> Iterator[str]:
-    """Machines of one's own: each once, and no more asked for than there are."""
+    """Yield faults of a list of on-premise machines.
+
+    Each is listed once, and no more are requested than there are.
+    """
     provider = config["provider"]
     if provider["type"] != "local":
         return
@@ -32,7 +35,7 @@ def addresses_of(config: Config) -> Iterator[str]:
 
 
 def types_of(config: Config) -> Iterator[str]:
-    """The kinds of nodes: how many of each."""
+    """Yield faults of the kinds of nodes: how many of each."""
     most = workers(config)
     for kind, node in kinds(config).items():
         where = f"available_node_types.{kind}"
@@ -46,7 +49,10 @@ def types_of(config: Config) -> Iterator[str]:
 
 
 def aws_of(config: Config) -> Iterator[str]:
-    """Region, instance types against their declared resources, image, spot, and who may write."""
+    """Yield faults of an AWS file.
+
+    Region, instance types against their declared resources, image, spot, and who may write.
+    """
     if not config["provider"].get("region"):
         yield "provider.region: is missing, as us-west-2"
     on_s3 = any(place.startswith("s3://") for _, place in storages(config))
@@ -71,7 +77,7 @@ def aws_of(config: Config) -> Iterator[str]:
 
 
 def _instance_of(where: str, node: Config) -> Iterator[str]:
-    """One kind of node: its instance type, and what it says of itself."""
+    """Yield faults of one kind of node: its instance type and declared resources."""
     name = instance(node)
     if not name:
         yield f"{where}.node_config.InstanceType: is missing, as g5.xlarge"

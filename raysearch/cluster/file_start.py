@@ -1,4 +1,4 @@
-"""How a cluster file logs in, starts Ray and names the place of runs; a sentence for each fault."""
+"""Checks of a cluster file: login, start of Ray, and the place of runs; a sentence a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMES = ("s3", "gs", "gcs", "abfs", "az", "hdfs")
 
 
 def login_of(config: Config) -> Iterator[str]:
-    """How Ray logs in on a machine, and the token it lays there."""
+    """Yield faults of how Ray logs in on a machine, and of the token it puts there."""
     auth = config.get("auth") or {}
     if not auth.get("ssh_user"):
         yield "auth.ssh_user: is missing; the name that ssh logs in with, as ubuntu"
@@ -28,7 +28,7 @@ def login_of(config: Config) -> Iterator[str]:
 
 
 def start_of(config: Config) -> Iterator[str]:
-    """How Ray is started on head and workers."""
+    """Yield faults of how Ray is started on head and workers."""
     for role in ("head", "worker"):
         key = f"{role}_start_ray_commands"
         given = config.get(key)
@@ -58,7 +58,7 @@ def start_of(config: Config) -> Iterator[str]:
 
 
 def _head_of(config: Config, key: str, start: str) -> Iterator[str]:
-    """What only the head's command says."""
+    """Yield faults of options that only the head's command has."""
     if "--autoscaling-config" not in start:
         yield f"{key}: 'ray start' must have --autoscaling-config=~/ray_bootstrap_config.yaml"
     host = re.search(r"--dashboard-host[= ](\S+)", start)
@@ -75,7 +75,7 @@ def _head_of(config: Config, key: str, start: str) -> Iterator[str]:
 
 
 def storage_of(config: Config) -> Iterator[str]:
-    """Where runs lie, where there is more than one node."""
+    """Yield faults of where runs are stored, where there is more than one node."""
     if not workers(config):
         return
     named = storages(config)

@@ -1,4 +1,4 @@
-"""What the checks of a cluster file share: its texts, its kinds of nodes, how a value is said."""
+"""Shared by the checks of a cluster file: its texts, its kinds of nodes, how a value is shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STORAGE = re.compile(r"\bRAYSEARCH_STORAGE=['\"]?([^\s;'\"&|]*)")
 
 
 def workers(config: Config) -> int:
-    """The most workers that the cluster may have."""
+    """Return the most workers that the cluster may have."""
     given = config.get("max_workers")
     if config["provider"]["type"] == "local":
         addresses = len(config["provider"].get("worker_ips") or ())
@@ -23,22 +23,22 @@ def workers(config: Config) -> int:
 
 
 def storages(config: Config) -> list[tuple[str, str]]:
-    """Where RAYSEARCH_STORAGE is set, and to what."""
+    """Return where RAYSEARCH_STORAGE is set, and to what."""
     return [(w, m[1]) for w, t in texts(config) for m in _STORAGE.finditer(t)]
 
 
 def kinds(config: Config) -> Mapping[str, Config]:
-    """The kinds of nodes by name; none for machines of one's own."""
+    """Return the kinds of nodes by name; none for on-premise machines."""
     return config.get("available_node_types") or {}
 
 
 def instance(node: Config) -> str:
-    """The instance type of a kind of node; empty where none is named."""
+    """Return the instance type of a kind of node; empty where none is named."""
     return str((node.get("node_config") or {}).get("InstanceType") or "")
 
 
 def texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in the file with the keys that lead to it."""
+    """Yield every text in the file with the keys that lead to it."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from texts(inner, f"{where}.{key}" if where else str(key))
@@ -50,12 +50,15 @@ def texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def guess(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    """A hint at the nearest known name, with a space before it; empty when nothing is near."""
+    """Return a hint at the nearest known name, with a space before it.
+
+    Empty when nothing is near.
+    """
     hint = nearest(name, known)
     return f" Did you mean '{hint}'?" if hint else ""
 
 
 def short(value: Any) -> str:
-    """A value in a sentence: one line, not long."""
+    """Return a value for a sentence: one line, not long."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""Machines of AWS that one would use here, by name: how many CPUs and GPUs each has.
+"""AWS machines by instance type, with their CPUs and GPUs.
 
 A small table, not all of AWS: the general families by their sizes, the GPU families one by one. A
 name that is not in it is not wrong, only unchecked.
@@ -56,7 +56,7 @@ INSTANCES = _table()
 
 
 def looks_real(name: str) -> bool:
-    """Whether a name that is not in the table has the form of one of AWS.
+    """Return True if a name that is not in the table has the form of one of AWS.
 
     >>> looks_real("x2iedn.8xlarge"), looks_real("g5.xlagre"), looks_real("g5.3xlarge")
     (True, False, False)

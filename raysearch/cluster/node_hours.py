@@ -1,6 +1,6 @@
-"""Node-hours: how long each machine of a cluster was there for a study, and how long at work.
+"""Node-hours: how long each machine of a cluster was up for a study, and how long busy.
 
-Reading imports no Ray, so that `status` answers at once.
+Reading imports no Ray, so that `status` is fast.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Hours:
 
     @property
     def idle(self) -> float:
-        """Alive, and nothing at work [s]."""
+        """Return the time alive without work [s]."""
         return self.alive - self.busy
 
     def dollars(self, prices: Prices, seconds: float) -> float | None:
-        """What so many seconds of it cost; None without the price [$]."""
+        """Return what this many seconds of the machine cost; None without the price [$]."""
         if self.gpus:
             return None if prices.gpu_hour is None else self.gpus * prices.gpu_hour * seconds / 3600
         return None if prices.cpu_hour is None else prices.cpu_hour * seconds / 3600
@@ -48,7 +48,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at a machine showed."""
+    """One sample of a machine."""
 
     id: str
     host: str
@@ -58,7 +58,7 @@ class Look:
 
 
 def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict[str, Hours]:
-    """The hours once so many more seconds have passed as the looks show.
+    """Return the hours once this many more seconds have passed in the sampled state.
 
     >>> after({}, [Look("a", "w1", 0.0, 0.5), Look("b", "w2", 0.0, 0.0)], 10.0)["b"].idle
     10.0
@@ -76,7 +76,10 @@ def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict
 
 
 def read_hours(out: Path) -> dict[str, Hours]:
-    """What a run's folder says, by node; empty where it ran on one machine or says nothing."""
+    """Return the hours in a run's folder, by node.
+
+    Empty where it ran on one machine or has no such file.
+    """
     try:
         value = json.loads((out / NODES).read_text(encoding="utf-8"))
         return {id_: Hours(**hours) for id_, hours in value.items()}
@@ -85,7 +88,7 @@ def read_hours(out: Path) -> dict[str, Hours]:
 
 
 def sentences(nodes: Mapping[str, Hours], prices: Prices) -> list[str]:
-    """The bill of the nodes for a person; empty without any."""
+    """Return the bill of the nodes as sentences; empty without any."""
     if not nodes:
         return []
     alive = sum(n.alive for n in nodes.values())
@@ -113,9 +116,10 @@ def _dollars(nodes: list[Hours], prices: Prices, what: str) -> str:
 
 @contextmanager
 def watched(out: Path) -> Iterator[None]:
-    """Look at the cluster's nodes while a study runs, where there are several or may be; to a file.
+    """Sample the cluster's nodes into a file while a study runs.
 
-    What earlier runs left is added to. A look that fails is skipped: no study stops for its bill.
+    Only where there are several, or may be. What earlier runs left is added to. A sample that fails
+    is skipped: no study stops for its bill.
     """
     from raysearch.cluster.autoscaler import coming
 

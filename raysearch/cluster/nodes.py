@@ -1,4 +1,4 @@
-"""The machines of the Ray cluster at hand, asked while it runs."""
+"""The machines of the running Ray cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAIT = 60.0
 
 
 def machines() -> list[Node]:
-    """The nodes of the cluster, those that may still be started included."""
+    """Return the nodes of the cluster, those that may still be started included."""
     alive = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
     asked = {
         n["NodeID"]: on_node(n["NodeID"], device_memory, gpus=A_GPU)
@@ -46,13 +46,16 @@ def machines() -> list[Node]:
 
 
 def device() -> str:
-    """What trials that gain from a GPU run on: `cuda` where a node has one, or one may come."""
+    """Return the device of trials that gain from a GPU.
+
+    `cuda` where a node has one, or one may come.
+    """
     alive = ray.cluster_resources().get("GPU", 0.0) > 0  # type: ignore[no-untyped-call]
     return "cuda" if alive or any(n.gpus for n in coming([])) else "cpu"
 
 
 def drivers() -> int:
-    """Programs that work on the Ray at hand, beside this one."""
+    """Return the number of other programs connected to this Ray."""
     from ray._private.state import jobs
 
     me = ray.get_runtime_context().get_job_id()
@@ -61,7 +64,7 @@ def drivers() -> int:
 
 
 def kinds() -> set[str]:
-    """Ray's names of the accelerators that are there now."""
+    """Return Ray's names of the accelerators that are present now."""
     there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return {name.removeprefix(KIND) for name in there if name.startswith(KIND)}
 
@@ -86,12 +89,12 @@ def there(act: Callable[..., Any], *given: Any) -> Any:
 
 
 def main_memory() -> int:
-    """This machine's [bytes]."""
+    """Return this machine's memory [bytes]."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def device_memory() -> int:
-    """Of the first GPU that this process sees; 0 without one [bytes]."""
+    """Return the first visible GPU's memory; 0 without one [bytes]."""
     import torch
 
     if not torch.cuda.is_available():
@@ -100,7 +103,7 @@ def device_memory() -> int:
 
 
 def on_node(node: str, act: Callable[..., Any], *given: Any, gpus: float = 0.0) -> Any:
-    """The future of a call on the node of that id, which it need not have room on."""
+    """Return the future of a call on the node of that id, which need not have room for it."""
     there = NodeAffinitySchedulingStrategy(node, soft=False)
     task = ray.remote(act).options(
         num_cpus=0, num_gpus=gpus, max_retries=1, scheduling_strategy=there
@@ -109,7 +112,7 @@ def on_node(node: str, act: Callable[..., Any], *given: Any, gpus: float = 0.0) 
 
 
 def last_line(error: BaseException) -> str:
-    r"""Where Ray's long errors say what it was.
+    r"""Return the telling last line of one of Ray's long errors.
 
     >>> last_line(ValueError("a traceback\nKeyError: 'x'")), last_line(ValueError())
     ("KeyError: 'x'", 'ValueError')
@@ -122,6 +125,6 @@ def _answer(future: ray.ObjectRef[int] | None) -> int:
         return 0
     try:
         return int(ray.get(future, timeout=0.1))
-    except Exception:  # busy or broken: a whole GPU then, which needs no knowledge
+    except Exception:  # busy or broken: then a trial gets a whole GPU
         ray.cancel(future, force=True)
         return 0

@@ -1,7 +1,7 @@
-"""Every node writes to the study's storage and reads what others wrote, before its first trial.
+"""Check that every node reads and writes the study's storage, before its first trial.
 
-Those that are there are asked before the study begins; one that joins later looks for the study's
-mark when it opens its first trial.
+Present nodes are checked before the study begins; one that joins later checks for the study's mark
+when it opens its first trial.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Stranger(RaysearchError):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the driver has written to the study's storage, for every node to find."""
+    """A file that the driver has written to the study's storage, for every node to find."""
 
     where: str
     token: str
@@ -52,11 +52,14 @@ class Mark:
 
     @property
     def folder(self) -> str:
-        """Its own: an earlier driver of the run that comes to its end takes only its own away."""
+        """Return the mark's own folder.
+
+        An earlier driver of the run that ends removes only its own.
+        """
         return f"{PROBES}-{self.token}"
 
     def fault(self, patience: float = PATIENCE) -> str:
-        """Why this machine cannot take part; empty where it can.
+        """Return why this machine cannot take part; empty where it can.
 
         Raises:
             RaysearchError: the storage cannot be used.
@@ -113,9 +116,9 @@ _CHECKED: set[str] = set()
 
 @contextlib.contextmanager
 def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
-    """See that all nodes share the study's storage; its mark lies there while the study runs.
+    """Check that all nodes share the study's storage; the mark stays while the study runs.
 
-    The driver writes the mark; where there are several nodes each reads it and writes a probe of
+    The driver writes the mark. Where there are several nodes each reads it and writes a probe of
     its own, and the driver reads those: a folder that has one path and many disks is found out.
 
     Raises:
@@ -129,7 +132,7 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
     hint = HINT if storage is None else ""
     mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
     place = Remote(mark.where, patience=PATIENCE)
-    if storage is None:  # where one driver at a time is: what a killed one has left
+    if storage is None:  # there is one driver at a time: files of a killed one
         for old in out.glob(f"{PROBES}-*"):
             shutil.rmtree(old, ignore_errors=True)
     place.write(f"{mark.folder}/{DRIVER}", mark.token.encode())
@@ -138,12 +141,12 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
             _ask(nodes, mark, place)
         yield mark
     finally:
-        with contextlib.suppress(RaysearchError):  # else a few bytes stay behind
+        with contextlib.suppress(RaysearchError):  # otherwise a few bytes are left on the storage
             place.drop(mark.folder, DRIVER)
 
 
 def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
-    """Ask the nodes that are there."""
+    """Probe the nodes that are present."""
     asked = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
     ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
     for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
@@ -154,7 +157,7 @@ def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
 
 
 def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
-    """Return what is wrong with a node that has answered; empty where nothing is."""
+    """Return what is wrong with a probed node; empty where nothing is."""
     try:
         found: Answer = ray.get(future)
     except Exception as e:  # the package is not there, or the process died
@@ -168,7 +171,7 @@ def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a node says."""
+    """Result of a node's probe."""
 
     name: str
     """Of the file it wrote."""
@@ -176,7 +179,7 @@ class Answer:
 
 
 def probe(mark: Mark, name: str) -> Answer:
-    """Look for the driver's mark and write one's own; runs on a node."""
+    """Look for the driver's mark and write this node's own; runs on a node."""
     try:
         if fault := mark.fault():
             return Answer(name, fault)

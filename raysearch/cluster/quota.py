@@ -1,7 +1,8 @@
-"""The part of a cluster that one study may take, where several run side by side.
+"""Limit a study to a part of the cluster, where several run side by side.
 
-Each would else share out the whole of it, and the second would wait for the first one's workers.
-It travels in the environment, as OMP_NUM_THREADS does: it is the cluster's word, not the study's.
+Without a limit each would share out the whole of it, and the second would wait for the first one's
+workers. The limit is in the environment, as OMP_NUM_THREADS is: it is set by the cluster, not by
+the study.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ GPUS = "RAYSEARCH_GPUS"
 
 
 def environment(cpus: int, gpus: int = 0) -> dict[str, str]:
-    """What a study's process is to find there."""
+    """Return the environment variables that limit a study's process."""
     return {CPUS: str(cpus), GPUS: str(gpus)}
 
 
 def part_of(share: Share, given: Mapping[str, str] = os.environ) -> Share:
-    """The share of a study that may take only a part of the cluster; else as it is.
+    """Return a study's share cut to its part of the cluster; without a limit as it is.
 
     Trials at once are as many as the GPUs allow of those that hold most.
 

@@ -1,6 +1,6 @@
-"""What a trial holds while it runs: CPUs, and a GPU or a part of one, by its predicted need.
+"""Resources of a trial: CPUs, and a GPU or a part of one, by its predicted need.
 
-Pure arithmetic over the nodes of a cluster; nothing here asks Ray.
+Pure arithmetic over the nodes of a cluster; no Ray here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GPU_CPUS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine of the cluster, there now or one that its autoscaler would start."""
+    """A machine of the cluster, up now or one that its autoscaler would start."""
 
     host: str
     cpus: float
@@ -41,7 +41,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What one trial holds."""
+    """Resources of one running trial."""
 
     cpus: float
     gpus: float = 0.0
@@ -50,12 +50,12 @@ class Hold:
 
     @property
     def threads(self) -> int:
-        """Of the trial."""
+        """Return the threads of the trial."""
         return max(1, int(self.cpus))
 
     @property
     def resources(self) -> dict[str, float]:
-        """Under Ray's names."""
+        """Return the resources under Ray's names."""
         named = {"CPU": self.cpus, "GPU": self.gpus}
         if self.kind:
             named[f"accelerator_type:{self.kind}"] = 0.001
@@ -64,7 +64,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How the trials of a study lie on a cluster."""
+    """Layout of a study's trials on a cluster."""
 
     concurrency: int
     """Trials at once."""
@@ -77,16 +77,19 @@ class Share:
 
     @property
     def threads(self) -> int:
-        """Of a trial without a GPU; threads times trials never exceeds the cores."""
+        """Return the threads of a trial without a GPU.
+
+        Threads times trials never exceeds the cores.
+        """
         return max(1, int(self.cpus))
 
     @property
     def gpus(self) -> float:
-        """The most that a trial holds of GPUs."""
+        """Return the most GPUs that a trial holds."""
         return max((h.gpus for h in self.holds.values()), default=0.0)
 
     def of(self, config: TrialConfig, *, kind: str = "") -> Hold:
-        """What a trial holds; `kind` is the accelerator it is to have, where it has one."""
+        """Return what a trial holds; `kind` is the accelerator it needs, where it needs one."""
         hold = self.holds.get((config.method, config.rung), Hold(self.cpus))
         return Hold(hold.cpus, hold.gpus, kind) if hold.gpus and kind else hold
 
@@ -123,14 +126,14 @@ def share(
         here = []
     gain = {key: d for key, d in demands.items() if d.gpu} if here else {}
     if here and not demands:
-        gain = {("", ""): Demand(True, 0.0)}  # nothing is known of the trials
+        gain = {("", ""): Demand(True, 0.0)}  # no memory estimate
     if not gain:
         many = wanted or sum(slots(n) for n in nodes) or 1
         return Share(many, _even(nodes, many))
     holds = {key: _hold(d, here, gpus_per_trial) for key, d in gain.items()}
     least = min(h.gpus for h in holds.values())
     many = sum(int(n.gpus / least + 1e-9) for n in here)
-    if len(gain) < len(demands):  # what needs no GPU runs beside
+    if len(gain) < len(demands):  # trials without a GPU run beside the others
         many += sum(min(MOST, max(0, int(n.cpus - n.gpus))) for n in nodes)
     kinds = {n.kind: n.device_memory for n in here if n.kind}
     best = max(kinds, key=lambda k: kinds[k]) if len(kinds) > 1 else ""
@@ -138,7 +141,7 @@ def share(
 
 
 def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
-    """What a trial that gains from a GPU holds on any of these nodes.
+    """Return what a trial that gains from a GPU holds on any of these nodes.
 
     Raises:
         InputError: not even its weights fit a GPU.
@@ -160,7 +163,7 @@ def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
 
 
 def slots(node: Node) -> int:
-    """Trials at once on the CPUs of a node.
+    """Return how many trials the CPUs of a node run at once.
 
     >>> slots(Node("a", 2)), slots(Node("b", 64)), slots(Node("c", 4, memory=7 * 2**30))
     (2, 8, 2)
@@ -169,13 +172,13 @@ def slots(node: Node) -> int:
 
 
 def _even(nodes: Iterable[Node], many: int) -> float:
-    """The largest equal part of CPUs of which so many fit.
+    """Return the largest equal part of CPUs of which `many` fit.
 
     Raises:
         InputError: not so many fit.
     """
     cpus = [n.cpus for n in nodes if n.cpus] or [1.0]
-    # the best part fills some node to the brim
+    # the largest equal part fills some node exactly
     parts = {_rounded(c / k) for c in cpus for k in range(1, many + 1)}
     fitting = [p for p in parts if p > 0 and sum(int(c / p + 1e-9) for c in cpus) >= many]
     if not fitting:
@@ -184,5 +187,5 @@ def _even(nodes: Iterable[Node], many: int) -> float:
 
 
 def _rounded(cpus: float) -> float:
-    """Down to what Ray can hand out: whole CPUs, or hundredths of one."""
+    """Round down to what Ray can assign: whole CPUs, or hundredths of one."""
     return float(int(cpus)) if cpus >= 1 else int(cpus * 100 + 1e-9) / 100

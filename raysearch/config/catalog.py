@@ -55,22 +55,22 @@ def find_study(name_or_path: str) -> Study:
 
 
 def tasks() -> dict[str, Task]:
-    """Every task of tasks.yaml by name, in the order of the file."""
+    """Return every task of tasks.yaml by name, in the order of the file."""
     return dict(_tasks(_HERE / "tasks.yaml"))
 
 
 def ladder() -> dict[str, Rung]:
-    """Every rung of ladder.yaml by name, cheap to dear within a family."""
+    """Return every rung of ladder.yaml by name, cheap to dear within a family."""
     return dict(_ladder(_HERE / "ladder.yaml"))
 
 
 def method_spaces() -> dict[str, MethodSpace]:
-    """Every method's search space by the method's name."""
+    """Return every method's search space by the method's name."""
     return dict(_spaces(shipped("search_spaces")))
 
 
 def studies() -> dict[str, Path]:
-    """The files of the shipped studies by name."""
+    """Return the files of the shipped studies by name."""
     return {p.stem: p for p in sorted((shipped("search_spaces") / "studies").glob("*.yaml"))}
 
 

@@ -36,3 +36,8 @@ class Rung:
     pretrained_on: str = ""
     """What the checkpoint has seen that a task may hold; said beside a result."""
     ladders: tuple[str, ...] = ("default",)
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Return whether its weights lie in a folder; n-gram models begin from nothing."""
+        return bool(self.source or self.folder)

@@ -55,32 +55,35 @@ class StudyOption:
 
     @property
     def name(self) -> str:
-        """The name of its value among a verb's options."""
+        """Return the name of its value among a verb's options."""
         return self.option.name or self.path[-1]
 
     @property
     def flag(self) -> str:
-        """As it is written on the command line."""
+        """Return the flag of the command line."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys that lead to it in what is submitted over HTTP."""
+        """Return the keys that lead to it in what is submitted over HTTP."""
         return (self.name,) if len(self.path) == 1 else self.path
 
     @property
     def plain(self) -> Any:
-        """The field's type without its limits: bool, int, float, str, or `tuple` of one of them."""
+        """Return the field's type without its limits.
+
+        bool, int, float, str, or `tuple` of one of them.
+        """
         return bare(self.kind)
 
     @property
     def item(self) -> Any:
-        """Of a tuple: the type of its items, with its limits."""
+        """Return a tuple's type of items, with its limits."""
         return get_args(unlimited(self.kind))[0]
 
     @property
     def parse(self) -> Parse | None:
-        """How the command line's text is read; None where its type alone says so."""
+        """Return the parser of the command line's text; None where the type is enough."""
         if self.option.parse is not None or self.plain is not tuple:
             return self.option.parse
         return read_numbers if bare(self.item) is int else read_names
@@ -151,7 +154,7 @@ def parsed(
 
 
 def get_in(value: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    """Return what stands under nested keys; None where nothing does."""
+    """Return the value under nested keys; None where there is none."""
     found: Any = value
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -159,7 +162,7 @@ def get_in(value: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def put_in(value: dict[str, Any], keys: tuple[str, ...], new: Any) -> None:
-    """Set what stands under nested keys, in place."""
+    """Set the value under nested keys, in place."""
     for key in keys[:-1]:
         value[key] = dict(value.get(key) or {})
         value = value[key]

@@ -1,4 +1,4 @@
-"""Where the catalogs that travel with the program lie: in a checkout or inside the wheel."""
+"""Locations of the catalogs shipped with the program: in a checkout or inside the wheel."""
 
 from __future__ import annotations
 

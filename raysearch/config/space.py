@@ -36,7 +36,7 @@ class Domain:
     """Upper end; not taken itself by randint and lograndint."""
 
     def holds(self, value: Scalar) -> bool:
-        """Whether `value` lies in the domain."""
+        """Return True if `value` is in the domain."""
         if self.kind == "choice":
             return value in self.options
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -93,7 +93,7 @@ class Proposal:
         return cls(**own, inputs={role: cls.from_json(v) for role, v in roles.items()})
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; each input stands under its role."""
+        """Return plain JSON; each input is under its role."""
         out: dict[str, Any] = {"method": self.method, "rung": self.rung, "labels": self.labels}
         out["hyper"] = dict(self.hyper)
         return out | {role: self.inputs[role].to_json() for role in sorted(self.inputs)}
@@ -147,7 +147,7 @@ class DomainFile(Strict):
         return low, high
 
     def domain(self) -> Domain:
-        """Return the domain that it writes down."""
+        """Return the domain of this entry."""
         (kind,) = self.model_fields_set
         if kind == "choice":
             return Domain(kind, options=self.choice or ())
@@ -166,7 +166,7 @@ class MethodSpaceFile(Strict):
     @field_validator("knobs", "first", "inputs", mode="before")
     @classmethod
     def _nothing(cls, value: Any) -> Any:
-        """Return an empty mapping for a key under which nothing stands."""
+        """Return an empty mapping for a key without a value."""
         return {} if value is None else value
 
     @model_validator(mode="after")

@@ -129,7 +129,7 @@ def parse(model: type[M], value: Mapping[str, Any], where: str) -> M:
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
     found = error.errors(include_url=False)
-    # a key that is not known is why another is missing
+    # an unknown key is usually a misspelt required one
     first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
     *above, last = first["loc"] or ("",)
     place = ".".join(str(p) for p in first["loc"])

@@ -82,13 +82,13 @@ class Procedure(Strict):
     @model_validator(mode="before")
     @classmethod
     def _roles(cls, value: object) -> object:
-        """Gather the inputs, which stand under their roles."""
+        """Gather the inputs, which are under their roles."""
         if not isinstance(value, Mapping):
             return value
         own = {k: v for k, v in value.items() if k in cls.model_fields}
         roles = {k: v for k, v in value.items() if k not in own}
         if not all(isinstance(v, Mapping | Procedure) for v in roles.values()):
-            return value  # the unknown key is refused by its name
+            return value  # the unknown key is refused by name
         return {**own, "inputs": {**own.get("inputs", {}), **roles}}
 
     @model_serializer(mode="wrap")
@@ -98,7 +98,7 @@ class Procedure(Strict):
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The models that it names.
+        """Return the models that the procedure names.
 
         >>> Procedure(method="dan", model="dan-10k").named, Procedure(method="dan").named
         (('dan-10k',), ())

@@ -44,10 +44,10 @@ class Task:
 
     @property
     def regression(self) -> bool:
-        """Whether the label is a number to predict, not a class."""
+        """Return True if the label is a number to predict, not a class."""
         return scores.get(self.score).kind == scores.NUMBERS
 
     @property
     def classes(self) -> int:
-        """Width of the logits: the number of classes, 1 for regression."""
+        """Return the width of the logits: the number of classes, 1 for regression."""
         return 1 if self.regression else len(self.label_names)

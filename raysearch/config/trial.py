@@ -95,7 +95,7 @@ class TrialConfig:
 
     @property
     def id(self) -> str:
-        """The trial's id: 16 hex digits."""
+        """Return the trial's id: 16 hex digits."""
         return digest(self.to_json())
 
     @property
@@ -118,7 +118,10 @@ class TrialConfig:
 
     @property
     def seedless_id(self) -> str:
-        """Return what the replicates of one configuration share: the id with every seed at 0."""
+        """Return an id that all replicates of one configuration share.
+
+        It is the id with every seed at 0.
+        """
         return self.with_seed(0).id
 
     def with_seed(self, seed: int, folds: int = 0) -> TrialConfig:

@@ -14,7 +14,7 @@ from raysearch.config.ladder import Rung
 
 
 def encoder_forward(rung: Rung, lengths: NDArray[np.int64] | int) -> NDArray[np.int64]:
-    """FLOPs of the encoder's layers for texts of these lengths [tokens], one number each.
+    """Return the FLOPs of the encoder's layers for texts of these lengths [tokens] (n,).
 
     A layer costs 2s(4h^2 + 2hi) for its six linears and 4 s^2 h for the two attention products.
 
@@ -29,7 +29,7 @@ def encoder_forward(rung: Rung, lengths: NDArray[np.int64] | int) -> NDArray[np.
 
 
 def linear_forward(inputs: int, outputs: int) -> int:
-    """FLOPs of one vector through a linear layer; the bias does not count.
+    """Return the FLOPs of one vector through a linear layer; the bias does not count.
 
     >>> linear_forward(128, 2)
     512
@@ -38,12 +38,12 @@ def linear_forward(inputs: int, outputs: int) -> int:
 
 
 def padded(lengths: NDArray[np.int64]) -> int:
-    """Tokens a batch executes once padded to its longest text."""
+    """Return the tokens that a batch executes once padded to its longest text."""
     return int(lengths.max(initial=0)) * len(lengths)
 
 
 def batch_forward(rung: Rung, batches: list[NDArray[np.int64]]) -> int:
-    """FLOPs of the layers over batches, each padded to its longest text."""
+    """Return the FLOPs of the layers over batches, each padded to its longest text."""
     return sum(
         len(b) * int(encoder_forward(rung, int(b.max(initial=0)))) for b in batches if len(b)
     )
@@ -54,10 +54,11 @@ TRAIN_FACTOR = 3
 
 
 def logistic_regression(nonzeros: int, classes: int, iterations: int) -> int:
-    """FLOPs of fitting a linear model by L-BFGS: X W and X^T G an iteration, 2 a nonzero each.
+    """Return the FLOPs of fitting a linear model by L-BFGS.
 
-    `nonzeros` are the stored entries of X (n * d when dense); line searches that evaluate twice
-    are counted once, as scikit-learn reports iterations, not evaluations.
+    X W and X^T G an iteration, 2 a nonzero each. `nonzeros` are the stored entries of X (n * d when
+    dense); line searches that evaluate twice are counted once, as scikit-learn reports iterations,
+    not evaluations.
 
     >>> logistic_regression(1000, 2, 10)
     80000

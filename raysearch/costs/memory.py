@@ -1,4 +1,4 @@
-"""What a trial needs of a GPU before it runs: memory by closed form."""
+"""GPU memory of a trial before it runs, by closed form."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ class Demand:
 
 
 def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
-    """Memory that training takes of a GPU with batches of `texts` texts of `tokens` tokens [bytes].
-
-    Activations are those of arXiv:2205.05198, section 4.1, nothing computed twice; `width` is that
-    of a number in a layer [bytes].
+    """Return the GPU memory of training with batches of `texts` texts of `tokens` tokens [bytes].
 
     >>> base = Rung("base", "encoder", layers=12, hidden=768, params=110_000_000)
     >>> round(training_memory(base, 32, 128, 2) / 2**30, 1)
@@ -46,5 +43,8 @@ def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
 
 
 def weights(rung: Rung) -> float:
-    """What training takes of a GPU whatever the batch: weights, their state, a process [bytes]."""
+    """Return the GPU memory of training whatever the batch [bytes].
+
+    Weights, their state, a process.
+    """
     return float(TRAINED_BYTES * rung.params + CONTEXT_BYTES)

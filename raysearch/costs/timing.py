@@ -74,7 +74,7 @@ def _rounds(
     size: int,
     least: int = FEWEST,
 ) -> list[tuple[float, float]]:
-    """(seconds to prepare, seconds to infer) of batches that walk through the texts."""
+    """Return (seconds to prepare, seconds to infer) of batches in turn through the texts."""
     size = min(size, len(texts))
 
     def batch(k: int) -> list[int]:
@@ -106,7 +106,7 @@ def _rounds(
 
 
 def peak_memory() -> float:
-    """Largest resident memory of this process so far [bytes].
+    """Return the largest resident memory of this process so far [bytes].
 
     NOTE: not getrusage: its ru_maxrss keeps what the parent held when it forked.
     """
@@ -117,7 +117,7 @@ def peak_memory() -> float:
 
 
 def busy_cores(seconds: float = 0.5) -> float:
-    """Cores that are at work now, this process asleep; 0 on a quiet machine."""
+    """Return the cores busy now, while this process sleeps; 0 on a quiet machine."""
 
     def read() -> Mapping[str, int]:
         fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]

@@ -1,4 +1,4 @@
-"""Which column is the text and which the label, what a label means, and how to score it."""
+"""Find the text and label columns, map labels to classes, and choose how to score them."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _mean_words(values: pd.Series[Any]) -> float:
-    # A thousand rows tell a text from an id as well as a million do.
+    # A thousand rows distinguish a text from an id as well as a million do.
     some = values.iloc[:1000].astype(object)
     counts = [len(v.split()) for v in some if isinstance(v, str) and v.strip()]
     return sum(counts) / len(counts) if counts else 0.0

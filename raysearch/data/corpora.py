@@ -24,7 +24,7 @@ from raysearch.data.texts import Texts, opened, taken, written
 from raysearch.errors import InputError, nearest
 from raysearch.storage.store import Store, facts
 
-_ORDER = 6  # stream of a trial's data seed, apart from those of engine.data and engine.crossfit
+_ORDER = 6  # stream of a trial's data seed, apart from those of task_data and crossfit
 
 _KEPT = 2
 _opened: OrderedDict[str, Corpus] = OrderedDict()
@@ -53,14 +53,14 @@ class Corpus:
         return len(self.text)
 
     def take(self, n: int, seed: int) -> Rows:
-        """The first n texts of the seed's order: smaller pools are prefixes of larger ones."""
+        """Return the first n texts of the seed's order: smaller pools begin larger ones."""
         order = np.random.default_rng([seed, _ORDER]).permutation(len(self.text))[:n]
         pair = None if self.pair is None else taken(self.pair, order)
         name = f"corpus-{self.digest}"
         return Rows(name, order.astype(np.int64), taken(self.text, order), pair)
 
     def sentence(self) -> str:
-        """What a run says about it."""
+        """Return a description of the corpus for a run, as a sentence."""
         kind = "texts" if self.pair is None else "pairs"
         return (
             f"pool {self.name}: {len(self):,} {kind} of column '{self.column}'; "
@@ -91,7 +91,7 @@ def open_corpus(
 
 
 def corpus_key(name: str, data: TaskData, data_dir: Path | None, *, lines: bool = False) -> str:
-    """The key under which `open_corpus` keeps it in the Store; the file's time counts."""
+    """Return the key of `open_corpus` in the Store; it depends on the file's time."""
     path = _find(name, data_dir)
     about = path.stat()
     made_of = {"path": str(path.resolve()), "size": about.st_size, "mtime": about.st_mtime_ns}
@@ -142,7 +142,7 @@ class _Reader:
         self._all = 0
 
     def fill(self, path: Path, to: Path) -> dict[str, Any]:
-        """Write what is kept; facts for the manifest."""
+        """Write the texts that are kept; return facts for the manifest."""
         names = ("text",) if self._task.text_pair is None else ("text", "pair")
         kept = written(to, names, self._kept(path))
         if not self._all:
@@ -194,7 +194,7 @@ class _Reader:
 
 
 def _columns(frame: pd.DataFrame, task: Task, where: str) -> tuple[str, ...]:
-    """The column with texts, or the two with pairs."""
+    """Return the column with texts, or the two with pairs."""
     if task.text_pair is not None:
         for two in ((task.text, task.text_pair), *columns.PAIRS):
             if set(two) <= set(frame.columns):

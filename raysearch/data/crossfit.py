@@ -1,4 +1,4 @@
-"""Cross-fitting: where no test split came with the data, every row is judged by a stranger to it.
+"""Cross-fitting: without a given test split, each row is predicted by models that never saw it.
 
 Source: Stone 1974, JRSS B 36 (cross-validatory assessment); repeats as in Kohavi 1995, IJCAI.
 """
@@ -21,17 +21,17 @@ POOL = "pool"
 MOST = 20
 """Folds at most: every candidate is run once for each."""
 
-_FOLDS, _VALIDATION = 4, 5  # streams of the task's seed, apart from those of engine.data
+_FOLDS, _VALIDATION = 4, 5  # streams of the task's seed, apart from those of task_data
 
 
 def folds_of(data: TaskData) -> int:
-    """How many folds the task is cross-fitted with; 0 where a test split came with the data.
+    """Return how many folds the task is cross-fitted with; 0 if a test split came with the data.
 
-    So many that a fold is no larger than the carved test split, even with a whole unit (rows of
-    one text or group) too many in it and one in the validation split: what is left then fills
-    every label budget of the study. Units larger than a quarter of the test split are not reckoned
-    with: they get a fold's room of their own and stay out of validation. A group larger than a
-    fold may leave a budget unfilled there; such a draw is recorded as INFEASIBLE.
+    A fold is no larger than the carved test split, even with a whole unit (rows of one text or
+    group) too many in it and one in the validation split: what is left then fills every label
+    budget of the study. Units larger than a quarter of the test split are not reckoned with: they
+    get a fold's room of their own and stay out of validation. A group larger than a fold may leave
+    a budget unfilled there; such a draw is recorded as INFEASIBLE.
     """
     if data.pool is None or len(np.unique(splits.units(data.pool))) < 2:
         return 0
@@ -70,10 +70,10 @@ def crossfit(data: TaskData, folds: int, draw: int) -> TaskData:
 
 
 def _validated(rest: Part, rows: int, seed: tuple[int, int]) -> dict[str, Part]:
-    """Cut off a validation split of so many rows, stratified; units are never cut.
+    """Cut off a validation split of this many rows, stratified; units are never cut.
 
-    Units are taken in a spread order while they fit, so that the split is larger than asked only
-    where no set of units comes out even, and then by as little as one of them allows.
+    Units are taken in a spread order while they fit. The split is larger than `rows` only where no
+    set of units comes out even, and then by as little as one of them allows.
     """
     heads, first, place, members = np.unique(
         splits.units(rest), return_index=True, return_inverse=True, return_counts=True
@@ -103,7 +103,7 @@ def _validated(rest: Part, rows: int, seed: tuple[int, int]) -> dict[str, Part]:
 
 
 def fold_of(pool: Part, folds: int, seed: tuple[int, ...]) -> Index:
-    """Number each row's fold (n,): stratified by class, units of rows never cut. O(n log n).
+    """Return each row's fold (n,): stratified by class, units of rows never cut. O(n log n).
 
     Units larger than half a fold go first, each into the emptiest fold; the others fill the folds
     up one after the other, in an order of which every stretch holds the classes' proportions.
@@ -122,7 +122,7 @@ def fold_of(pool: Part, folds: int, seed: tuple[int, ...]) -> Index:
         filled[fold[unit]] += members[unit]
     rest = [int(u) for u in order if fold[u] < 0]
     room = np.maximum(size - filled, 0.0)
-    room *= members[rest].sum() / max(room.sum(), 1e-12)  # what the large ones took too much
+    room *= members[rest].sum() / max(room.sum(), 1e-12)  # the excess of the large ones
     ends = np.cumsum(room)
     done, at = 0.0, 0
     for unit in rest:

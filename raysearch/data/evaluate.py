@@ -1,4 +1,4 @@
-"""Scores from logits: the method predicts, the house judges."""
+"""Scores from logits; no method computes its own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scores(logits: Logits, label: NDArray[np.int64] | NDArray[np.float32]) -> di
 def majority(
     train: NDArray[np.int64] | NDArray[np.float32], test: NDArray[np.int64] | NDArray[np.float32]
 ) -> dict[str, float]:
-    """Return the scores of always the training labels' commonest class (or their mean)."""
+    """Return the scores of always predicting the commonest training label (or their mean)."""
     if np.issubdtype(test.dtype, np.floating):
         return scores(np.full((len(test), 1), float(np.mean(train)), np.float32), test)
     classes = int(max(train.max(initial=0), test.max(initial=0))) + 1

@@ -1,7 +1,7 @@
-"""Predictions that a system from outside made for the test rows: read, matched row by row, scored.
+"""Predictions of another system for the test rows: read, matched row by row, scored.
 
 Rows are matched by their text's hash, so that the order of the file is free and nothing but the
-text has to travel. A file that is not whole is refused whole.
+text has to travel. An incomplete file is refused whole.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Predictions:
 
 
 def judged_rows(data: TaskData, *, crossfitted: bool) -> Rows:
-    """The rows that points are compared on: the test split, or every row where folds judge."""
+    """Return the rows that points are compared on: the test split, or every row with folds."""
     if crossfitted and data.pool is not None:
         return data.pool.rows(POOL)
     return data.splits["test"]
@@ -137,7 +137,7 @@ def write_template(path: Path, rows: Rows) -> int:
 
 
 def _keys(frame: pd.DataFrame, rows: Rows, where: str) -> list[str]:
-    """The hash of each row of the file: as it says, or made from its texts."""
+    """Return the hash of each row of the file: as given there, or made from its texts."""
     if HASH in frame.columns:
         return [str(v).strip().lower() for v in frame[HASH]]
     if TEXT not in frame.columns:
@@ -151,7 +151,7 @@ def _keys(frame: pd.DataFrame, rows: Rows, where: str) -> list[str]:
 
 
 def _values(column: pd.Series[Any], task: Task, where: str) -> tuple[NDArray[Any], str]:
-    """Class ids or numbers (n,) of the predictions, and how they were read."""
+    """Return class ids or numbers (n,) of the predictions, and how they were read."""
     said = [columns.word(v) for v in column]
     blank = [i for i, s in enumerate(said) if not s]
     if blank:
@@ -189,7 +189,7 @@ def _values(column: pd.Series[Any], task: Task, where: str) -> tuple[NDArray[Any
 
 
 def _too_many(values: NDArray[Any], rows: int) -> bool:
-    """Whether the lines of one text are more than its rows, or fewer and not of one mind."""
+    """Return True if one text has more lines than rows, or fewer that do not agree."""
     return len(values) > rows or (1 < len(values) < rows and len(set(values.tolist())) > 1)
 
 

@@ -59,7 +59,7 @@ def read_frame(path: Path) -> pd.DataFrame:
 
 
 def _frames(path: Path, where: str, rows: int) -> Iterator[pd.DataFrame]:
-    """Tables of a text file; cells of CSV are texts, those of JSON stay as they are."""
+    """Yield tables of a text file; cells of CSV are texts, those of JSON stay as they are."""
     names, kind = None, object if path.suffix == ".jsonl" else str
     with opened(str(path)) as file:
         lines = Lines(file, where)
@@ -78,7 +78,10 @@ def _frames(path: Path, where: str, rows: int) -> Iterator[pd.DataFrame]:
 
 
 def _objects_of(path: Path, where: str) -> Iterator[pd.DataFrame]:
-    """Tables of a Parquet file, of Python's own values: what is no UTF-8 is found here."""
+    """Yield tables of a Parquet file, as Python objects.
+
+    Invalid UTF-8 is found here.
+    """
     try:
         for batch in batches(path, where, ROWS):
             columns = [pd.Series(c.to_pylist(), dtype=object) for c in batch.columns]
@@ -96,7 +99,9 @@ def _named(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _unlike(header: Sequence[str]) -> list[str]:
-    """Names of columns as pandas gives them: blank ones by their place, equal ones numbered.
+    """Return column names as pandas gives them.
+
+    Blank ones are named by their place, equal ones numbered.
 
     >>> _unlike(["text", "", "n", "n"])
     ['text', 'Unnamed: 1', 'n', 'n.1']

@@ -169,7 +169,7 @@ def _label_words(text: str, labels: Sequence[str]) -> dict[str, tuple[str, ...]]
 
 
 def said(task: Task, source: sources.Source) -> list[str]:
-    """Return what is to be said of an own task: its columns and why it is scored as it is."""
+    """Return remarks on an own task: its columns and why it is scored as it is."""
     if task.name in catalog.tasks() and catalog.tasks()[task.name].source == task.source:
         return []
     table = source.tables["train"]
@@ -211,13 +211,16 @@ def _draft(source: str, unlabelled: Path | None) -> Task:
 
 
 def _wordy(frame: pd.DataFrame, taken: set[str]) -> set[str]:
-    """The columns of text by their names, so that `title` is not taken for a label."""
+    """Return the text columns by their names, so that `title` is not taken for a label."""
     known = {n for pair in columns.PAIRS for n in pair} | set(columns.TEXTS)
     return {str(c) for c in frame.columns if str(c).casefold() in known and str(c) not in taken}
 
 
 def _meant(spelled: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Labels as names where a source writes ids and knows their names; "" for a hidden one."""
+    """Return label names where a source writes ids and knows their names.
+
+    "" for a hidden one.
+    """
     ids = {str(i): n for i, n in enumerate(names)} | {n: n for n in names}
     return [ids.get(w, "") for w in spelled]
 

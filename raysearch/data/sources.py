@@ -1,4 +1,4 @@
-"""Reading a task's source: a folder, one file, the hub or the toy world, as tables by split."""
+"""Read a task's source: a folder, one file, the hub or the toy data, as tables by split."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """All splits that a source holds, under our names, and what is to be said about them."""
+    """All splits of a source, under our names, and remarks on them."""
 
     tables: Mapping[str, Table]
     notes: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ def landed(task: Task, folder: Path) -> Task:
 
 
 def read(task: Task, data_dir: Path | None = None) -> Source:
-    """Read every split of a task; InputError says what cannot be read and what would help."""
+    """Read every split of a task; InputError names what cannot be read and what would help."""
     found = files(task, data_dir)
     if found:
         notes, names = _about(found.get("train"), task)
@@ -131,7 +131,7 @@ def _in_folder(folder: Path, task: Task) -> dict[str, Path]:
 
 
 def _about(path: Path | None, task: Task) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    """Read the meta.json beside a folder's files: what it holds, and its label names."""
+    """Read the meta.json beside a folder's files: its description and label names."""
     meta_path = path.parent / "meta.json" if path is not None else None
     if meta_path is None or not meta_path.is_file() or task.source.startswith("file:"):
         return (), {}

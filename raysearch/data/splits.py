@@ -1,4 +1,4 @@
-"""Which row stands on which side: duplicates dropped, splits carved, budget orders laid down.
+"""Assign rows to splits: drop duplicates, carve splits, fix the order of budgets.
 
 Pure functions on arrays; the only randomness is the seed that comes in.
 """
@@ -23,7 +23,7 @@ PAIR = "\x1f"  # the ASCII unit separator: stands in no text, so that keys of pa
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows on their way to a split, with what is needed to keep relatives together."""
+    """Rows before they belong to a split, with what is needed to keep relatives together."""
 
     ids: Index
     """Row numbers in the source (n,)."""
@@ -36,7 +36,7 @@ class Part:
         return len(self.text)
 
     def take(self, index: Index) -> Part:
-        """The rows at these positions, in this order."""
+        """Return the rows at these positions, in this order."""
         where = index.tolist()
         return Part(
             self.ids[index],
@@ -47,16 +47,16 @@ class Part:
         )
 
     def where(self, keep: Callable[[int], bool]) -> Part:
-        """The rows whose position `keep` accepts; itself when that is all of them."""
+        """Return the rows whose position `keep` accepts; itself when that is all of them."""
         index = np.array([i for i in range(len(self)) if keep(i)], dtype=np.int64)
         return self if len(index) == len(self) else self.take(index)
 
     def keys(self) -> list[str]:
-        """What two rows share when they hold the same text (n,)."""
+        """Return keys (n,) that are equal for rows with the same text."""
         return keys(self.text, self.pair)
 
     def rows(self, split: str) -> Rows:
-        """The same rows as the rest of the house knows them."""
+        """Return the same rows as `Rows` of a split."""
         unit = None if self.group is None else units(self)
         return Rows(split, self.ids, self.text, self.pair, self.label, unit)
 
@@ -71,7 +71,7 @@ def normalise(text: str) -> str:
 
 
 def keys(text: Sequence[str], pair: Sequence[str] | None = None) -> list[str]:
-    """Return what two rows share when they hold the same text, or the same pair (n,).
+    """Return keys (n,) that are equal for rows with the same text, or the same pair.
 
     >>> keys(["A  b", "a B"])
     ['a b', 'a b']
@@ -123,12 +123,12 @@ def blanks_apart(parts: Mapping[str, Part]) -> tuple[dict[str, Part], dict[str, 
 
 
 def drop_duplicates(parts: Mapping[str, Part]) -> tuple[dict[str, Part], dict[str, int]]:
-    """Drop texts that would be judged after being learnt; return the rest and what was dropped.
+    """Drop texts that would be both trained and evaluated on; return the rest and the counts.
 
     Test keeps everything. A validation text that is a test text goes; so does a training text that
     is either; exact duplicates inside train (same text, same label) keep the first. Training rows
-    whose group stands in validation or test go as well. Texts under two labels stay, counted as
-    `train_conflicting`. Unlabelled texts that stand in another split, or twice, go. O(rows).
+    whose group is in validation or test go as well. Texts under two labels stay, counted as
+    `train_conflicting`. Unlabelled texts that are in another split, or twice, go. O(rows).
     """
     out: dict[str, Part] = {}
     dropped: Counter[str] = Counter()
@@ -242,7 +242,7 @@ def held_back(label: Labels, count: int, unit: Index | None = None) -> NDArray[n
 
 
 def units(part: Part) -> Index:
-    """Number the sets of rows (n,) that must stay together: same text, or same group, or linked."""
+    """Return the number of each row's unit (n,): rows with the same text or group, or linked."""
     parent = list(range(len(part)))
 
     def root(i: int) -> int:
@@ -255,7 +255,7 @@ def units(part: Part) -> Index:
     for values in links:
         first: dict[str, int] = {}
         for i, value in enumerate(values):
-            # A blank group is no group: its rows are not each other's relatives.
+            # A blank group is no group: its rows are unrelated.
             if value:
                 parent[root(i)] = root(first.setdefault(value, i))
     return np.array([root(i) for i in range(len(part))], dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Tables read in parts as rows, so that their length costs no memory: .csv, .tsv, .jsonl, .parquet.
+"""Tables read in parts as rows, so that long ones need no more memory.
 
-`frames` reads the same files as data frames.
+Formats are .csv, .tsv, .jsonl and .parquet. `frames` reads the same files as data frames.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STREAMED = (*KINDS, ".txt")
 
 
 def kind_of(path: str) -> str:
-    """Return how a file is read or written: by its ending; `-` is CSV on standard input or output.
+    """Return a file's format by its ending; `-` is CSV on standard input or output.
 
     Raises:
         InputError: no type of KINDS.
@@ -36,7 +36,7 @@ def kind_of(path: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """Return what an error calls a file: its name, with its folder's."""
+    """Return a file's name for errors: with its folder's."""
     return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
@@ -66,7 +66,7 @@ class Reader:
 
     @property
     def head(self) -> list[Row]:
-        """The first part's rows."""
+        """Return the first part's rows."""
         return self._first[0] if self._first else []
 
     def done(self) -> int:

@@ -21,7 +21,7 @@ Write: TypeAlias = Callable[[list[Row]], None]
 
 @contextmanager
 def writing(path: str, like: Reader, added: Mapping[str, type], force: bool) -> Iterator[Write]:
-    """A function that writes rows; the file takes its name when all are written, or never.
+    """Yield a function that writes rows; the file gets its name once all are written, or never.
 
     Args:
         path: the file, `-` for standard output.

@@ -103,7 +103,7 @@ class TaskData:
         return splits.spread(rows.label, len(rows), (seed, stream), head=True)
 
     def remarks(self, budget: DataBudget) -> tuple[str, ...]:
-        """Return what is to be said about a budget beside a result."""
+        """Return remarks on a budget, to show beside a result."""
         if self.task.regression:
             return ()
         present = len(np.unique(np.asarray(self.splits["train"].label)))
@@ -184,7 +184,7 @@ def _part(table: sources.Table, task: Task, split: str) -> Part:
     frame, where = table.frame, table.where
 
     def named(wanted: str, ours: str) -> str:
-        # A folder under --data-dir may keep our names where the hub has others.
+        # A folder under --data-dir may use our names where the hub has others.
         return ours if wanted not in frame.columns and ours in frame.columns else wanted
 
     text = columns.column(frame, named(task.text, "text"), where)

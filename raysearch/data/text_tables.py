@@ -16,7 +16,7 @@ from raysearch.errors import InputError
 
 STDIO = "-"
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-LONGEST_FIELD = 2**30  # letters: the csv module's own limit of 131,072 is a book's chapter
+LONGEST_FIELD = 2**30  # characters: the csv module's own limit is 131,072, a book's chapter
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def why(e: Exception) -> str:
-    """Return what the system says of a file that it does not open."""
+    """Return the system's reason for not opening a file."""
     return getattr(e, "strerror", None) or "not a file"
 
 

@@ -1,4 +1,4 @@
-"""Columns of texts on disk, read as they are asked for."""
+"""Columns of texts on disk, read on access."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ class Texts(Sequence[str]):
             yield from self[start : start + CHUNK]
 
     def take(self, index: NDArray[np.int64]) -> Texts:
-        """The texts at these positions, in this order, still on disk."""
+        """Return the texts at these positions, in this order, still on disk."""
         # a name of its own: else the library makes one out of every number of the index
         return Texts(self._table.select(index, new_fingerprint=uuid.uuid4().hex), self._column)
 
 
 def taken(texts: Sequence[str], index: NDArray[np.int64]) -> Sequence[str]:
-    """The texts at these positions, in this order."""
+    """Return the texts at these positions, in this order."""
     return texts.take(index) if isinstance(texts, Texts) else [texts[i] for i in index.tolist()]
 
 
 def opened(path: Path) -> Dataset:
-    """A table that `written` wrote, memory-mapped."""
+    """Open a table that `written` wrote, memory-mapped."""
     from datasets import Dataset
 
     return Dataset.from_file(str(path))
 
 
 def written(path: Path, columns: Sequence[str], rows: Iterator[tuple[str, ...]]) -> int:
-    """Write texts to an Arrow file, a row at a time; returns how many."""
+    """Write texts to an Arrow file, a row at a time; return how many."""
     from datasets import Features, Value
     from datasets.arrow_writer import ArrowWriter
 

@@ -15,7 +15,7 @@ POOL = 50
 def epoch_batches(
     lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int
 ) -> list[NDArray[np.int64]]:
-    """One epoch's batches of row positions; every row once, batches of like lengths.
+    """Return one epoch's batches of row positions; every row once, batches of like lengths.
 
     Rows are shuffled, cut into pools of 50 batches, sorted by length inside a pool and cut into
     batches, whose order is shuffled again. The last batch may be smaller. O(n log n).
@@ -34,14 +34,17 @@ def epoch_batches(
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
-    """Batches in one epoch of n rows."""
+    """Return the number of batches in one epoch of n rows."""
     return -(-n // batch_size)
 
 
 def evaluation_batches(
     lengths: NDArray[np.int64], tokens: int = 4096, rows: int = 64
 ) -> Iterator[NDArray[np.int64]]:
-    """Batches of row positions by length, at most `rows` rows or `tokens` padded tokens."""
+    """Yield batches of row positions by length.
+
+    Each has at most `rows` rows or `tokens` padded tokens.
+    """
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
@@ -63,7 +66,7 @@ ENOUGH = 4096
 def padded_lengths(
     sample: NDArray[np.int64], n: int, batch_size: int | None = None
 ) -> NDArray[np.int64]:
-    """Executed lengths of n rows whose own lengths are like the sample's, padding included.
+    """Return executed lengths of n rows with own lengths like the sample's, padding included.
 
     Args:
         sample: lengths of some texts (m,) [tokens].

@@ -42,14 +42,14 @@ class Classifier(OnEncoder):
             self.head.bias.zero_()
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, classes), float32."""
+        """Return logits (B, classes), float32."""
         vector = pool(self.encoder(batch), batch, self.pooling)
         logits: Tensor = self.head(self.dropout(vector.to(self.head.weight.dtype)))
         return logits.float()
 
 
 def task_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy for class ids, squared error for numbers, averaged over the batch."""
+    """Return cross-entropy for class ids, squared error for numbers, averaged over the batch."""
     if label.is_floating_point():
         return F.mse_loss(logits[:, 0], label)
     return F.cross_entropy(logits, label)
@@ -68,7 +68,7 @@ def predict(
     device: torch.device,
     autocast: bool,
 ) -> Logits:
-    """Logits (n, classes) in the order of the rows; executed FLOPs and tokens are charged.
+    """Return logits (n, classes) in the order of the rows; charge executed FLOPs and tokens.
 
     `classes` may be the shape of a row's logits, as (exits, classes).
     """

@@ -45,7 +45,7 @@ class Slot:
     """Whether a space stands before it."""
 
     def prepared(self, text: str) -> str:
-        """The text as it is encoded; nothing stays nothing."""
+        """Return the text as it is encoded; an empty text stays empty."""
         text = text.strip()
         return f" {text}" if self.space and text else text
 
@@ -58,11 +58,11 @@ class Pattern:
 
     @property
     def key(self) -> str:
-        """16 hex digits over the template."""
+        """Return 16 hex digits over the template."""
         return hashlib.sha256(self.template.encode()).hexdigest()[:16]
 
     def fields(self) -> list[tuple[str, str]]:
-        """The literal before each field and the field's name; the last name is empty.
+        """Return the literal before each field and the field's name; the last name is empty.
 
         >>> Pattern("{text} It was {mask}.").fields()
         [('', 'text'), (' It was ', 'mask'), ('.', '')]
@@ -72,10 +72,10 @@ class Pattern:
         return out if not out[-1][1] else [*out, ("", "")]
 
     def pieces(self, fast: Any) -> list[list[int] | Slot]:
-        """Token ids that stand fixed, special tokens among them, and where texts go; in order.
+        """Return fixed token ids, special tokens among them, and slots for texts; in order.
 
-        Byte-level vocabularies tell a word after a space from one without: the space before a text
-        goes to the text, the one before the mask is taken up by the mask.
+        Byte-level vocabularies distinguish a word after a space from one without: the space before
+        a text goes to the text, the one before the mask belongs to the mask.
         """
         opening, closing = _special(fast)
         fixed, out = list(opening), list[list[int] | Slot]()
@@ -98,10 +98,10 @@ class Pattern:
     def encode(
         self, fast: Any, rows: Rows, limit: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Token ids of the rows back to back, and where each begins and ends (n + 1,).
+        """Return token ids of the rows back to back, and each row's begin and end (n + 1,).
 
-        Each row holds the mask token exactly once: mask tokens inside a text are taken out of it.
-        Of a row that is longer than `limit` the texts alone are cut at their ends, the longer one
+        Each row has the mask token exactly once: mask tokens inside a text are taken out of it. Of
+        a row that is longer than `limit` the texts alone are cut at their ends, the longer one
         first; pattern, mask and special tokens stay whole.
 
         Raises:
@@ -164,7 +164,7 @@ def _ids(fast: Any, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _special(fast: Any) -> tuple[list[int], list[int]]:
-    """What the tokeniser puts before and after a text."""
+    """Return the tokens that the tokeniser puts before and after a text."""
     bare = _ids(fast, ["a"])[0]
     whole = list(fast("a")["input_ids"])
     for start in range(len(whole) - len(bare) + 1):
@@ -176,7 +176,7 @@ def _special(fast: Any) -> tuple[list[int], list[int]]:
 def word_ids(
     fast: Any, words: Mapping[str, Sequence[str]], model: str
 ) -> tuple[tuple[int, ...], ...]:
-    """The token id of each label word, by class in the mapping's order.
+    """Return the token id of each label word, by class in the mapping's order.
 
     A word is encoded after a space, as it stands inside a sentence.
 
@@ -222,16 +222,16 @@ class MaskedHead(nn.Module):
         """(classes,): the mean bias of each class's label words."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Hidden states at the mask (B, H) to what words are compared with (B, H)."""
+        """Map hidden states at the mask (B, H) to vectors compared with words (B, H)."""
         out: Tensor = self.norm(self.activation(self.dense(hidden)))
         return out
 
 
 class ClozeClassifier(OnEncoder):
-    """A masked LM that answers with label words: their logits at the mask, and no others.
+    """A masked LM that predicts label words: their logits at the mask, and no others.
 
     The words' output embeddings are the input embeddings of the same tokens (tied), and training
-    moves them as such. Logits of several words of a class are averaged; the product is linear, so
+    updates them as such. Logits of several words of a class are averaged; the product is linear, so
     their embeddings are averaged first.
     """
 
@@ -254,14 +254,14 @@ class ClozeClassifier(OnEncoder):
         self.register_buffer("share", torch.tensor(share).unsqueeze(1), persistent=False)
 
     def weight(self) -> Tensor:
-        """The mean embedding of each class's label words (C, H), float32."""
+        """Return the mean embedding of each class's label words (C, H), float32."""
         classes, most = self.shape
         rows = self.encoder.words(self.get_buffer("ids")).float() * self.get_buffer("share")
         out: Tensor = rows.view(classes, most, -1).sum(dim=1)
         return out
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits (B, classes), float32."""
+        """Return logits (B, classes), float32."""
         hidden = at_mask(self.encoder(batch), batch.ids, self.mask)
         vector = self.head(hidden.to(self.head.dense.weight.dtype))
         # Logits of words share a large offset: in bfloat16 close ones would become ties.
@@ -270,13 +270,13 @@ class ClozeClassifier(OnEncoder):
 
 
 def at_mask(hidden: Tensor, ids: Tensor, mask: int) -> Tensor:
-    """Hidden states (B, S, H) at each row's mask token (B, H)."""
+    """Return hidden states at each row's mask token (B, H), of those of all tokens (B, S, H)."""
     place = (ids == mask).int().argmax(dim=1)
     return hidden[torch.arange(len(ids), device=ids.device), place]
 
 
 def lacks(folder: Path) -> str | None:
-    """Why a checkpoint cannot answer cloze questions; None when it can. Reads no weights."""
+    """Return why a checkpoint cannot predict at a mask; None when it can. Reads no weights."""
     from safetensors import safe_open
     from transformers import AutoConfig
 
@@ -296,7 +296,7 @@ def lacks(folder: Path) -> str | None:
 
 
 def open_head(folder: Path, words: Sequence[Sequence[int]], device: torch.device) -> MaskedHead:
-    """The masked-LM head of a checkpoint, with the biases of these label words; float32.
+    """Open a checkpoint's masked-LM head, with the biases of these label words; float32.
 
     Raises:
         InputError: the checkpoint has none, or its output embeddings are not the input ones.

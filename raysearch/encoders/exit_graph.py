@@ -24,7 +24,7 @@ from raysearch.outputs.exit_rules import first_of_all, reached, signal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """When a text leaves."""
+    """The rule by which a text exits."""
 
     criterion: str
     threshold: float | str
@@ -34,7 +34,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Left:
-    """What a pass with exits has come to."""
+    """Result of a pass with exits."""
 
     logits: Logits
     """(B, C), calibrated, of the exit that each text left at."""
@@ -47,7 +47,7 @@ class Left:
 
 
 def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
-    """Who leaves now: the signal of the last exit so far."""
+    """Return which rows exit now (n,), by the signal of the last exit so far."""
     if first_of_all(goal, criterion, history.shape[2]):
         return np.ones(len(history), np.bool_)
     seen = history if criterion == "patience" else history[:, -1:]
@@ -55,7 +55,7 @@ def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[
 
 
 def _kept(batch: Batch, keep: Tensor) -> Batch:
-    """The batch of these rows alone, cut to their longest."""
+    """Return the batch of these rows alone, cut to their longest."""
     mask = batch.mask[keep]
     lengths = mask.sum(dim=1)
     width = int(lengths.max())
@@ -69,7 +69,7 @@ def _kept(batch: Batch, keep: Tensor) -> Batch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExitGraph:
-    """An encoder with exits and the rule by which texts leave; float32, eval mode."""
+    """An encoder with exits and the rule by which texts exit; float32, eval mode."""
 
     kind: ClassVar[str] = "exits"
     encoder: Encoder
@@ -83,7 +83,7 @@ class ExitGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return self.exits.classes
 
     def logits(self, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
@@ -95,7 +95,7 @@ class ExitGraph:
         return self.left(encoded).logits / np.float32(self.cold)
 
     def left(self, encoded: Encoded) -> Left:
-        """Logits, exits and what was executed, in batches of like lengths."""
+        """Return logits, exits and what was executed, in batches of like lengths."""
         device = next(self.encoder.parameters()).device
         n = len(encoded.rows)
         logits, at = np.empty((n, self.classes), np.float32), np.empty(n, np.int64)
@@ -108,7 +108,7 @@ class ExitGraph:
 
     @torch.no_grad()
     def run(self, batch: Batch) -> Left:
-        """Segments one after another; texts that have left are in no later batch.
+        """Run segments one after another; texts that have exited are in no later batch.
 
         The batch is cut to its longest remaining text, too.
         """
@@ -155,7 +155,10 @@ class ExitGraph:
         return Left(out, at, spent, through // exits.layers[-1])
 
     def cooled(self, temperature: float) -> ExitGraph:
-        """The same with its answers' logits divided by a temperature; all leave where they did."""
+        """Return the graph with its final logits divided by a temperature.
+
+        Every text exits where it did before.
+        """
         return replace(self, cold=self.cold * temperature)
 
     def summary(self) -> Mapping[str, Any]:

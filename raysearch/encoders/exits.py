@@ -1,4 +1,4 @@
-"""An encoder with an exit after several of its layers: trained at once, left one by one."""
+"""An encoder with an exit after several of its layers: trained together, run one after another."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class ExitHeads(nn.Module):
             self.heads.append(head)
 
     def mix(self, k: int) -> Tensor:
-        """Weights of the layers below exit k (L_k,)."""
+        """Return the weights of the layers below exit k (L_k,)."""
         own = torch.zeros_like(self.moved[k])
         own[-1] = 1.0
         out: Tensor = own + MIX_GAIN * self.moved[k]
         return out
 
     def forward(self, vectors: Sequence[Tensor], k: int) -> Tensor:
-        """Logits (B, C) of exit k from the pooled layers below it, each (B, H)."""
+        """Return logits (B, C) of exit k from the pooled layers below it, each (B, H)."""
         stacked = torch.stack([v.float() for v in vectors], dim=2)
         with torch.autocast(stacked.device.type, enabled=False):
             mixed = F.linear(stacked, self.mix(k).unsqueeze(0)).squeeze(2)
@@ -81,7 +81,7 @@ class ExitClassifier(OnEncoder):
         self.pooling = pooling
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits of every exit (B, K, C), float32."""
+        """Return logits of every exit (B, K, C), float32."""
         hidden, mask = self.encoder.embed(batch)
         vectors: list[Tensor] = []
         out: list[Tensor] = []
@@ -94,17 +94,20 @@ class ExitClassifier(OnEncoder):
 
 
 def exit_flops(layers: Sequence[int], k: int, hidden: int, classes: int) -> int:
-    """FLOPs of exit k for one text: its weighted sum and its linear layer."""
+    """Return the FLOPs of exit k for one text: its weighted sum and its linear layer."""
     return 2 * hidden * layers[k] + flops.linear_forward(hidden, classes)
 
 
 def all_flops(layers: Sequence[int], hidden: int, classes: int) -> int:
-    """FLOPs of all exits for one text."""
+    """Return the FLOPs of all exits for one text."""
     return sum(exit_flops(layers, k, hidden, classes) for k in range(len(layers)))
 
 
 def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, length: int) -> int:
-    """FLOPs of one text of this length [tokens] from exit k - 1 (0: from the words) to exit k."""
+    """Return the FLOPs of one text from exit k - 1 (0: from the words) to exit k.
+
+    `length` is the text's [tokens].
+    """
     below = layers[k - 1] if k else 0
     part = replace(rung, layers=layers[k] - below)
     return int(flops.encoder_forward(part, length)) + exit_flops(layers, k, rung.hidden, classes)
@@ -113,9 +116,10 @@ def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, lengt
 def text_flops(
     rung: Rung, layers: Sequence[int], classes: int, lengths: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """FLOPs of texts of these lengths on their own up to each exit (n, K), the earlier included.
+    """Return the FLOPs of texts on their own up to each exit (n, K), the earlier included.
 
-    arXiv:2004.07453 section 4 counts layers alone; this is the whole, so that it can be checked.
+    `lengths` are the texts' [tokens]. arXiv:2004.07453 section 4 counts layers alone; this is the
+    whole, so that it can be checked.
     """
     parts = [
         flops.encoder_forward(replace(rung, layers=b - a), lengths)

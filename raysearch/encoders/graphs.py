@@ -43,11 +43,11 @@ class EncoderGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def head(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Hidden states (B, S, H) to logits (B, C)."""
+        """Map hidden states (B, S, H) to logits (B, C)."""
         vector = pool(hidden, batch, self.pooling).float()
         if self.normalise:
             vector = normalised(vector)
@@ -70,7 +70,7 @@ class EncoderGraph:
         """Return None: no other point shares these weights."""
 
     def cooled(self, temperature: float) -> EncoderGraph:
-        """The same with its logits divided by a temperature, folded into the head."""
+        """Return the graph with its logits divided by a temperature, folded into the head."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
@@ -92,15 +92,15 @@ class ClozeGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def head(self, hidden: Tensor, batch: Batch) -> Tensor:
-        """Hidden states (B, S, H) to logits (B, C)."""
+        """Map hidden states (B, S, H) to logits (B, C)."""
         return self.answer(at_mask(hidden, batch.ids, self.mask))
 
     def answer(self, state: Tensor) -> Tensor:
-        """Hidden states at the mask (B, H) to logits (B, C)."""
+        """Map hidden states at the mask (B, H) to logits (B, C)."""
         vector = self.transform(state.float())
         return F.linear(vector, self.weight.to(vector.device), self.bias.to(vector.device))
 
@@ -121,7 +121,7 @@ class ClozeGraph:
         """Return None: no other point shares these weights."""
 
     def cooled(self, temperature: float) -> ClozeGraph:
-        """The same with its logits divided by a temperature, folded into the words."""
+        """Return the graph with its logits divided by a temperature, folded into the words."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
 
@@ -135,7 +135,7 @@ def _logits(graph: EncoderGraph | ClozeGraph, encoded: Encoded) -> Logits:
 
 
 def normalised(vector: Tensor) -> Tensor:
-    """Vectors (B, H) at length sqrt(H)."""
+    """Scale vectors (B, H) to length sqrt(H)."""
     length = torch.linalg.vector_norm(vector, dim=1, keepdim=True).clamp(min=1e-12)
     out: Tensor = vector * (math.sqrt(vector.shape[1]) / length)
     return out

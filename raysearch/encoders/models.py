@@ -1,4 +1,4 @@
-"""Rungs become modules: dtype explicit, safetensors only, no code from the hub."""
+"""Modules of rungs: dtype explicit, safetensors only, no code from the hub."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RowEmbedding(nn.Module):
         """(rows, leaf) of each forward since the last update."""
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Look up (B, S) ids: (B, S, H)."""
+        """Look up ids (B, S): vectors (B, S, H)."""
         if not (self.train_rows and self.training and torch.is_grad_enabled()):
             return F.embedding(ids, self.weight).to(self.dtype)
         rows, place = ids.unique(return_inverse=True)
@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         body.set_input_embeddings(self.words)  # type: ignore[operator]
 
     def forward(self, batch: Batch) -> Tensor:
-        """Last hidden states (B, S, H), in the dtype of the layers."""
+        """Return the last hidden states (B, S, H), in the dtype of the layers."""
         mask = None if batch.full else batch.mask
         out: Tensor = self.body(
             input_ids=batch.ids, attention_mask=mask, **batch.types_argument()
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         return out
 
     def embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Hidden states (B, S, H) below the first layer, and the mask that `layer` takes.
+        """Return hidden states (B, S, H) below the first layer, and the mask for `layer`.
 
         The mask is additive, (B, 1, 1, S): 0 at real tokens, very negative at padding; None where
         no row is padded.
@@ -78,7 +78,7 @@ class Encoder(nn.Module):
         return hidden, attention_mask(batch, hidden.dtype)
 
     def layer(self, i: int, hidden: Tensor, mask: Tensor | None) -> Tensor:
-        """Hidden states (B, S, H) after layer i, from 0."""
+        """Return hidden states (B, S, H) after layer i, from 0."""
         out = self._layers[i](hidden, mask)
         after: Tensor = out[0] if isinstance(out, tuple) else out
         return after
@@ -90,11 +90,11 @@ class Encoder(nn.Module):
 
     @property
     def _segments(self) -> bool:
-        """DistilBERT's embeddings know no segments."""
+        """Return True if the embeddings have segments; DistilBERT's have none."""
         return not hasattr(self.body, "transformer")
 
     def run_in(self, dtype: torch.dtype) -> None:
-        """Hold the layers' weights in `dtype`; the word table stays float32."""
+        """Convert the layers' weights to `dtype`; the word table stays float32."""
         for name, p in self.named_parameters():
             if not name.endswith("words.weight") and p is not self.words.weight:
                 p.data = p.data.to(dtype)
@@ -102,7 +102,10 @@ class Encoder(nn.Module):
 
 
 def attention_mask(batch: Batch, dtype: torch.dtype) -> Tensor:
-    """The additive attention mask (B, 1, 1, S): 0 at real tokens, very negative at padding."""
+    """Return the additive attention mask (B, 1, 1, S).
+
+    It is 0 at real tokens, very negative at padding.
+    """
     low = torch.finfo(dtype).min / 2
     return torch.where(batch.mask, 0.0, low).to(dtype)[:, None, None, :]
 
@@ -134,7 +137,10 @@ class OnEncoder(nn.Module):
 
 
 def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
-    """One vector a text (B, H): `cls`, or the `mean` over real tokens (padding excluded)."""
+    """Return one vector a text (B, H).
+
+    `cls`, or the `mean` over real tokens (padding excluded).
+    """
     if pooling == "cls":
         return hidden[:, 0]
     if pooling != "mean":

@@ -1,4 +1,4 @@
-"""Texts become token ids, once a split, and padded batches of them."""
+"""Tokenise texts, once a split, and batch them with padding."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from raysearch.storage.store import Store
 
 
 class Pattern(Protocol):
-    """Something that lays texts out as tokens in its own way; raysearch.encoders.cloze has one."""
+    """A text layout with its own tokens; raysearch.encoders.cloze has one."""
 
     @property
     def key(self) -> str:
-        """Names its tokens in the Store."""
+        """Return the key of its tokens in the Store."""
 
     def encode(
         self, fast: Any, rows: Rows, limit: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Token ids back to back, and where each row begins and ends (n + 1,)."""
+        """Return token ids back to back, and each row's begin and end (n + 1,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Batch:
     """No row is padded."""
 
     def types_argument(self) -> dict[str, Tensor]:
-        """The segment ids as a keyword, when there are any."""
+        """Return the segment ids as a keyword, when there are any."""
         return {} if self.types is None else {"token_type_ids": self.types}
 
     @property
     def tokens(self) -> int:
-        """Executed tokens, padding included."""
+        """Return the executed tokens, padding included."""
         return int(self.ids.numel())
 
 
@@ -69,11 +69,11 @@ class Encoded:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row (n,)."""
+        """Return the tokens of each row (n,)."""
         return np.asarray(self.offsets[self.rows + 1] - self.offsets[self.rows])
 
     def batch(self, index: NDArray[np.int64], device: torch.device) -> Batch:
-        """Pad the rows at these positions to their longest; moved to the device asynchronously."""
+        """Pad the rows at these positions to their longest; move them to the device."""
         rows = self.rows[index]
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
@@ -101,7 +101,7 @@ def _move(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
-    """The rows of several, one after the other, copied into memory."""
+    """Return the rows of several, one after the other, copied into memory."""
     if len(parts) == 1:
         return parts[0]
     lengths = np.concatenate([p.lengths for p in parts])
@@ -140,20 +140,20 @@ class Tokeniser:
 
     @property
     def fast(self) -> Any:
-        """The checkpoint's fast tokeniser, shared by all in the process: not to be changed."""
+        """Return the checkpoint's fast tokeniser, shared in the process: do not change it."""
         return fast_tokeniser(self._folder)
 
     @property
     def limit(self) -> int:
-        """Longest input, special tokens included [tokens]."""
-        # RoBERTa's table of 514 positions holds texts of 512: its tokeniser knows
+        """Return the longest input, special tokens included [tokens]."""
+        # RoBERTa's table of 514 positions holds texts of 512: its tokeniser's limit is used
         return min(self._limit, int(self.fast.model_max_length))
 
     def encode(self, rows: Rows, pattern: Pattern | None = None) -> Encoded:
-        """Token ids of the rows, special tokens included, cut at the task's longest input.
+        """Return token ids of the rows, special tokens included, cut at the task's longest input.
 
-        With a pattern they stand inside it. Rows of one of the task's splits come memory-mapped
-        from the Store; others are tokenised.
+        With a pattern they are inside it. Rows of one of the task's splits come memory-mapped from
+        the Store; others are tokenised.
         """
         whole = self._splits.get(rows.split)
         if whole is None:
@@ -209,7 +209,7 @@ class Tokeniser:
 
 @cache
 def fast_tokeniser(folder: Path) -> Any:
-    """A checkpoint's tokeniser, shared by all in the process: not to be changed."""
+    """Return a checkpoint's tokeniser, shared in the process: do not change it."""
     from transformers import AutoTokenizer
 
     with quiet_libraries():

@@ -13,18 +13,18 @@ __all__ = ["get", "names"]
 
 
 def names() -> list[str]:
-    """The names of all methods, sorted."""
+    """Return the names of all methods, sorted."""
     return list(_names())
 
 
 @cache
 def _names() -> tuple[str, ...]:
-    # asked for with every configuration that is priced: thousands of times before a study begins
+    # called for every configuration that is priced: thousands of times before a study
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__)))
 
 
 def get(name: str) -> Method:
-    """The method of that name; InputError with the nearest name otherwise."""
+    """Return the method of that name; InputError with the nearest name otherwise."""
     if name not in _names():
         raise unknown("methods", "method", name, names())
     method: Method = importlib.import_module(f"{__name__}.{name}").METHOD

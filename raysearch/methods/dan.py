@@ -13,8 +13,9 @@ from torch import Tensor
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
 from raysearch.outputs.described import words_of_knobs
-from raysearch.training import dan_fit
-from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training import dan_knobs
+from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.protocol import Context, Method, Shape
 
@@ -42,7 +43,7 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Bagging:
-    """Fitted to cross-entropy, or to squared error of numbers."""
+    """Return a learner fitted to cross-entropy, or to squared error of numbers."""
     label = labels_of(ctx.train, ctx.device)
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
@@ -52,13 +53,13 @@ def learner(ctx: Context, knobs: Knobs) -> Bagging:
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
-    """Optimiser steps."""
+    """Return the optimiser steps."""
     return max(knobs.epochs * steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase."""
-    return dan_fit.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
+    """Return predicted FLOPs by phase."""
+    return dan_knobs.price(knobs, shape, [(shape.n_train, horizon(knobs, shape.n_train))])
 
 
 METHOD = Method(
@@ -70,7 +71,7 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_fit.refuses,
-    lacks=dan_fit.lacks,
+    refuses=dan_knobs.refuses,
+    lacks=dan_knobs.lacks,
     words=words_of_knobs,
 )

@@ -1,4 +1,4 @@
-"""Knowledge distillation: a student learns a teacher's answers on texts without labels."""
+"""Knowledge distillation: a student is trained on a teacher's logits for texts without labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Fitting:
-    """The student, fitted to T^2 KL on all rows and to cross-entropy on the labelled ones."""
+    """Return the student.
+
+    Fitted to T^2 KL on all rows and to cross-entropy on the labelled ones.
+    """
     for knob, known in (("targets", ("soft", "hard")), ("start", ("checkpoint", "scratch"))):
         if getattr(knobs, knob) not in known:
             raise ValueError(f"{knob}: no '{getattr(knobs, knob)}'. Known: {', '.join(known)}")
@@ -80,7 +83,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs of the student alone, by phase."""
+    """Return predicted FLOPs of the student alone, by phase."""
     h = shape.rung.hidden
     head = flops.linear_forward(h, h) if knobs.head == "cloze" else 0
     return fit.price(knobs, shape, head + flops.linear_forward(h, shape.task.classes))

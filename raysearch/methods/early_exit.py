@@ -1,4 +1,4 @@
-"""Early exit: classifiers after several layers, trained at once; sure texts leave early."""
+"""Early exit: classifiers after several layers, trained together; texts exit once one is sure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Knobs:
 
     @property
     def patience(self) -> int:
-        """Trained to the end."""
+        """Return 0: training runs to the end."""
         return 0
 
 
@@ -80,14 +80,17 @@ class EarlyExit:
         self._sample: tuple[bytes, Exits] | None = None
 
     def step(self) -> bool:
-        """One update; after the last the temperatures are fitted."""
+        """Update once; after the last update fit the temperatures."""
         more = self._fit.step()
         if not more:
             self._calibrate()
         return more
 
     def _calibrate(self) -> None:
-        """Each exit by the NLL of the calibration rows; arXiv:1706.04599 section 4.2."""
+        """Fit each exit's temperature by the NLL of the calibration rows.
+
+        arXiv:1706.04599 section 4.2.
+        """
         rows = self._ctx.calibration
         if rows is None or not len(rows):
             return
@@ -99,7 +102,10 @@ class EarlyExit:
         )
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """Criteria and thresholds, the whole model first; with a sample no two that cost alike."""
+        """Return criteria and thresholds, the whole model first.
+
+        With a sample, of those of one criterion that cost about the same only the first.
+        """
         tried = exit_rules.grid(self._ctx.classes, len(self._head.layers))
         if sample is None:
             return tried
@@ -108,7 +114,7 @@ class EarlyExit:
         return [tried[i] for i in kept]
 
     def raw(self, rows: Rows, *, phase: str) -> Exits:
-        """What every exit says, in one pass that runs all layers, charged to `phase`."""
+        """Return every exit's outputs, in one pass that runs all layers, charged to `phase`."""
         ctx = self._ctx
         found = predict(
             self._fit.module,
@@ -128,7 +134,7 @@ class EarlyExit:
         return self._ctx.precision == "bf16" and self._ctx.device.type == "cuda"
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Calibrated logits (n, classes) by the real pass, in which texts leave."""
+        """Return calibrated logits (n, classes) by the real pass, in which texts exit."""
         left = self._left(rows, knobs)
         self._ctx.ledger.charge(phase, flops=left.flops, tokens=left.tokens, texts=len(rows))
         return left.logits
@@ -143,10 +149,10 @@ class EarlyExit:
         return replace(graph, rule=rule)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The layers that each text passes at its own length, and the exits on its way.
+        """Return each text's FLOPs (n,): the layers it passes, and the exits on its way.
 
-        Where a text leaves is found once for a set of rows and charged to `validate`: the points
-        that are kept hang on it.
+        At the text's own length. Where a text exits is found once for a set of rows and charged to
+        `validate`: which points are kept depends on it.
         """
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
@@ -157,21 +163,27 @@ class EarlyExit:
         return np.asarray(every[np.arange(len(at)), at])
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """All layers and exits, whatever the threshold."""
+        """Return (parameters deployed, parameters trained, stored bytes).
+
+        All layers and exits, whatever the threshold.
+        """
         return self._fit.size(knobs)
 
     def graph(self, knobs: Mapping[str, Any]) -> ExitGraph:
-        """The float32 weights in a module of their own, whatever training ran in."""
+        """Return the float32 weights in a module of their own.
+
+        Whatever precision training ran in.
+        """
         made = self._fit.graph({})
         assert isinstance(made, ExitGraph)
         return self._ruled(made, knobs)
 
     def state(self) -> State:
-        """The fit's, and the temperatures."""
+        """Return the fit's state, and the temperatures."""
         return {**self._fit.state(), "temperature": torch.from_numpy(self._temperature.copy())}
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`, so that training continues as if uninterrupted."""
         self._temperature = state["temperature"].numpy().copy()
         self._fit.restore({k: v for k, v in state.items() if k != "temperature"})
 
@@ -184,7 +196,9 @@ WEIGHTINGS: Mapping[str, Callable[[Sequence[int]], list[float]]] = {
 
 
 def calibration(knobs: Knobs, rows: int) -> int:
-    """Labelled rows that fit the temperatures; fewer than `FEWEST` would fit none.
+    """Return how many labelled rows fit the temperatures.
+
+    0 where `FEWEST` would be more than half of them.
 
     >>> [calibration(Knobs(), rows) for rows in (59, 60, 100, 1000)]
     [0, 30, 30, 200]
@@ -194,12 +208,12 @@ def calibration(knobs: Knobs, rows: int) -> int:
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
-    """Optimiser steps over the rows that are trained on."""
+    """Return the optimiser steps over the rows that are trained on."""
     return fit.horizon(knobs, rows - calibration(knobs, rows))
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase."""
+    """Return predicted FLOPs by phase."""
     layers = exit_rules.exits_of(knobs.exits, shape.rung.layers)
     return fit.price(
         knobs,
@@ -211,7 +225,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
 
 
 def refuses(knobs: Knobs, rung: Rung) -> str:
-    """Why a model cannot have these exits; empty where it can."""
+    """Return why a model cannot have these exits; empty where it can."""
     if not 0 <= knobs.calibration <= 0.5:
         return f"calibration: {knobs.calibration:g} is no share from 0 to 0.5"
     for knob, known in (("weighting", WEIGHTINGS), ("pooling", POOLINGS)):

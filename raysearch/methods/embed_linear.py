@@ -54,7 +54,7 @@ class EmbedLinear:
 
     @torch.no_grad()
     def _embed(self, rows: Rows, phase: str) -> NDArray[np.float32]:
-        """Embeddings (n, hidden); the executed FLOPs are charged to `phase`."""
+        """Return embeddings (n, hidden); the executed FLOPs are charged to `phase`."""
         encoded = self._tokens.encode(rows)
         out = np.empty((len(rows), self._ctx.rung.hidden), np.float32)
         spent = tokens = 0
@@ -79,28 +79,34 @@ class EmbedLinear:
         return flops.linear_forward(self._ctx.rung.hidden, self._ctx.classes)
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """One: the fitted model."""
+        """Return one point: the fitted model."""
         return [{}]
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         x = self._embed(rows, phase)
         self._ctx.ledger.charge(phase, flops=len(rows) * self._head_flops, texts=len(rows))
         return self._linear.logits(x)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The layers at each text's own length, and the linear model."""
+        """Return each text's FLOPs (n,).
+
+        The layers at the text's own length, and the linear model.
+        """
         lengths = self._tokens.encode(rows).lengths
         body = flops.encoder_forward(self._ctx.rung, lengths)
         return np.asarray(body + self._head_flops, np.float64)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """Encoder and linear model are deployed, the linear model alone is trained; float32."""
+        """Return (parameters deployed, parameters trained, stored bytes).
+
+        Encoder and linear model are deployed, the linear model alone is trained; float32.
+        """
         params = self._size + self._linear.params
         return params, self._linear.params, 4 * params
 
     def graph(self, knobs: Mapping[str, Any]) -> EncoderGraph:
-        """The checkpoint's encoder in float32 and the linear model on top."""
+        """Return the checkpoint's encoder in float32 and the linear model on top."""
         weight, bias = self._linear.weight, self._linear.bias
         assert weight is not None and bias is not None
         return EncoderGraph(
@@ -112,16 +118,19 @@ class EmbedLinear:
         )
 
     def state(self) -> State:
-        """The linear model; the encoder is the checkpoint's."""
+        """Return the linear model; the encoder is the checkpoint's."""
         return self._linear.state()
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`."""
         self._linear.restore(state)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase: embeddings of all rows, and a fit that uses half its iterations."""
+    """Return predicted FLOPs by phase.
+
+    Embeddings of all rows, and a fit that uses half its iterations.
+    """
 
     def embed(n: int) -> float:
         lengths = batches.padded_lengths(shape.lengths, n)

@@ -35,7 +35,10 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Fitting:
-    """A linear head on the pooled encoder, fitted by cross-entropy (squared error for numbers)."""
+    """Return a linear head on the pooled encoder.
+
+    Fitted by cross-entropy (squared error for numbers).
+    """
     label = labels_of(ctx.train, ctx.device)
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:

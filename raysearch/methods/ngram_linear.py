@@ -59,58 +59,64 @@ class NgramLinear:
         return hashed.weighted(self._hash.transform(hashed.joined(rows)), self._idf)
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """One: the fitted model."""
+        """Return one point: the fitted model."""
         return [{}]
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         x = self._features(rows)
         spent = flops.linear_forward(int(x.nnz), self._ctx.classes)
         self._ctx.ledger.charge(phase, flops=spent, texts=len(rows))
         return self._linear.logits(x)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """Two FLOPs for each distinct n-gram and class; hashing is whole-number work and free."""
+        """Return each text's FLOPs (n,): two for each distinct n-gram and class.
+
+        Hashing is integer work and not counted.
+        """
         x = self._hash.transform(hashed.joined(rows))
         return np.asarray(2.0 * self._ctx.classes * np.diff(x.indptr))
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """A weight a bucket and class, biases and, with tfidf, a frequency a bucket; float32."""
+        """Return (parameters deployed, parameters trained, stored bytes).
+
+        A weight a bucket and class, biases and, with tfidf, a frequency a bucket; float32.
+        """
         idf = 0 if self._idf is None else self._idf.size
         params = self._linear.params + idf
         return params, params, 4 * params
 
     def graph(self, knobs: Mapping[str, Any]) -> NgramGraph:
-        """Hashing, weighting and the linear model."""
+        """Return hashing, weighting and the linear model."""
         weight, bias = self._linear.weight, self._linear.bias
         assert weight is not None and bias is not None
         k = self._knobs
         return NgramGraph(k.ngrams, self._ctx.rung.buckets, k.weighting, self._idf, weight, bias)
 
     def state(self) -> State:
-        """The linear model and the inverse frequencies."""
+        """Return the linear model and the inverse frequencies."""
         idf = {} if self._idf is None else {"idf": torch.from_numpy(self._idf)}
         return {**self._linear.state(), **idf}
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`."""
         self._linear.restore(state)
         if "idf" in state:
             self._idf = state["idf"].numpy()
 
 
 def _iterations(n_train: int, c: float, classes: int) -> int:
-    """Iterations the fit will take.
+    """Return the predicted iterations of the fit.
 
-    NOTE: fitted to sst2_sent, trec6 and stsb at 32 to 3,200 rows and c from 0.01 to 100, where
-    83 of 90 fits are within a factor of 2: few rows and strong regularisation end early.
+    NOTE: fitted to sst2_sent, trec6 and stsb at 32 to 3,200 rows and c from 0.01 to 100, where 83
+    of 90 fits are within a factor of 2: few rows and strong regularisation end early.
     """
     scale, power = (2.0, 0.3) if classes == 1 else (2.5 if classes == 2 else 7.0, 0.2)
     return min(ITERATIONS, max(4, round(scale * math.pow(n_train * c, power))))
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase: about one n-gram of each order a token."""
+    """Return predicted FLOPs by phase: about one n-gram of each order a token."""
     grams = float(shape.lengths.mean()) * knobs.ngrams
     classes = 1 if shape.task.classes <= 2 else shape.task.classes
     nonzeros = int(shape.n_train * grams)

@@ -37,7 +37,10 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Fitting:
-    """The label words' logits at the mask, fitted by cross-entropy over those words alone."""
+    """Return a learner of the label words' logits at the mask.
+
+    Fitted by cross-entropy over those words alone.
+    """
     label = labels_of(ctx.train, ctx.device)
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
@@ -47,7 +50,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs by phase; the pattern's tokens are in the lengths."""
+    """Return predicted FLOPs by phase; the pattern's tokens are in the lengths."""
     h = shape.rung.hidden
     head = flops.linear_forward(h, h) + flops.linear_forward(h, shape.task.classes)
     return fit.price(knobs, shape, head)

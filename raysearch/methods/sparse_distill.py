@@ -13,8 +13,9 @@ from torch import Tensor
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
 from raysearch.outputs.described import words_of_knobs
-from raysearch.training import dan_fit
-from raysearch.training.dan_fit import Bagging, Stage
+from raysearch.training import dan_knobs
+from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.losses import distillation
 from raysearch.training.protocol import Context, Input, Method, Shape
@@ -50,7 +51,10 @@ class Knobs:
 
 
 def learner(ctx: Context, knobs: Knobs) -> Bagging:
-    """T^2 KL to the teacher on all rows, then cross-entropy on the labelled ones."""
+    """Return the student.
+
+    Fitted to T^2 KL to the teacher on all rows, then to cross-entropy on the labelled ones.
+    """
     teacher, parts = ctx.logits_source("teacher"), [ctx.train, ctx.texts("pool")]
     parts = [rows for rows in parts if len(rows)]
     label = labels_of(ctx.train, ctx.device)
@@ -82,15 +86,15 @@ def _tuning(knobs: Knobs, labelled: int) -> int:
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
-    """Optimiser steps over the teacher's answers."""
+    """Return the optimiser steps on the teacher's logits."""
     return max(knobs.epochs * steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Predicted FLOPs of the student alone, by phase."""
+    """Return predicted FLOPs of the student alone, by phase."""
     rows = shape.n_train + shape.n_unlabelled
     stages = [(rows, horizon(knobs, rows)), (shape.n_train, _tuning(knobs, shape.n_train))]
-    return dan_fit.price(knobs, shape, stages)
+    return dan_knobs.price(knobs, shape, stages)
 
 
 METHOD = Method(
@@ -102,8 +106,8 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_fit.refuses,
-    lacks=dan_fit.lacks,
+    refuses=dan_knobs.refuses,
+    lacks=dan_knobs.lacks,
     regression=False,
     inputs=(
         Input("teacher", "logits"),

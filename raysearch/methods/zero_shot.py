@@ -34,40 +34,46 @@ class ZeroShot:
             self._module.encoder.run_in(torch.bfloat16)
 
     def step(self) -> bool:
-        """Nothing to do."""
+        """Return False: there is nothing to train."""
         return False
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """One: the masked LM and its question."""
+        """Return one point: the masked LM and its cloze question."""
         return [{}]
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         return answered(self._ctx, self._module, self._head, rows, phase)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The layers at each text's own length inside the pattern, and the head."""
+        """Return each text's FLOPs (n,).
+
+        The layers at the text's own length inside the pattern, and the head.
+        """
         return text_flops(self._ctx, self._head, rows)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """Everything is deployed, nothing trained; stored as float32."""
+        """Return (parameters deployed, parameters trained, stored bytes).
+
+        Everything is deployed, nothing trained; stored as float32.
+        """
         params = sum(p.numel() for p in self._module.parameters())
         return params, 0, 4 * params
 
     def graph(self, knobs: Mapping[str, Any]) -> ClozeGraph:
-        """The checkpoint in float32."""
+        """Return the checkpoint in float32."""
         return self._head.graph(self._head.fresh(torch.Generator()).eval())
 
     def state(self) -> State:
-        """Nothing: the checkpoint is all."""
+        """Return an empty state: the checkpoint is all."""
         return {}
 
     def restore(self, state: State) -> None:
-        """Nothing to bring back."""
+        """Do nothing: the state is empty."""
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
-    """Nothing is trained; what `n_validation` rows would take."""
+    """Return predicted FLOPs of scoring `n_validation` rows; nothing is trained."""
     if not shape.n_validation:
         return {"train": 0.0, "validate": 0.0}
     body = float(flops.encoder_forward(shape.rung, shape.lengths).mean())

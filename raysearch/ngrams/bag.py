@@ -31,13 +31,13 @@ class BagBatch:
 
     @classmethod
     def of(cls, bags: Bags, device: torch.device) -> BagBatch:
-        """The whole of some bags."""
+        """Return all n-grams of some bags."""
         ids = torch.from_numpy(bags.ids.astype(np.int64))
         offsets = torch.from_numpy(np.ascontiguousarray(bags.offsets))
         return cls(ids.to(device), offsets.to(device))
 
     def without(self, share: float) -> BagBatch:
-        """Each n-gram left out with this probability."""
+        """Return the batch with each n-gram dropped with this probability."""
         keep = torch.rand(len(self.ids), device=self.ids.device) >= share
         through = F.pad(keep.cumsum(0), (1, 0))
         return BagBatch(self.ids[keep], through[self.offsets])
@@ -50,7 +50,7 @@ class RowBag(RowEmbedding):
     """As in arXiv:2110.08536: weight decay on the dense layers alone."""
 
     def bag(self, batch: BagBatch) -> Tensor:
-        """Means (B, d); a text without an n-gram is 0."""
+        """Return means (B, d); a text without an n-gram is 0."""
         if not (self.train_rows and self.training and torch.is_grad_enabled()):
             return _mean(batch.ids, self.weight, batch.offsets)
         rows, place = batch.ids.unique(return_inverse=True)
@@ -93,7 +93,7 @@ class Dan(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, first: BagBatch, second: BagBatch | None = None) -> Tensor:
-        """Logits (B, C)."""
+        """Return logits (B, C)."""
         a = self._vector(first)
         if second is not None:
             a = sides(a, self._vector(second))
@@ -108,7 +108,7 @@ class Dan(nn.Module):
 
 
 def sides(a: Tensor, b: Tensor) -> Tensor:
-    """Vectors of both texts (B, H) each to the pair's (B, 4H)."""
+    """Combine the vectors of both texts (B, H) each into the pair's (B, 4H)."""
     return torch.cat([a, b, a * b, (a - b).abs()], dim=1)
 
 
@@ -123,7 +123,9 @@ def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
 
 
 def dan_params(rows: int, width: int, classes: int, *, pair: bool) -> int:
-    """V d + d H + H + S H C + C with H = d, and S = 4 of pairs, else 1.
+    """Return the number of parameters.
+
+    V d + d H + H + S H C + C with H = d, and S = 4 of pairs, else 1.
 
     >>> dan_params(1000, 10, 2, pair=False)
     10132
@@ -135,9 +137,10 @@ def dan_params(rows: int, width: int, classes: int, *, pair: bool) -> int:
 def forward_flops(
     grams: NDArray[np.int64] | float, width: int, classes: int, *, pair: bool
 ) -> NDArray[np.float64]:
-    """FLOPs of texts with so many n-grams (of pairs both texts'): n d + 2 d H + 2 H C, H = d.
+    """Return the FLOPs (n,) of texts with these numbers of n-grams (of pairs both texts').
 
-    However many rows the table has. Of a pair the hidden layer runs twice, and the head reads 4 H.
+    n d + 2 d H + 2 H C, H = d, however many rows the table has. Of a pair the hidden layer runs
+    twice, and the head reads 4 H.
 
     >>> forward_flops(np.array([500]), 1000, 2, pair=False).tolist()
     [2504000.0]
@@ -148,6 +151,9 @@ def forward_flops(
 
 
 def step_flops(grams: float, texts: int, width: int, classes: int, *, pair: bool) -> int:
-    """FLOPs of an update: the table's rows forward and back, the dense layers three times."""
+    """Return the FLOPs of an update.
+
+    The table's rows forward and back, the dense layers three times.
+    """
     dense = float(forward_flops(0.0, width, classes, pair=pair))
     return int(2 * grams * width + 3 * texts * dense)

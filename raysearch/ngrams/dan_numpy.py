@@ -30,13 +30,13 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def split(texts: Any) -> list[str]:
-    """Words of all texts, lower-cased, `END` after each text."""
+    """Return the words of all texts, lower-cased, `END` after each text."""
     joined = f" {END} ".join([t.lower().replace(END, " ") for t in texts])
     return WORD.findall(f"{joined} {END}")
 
 
 def bagged(levels: list[Any], ends: Any) -> tuple[Any, Any]:
-    """Rows by length and by the place where an n-gram starts, -1 for none, to bags.
+    """Turn rows by length and starting place of each n-gram, -1 for none, into bags.
 
     Returns:
         Rows of all texts in the order in which they start (m,), and where each text begins (n + 1,)
@@ -54,7 +54,7 @@ def bagged(levels: list[Any], ends: Any) -> tuple[Any, Any]:
 
 
 def inside(ends: Any, n: int) -> Any:
-    """Whether the n words from each place on are of one text."""
+    """Return whether the n words from each place on are of one text."""
     out = ~ends
     for k in range(1, n):
         whole = max(0, len(ends) - k)
@@ -82,7 +82,7 @@ class Reader:
         self._lookup = Lookup(parent[longer].astype(np.int64) * self._rows + last[longer], longer)
 
     def bags(self, texts: Any) -> tuple[Any, Any]:
-        """The n-grams of some texts, all at once."""
+        """Return the n-grams of some texts, all at once."""
         get = self._row.get
         words = np.array([get(w, -1) for w in split(texts)], np.int64)
         ends = words == -2
@@ -114,7 +114,7 @@ class Lookup:
         self._deepest = int(counts.max(initial=0))
 
     def __call__(self, keys: Any) -> Any:
-        """The value of each key (n,), -1 where there is none."""
+        """Return the value of each key (n,), -1 where there is none."""
         mixed = scramble(keys.astype(np.uint64))
         bucket = (mixed >> self._shift).astype(np.int64)
         place, end = self._start[bucket], self._start[bucket + 1]
@@ -133,7 +133,7 @@ class Lookup:
 
 
 def scramble(x: Any) -> Any:
-    """SplitMix64's finaliser: whole numbers to whole numbers, one to one and evenly spread."""
+    """Map whole numbers one to one to evenly spread ones, by SplitMix64's finaliser."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -147,7 +147,7 @@ class Hasher:
         self._known: dict[str, int] = {}
 
     def hashes(self, texts: Any) -> tuple[list[Any], Any]:
-        """64 bits of each n-gram by length and place, and the marks of the texts' ends.
+        """Return 64 bits of each n-gram by length and place, and the marks of the texts' ends.
 
         Where an n-gram would reach over an end its hash means nothing: see `inside`.
         """
@@ -165,24 +165,24 @@ class Hasher:
         return levels, ends
 
     def bags(self, texts: Any) -> tuple[Any, Any]:
-        """The n-grams of some texts, all at once."""
+        """Return the n-grams of some texts, all at once."""
         levels, ends = self.hashes(texts)
         rows = [self.rows(h) for h in levels]
         return bagged([np.where(inside(ends, n), r, -1) for n, r in enumerate(rows, 1)], ends)
 
     def rows(self, hashes: Any) -> Any:
-        """The row of each hash (m,)."""
+        """Return the row of each hash (m,)."""
         return (hashes % self._rows).astype(np.int64)
 
 
 def hash_word(word: str) -> int:
-    """64 bits of BLAKE2b over the UTF-8 of a word."""
+    """Return 64 bits of BLAKE2b over the UTF-8 of a word."""
     data = word.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def means(table: Any, scale: Any, ids: Any, offsets: Any) -> Any:
-    """The mean row of each bag (n, d); 0 for an empty one.
+    """Return the mean row of each bag (n, d); 0 for an empty one.
 
     Args:
         table: (V, d) of float32, float16 or int8.
@@ -208,7 +208,7 @@ def means(table: Any, scale: Any, ids: Any, offsets: Any) -> Any:
 
 
 def dense(tensors: Any, vectors: list[Any]) -> Any:
-    """Logits (n, C) of the texts' means and, of pairs, the second texts' (n, d) each."""
+    """Return logits (n, C) of the texts' means and, of pairs, the second texts' (n, d) each."""
     made = [np.maximum(v @ tensors["hidden.weight"].T + tensors["hidden.bias"], 0) for v in vectors]
     if len(made) == 2:
         a, b = made
@@ -251,7 +251,7 @@ class Model:
             self._reader = Reader(spelled.split("\n") if spelled else [], parent, last, ngrams)
 
     def features(self, texts: list[str], pairs: list[str] | None = None) -> list[Any]:
-        """Bags of the texts and, of pairs, of the second texts."""
+        """Return bags of the texts and, of pairs, of the second texts."""
         return [self._bags(of) for of in ([texts] if pairs is None else [texts, pairs])]
 
     def _bags(self, texts: list[str]) -> tuple[Any, Any]:
@@ -261,11 +261,11 @@ class Model:
         return ids, np.cumsum(np.concatenate([np.zeros(1, np.int64), *sizes]))
 
     def logits(self, features: list[Any]) -> Any:
-        """What `features` made to logits (n, C)."""
+        """Return logits (n, C) of what `features` made."""
         return dense(self._dense, [means(self._table, self._scale, *bags) for bags in features])
 
     def probabilities(self, texts: list[str], pairs: list[str] | None = None) -> Any:
-        """Probabilities (n, C) in the order of `labels`; a number itself (n, 1)."""
+        """Return probabilities (n, C) in the order of `labels`; a number itself (n, 1)."""
         z = self.logits(self.features(texts, pairs)).astype(np.float64)
         if self.regression:
             return z
@@ -277,7 +277,7 @@ KINDS = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1", "I32": "<i4"}
 
 
 def tensors(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file, memory-mapped."""
+    """Return the tensors of a safetensors file, memory-mapped."""
     with path.open("rb") as f:
         size = int.from_bytes(f.read(8), "little")
         header = json.loads(f.read(size)) if size < 1_000_000 else {}

@@ -37,18 +37,18 @@ class Bags:
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """N-grams of each text (n,)."""
+        """Return the n-grams of each text (n,)."""
         return np.diff(self.offsets)
 
     def take(self, index: NDArray[np.int64]) -> Bags:
-        """The bags at these positions, in this order."""
+        """Return the bags at these positions, in this order."""
         sizes = self.offsets[index + 1] - self.offsets[index]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         shift = np.repeat(self.offsets[index] - offsets[:-1], sizes)
         return Bags(self.ids[shift + np.arange(offsets[-1])], offsets)
 
     def below(self, rows: int) -> Bags:
-        """Without the n-grams whose row is not among the first `rows`."""
+        """Return the bags without the n-grams whose row is not among the first `rows`."""
         keep = self.ids < rows
         if keep.all():
             return self
@@ -57,7 +57,7 @@ class Bags:
 
 
 def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> Bags:
-    """All bags; what is large stands in a file, so that the texts may be more than memory holds."""
+    """Return all bags; large ones are in a file, so that texts may exceed the memory."""
     ids, sizes = Spill(np.int32), Spill(np.int64)
     sizes.add(np.zeros(1, np.int64))
     for chunk in _chunks(columns):
@@ -87,15 +87,15 @@ class Frequent:
 
     @property
     def rows(self) -> int:
-        """V."""
+        """Return the number of rows, V."""
         return len(self.parent)
 
     def bags(self, *columns: Sequence[str]) -> Bags:
-        """The n-grams of these texts that are in the vocabulary; one column after another."""
+        """Return the n-grams of these texts in the vocabulary; one column after another."""
         return _read(Reader(self.words, self.parent, self.last, self.ngrams), columns)
 
     def name(self, row: int) -> str:
-        """The words of an n-gram, one blank between them."""
+        """Return the words of an n-gram, one blank between them."""
         place = {int(r): w for r, w in zip(self.unigrams, self.words, strict=True)}
         out: list[str] = []
         while row >= 0:
@@ -105,34 +105,34 @@ class Frequent:
 
     @property
     def unigrams(self) -> Ids:
-        """Rows of the single words, in the order of `words`."""
+        """Return the rows of the single words, in the order of `words`."""
         return np.flatnonzero(self.parent < 0).astype(np.int32)
 
     def first(self, rows: int) -> Frequent:
-        """The vocabulary of so many n-grams."""
+        """Return the vocabulary of this many n-grams."""
         if rows >= self.rows:
             return self
         single = int((self.parent[:rows] < 0).sum())
         return Frequent(self.words[:single], self.parent[:rows], self.last[:rows], self.ngrams)
 
     def bytes_of(self, rows: int) -> int:
-        """Bytes of the first rows: the words, and two numbers a row."""
+        """Return the bytes of the first rows: the words, and two numbers a row."""
         return len(self.first(rows).spelled) + 8 * rows
 
     @property
     def spelled(self) -> bytes:
-        """All words, a line each; none holds white space."""
+        """Return all words, a line each; none contains white space."""
         return "\n".join(self.words).encode("utf-8", "surrogatepass")
 
     def state(self) -> State:
-        """As tensors."""
+        """Return the vocabulary as tensors."""
         words = np.frombuffer(self.spelled, np.uint8).copy()
         columns = {"words": words, "parent": self.parent, "last": self.last}
         return {k: torch.from_numpy(v) for k, v in columns.items()}
 
     @classmethod
     def restored(cls, state: State, ngrams: int) -> Frequent:
-        """What `state` said."""
+        """Restore a vocabulary from its `state()`."""
         spelled = state["words"].numpy().tobytes().decode("utf-8", "surrogatepass")
         words = tuple(spelled.split("\n")) if spelled else ()
         return cls(words, state["parent"].numpy(), state["last"].numpy(), ngrams)
@@ -140,7 +140,7 @@ class Frequent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hashed:
-    """Every n-gram has a row, by a hash that is the same in every process."""
+    """A row for every n-gram, by a hash that is the same in every process."""
 
     rows: int
     """V."""
@@ -148,13 +148,14 @@ class Hashed:
     """Longest n-gram."""
 
     def bags(self, *columns: Sequence[str]) -> Bags:
-        """All n-grams of these texts; one column after another."""
+        """Return all n-grams of these texts; one column after another."""
         return _read(Hasher(self.rows, self.ngrams), columns)
 
     def collisions(self, *columns: Sequence[str]) -> tuple[int, int]:
-        """Rows that these texts' n-grams fall on, and how many of these hold several n-grams.
+        """Return the rows that these texts' n-grams fall on, and how many of these are shared.
 
-        A row holds several if the least and the greatest hash that fell on it differ.
+        A row is shared by several n-grams if the least and the greatest hash that fell on it
+        differ.
         """
         hasher = Hasher(self.rows, self.ngrams)
         least = np.full(self.rows, np.iinfo(np.uint64).max, np.uint64)
@@ -169,28 +170,28 @@ class Hashed:
         return int((least <= most).sum()), int((least < most).sum())
 
     def first(self, rows: int) -> Hashed:
-        """Itself: which rows matter is not known."""
+        """Return the vocabulary itself: which rows matter is not known."""
         assert rows == self.rows
         return self
 
     def bytes_of(self, rows: int) -> int:
-        """None: nothing is listed."""
+        """Return 0: no n-gram is listed."""
         return 0
 
     def state(self) -> State:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
 
 def frequent(
     texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], held: int = HELD
 ) -> Frequent:
-    """The commonest n-grams of these texts, exactly.
+    """Return the commonest n-grams of these texts, exactly.
 
     Length by length: an n-gram is counted only where its prefix and its last word may still be
-    among the commonest, since it is no commoner than they. The words' numbers stand in a temporary
+    among the commonest, since it is no commoner than they. The words' numbers are in a temporary
     file where they are more than `held` bytes, and n-grams are counted by ranges of their prefix:
-    memory goes with the distinct words and with the n-grams that may be among the commonest.
+    memory grows with the distinct words and with the n-grams that may be among the commonest.
 
     Args:
         texts: one column of texts (n,), in any order.
@@ -236,7 +237,10 @@ def frequent(
 
 
 def most(columns: Sequence[Sequence[str]], ngrams: int, enough: int) -> int:
-    """N-grams that texts hold at most, each counted as often as it stands; `enough`: or more."""
+    """Return how many n-grams the texts have at most, each counted as often as it occurs.
+
+    Counting stops at `enough`.
+    """
     found = 0
     for chunk in _chunks(columns):
         found += ngrams * sum(w != END for w in split(chunk))
@@ -246,7 +250,7 @@ def most(columns: Sequence[Sequence[str]], ngrams: int, enough: int) -> int:
 
 
 def too_few(rows: int, there: int, ngrams: int, bound: str = "") -> str:
-    """Why a vocabulary cannot be that large."""
+    """Return why a vocabulary cannot be that large."""
     words = "word" if ngrams == 1 else "words"
     return (
         f"vocabulary: {rows:,} n-grams asked, the texts hold {bound}{there:,} of up to {ngrams} "
@@ -257,7 +261,10 @@ def too_few(rows: int, there: int, ngrams: int, bound: str = "") -> str:
 def _numbers(
     columns: Sequence[Sequence[str]], rank: Mapping[str, int], held: int
 ) -> tuple[NDArray[np.int32], list[int]]:
-    """The number of every word in turn, -1 without one and between texts; where chunks begin."""
+    """Return the number of every word in turn, and where chunks begin.
+
+    -1 for a word without one and between texts.
+    """
     out, bounds = Spill(np.int32, held), [0]
     for chunk in _chunks(columns):
         out.add(np.array([rank.get(w, -1) for w in split(chunk)], np.int32))
@@ -279,7 +286,7 @@ def _chunks(columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
 
 
 def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
-    """The count of the `rows`-th commonest so far; 1 while there are fewer."""
+    """Return the count of the `rows`-th commonest so far; 1 while there are fewer."""
     every = np.concatenate(counts)
     if len(every) < rows:
         return 1
@@ -289,7 +296,10 @@ def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
 def _keys(
     before: NDArray[np.int32], words: NDArray[np.int32], n: int, base: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where n-grams start whose parts are alive, and their keys: prefix * base + last word."""
+    """Return where n-grams start whose parts are still candidates, and their keys.
+
+    A key is prefix * base + last word.
+    """
     rest = max(0, len(words) - n + 1)
     start = np.flatnonzero((before[:rest] >= 0) & (words[n - 1 :][:rest] >= 0))
     return start, before[start].astype(np.int64) * base + words[start + n - 1]
@@ -304,7 +314,7 @@ def _counted(
     least: int,
     held: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Distinct keys that occur `least` times or more, ascending, and how often each does.
+    """Return distinct keys that occur `least` times or more, ascending, and their counts.
 
     In passes over ranges of the prefix that occur `held` times each: distinct keys are fewer.
     """
@@ -352,7 +362,10 @@ def _numbered(
     keys: NDArray[np.int64],
     base: int,
 ) -> NDArray[np.int32]:
-    """By the place where it starts the number of the n-gram among `keys`; -1 without one."""
+    """Return the number, among `keys`, of the n-gram that starts at each place.
+
+    -1 without one.
+    """
     out = np.full(len(words), -1, np.int32)
     start, found = _keys(before, words, n, base)
     if len(keys) and len(start):
@@ -369,7 +382,10 @@ def _ranked(
     rows: int,
     ngrams: int,
 ) -> Frequent:
-    """The `rows` commonest of all lengths; within a length `counts` are in the words' order."""
+    """Return the `rows` commonest of all lengths.
+
+    Within a length `counts` are in the words' order.
+    """
     every = np.concatenate(counts)
     if len(every) < rows:
         raise InputError(too_few(rows, len(every), ngrams))

@@ -38,7 +38,7 @@ class NgramGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.bias)
 
     def logits(self, rows: Rows, tokeniser: Tokeniser | None = None) -> Logits:
@@ -59,7 +59,10 @@ class NgramGraph:
         return np.asarray(x @ self.weight + self.bias, dtype=np.float32)
 
     def cooled(self, temperature: float) -> NgramGraph:
-        """The same with its logits divided by a temperature, folded into the linear model."""
+        """Return the graph with its logits divided by a temperature.
+
+        The temperature is folded into the linear model.
+        """
         cold = np.float32(temperature)
         return replace(self, weight=self.weight / cold, bias=self.bias / cold)
 
@@ -78,7 +81,7 @@ class BagGraph:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return len(self.dense["head.bias"])
 
     def logits(self, rows: Rows, tokeniser: Tokeniser | None = None) -> Logits:
@@ -96,13 +99,13 @@ class BagGraph:
         """Return None: the trained state cuts and rounds each table."""
 
     def answer(self, bags: Sequence[Bags]) -> Logits:
-        """Logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
+        """Return logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
         vectors = [
             dan_numpy.means(self.table.values, self.table.scale, b.ids, b.offsets) for b in bags
         ]
         return np.asarray(dan_numpy.dense(self.dense, vectors), np.float32)
 
     def cooled(self, temperature: float) -> BagGraph:
-        """The same with its logits divided by a temperature, folded into the head."""
+        """Return the graph with its logits divided by a temperature, folded into the head."""
         cold = {k: v / np.float32(temperature) for k, v in self.dense.items() if k[:4] == "head"}
         return replace(self, dense={**self.dense, **cold})

@@ -1,4 +1,4 @@
-"""Numbers that may be more than memory holds."""
+"""Arrays that may exceed the memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELD = 2**28
 class Spill:
     """A column that grows at its end.
 
-    Beyond `held` bytes it stands in a file without a name in the folder for temporary files (the
+    Beyond `held` bytes it is in a file without a name in the folder for temporary files (the
     variable TMPDIR), which is gone with the last view of it; the system reads and writes its pages.
     """
 
@@ -31,7 +31,7 @@ class Spill:
         return self._size
 
     def add(self, numbers: NDArray[Any]) -> None:
-        """Put these at the end."""
+        """Append these numbers."""
         numbers = np.ascontiguousarray(numbers, self._dtype)
         self._size += len(numbers)
         if self._file is not None:
@@ -46,7 +46,7 @@ class Spill:
             self._parts = []
 
     def whole(self) -> NDArray[Any]:
-        """All of it (m,), writable; nothing is added afterwards."""
+        """Return all of it (m,), writable; nothing is added afterwards."""
         if self._file is None:
             every = [np.empty(0, self._dtype), *self._parts]
             self._parts = []

@@ -1,4 +1,4 @@
-"""Hashed word n-grams of texts as sparse rows: what an n-gram model reads."""
+"""Hashed word n-grams of texts as sparse rows: the input of an n-gram model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ PAIR = " __pair__ "
 
 
 def hashing(buckets: int, ngrams: int, weighting: str) -> HashingVectorizer:
-    """The vectoriser of a model: counts for `tfidf`, counts scaled to length 1 for `tf`."""
+    """Return the vectoriser of a model.
+
+    Counts for `tfidf`, counts scaled to length 1 for `tf`.
+    """
     return HashingVectorizer(
         n_features=buckets,
         ngram_range=(1, ngrams),
@@ -30,7 +33,10 @@ def hashing(buckets: int, ngrams: int, weighting: str) -> HashingVectorizer:
 
 
 def weighted(counts: Any, idf: NDArray[np.float32] | None) -> Any:
-    """Sparse counts (n, d) times inverse frequencies (d,), each row at length 1; as is without."""
+    """Multiply sparse counts (n, d) by inverse frequencies (d,), each row at length 1.
+
+    Without frequencies the counts are returned as they are.
+    """
     if idf is None:
         return counts
     x = counts.multiply(idf[None, :]).tocsr()
@@ -41,7 +47,7 @@ def weighted(counts: Any, idf: NDArray[np.float32] | None) -> Any:
 
 
 def joined(rows: Rows) -> list[str]:
-    """One string a row; the two texts of a pair are joined by `PAIR`."""
+    """Return one string a row; the two texts of a pair are joined by `PAIR`."""
     if rows.pair is None:
         return list(rows.text)
     return [f"{a}{PAIR}{b}" for a, b in zip(rows.text, rows.pair, strict=True)]

@@ -18,7 +18,7 @@ FEWEST = 100
 
 
 def cuts(rows: int) -> list[int]:
-    """Rows that points keep, most first.
+    """Return the numbers of rows that points keep, most first.
 
     >>> cuts(10_000), cuts(150)
     ([10000, 3000, 1000, 300, 100], [150])
@@ -37,7 +37,9 @@ class Table:
 
     @classmethod
     def rounded(cls, whole: NDArray[np.float32], dtype: str) -> Table:
-        """A table stored as `dtype`: int8 by each row's largest value, to the nearest step.
+        """Return a table stored as `dtype`.
+
+        int8: scaled by each row's largest value, to the nearest step.
 
         >>> t = Table.rounded(np.array([[0.5, -1.0], [0.0, 0.0]], np.float32), "int8")
         >>> t.values.tolist(), (127 * t.scale).tolist()
@@ -58,7 +60,7 @@ class Table:
 
     @staticmethod
     def bytes_of(rows: int, width: int, dtype: str) -> int:
-        """Bytes of such a table.
+        """Return the bytes of such a table.
 
         >>> Table.bytes_of(1000, 10, "int8")
         14000

@@ -1,1 +1,1 @@
-"""What models predicted, on plain arrays: calibration and exit rules; no torch."""
+"""Predictions of models, on plain arrays: calibration and exit rules; no torch."""

@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: temperature scaling and calibration error."""
+"""Calibration of probabilities: temperature scaling and calibration error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Answers of like confidence."""
+    """Predictions of like confidence."""
 
     count: int
     confidence: float
@@ -27,7 +27,7 @@ class Bin:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities (n, C) of logits (n, C).
+    """Return probabilities (n, C) of logits (n, C).
 
     >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]], np.float32)).tolist()
     [[0.5, 0.5], [1.0, 0.0]]
@@ -38,7 +38,9 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def nll(logits: NDArray[np.float32], label: NDArray[np.int64], temperature: float = 1.0) -> float:
-    """Mean negative log-likelihood of labels (n,) under softmax(logits / temperature) [nats].
+    """Return the mean negative log-likelihood of labels (n,) [nats].
+
+    Under softmax(logits / temperature).
 
     >>> round(nll(np.array([[2.0, 0.0]], np.float32), np.array([0])), 4)
     0.1269
@@ -50,7 +52,7 @@ def nll(logits: NDArray[np.float32], label: NDArray[np.int64], temperature: floa
 
 
 def temperature(logits: NDArray[np.float32], label: NDArray[np.int64]) -> float:
-    """The T > 0 that minimises the NLL of softmax(logits / T); the answers stay as they are.
+    """Return the T > 0 that minimises the NLL of softmax(logits / T); predictions do not change.
 
     Source: arXiv:1706.04599 section 4.2. The NLL is convex in 1 / T, so that a bounded search over
     log T finds the minimum. 1.0 below 30 rows, for one column, and where nothing is gained.
@@ -74,9 +76,10 @@ def temperature(logits: NDArray[np.float32], label: NDArray[np.int64]) -> float:
 def reliability(
     probabilities: NDArray[np.float64], label: NDArray[np.int64], bins: int = 15
 ) -> list[Bin]:
-    """Answers binned by their probability, in `bins` equal steps of (0, 1]; empty bins left out.
+    """Return predictions binned by their probability, in `bins` equal steps of (0, 1].
 
-    Ties of the largest probability go to the lower class, as in the scores.
+    Empty bins are left out. Ties of the largest probability go to the lower class, as in the
+    scores.
 
     >>> reliability(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), bins=2)
     [Bin(count=2, confidence=0.75, accuracy=0.5)]
@@ -93,9 +96,9 @@ def reliability(
 
 
 def ece(probabilities: NDArray[np.float64], label: NDArray[np.int64], bins: int = 15) -> float:
-    """Expected calibration error: |accuracy - confidence| of each bin, weighted by its rows.
+    """Return the expected calibration error.
 
-    Source: arXiv:1706.04599 section 2.
+    |accuracy - confidence| of each bin, weighted by its rows. Source: arXiv:1706.04599 section 2.
 
     >>> round(ece(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), bins=2), 3)
     0.25

@@ -1,7 +1,7 @@
-"""When a text leaves a model of several exits: pure functions on the exits' logits.
+"""Rules by which a text exits a model of several exits: pure functions on the exits' logits.
 
-A text leaves at the first exit whose signal reaches the threshold; the last exit always answers.
-The signal is one of `CRITERIA`, larger where the model is surer, and is reckoned from calibrated
+A text exits at the first exit whose signal reaches the threshold; the last exit always predicts.
+The signal is one of `CRITERIA`, larger where the model is surer, and is computed from calibrated
 logits: each exit's divided by its own temperature.
 """
 
@@ -37,7 +37,7 @@ one point."""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exits:
-    """What every exit says about some rows."""
+    """Outputs of every exit for some rows."""
 
     kind: ClassVar[str] = "exits"
     logits: NDArray[np.float32]
@@ -64,12 +64,14 @@ class Exits:
 
     @property
     def calibrated(self) -> NDArray[np.float32]:
-        """Logits over temperatures (n, K, C)."""
+        """Return logits over temperatures (n, K, C)."""
         return np.asarray(self.logits / self.temperature[:, None], np.float32)
 
 
 def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
-    """How sure each exit is (n, K), of calibrated logits (n, K, C); larger is surer. O(n K C).
+    """Return how sure each exit is (n, K), of calibrated logits (n, K, C); larger is surer.
+
+    O(n K C).
 
     >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32))
     >>> signal(z, "confidence").round(3).tolist(), signal(z, "patience").tolist()
@@ -96,10 +98,10 @@ def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
 def leaves(
     logits: NDArray[np.float32], criterion: str, threshold: float | str
 ) -> NDArray[np.int64]:
-    """The exit (n,) at which each text leaves, from 0, of calibrated logits (n, K, C).
+    """Return the exit (n,) of each text, from 0, of calibrated logits (n, K, C).
 
-    A threshold of at most 1 / C lets every text leave at the first exit by confidence, one of 0 by
-    any criterion; `never` and infinity send all to the last.
+    By confidence a threshold of at most 1 / C sends every text to the first exit, by any criterion
+    one of 0; `never` and infinity send all to the last.
 
     >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]]], np.float32))
     >>> leaves(z, "confidence", 0.85).tolist(), leaves(z, "confidence", "never").tolist()
@@ -115,28 +117,31 @@ def leaves(
 
 
 def reached(threshold: float | str) -> float:
-    """The threshold as a number, infinity for `never`."""
+    """Return the threshold as a number, infinity for `never`."""
     return math.inf if threshold == NEVER else float(threshold)
 
 
 def first_of_all(goal: float, criterion: str, classes: int) -> bool:
-    """Whether nothing can miss the goal: rounding must not keep a tie of all classes inside."""
+    """Return True if the threshold is low enough that every text exits at the first exit.
+
+    Guards against rounding when all classes tie.
+    """
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
 
 def left_at(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.int64]:
-    """The exit (n,) at which each text leaves by a point's knobs."""
+    """Return the exit (n,) of each text by a point's knobs."""
     return leaves(exits.calibrated, knobs["criterion"], knobs["threshold"])
 
 
 def answers(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Calibrated logits (n, C) of the exit that each text leaves at."""
+    """Return calibrated logits (n, C) of each text's exit."""
     at = left_at(exits, knobs)
     return np.asarray(exits.calibrated[np.arange(len(at)), at])
 
 
 def shares(at: NDArray[np.int64], exits: int) -> list[float]:
-    """The share of texts that leave at each exit; sums to 1.
+    """Return the share of texts that exit at each exit; sums to 1.
 
     >>> shares(np.array([0, 2, 2, 1]), 3)
     [0.25, 0.25, 0.5]
@@ -146,10 +151,11 @@ def shares(at: NDArray[np.int64], exits: int) -> list[float]:
 
 
 def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
-    """The knob sets that are tried: the whole model first, then each criterion from slow to fast.
+    """Return the knob sets to try: the whole model first, then each criterion from slow to fast.
 
-    Probabilities lie evenly up to 10/12 of the way from a guess to certainty and evenly in their
-    logarithmic distance to it beyond: calibrated or not, some of them fall where texts differ.
+    Probabilities are evenly spaced up to 10/12 of the way from a guess to certainty, and evenly in
+    their logarithmic distance to it beyond: calibrated or not, some of them fall where texts
+    differ.
 
     >>> [k["threshold"] for k in grid(2, 3) if k["criterion"] == "patience"]
     [1]
@@ -169,7 +175,7 @@ def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
 
 
 def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> list[int]:
-    """Positions to keep: of points of one criterion that cost about the same the first.
+    """Return positions to keep: of points of one criterion that cost about the same the first.
 
     Args:
         flops: expected FLOPs a text, in the order of `grid`.
@@ -221,10 +227,10 @@ def threshold_of(text: str | float, criterion: str = "confidence", exits: int = 
 
 
 def exits_of(text: str, layers: int) -> tuple[int, ...]:
-    """Layers after which there is an exit, ascending: `all`, `half` or numbers such as `2,4`.
+    """Return the layers with an exit after them, ascending: `all`, `half` or as `2,4`.
 
-    `half` is every second layer counted from the last; of two layers both. The last layer always
-    is an exit, named or not.
+    `half` is every second layer counted from the last; of two layers both. The last layer always is
+    an exit, named or not.
 
     >>> exits_of("all", 4), exits_of("half", 6), exits_of("1,2", 6), exits_of("half", 2)
     ((1, 2, 3, 4), (2, 4, 6), (1, 2, 6), (1, 2))

@@ -1,4 +1,4 @@
-"""What a study's trials will cost, before the first: configurations, first knobs, the dearest."""
+"""Predict what a study's trials will cost: configurations, first knobs, the dearest."""
 
 from __future__ import annotations
 
@@ -20,14 +20,11 @@ from raysearch.data.task_data import TaskData
 from raysearch.encoders.batches import ENOUGH, padded_lengths
 from raysearch.encoders.cloze import Pattern
 from raysearch.encoders.tokens import Tokeniser
+from raysearch.planning.families import family_of
 from raysearch.planning.throughput import (
-    HASH_RATE,
-    LINEAR_RATE,
     Price,
     Rates,
-    dan_seconds,
     measure,
-    seconds,
 )
 from raysearch.stages import find
 from raysearch.storage.store import Store
@@ -57,7 +54,7 @@ class Pricing:
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
     def price(self, config: TrialConfig) -> Price:
-        """The predicted cost of a configuration on this machine, its teacher's in full."""
+        """Return a configuration's predicted cost on this machine, its teacher's in full."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = self._shape(config)
         parts = method.price(knobs_of(method, config.hyper), shape)
@@ -93,13 +90,13 @@ class Pricing:
                 for rung in map(find_rung, names):
                     memory = self._memory(methods[name], rung) + answers
                     shown = f"method '{name}' on model '{rung.name}'"
-                    # who learns from an encoder may have to open it
-                    gains = rung.family == "encoder" or bool(answers)
+                    # a method that learns from an encoder may have to open it
+                    gains = family_of(rung).gpu or bool(answers)
                     out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
         return out
 
     def _memory(self, space: MethodSpace, rung: Rung) -> float:
-        """Of a GPU, at the largest batch of the space [bytes]."""
+        """Return the GPU memory needed at the largest batch of the space [bytes]."""
         usual = getattr(knobs_of(find(space.method), space.first), "batch_size", 32)
         domain = space.knobs.get("batch_size")
         most = usual if domain is None else max(usual, *map(int, _ends(domain)))
@@ -108,14 +105,17 @@ class Pricing:
         return training_memory(rung, int(most), tokens, width)
 
     def test_seconds(self, config: TrialConfig) -> float:
-        """Predicted seconds to score a trial's point on the whole test split [s]."""
+        """Return the predicted time to score a trial's point on the whole test split [s]."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
         parts = method.price(knobs_of(method, config.hyper), shape)
         return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
 
     def first_seconds(self, name: str, rung: Rung, most: int) -> float:
-        """Predicted seconds of a method's first knobs on the label budget `most`; 0: no such."""
+        """Return the predicted time of a method's first knobs on the label budget `most` [s].
+
+        0 if the method cannot train this model with them.
+        """
         method = find(name)
         if rung.family not in method.families:
             return 0.0
@@ -128,9 +128,10 @@ class Pricing:
         return self._seconds(rung, method.price(knobs, shape), shape)
 
     def dearest(self, space: SearchSpace) -> dict[str, float]:
-        """Training FLOPs in full, and inference FLOPs a text, of the dearest legal configurations.
+        """Return the costs of the dearest legal configurations.
 
-        Each knob is set in turn to the end or option that makes the method's price largest.
+        Training FLOPs in full, and inference FLOPs a text. Each knob is set in turn to the end or
+        option that makes the method's price largest.
         """
         most = {"train_flops_full": 0.0, "infer_flops": 0.0}
         n = max(space.labels)
@@ -159,7 +160,7 @@ class Pricing:
         return most
 
     def _most_texts(self, name: str, labels: int) -> int:
-        """Texts without a label that a method's knobs ask for at most, as far as they are there."""
+        """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
         asked = [method.unlabelled(knobs_of(method, space.first))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
@@ -167,13 +168,11 @@ class Pricing:
         return max(0, min(max(asked), self._texts(labels)))
 
     def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
-        if rung.family == "dan":
-            texts = shape.n_train + shape.n_unlabelled + shape.n_validation
-            length = float(shape.lengths.mean())
-            return dan_seconds(sum(parts.values()), texts, length, rung)
-        if rung.family == "ngram":
-            tokens = float(shape.lengths.mean()) * (shape.n_train + shape.n_validation)
-            return 0.1 + tokens / HASH_RATE + sum(parts.values()) / LINEAR_RATE
+        of = replace(shape, rung=rung)
+        return family_of(rung).seconds(parts, of, lambda: self._rates_of(rung, shape))
+
+    def _rates_of(self, rung: Rung, shape: Shape) -> Rates:
+        """Return this machine's rates at the model's width of layer; measured once."""
         width = (rung.hidden, rung.intermediate)
         if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
@@ -181,7 +180,7 @@ class Pricing:
             self._rates[width] = self._there(
                 measure, rung, length, self.precision, device, self.place.threads
             )
-        return seconds(parts, self._rates[width], rung)
+        return self._rates[width]
 
     def _shape(self, config: TrialConfig) -> Shape:
         method, rung = find(config.method), find_rung(config.rung)
@@ -196,7 +195,7 @@ class Pricing:
         )
 
     def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
-        """What a method's price at this size is predicted from."""
+        """Return the sizes from which a method's price at this model size is predicted."""
         method = find(name)
         knobs = knobs_of(method, method_spaces()[name].first)
         lengths = self._text_lengths(rung, self._pattern(method, knobs))
@@ -211,7 +210,10 @@ class Pricing:
     def _text_lengths(
         self, rung: Rung, pattern: Pattern | None = None
     ) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Tokens of a sample of texts under the rung's tokeniser; words for n-gram rungs."""
+        """Return the tokens of a sample of texts (n,) under the rung's tokeniser.
+
+        Words for n-gram rungs.
+        """
         folder = self.place.folder(rung)
         key = "words" if folder is None else f"{folder}{pattern and pattern.key}"
         if key not in self._lengths:
@@ -242,7 +244,10 @@ def _depth(name: str, spaces: Mapping[str, MethodSpace], below: tuple[str, ...] 
 
 
 def size_of(rung: Rung) -> tuple[int, int]:
-    """Cheap to dear: n-grams first, then tables of them, then encoders by what a token costs."""
+    """Return a sort key from cheap to dear.
+
+    N-grams come first, then tables of them, then encoders by what a token costs.
+    """
     return FAMILIES.index(rung.family), rung.layers * rung.hidden**2 or rung.buckets * max(
         1, rung.hidden
     )
@@ -256,7 +261,7 @@ def _ends(domain: Domain) -> Iterable[Scalar]:
 
 
 def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
-    """FLOPs by phase of the knob set that coordinate-wise costs most."""
+    """Return FLOPs by phase of the knob set that coordinate-wise costs most."""
     method = find(name)
     best = dict(space.first)
     parts = method.price(knobs_of(method, best), shape)

@@ -2,72 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from raysearch.config.catalog import ladder, method_spaces
 from raysearch.config.space import Proposal, SearchSpace
 from raysearch.config.study import LARGEST, Procedure
 from raysearch.config.trial import Scalar, canonical
 from raysearch.errors import InputError, unknown
+from raysearch.planning.eligibility import Eligibility
 from raysearch.stages import find
 from raysearch.trial.context import knobs_of
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
-    """What a grid study crosses."""
+class GridDesign:
+    """What a grid study runs."""
+
+    proposals: tuple[Proposal, ...]
+    """Each input before what takes it, few labels before many, cheap models before dear."""
+    excluded: Mapping[str, str]
+    """Why a procedure does not take part, by its name."""
+
+
+FirstInputs = Callable[[str, int], Mapping[str, Proposal]]
+"""(method, labels) -> what makes its inputs, by role, where a procedure names none."""
+Refuses = Callable[[str, str, Mapping[str, Scalar]], str]
+"""(method, model, knobs) -> why the one cannot train the other with these; empty where it can."""
+
+
+def grid(
+    procedures: tuple[Procedure, ...],
+    eligibility: Eligibility,
+    first_inputs: FirstInputs,
+    refuses: Refuses,
+) -> GridDesign:
+    """Return every procedure with every model and label budget; nothing for a search.
+
+    Students are smaller than their teacher where any model is.
+
+    Raises:
+        InputError: a procedure names a method or model that is not there or cannot be its own, or
+            nothing is left to run.
+    """
+    for line in procedures:
+        _known(line)
+    crossing = _Crossing(eligibility.space, first_inputs, refuses)
+    found = (
+        p
+        for labels in eligibility.space.labels
+        for line in procedures
+        for p in crossing.cells(line, labels)
+    )
+    made = list({canonical(p.to_json()): p for p in found}.values())
+    taking_part = {method for p in made for method in _methods(p)}
+    excluded = dict(crossing.excluded)
+    for name, reason in crossing.modelless.items():
+        if name not in taking_part:  # by another of its lines the method takes part
+            excluded.setdefault(name, reason)
+    if procedures and not made:
+        reasons = "; ".join(f"{k}: {v}" for k, v in {**excluded, **eligibility.excluded}.items())
+        raise InputError(f"procedures: nothing is left to run ({reasons})")
+    return GridDesign(tuple(made), excluded)
+
+
+@dataclass(slots=True)
+class _Crossing:
+    """The cells of a crossing, and what falls out of it."""
 
     space: SearchSpace
-    first_inputs: Callable[[str, int], Mapping[str, Proposal]]
-    """(method, labels) -> what makes its inputs, by role, where a procedure names none."""
-    refuses: Callable[[str, str, Mapping[str, Scalar]], str]
-    """(method, model, knobs) -> why the one cannot train the other with these; empty where it can.
-    """
-    left_out: MutableMapping[str, str]
-    """Takes why a procedure does not take part, by its name."""
+    first_inputs: FirstInputs
+    refuses: Refuses
+    excluded: dict[str, str] = field(default_factory=dict)
+    modelless: dict[str, str] = field(default_factory=dict)
+    """Why a line has no model, by its method."""
 
-    def proposals(self, procedures: tuple[Procedure, ...]) -> list[Proposal]:
-        """Return each input before what takes it, few labels before many, cheap models before dear.
-
-        Students are smaller than their teacher where any model is.
-
-        Raises:
-            InputError: a procedure names a method or model that is not there or cannot be its own,
-                or nothing is left to run.
-        """
-        for line in procedures:
-            _known(line)
-        without: dict[str, str] = {}
-        found = (
-            p
-            for labels in self.space.labels
-            for line in procedures
-            for p in self._cells(line, labels, without)
-        )
-        made = list({canonical(p.to_json()): p for p in found}.values())
-        there = {method for p in made for method in _methods(p)}
-        for name, reason in without.items():
-            if name not in there:  # by another of its lines the method takes part
-                self.left_out.setdefault(name, reason)
-        if procedures and not made:
-            reasons = "; ".join(f"{k}: {v}" for k, v in self.left_out.items())
-            raise InputError(f"procedures: nothing is left to run ({reasons})")
-        return made
-
-    def _cells(
-        self, line: Procedure, labels: int, without: MutableMapping[str, str]
-    ) -> Iterator[Proposal]:
-        """Yield a procedure's proposals at one label budget, its inputs first.
-
-        `without` takes why a line has no model, by its method.
-        """
+    def cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
+        """Yield a procedure's proposals at one label budget, its inputs first."""
         if line.method not in self.space.methods:
-            return  # `left_out` says why
+            return  # the reason is in the eligibility
         for role, above in line.inputs.items():
             if above.method not in self.space.upstream:
                 name = f"{line.method} from {above.method}"
-                self.left_out.setdefault(name, f"its {role}'s method takes no part here")
+                self.excluded.setdefault(name, f"its {role}'s method takes no part here")
                 return
         method = find(line.method)
         if not method.labelled and labels != self.space.labels[0]:
@@ -80,15 +97,11 @@ class Crossing:
                 smaller = sizes[: sizes.index(given.rung)] if given.rung in sizes else []
                 names = tuple(n for n in names if n in smaller) or names
             yield given
-        for name in self._named(line, names, without):
+        for name in self._named(line, names):
             yield _proposal(line, labels, name, inputs)
 
-    def _named(
-        self, line: Procedure, names: tuple[str, ...], without: MutableMapping[str, str]
-    ) -> tuple[str, ...]:
-        """The models that a procedure asks for and can train with its knobs.
-
-        `without` says why where there is none.
+    def _named(self, line: Procedure, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the models that a procedure names and can train with its knobs.
 
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
@@ -96,7 +109,9 @@ class Crossing:
         asked = tuple(n for n in names if n in line.named) if line.named else names
         if line.named and not asked:
             models = " or ".join(f"'{n}'" for n in line.named)
-            without.setdefault(line.method, f"no model {models} that it can train takes part")
+            self.modelless.setdefault(
+                line.method, f"no model {models} that it can train takes part"
+            )
             return ()
         refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
         if asked and all(refused.values()):
@@ -152,5 +167,5 @@ def _proposal(line: Procedure, labels: int, model: str, inputs: Mapping[str, Pro
 
 
 def _hyper(line: Procedure) -> dict[str, Scalar]:
-    """A procedure's knobs over the method's first."""
+    """Return a procedure's knobs over the method's first."""
     return {**method_spaces()[line.method].first, **line.hyper}

@@ -1,4 +1,4 @@
-"""What a trial will cost before it runs: FLOPs by closed form, seconds by this machine's rates.
+"""Predict what a trial will cost: FLOPs by closed form, seconds by this machine's rates.
 
 The rates are measured once for each width of layer, on random weights: a few real training steps
 and forwards of two layers, with as many threads as a trial will get.
@@ -78,7 +78,7 @@ def measure(rung: Rung, length: int, precision: str, device: torch.device, threa
     try:
         two = replace(rung, layers=min(LAYERS, rung.layers))
         config = BertConfig(
-            vocab_size=1000,  # the words are row-sparse: their number does not tell
+            vocab_size=1000,  # the word table is row-sparse: its size does not count
             hidden_size=rung.hidden,
             num_hidden_layers=two.layers,
             num_attention_heads=max(1, rung.hidden // 32),
@@ -112,7 +112,7 @@ def measure(rung: Rung, length: int, precision: str, device: torch.device, threa
 
 
 def _median(work: Callable[[], object], device: torch.device) -> float:
-    """Median seconds of four runs after two to warm up."""
+    """Return the median time of four runs after two to warm up [s]."""
     times = []
     for _ in range(6):
         start = time.perf_counter()
@@ -124,13 +124,19 @@ def _median(work: Callable[[], object], device: torch.device) -> float:
 
 
 def seconds(parts: Mapping[str, float], rates: Rates, rung: Rung) -> float:
-    """Predicted seconds of FLOPs by phase at these rates, opening the model included."""
+    """Return the predicted time of FLOPs by phase at these rates [s].
+
+    Opening the model is included.
+    """
     train = parts.get("train", 0.0) / rates.train
     setup = SETUP + rung.params / LOAD_RATE
     return setup + train + sum(v for k, v in parts.items() if k != "train") / rates.infer
 
 
 def dan_seconds(flops: float, texts: int, length: float, rung: Rung) -> float:
-    """Predicted seconds of a table of n-grams: its texts' words read, its updates, its weights."""
+    """Return the predicted time of training a table of n-grams [s].
+
+    Reading its texts' words, its updates and its weights.
+    """
     words = texts * length
     return SETUP + words / WORD_RATE + flops / BAG_RATE + rung.params / LOAD_RATE

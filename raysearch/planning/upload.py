@@ -1,4 +1,4 @@
-"""What a study needs on machines that see nothing of this one: data, checkpoints, a corpus."""
+"""Upload what a study needs to machines without a shared disk: data, checkpoints, a corpus."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ KEPT = ("logits", "exits", "bills", "weights", "answers", "outside")
 
 
 def run_of(storage: str, name: str) -> str:
-    """The place of a run on a storage."""
+    """Return the place of a run on a storage."""
     return below(below(storage, RUNS), quote(name) if "://" in storage else name)
 
 
 def inputs_of(run: str) -> str:
-    """The place of data and checkpoints on the storage of a run.
+    """Return the place of data and checkpoints on the storage of a run.
 
     >>> inputs_of(run_of("s3://bucket/x?region=eu-west-1", "sst2-quick"))
     's3://bucket/x/inputs?region=eu-west-1'
@@ -45,9 +45,9 @@ def inputs_of(run: str) -> str:
 
 
 def ship(place: Place, data: TaskData, rungs: Iterable[Rung], inputs: Store) -> Place:
-    """Put what the trials of a study read into the Store of inputs; the place that reads it there.
+    """Upload what a study's trials read to the Store of inputs; return the place that reads it.
 
-    What lies there already, by the digest of its bytes, is not written again. A corpus has been
+    What is stored already, by the digest of its bytes, is not written again. A corpus has been
     written to the Store of the study when the study was planned.
 
     Raises:

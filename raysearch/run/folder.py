@@ -1,4 +1,4 @@
-"""A run's folder: where its files lie and which process works in it."""
+"""A run's folder: the paths of its files, and the lock of the process that works in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from raysearch.config.space import Proposal
 from raysearch.config.trial import canonical
 from raysearch.errors import InputError, RecordError
-from raysearch.record import Records, read_records
+from raysearch.run.records import Records, read_records
 
 NODES = "nodes.json"
 """Name of the file of node-hours."""
@@ -28,36 +28,36 @@ class Folder:
 
     @property
     def records(self) -> Path:
-        """The truth: one event a line."""
+        """Return the path of the records: one event a line."""
         return self.root / "records.jsonl"
 
     @property
     def suggestions(self) -> Path:
-        """What was proposed, in order."""
+        """Return the path of the log of proposals, in order."""
         return self.root / "suggestions.jsonl"
 
     @property
     def checkpoints(self) -> Path:
-        """One folder for each unfinished trial."""
+        """Return the folder of checkpoints, one for each unfinished trial."""
         return self.root / "checkpoints"
 
     @property
     def log(self) -> Path:
-        """What happened and when, tracebacks included."""
+        """Return the path of the log of events with their times, tracebacks included."""
         return self.root / "log.txt"
 
     @property
     def nodes(self) -> Path:
-        """Node-hours by machine, as JSON."""
+        """Return the path of node-hours by machine, as JSON."""
         return self.root / NODES
 
     @property
     def lock(self) -> Path:
-        """Held by the one driver that runs the study."""
+        """Return the path of the lock, held by the one driver that runs the study."""
         return self.root / ".lock"
 
     def read(self) -> Records:
-        """The records so far; none when the study has not begun."""
+        """Return the records so far; none when the study has not begun."""
         return read_records(self.records) if self.records.exists() else Records(())
 
 
@@ -89,7 +89,7 @@ def held(folder: Folder) -> Iterator[None]:
 
 
 def running(folder: Folder) -> bool:
-    """Whether a driver holds the folder now."""
+    """Return True if a driver holds the folder now."""
     try:
         handle = os.open(folder.lock, os.O_RDWR)
     except OSError:
@@ -115,7 +115,7 @@ class Suggestion:
     below it; `queue`: unfinished, taken up again."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return plain JSON."""
         return {
             "number": self.number,
             "id": self.id,
@@ -141,7 +141,10 @@ def append_suggestion(folder: Folder, suggestion: Suggestion) -> None:
 
 
 def read_suggestions(folder: Folder) -> tuple[Suggestion, ...]:
-    """What was proposed so far; a torn line (a full disk, a crash) is left out."""
+    """Return the suggestions so far.
+
+    A torn line (a full disk, a crash) is left out.
+    """
     if not folder.suggestions.exists():
         return ()
     found = []

@@ -1,4 +1,4 @@
-"""`study.yaml` in a run's folder: the study as it ran, with what it found when it began."""
+"""`study.yaml` in a run's folder: the study as it ran, with the state of things at its start."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AsRun:
     """data and models: where they lay; command-line options come first."""
 
     def with_study(self, study: Study) -> AsRun:
-        """The same with another study."""
+        """Return the same with another study."""
         return replace(self, study=study)
 
 
@@ -97,7 +97,7 @@ def read_asrun(out: Path) -> AsRun:
 
 
 def read_study_file(out: Path) -> dict[str, Any]:
-    """Read the keys of a run's study.yaml as they stand; empty where there is none.
+    """Return the keys of a run's study.yaml, unchecked; empty where there is none.
 
     Raises:
         InputError: it cannot be read, or is no mapping.

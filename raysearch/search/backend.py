@@ -1,7 +1,7 @@
-"""What a study needs of the world around it: configurations, prices, a place, and trials to run.
+"""Protocols of what a search needs: configurations, prices, an execution place and trials to run.
 
-The names here are protocols: the true ones live in `trial/run.py`, the tests bring their own.
-Nothing in a configuration file ever names code.
+The implementations live in `trial/` and `planning/`; the tests bring their own. Nothing in a
+configuration file ever names code.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Price(Protocol):
 
     @property
     def flops(self) -> float:
-        """Training FLOPs [FLOP]."""
+        """Return the training FLOPs [FLOP]."""
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time on this machine [s]."""
+        """Return the wall-clock time on this machine [s]."""
 
 
 class World(Protocol):
@@ -34,59 +34,65 @@ class World(Protocol):
 
     @property
     def space(self) -> SearchSpace:
-        """What may be proposed."""
+        """Return the joint space of what may be proposed."""
 
     @property
     def place(self) -> Any:
-        """Where trials run: a dataclass with `device`, `gpus`, `threads` and `concurrency`."""
+        """Return where trials run: it has `device`, `gpus`, `threads` and `concurrency`."""
 
     def configure(self, proposal: Proposal) -> TrialConfig:
-        """The whole configuration of a proposal; Infeasible when it cannot be run here."""
+        """Return the whole configuration of a proposal.
+
+        Raises Infeasible when it cannot be run here.
+        """
 
     def price(self, config: TrialConfig) -> Price:
-        """The predicted cost of a configuration."""
+        """Return the predicted cost of a configuration."""
 
     def crossing(self) -> Sequence[Proposal]:
-        """Every proposal of a grid study, each teacher before its students; empty for a search."""
+        """Return every proposal of a grid study, each teacher before its students.
+
+        Empty for a search.
+        """
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
 
     def demands(self) -> Mapping[tuple[str, str], Demand]:
-        """What trials need, by method and model, teachers included."""
+        """Return what trials need, by method and model, teachers included."""
 
     def ship(self) -> Any:
-        """The place as workers know it, once what they need is where they find it."""
+        """Upload what trials read; return the place as workers see it."""
 
     def fetch(self) -> None:
-        """Have in the run's folder what its readers look for there."""
+        """Download into the run's folder the files that its readers expect."""
 
 
 class Trial(Protocol):
-    """One trial at work, without Ray."""
+    """One running trial, without Ray."""
 
     def step(self, seconds: float = 1.0) -> bool:
-        """Work for about that long; False when finished."""
+        """Train for about that many seconds [s]; return False when finished."""
 
     def progress(self) -> dict[str, float]:
-        """How far it is: `step`, and `score` (larger is better) once there is one."""
+        """Return the progress: `step`, and `score` (larger is better) once there is one."""
 
     def save(self, folder: Path) -> None:
-        """Write everything needed to go on, as safetensors and JSON."""
+        """Write everything needed to continue, as safetensors and JSON."""
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Continue from what `save` wrote."""
 
     def record(self) -> TrialRecord:
-        """The record, once `step` has returned False."""
+        """Return the record, once `step` has returned False."""
 
     def close(self) -> None:
-        """Let go of memory and files."""
+        """Release memory and files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """The three things workers do, as importable functions: they travel to other processes."""
+    """What workers call: three importable functions, so that they can be sent to processes."""
 
     open: Callable[[TrialConfig, Any, str], Trial]
     """(config, place, phase) -> a trial."""
@@ -97,7 +103,7 @@ class Kit:
 
 
 def real_kit() -> Kit:
-    """The kit of true trials; imports torch."""
+    """Return the functions that run real trials; imports torch."""
     from raysearch.trial.records import failed_record
     from raysearch.trial.run import TrialRun
     from raysearch.trial.trained import score_points

@@ -18,7 +18,7 @@ own; the sampler may still try it."""
 
 
 class Coverage:
-    """Counts what has been proposed, and says which label budget and first cell are due."""
+    """Counts what has been proposed, and chooses which label budget and first cell are due."""
 
     def __init__(self, space: SearchSpace, price: Callable[[Proposal], float]) -> None:
         self._space = space
@@ -32,28 +32,31 @@ class Coverage:
         self._done: set[tuple[str, str]] = set()
 
     def count(self, proposal: Proposal) -> None:
-        """Note that this proposal has been made."""
+        """Count a proposal."""
         self._labels[proposal.labels] += 1
         self._methods[proposal.method] += 1
         self._cells[proposal.method, proposal.rung, proposal.labels] += 1
 
     def end(self, method: str, rung: str, *, done: bool) -> None:
-        """Note how a trial of this method and model ended."""
+        """Count how a trial of this method and model ended."""
         self._ended[method, rung] += 1
         if done:
             self._done.add((method, rung))
 
     def hopeless(self, method: str, rung: str) -> bool:
-        """Whether this pair has failed each time it was tried, twice or more."""
+        """Return True if this pair has failed each time it was tried, twice or more."""
         pair = (method, rung)
         return self._ended[pair] >= GIVE_UP and pair not in self._done
 
     def run_dry(self, labels: int, method: str | None = None) -> None:
-        """Note that nothing new can be proposed at this label budget (of this method)."""
+        """Mark a label budget (of this method) as exhausted: nothing new can be proposed there."""
         self._dry |= {(m, labels) for m in (self._space.methods if method is None else [method])}
 
     def due(self) -> int | None:
-        """The label budget that is due: fewest trials first, then the smallest; None if all dry."""
+        """Return the label budget that is due: fewest trials first, then the smallest.
+
+        None if all are exhausted.
+        """
         open_ = [b for b in self._space.labels if self._open(b)]
         return min(open_, key=lambda b: (self._labels[b], b), default=None)
 
@@ -61,7 +64,10 @@ class Coverage:
         return [m for m in self._space.methods if (m, labels) not in self._dry]
 
     def first(self, labels: int, method: str | None = None) -> Proposal | None:
-        """The next cell (of this method) to try with first knobs; None when all are covered."""
+        """Return the next cell (of this method) to try with first knobs.
+
+        None when all are covered.
+        """
         if labels not in self._left:
             self._left[labels] = [(self._price(p), p) for p in firsts(self._space, labels)]
         left = [
@@ -78,9 +84,9 @@ class Coverage:
         return chosen[1]
 
     def method(self, labels: int) -> str | None:
-        """The method with the fewest trials, then the fewest at this label budget; None: all dry.
+        """Return the method with the fewest trials, then the fewest at this label budget.
 
-        One whose models have all failed each time comes last.
+        A method whose models have all failed each time comes last. None if all are exhausted.
         """
         return min(
             self._open(labels),
@@ -93,25 +99,28 @@ class Coverage:
         )
 
     def tries(self, method: str, labels: int) -> int:
-        """Trials of this method at this label budget so far."""
+        """Return the number of trials of this method at this label budget so far."""
         return sum(self._cells[method, r, labels] for r in self._space.rungs[method])
 
     def model(self, method: str, labels: int) -> str:
-        """The model with the fewest trials of this method, then the fewest at this budget."""
+        """Return the model with the fewest trials of this method.
+
+        Of equals the one with the fewest at this budget.
+        """
         return min(
             self._space.rungs[method],
             key=lambda r: (self.hopeless(method, r), self._rank(Proposal(method, r, labels))),
         )
 
     def _rank(self, cell: Proposal) -> tuple[int, int]:
-        """Trials of the cell's method and model: at all label budgets, and at this one."""
+        """Return the trials of the cell's method and model: over all label budgets, and here."""
         pair = (cell.method, cell.rung)
         total = sum(n for (m, r, _), n in self._cells.items() if (m, r) == pair)
         return total, self._cells[cell.method, cell.rung, cell.labels]
 
 
 def firsts(space: SearchSpace, labels: int) -> Iterable[Proposal]:
-    """Every (method, model) of the space at this label budget, with the method's first knobs."""
+    """Yield every (method, model) of the space at this label budget, with first knobs."""
     for method, knobs in space.methods.items():
         for rung in space.rungs[method]:
             yield Proposal(method, rung, labels, dict(knobs.first))

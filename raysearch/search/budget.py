@@ -31,7 +31,7 @@ class Spent:
     """What teachers have answered, each set of texts once: payer, phase and FLOPs."""
 
     def plus(self, record: TrialRecord) -> Spent:
-        """What is spent after one more record."""
+        """Return what is spent after one more record."""
         own = [c for c in record.bill if c.payer == OWN]
         # a student's trial does the work of its teacher's answers, once for each set of texts
         answers = [c for c in record.bill if c.payer != OWN and c.phase in ANSWERS]
@@ -50,7 +50,10 @@ class Spent:
         )
 
     def dollars(self, prices: Prices) -> float:
-        """Compute hours and labels at these prices; a price that is not given adds nothing [$]."""
+        """Return compute hours and labels at these prices [$].
+
+        A price that is not given adds nothing.
+        """
         return (
             self.cpu_hours * (prices.cpu_hour or 0.0)
             + self.gpu_hours * (prices.gpu_hour or 0.0)
@@ -59,7 +62,7 @@ class Spent:
 
 
 def spent_by(records: Iterable[TrialRecord]) -> Spent:
-    """What these records have cost together."""
+    """Return what these records have cost together."""
     total = Spent()
     for record in records:
         total = total.plus(record)
@@ -85,7 +88,10 @@ class Budget:
 
     @classmethod
     def of(cls, study: Study, trials: int | None = None) -> Budget:
-        """The study's limits; InputError for a dollar limit without any price."""
+        """Return the study's limits.
+
+        Raises InputError for a dollar limit without any price.
+        """
         if study.dollars is not None and not any(
             (study.prices.cpu_hour, study.prices.gpu_hour, study.prices.label)
         ):
@@ -103,7 +109,7 @@ class Budget:
         )
 
     def reached(self, spent: Spent, hours: float) -> str | None:
-        """The first limit that is reached, as a sentence; None while there is room.
+        """Return the first limit that is reached, as a sentence; None if none is.
 
         >>> Budget(trials=2).reached(Spent(trials=2), hours=0.1)
         'all 2 trials have run'
@@ -118,7 +124,7 @@ class Budget:
         return None
 
     def used(self, spent: Spent, hours: float) -> dict[str, tuple[float, float]]:
-        """What is used of each limit that was set, and the limit, by unit."""
+        """Return what is used of each limit that was set, and the limit, by unit."""
         limits = {
             "hours": (hours, self.hours),
             "GPU hours": (spent.gpu_hours, self.gpu_hours),

@@ -1,6 +1,6 @@
-"""The driver's desk: every record crosses it once, and is on disk before anything else hears of it.
+"""The driver's bookkeeping: every record passes once, and is on disk before anything acts on it.
 
-Pure bookkeeping without Ray: which trials run, what was spent, who is best, when to stop.
+No Ray here: which trials run, what was spent, which are best, when to stop.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError, RecordError
-from raysearch.record import RecordWriter, TrialRecord
+from raysearch.record import TrialRecord
 from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.records import RecordWriter
 from raysearch.search.backend import Kit, World
 from raysearch.search.budget import Budget, spent_by
 from raysearch.search.dependencies import Parking
@@ -95,7 +96,7 @@ class Desk:
             self.log(line)
 
     def resume(self) -> int:
-        """Teach the proposer what earlier runs left; returns how many records of it there are."""
+        """Replay earlier records into the proposer; return the number of this phase's records."""
         past = read_suggestions(self.folder)
         suggested = [(s.id, s.proposal) for s in past if s.source != CONFIRM]
         for id_, proposal in suggested:
@@ -109,14 +110,14 @@ class Desk:
 
     @property
     def mine(self) -> list[TrialRecord]:
-        """The records of this phase."""
+        """Return the records of this phase."""
         return [r for r in self.records.values() if r.phase == self.phase]
 
     def draw(self) -> Offer | None:
-        """The next trial to run; None when nothing can start now.
+        """Return the next trial to run; None when nothing can start now.
 
         Then either all that is left waits for an input (`waits`), or the search is over
-        (`stopped_by` says why).
+        (`stopped_by` is the reason).
         """
         self.waits = False
         while not (self.fault or self.stop_now):
@@ -140,21 +141,22 @@ class Desk:
 
     @property
     def _room(self) -> int:
-        """How many more trials may be suggested."""
+        """Return how many more trials may be suggested."""
         taken = self.spent.trials + len(self.running) + len(self.parked)
         return max(0, self.budget.trials - taken)
 
     @property
     def _blindly(self) -> bool:
-        """Whether what the sampler proposes now has learned nothing from what is at work.
+        """Return True if too many sampled trials are parked since one last started or ended.
 
-        So it is after as many parked trials as there are methods times label budgets.
+        The sampler has then learned nothing new. The limit is the number of methods times label
+        budgets.
         """
         space = self.world.space
         return bool(self.running) and self._blind >= len(space.methods) * len(space.labels)
 
     def _enter(self, offer: Offer) -> None:
-        """Admit an offer, its inputs first; what there is no room for gets no suggestion."""
+        """Admit an offer, its inputs first; what exceeds the budget gets no suggestion."""
         due = (
             [] if offer.infeasible else missing_upstream(offer.config, offer.proposal, self._knows)
         )
@@ -168,7 +170,7 @@ class Desk:
         return id_ in self.records or id_ in self.running or id_ in self.parked
 
     def _admit(self, offer: Offer) -> None:
-        """Suggest a trial, then park it; at once a record where it can never run."""
+        """Suggest a trial, then park it; record it at once if it can never run."""
         id_ = offer.config.id
         number = self._numbers.setdefault(id_, self._before + len(self._numbers))
         try:
@@ -223,49 +225,49 @@ class Desk:
     def _file(self, record: TrialRecord) -> None:
         self.records[record.id] = record
         self._weights.learn(record)
-        if record.phase == "search":  # confirming draws teach the search nothing
+        if record.phase == "search":  # the search does not learn from confirming draws
             self._standing.learn(record)
 
     def _kept(self) -> set[str]:
-        """Whose weights may still be needed."""
-        # A trial at work may have kept its weights before its record has come.
+        """Return the ids of trials whose weights may still be needed."""
+        # A running trial may have kept its weights before its record arrives.
         at_work = set(self.running)
         return self._standing.candidates() | at_work | self._weights.used | self.proposer.needs()
 
     def started(self, id_: str) -> None:
-        """A process has begun with a trial."""
+        """Note that a process has started a trial."""
         offer = self.running.get(id_)
         if offer is not None:
             self.emit("start", named(offer.config), id_)
 
     def progressed(self, id_: str, result: Mapping[str, Any]) -> None:
-        """A trial has done a slice of its work."""
+        """Note that a trial has finished a slice of its work."""
         numbers = {k: float(result[k]) for k in ("step", "score") if k in result}
         offer = self.running.get(id_)
         if offer is not None and self._on_event is not None:
             self.emit("progress", named(offer.config), id_, **numbers)
 
     def take_json(self, text: str) -> None:
-        """Take a record as a worker sent it."""
+        """Take a record as a worker sent it, in JSON."""
         self.take(TrialRecord.from_json(json.loads(text)))
 
     def failed(self, offer: Offer, status: str, error: str) -> TrialRecord:
-        """The record of a trial that could not end by itself."""
+        """Return the record of a trial that could not finish."""
         return self.kit.failed(
             offer.config, self.place, self.phase, status, error, offer.proposal.hyper
         )
 
     def lose(self, id_: str, error: str) -> None:
-        """A trial's process is gone for good: FAILED, with its reason."""
+        """Record a trial as FAILED, with its reason, after its process was lost for good."""
         offer = self.running.get(id_)
         if offer is not None:
             self.take(self.failed(offer, "FAILED", error))
 
     def break_down(self, guilty: set[str], reason: str) -> None:
-        """Tune broke down under us: the guilty fail, the others are queued to go on.
+        """Handle a crash of Tune: fail the guilty trials, requeue the others.
 
-        Where nobody is known to be guilty each trial at work gets a strike; at two it fails, so
-        that one trial that always breaks the run is not retried for ever.
+        If no guilty trial is known, each running trial gets a strike. At two strikes it fails, so
+        that one trial that always crashes the run is not retried for ever.
         """
         for id_, offer in list(self.running.items()):
             if not guilty:
@@ -278,11 +280,11 @@ class Desk:
 
     @property
     def hours(self) -> float:
-        """Wall-clock time of this run [h]."""
+        """Return the wall-clock time of this run [h]."""
         return (time.monotonic() - self.begun) / 3600
 
     def log(self, text: str) -> None:
-        """Append to log.txt with the time; a log that cannot be written stops nothing."""
+        """Append to log.txt with the time; a failed write is ignored."""
         now = datetime.now(UTC).isoformat(" ", "seconds")
         try:
             with self.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as f:
@@ -291,7 +293,7 @@ class Desk:
             pass
 
     def emit(self, kind: str, text: str, id_: str = "", **data: float) -> None:
-        """Tell whoever watches, and the log what is no mere sign of life."""
+        """Send an event to the watchers; log it unless it is a mere sign of life."""
         if kind not in ("start", "progress"):
             self.log(text)
             try:
@@ -303,7 +305,7 @@ class Desk:
             self._on_event(Event(kind, text, self.snapshot(), id_, data))
 
     def snapshot(self) -> Snapshot:
-        """How far the study is now."""
+        """Return how far the study is now."""
         seconds = time.monotonic() - self.begun
         left = max(self.budget.trials - self.spent.trials, 0)
         return Snapshot(

@@ -1,6 +1,6 @@
-"""Trials that wait for a slot: each until all its teachers are done, then in the order they came.
+"""The queue of trials that are ready or wait for their inputs, in order of arrival.
 
-Nobody waits inside a slot: a parked trial holds nothing but its place here.
+No worker slot is used while waiting: a parked trial takes only its place in this queue.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Parking:
         return id_ in self._parked
 
     def add(self, offer: Offer, waits_for: Iterable[str]) -> None:
-        """Park a trial until all these have ended well; at once ready where it is nobody."""
+        """Park a trial until all these have ended well; it is ready at once if there are none."""
         self._parked[offer.config.id] = (offer, set(waits_for))
 
     def next(self) -> Offer | None:
-        """Take out the trial that has been parked longest of those that wait for nobody."""
+        """Remove and return the trial parked longest that waits for no input; None if none."""
         for id_, (offer, waits_for) in self._parked.items():
             if not waits_for:
                 del self._parked[id_]
@@ -36,12 +36,12 @@ class Parking:
         return None
 
     def done(self, id_: str) -> None:
-        """Note that a trial has ended well: its students wait for one less."""
+        """Note that a trial has ended well: its students have one input less to wait for."""
         for _, waits_for in self._parked.values():
             waits_for.discard(id_)
 
     def lost(self, id_: str) -> list[Offer]:
-        """Take out everyone who waits for a trial that will never be done."""
+        """Remove and return all trials that wait for one that will never be done."""
         gone = {k: offer for k, (offer, waits_for) in self._parked.items() if id_ in waits_for}
         for key in gone:
             del self._parked[key]

@@ -34,7 +34,7 @@ SOMEBODY = ""
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """The Optuna distribution of a domain; the upper end of whole-number ranges stays out.
+    """Return Optuna's distribution of a domain; the upper end of integer ranges is excluded.
 
     >>> distribution(Domain("lograndint", low=8, high=65))
     IntDistribution(high=64, log=True, low=8, step=1)
@@ -92,7 +92,7 @@ def _build(
 
 
 def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistribution]:
-    """Every parameter that a proposal of the space has, with its distribution."""
+    """Return every parameter that a proposal of the space has, with its distribution."""
     chosen = params(proposal)
     found: dict[str, BaseDistribution] = {
         "method": CategoricalDistribution(list(space.methods)),
@@ -108,7 +108,7 @@ def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistr
 
 
 def params(proposal: Proposal) -> dict[str, Scalar]:
-    """A proposal as Optuna's parameters.
+    """Return a proposal as Optuna's parameters.
 
     >>> params(Proposal("knn", "tiny", 32, {"k": 3}))
     {'method': 'knn', 'labels': 32, 'knn.model': 'tiny', 'knn.k': 3}
@@ -170,7 +170,7 @@ def _fits(space: SearchSpace, proposal: Proposal, chain: tuple[str, ...], head: 
 
 
 def suggest(trial: optuna.trial.Trial, space: SearchSpace) -> Proposal:
-    """Ask a trial for a whole proposal, method first."""
+    """Draw a whole proposal from an Optuna trial, method first."""
     method = trial.suggest_categorical("method", list(space.methods))
     labels = trial.suggest_categorical("labels", space.labels)
 
@@ -215,7 +215,7 @@ def _draw(rng: np.random.Generator, domain: Domain) -> Scalar:
 
 
 def values(domain: Domain) -> tuple[Scalar, ...] | None:
-    """Every value of a domain; None for a continuous or very long one."""
+    """Return every value of a domain; None for a continuous or very long one."""
     if domain.kind == "choice":
         return domain.options
     if domain.kind in ("randint", "lograndint") and domain.high - domain.low <= LISTABLE:
@@ -224,7 +224,7 @@ def values(domain: Domain) -> tuple[Scalar, ...] | None:
 
 
 def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
-    """Every proposal at this label budget of the methods whose knobs can be listed.
+    """Yield every proposal at this label budget of the methods whose knobs can be listed.
 
     Of inputs, one for each candidate: its largest model with its first knobs.
     """

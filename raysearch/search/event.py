@@ -1,4 +1,4 @@
-"""What a running study tells whoever watches it."""
+"""Events of a running study, for its watchers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Snapshot:
 
     @property
     def done(self) -> int:
-        """Records so far, whatever their status."""
+        """Return the number of records so far, whatever their status."""
         return sum(self.by_status.values())
 
 

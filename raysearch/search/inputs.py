@@ -31,7 +31,7 @@ class InputChoice:
         """Trials that did not end well: nothing can use them."""
 
     def count(self, proposal: Proposal) -> None:
-        """Note that a trial has been proposed, with the inputs it takes."""
+        """Count a trial that has been proposed, with the inputs it takes."""
         of = self._space.methods.get(proposal.method) or self._space.upstream.get(proposal.method)
         for role in of.inputs if of is not None else ():
             given = proposal.inputs.get(role)
@@ -81,7 +81,7 @@ class InputChoice:
                 if self._id_of(made) not in self._bad:
                     return made
                 usual = usual or made
-        return usual  # all are known to fail: so will what takes them, and the record says why
+        return usual  # all are known to fail: the trial will too, and its record names the reason
 
     def _ordered(self, chain: tuple[str, ...], labels: int) -> Iterator[Proposal]:
         """Yield proposals of one candidate: the best known, then first knobs, large to small."""

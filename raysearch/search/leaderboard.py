@@ -1,4 +1,4 @@
-"""Where a study stands: what the sampler is told of a record, who leads, what dominates."""
+"""The current standing of a study: objective values, leaders, and what dominates."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Standing:
             self._front = [*left, (new, record.id)]
 
     def candidates(self) -> set[str]:
-        """Ids of the leaders of all cells and of the frontier: whose weights are worth keeping."""
+        """Return the ids whose weights are worth keeping: all cells' leaders and the frontier."""
         leaders = {id_ for _, ids in self._best.values() for id_ in ids}
         return leaders | {id_ for _, id_ in self._front}
 
     def by_method(self) -> dict[str, float]:
-        """Best validation score of each procedure."""
+        """Return the best validation score of each procedure."""
         best: dict[str, float] = {}
         for (method, _, _), (score, _) in self._best.items():
             best[method] = max(score, best.get(method, -math.inf))
@@ -51,16 +51,16 @@ class Standing:
 
     @property
     def frontier(self) -> int:
-        """How many trials nothing dominates, over the study's objectives on validation."""
+        """Return how many trials nothing dominates, over the study's objectives on validation."""
         return len(self._front)
 
 
 def values(record: TrialRecord, study: Study) -> list[float] | None:
-    """A record's best point as Optuna sees it; None when an objective was not measured.
+    """Return a record's best point as objective values for Optuna; None if one was not measured.
 
-    Of several points the one that is best in the study's first objective speaks for the trial
-    (ties: the next objective). Costs are told as log(1 + cost): they span many orders of
-    magnitude, and the sampler weighs hypervolumes; no order changes.
+    Of several points the one that is best in the study's first objective represents the trial
+    (ties: the next objective). Costs enter as log(1 + cost): they span many orders of magnitude,
+    and the sampler weighs hypervolumes; no order changes.
     """
     chosen = [get(name) for name in study.objectives]
     prices = study.prices.model_dump(exclude_none=True)
@@ -83,7 +83,7 @@ def values(record: TrialRecord, study: Study) -> list[float] | None:
 def best_score(record: TrialRecord) -> float | None:
     """Return the record's best validation score, larger better; None where nothing was scored.
 
-    A stage has no points: it says itself how good what it made is, in its facts as `selection`.
+    A stage has no points: its facts carry the score of its product as `selection`.
     """
     scores = [
         p.scores["validation"][record.score]
@@ -96,5 +96,5 @@ def best_score(record: TrialRecord) -> float | None:
 
 
 def _dominates(a: list[float], b: list[float]) -> bool:
-    """Whether `a` is nowhere larger (worse) than `b`, and somewhere smaller."""
+    """Return True if `a` is nowhere larger (worse) than `b`, and somewhere smaller."""
     return a != b and all(x <= y for x, y in zip(a, b, strict=True))

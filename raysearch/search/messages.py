@@ -1,4 +1,4 @@
-"""What is said of a trial, in one line each."""
+"""One-line messages about trials."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from raysearch.search.leaderboard import best_score
 
 
 def named(config: TrialConfig) -> str:
-    """What a person calls a trial."""
+    """Return a readable name of a trial."""
     return f"{config.method_chain} {config.rung} {config.data.train} labels"
 
 
 def ended(record: TrialRecord) -> str:
-    """How a trial ended."""
+    """Return how a trial ended, as a sentence."""
     head = named(record.config)
     if record.status != "DONE":
         return f"{head}: {record.status} {record.error or ''}".rstrip()

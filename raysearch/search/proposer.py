@@ -73,7 +73,7 @@ class Proposer:
     def resume(
         self, records: Iterable[TrialRecord], suggested: Iterable[tuple[str, Proposal]]
     ) -> None:
-        """Take up a study again: learn from its records, queue what was suggested and not ended."""
+        """Continue a study: learn from its records, queue what was suggested and not ended."""
         proposals = dict(suggested)
         past = {r.id: r for r in records}
         self._begin(len(past))
@@ -111,7 +111,7 @@ class Proposer:
         return self._take_up(Offer(config, proposal, role, reason))
 
     def offer(self) -> Offer | None:
-        """The next trial; None when the space holds nothing that has not been offered."""
+        """Return the next trial; None when nothing new is left in the space."""
         if self._queue:
             proposal, config = self._queue.popleft()
             return self._take_up(Offer(config, proposal, "queue"))
@@ -144,7 +144,7 @@ class Proposer:
         self._inputs.count(proposal)
 
     def _at(self, labels: int) -> Offer | None:
-        """A new trial at this label budget."""
+        """Return a new trial at this label budget."""
         grid = self._study.searcher == "grid"
         if (grid or self._offered < self._first) and (found := self._first_knobs(labels, None)):
             return found
@@ -155,7 +155,9 @@ class Proposer:
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
             inputs: Mapping[str, Proposal] = {}
-            turn = self._coverage.tries(method, labels) % 3  # by cell: no beat with other cycles
+            turn = (
+                self._coverage.tries(method, labels) % 3
+            )  # by cell, so that it does not coincide with other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
@@ -167,7 +169,7 @@ class Proposer:
         return None
 
     def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
-        """The next untried cell with its method's first knobs."""
+        """Return the next untried cell with its method's first knobs."""
         while (cell := self._coverage.first(labels, method)) is not None:
             if found := self._check(self._supplied(cell), "first"):
                 return found
@@ -182,7 +184,11 @@ class Proposer:
         fixed: Mapping[str, Scalar],
         inputs: Mapping[str, Proposal] | None = None,
     ) -> Offer | None:
-        """What the sampler proposes with some parameters fixed; chance where that is known."""
+        """Return an offer that the sampler draws with some parameters fixed.
+
+        Falls back to random draws when the sampler proposes only known trials. None when those are
+        exhausted too.
+        """
         method = str(fixed["method"]) if "method" in fixed else None
         chosen = distributions.input_params(str(method), inputs or {})
         for _ in range(SAMPLED_TRIES):
@@ -199,7 +205,7 @@ class Proposer:
     def _chances(
         self, labels: int, method: str | None, inputs: Mapping[str, Proposal]
     ) -> Iterator[Proposal]:
-        """Draws at random; then, where the space can be listed, everything it holds."""
+        """Yield random draws; then, where the space can be listed, everything in it."""
         space = self._space if method is None else distributions.only(self._space, method)
         for fixed in (inputs, {}) if inputs else ({},):
             for _ in range(RANDOM_TRIES):
@@ -208,7 +214,7 @@ class Proposer:
         yield from self._all.setdefault((labels, method), distributions.every(space, labels))
 
     def _check(self, proposal: Proposal, source: str) -> Offer | None:
-        """The offer this proposal makes; None when its id is known, or an input's weights are gone.
+        """Return a proposal's offer; None if its id is known or an input's weights are gone.
 
         Weights are kept of the best alone, and a trial that is DONE is not run again for them.
         """
@@ -221,10 +227,10 @@ class Proposer:
         return Offer(config, proposal, source, reason)
 
     def _configured(self, proposal: Proposal) -> tuple[TrialConfig, str | None]:
-        """The configuration, and why there is none: then it is a stand-in without digests.
+        """Return the configuration, and the reason if there is none.
 
-        Where an input is what cannot be configured, the trial itself can: it fails behind that
-        input, like everything whose input fails.
+        Then the configuration is a stand-in without digests. If an input cannot be configured, the
+        trial itself still can: it fails behind that input, like everything whose input fails.
         """
         try:
             return self._world.configure(proposal), None
@@ -250,7 +256,7 @@ class Proposer:
             return math.inf
 
     def tell(self, record: TrialRecord) -> None:
-        """Learn from a record of a trial that was offered; every other record is left alone."""
+        """Learn from a record of a trial that was offered; ignore every other record."""
         proposal = self._open.pop(record.id, None)
         if proposal is None:
             return
@@ -265,7 +271,7 @@ class Proposer:
         self._inputs.learn(record, proposal)
 
     def needs(self) -> set[str]:
-        """Return the ids of trials that proposals to come may take as inputs."""
+        """Return the ids of trials that future proposals may take as inputs."""
         if self._ahead is None:
             crossing = self._world.crossing() if self._crossing is not None else ()
             found = (self._configured(p)[0] for p in crossing if p.inputs)
@@ -273,11 +279,11 @@ class Proposer:
         return self._ahead | self._inputs.best
 
     def kept(self, ids: Set[str]) -> None:
-        """Learn whose weights are still there."""
+        """Note which trials' weights are still stored."""
         self._kept = ids
 
     def _read_back(self, record: TrialRecord, past: Mapping[str, TrialRecord]) -> Proposal | None:
-        """The proposal behind a record without its line in suggestions.jsonl; None: cannot tell."""
+        """Rebuild a record's proposal without its line in suggestions.jsonl; None if impossible."""
         config = record.config
         space = self._space.methods.get(config.method) or self._space.upstream.get(config.method)
         if space is None:
@@ -285,7 +291,7 @@ class Proposer:
         hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
         inputs = {}
         for role, given in config.upstream.items():
-            # Knobs at their default stand in the input's own record alone.
+            # Knobs at their default are only in the input's own record.
             known = past.get(given.id)
             found = None if known is None else self._read_back(known, past)
             if found is None:

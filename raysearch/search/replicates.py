@@ -73,10 +73,10 @@ def plan_draws(
 ) -> Plan:
     """Choose the candidates that the limits have room for, and lay out their draws.
 
-    With cross-fitting the draws are filled up to whole rounds of folds, so that every row is
-    judged equally often. Prices are the bills of the search's own trials; a draw that several
-    candidates need is paid by the first, and a teacher that no record is of costs nothing. A
-    candidate that does not fit is left out whole: fewer draws than asked would carry no interval.
+    With cross-fitting the draws are filled up to whole rounds of folds, so that every row is scored
+    equally often. Prices are the bills of the search's own trials. A draw that several candidates
+    need is paid by the first, and a teacher without a record costs nothing. A candidate that does
+    not fit is left out whole: with fewer draws it would carry no interval.
 
     Args:
         records: of the study, all phases.
@@ -129,7 +129,10 @@ def _telling(search: Sequence[TrialRecord], study: Study) -> Sequence[str]:
 
 
 def _draws(config: TrialConfig, rounds: int, folds: int) -> dict[str, tuple[TrialConfig, str]]:
-    """By id, in the order to run: each draw of a trial and its teachers, and whose draw it is."""
+    """Return each draw of a trial and its teachers with its candidate, by id.
+
+    In the order in which they run.
+    """
     origins = (*upstream_trials(config), config)
     pairs = [(o.with_seed(d, folds), o.id) for d in range(1, rounds + 1) for o in origins]
     return {drawn.id: (drawn, origin) for drawn, origin in pairs}
@@ -159,7 +162,7 @@ class Draws:
         self._teachers.pop(id_, None)
 
     def offer(self) -> Offer | None:
-        """The next draw; None when all were offered."""
+        """Return the next draw; None when all were offered."""
         if self._again:
             proposal, config = self._again.popleft()
             return Offer(config, proposal, CONFIRM)
@@ -180,11 +183,11 @@ class Draws:
         self._again.append((proposal, config))
 
     def tell(self, record: TrialRecord) -> None:
-        """A draw teaches nothing: what runs next is laid down."""
+        """Ignore a record: the order of draws is fixed."""
 
     def needs(self) -> set[str]:
-        """Whose weights the draws to come learn from."""
+        """Return the ids whose weights the remaining draws learn from."""
         return set().union(*self._teachers.values())
 
     def kept(self, ids: Set[str]) -> None:
-        """Whose weights are there changes nothing: what runs next is laid down."""
+        """Ignore which weights are stored: the order of draws is fixed."""

@@ -20,17 +20,17 @@ class Weights:
         """Recipes of the confirming draws, by id."""
 
     def used_by(self, config: TrialConfig) -> None:
-        """Note a trial that will run: every trial behind it is needed."""
+        """Mark the inputs of a trial that will run as needed."""
         self._inputs |= {c.id for c in upstream_trials(config)}
 
     def learn(self, record: TrialRecord) -> None:
-        """Note a record: its inputs are used, and it may be a replicate of an input itself."""
+        """Mark a record's inputs as used, and the record if it replicates an input."""
         self.used_by(record.config)
         if record.phase != "search":
             self._draws[record.id] = record.config.seedless_id
 
     @property
     def used(self) -> set[str]:
-        """Ids of the trials whose weights stay."""
+        """Return the ids of the trials whose weights stay."""
         drawn = {id_ for id_, recipe in self._draws.items() if recipe in self._inputs}
         return self._inputs | drawn

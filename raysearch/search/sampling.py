@@ -1,6 +1,6 @@
-"""Optuna's side of the search: asked for proposals, told what became of them.
+"""Optuna's side of the search: draw proposals, report results.
 
-Optuna's study is rebuilt from the records whenever a study goes on: the records are the one truth.
+Optuna's study is rebuilt from the records whenever a study is resumed: only the records are stored.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ class Sampling:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """Optuna's trials so far."""
+        """Return Optuna's trials so far."""
         return self._optuna.trials
 
     def ask(self, fixed: Mapping[str, Scalar]) -> tuple[Proposal, optuna.trial.Trial]:
-        """A proposal with some parameters fixed, and Optuna's trial behind it."""
+        """Return a proposal with some parameters fixed, and the Optuna trial behind it."""
         self._optuna.enqueue_trial(dict(fixed))
         trial = self._optuna.ask()
         return distributions.suggest(trial, self._space), trial
 
     def take(self, id_: str, trial: optuna.trial.Trial) -> None:
-        """Note that a proposal became a trial."""
+        """Register a proposal that became a trial."""
         self._asked[id_] = trial
 
     def forget(self, trial: optuna.trial.Trial) -> None:
-        """Note that nothing came of a proposal."""
+        """Drop a proposal that did not become a trial."""
         self._optuna.tell(trial, state=TrialState.FAIL)
 
     def fix(self, id_: str, proposal: Proposal) -> None:
-        """Note a trial that Optuna was not asked for; one outside the space it never hears of."""
+        """Register a trial that Optuna did not propose; one outside the space is ignored."""
         if id_ not in self._asked and distributions.holds(self._space, proposal):
             _, self._asked[id_] = self.ask(distributions.params(proposal))
 
@@ -83,10 +83,10 @@ class Sampling:
         )
 
     def _verdict(self, record: TrialRecord) -> tuple[TrialState, list[float] | None, float]:
-        """What Optuna is told of a record: (state, values, violation of the constraint).
+        """Return the result for Optuna: (state, values, violation of the constraint).
 
         NOTE: TPE ignores FAIL and goes on sampling the same bad corner (measured: 53 of 100
-        trials); a pruned trial that violates a constraint it does learn from.
+        trials); it does learn from a pruned trial that violates a constraint.
         """
         if record.status == "DONE":
             told = values(record, self._study)
@@ -95,7 +95,7 @@ class Sampling:
 
 
 def _sampler(name: str, seed: int) -> BaseSampler:
-    """Optuna's sampler behind a searcher's name."""
+    """Return Optuna's sampler by a searcher's name."""
     match name:
         case "nsga2":
             return NSGAIISampler(seed=seed, population_size=16)

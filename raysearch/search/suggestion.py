@@ -42,7 +42,7 @@ def upstream_trials(config: TrialConfig) -> tuple[TrialConfig, ...]:
 def missing_upstream(
     config: TrialConfig, proposal: Proposal, known: Callable[[str], bool]
 ) -> list[tuple[str, TrialConfig, Proposal]]:
-    """Return (role, configuration, proposal) of the trials behind one that are not `known` by id.
+    """Return (role, configuration, proposal) of a trial's inputs that are not `known` by id.
 
     In the order in which they must run.
     """

@@ -47,7 +47,7 @@ class BrowserSessions:
         Of two requests that come at once with one ticket, one gets None.
         """
         if self._row("link", ticket) is None:
-            return None  # nothing is written for a stranger
+            return None  # nothing is written for an unknown ticket
         with self._database.transaction() as db:
             row = self._row("link", ticket)
             if row is None:

@@ -88,7 +88,7 @@ def last_error(folder: Path) -> str:
 
 
 def check(words: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Ask the command line about a study: what it will take, or why it cannot be.
+    """Run the command line's own check of a study: return its plan, or raise why it cannot run.
 
     In a process of its own: a file that exhausts the memory ends that process alone.
 

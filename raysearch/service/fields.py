@@ -80,7 +80,7 @@ def _nested(model: Any, options: list[StudyOption]) -> type[BaseModel]:
 
 
 def _field(option: StudyOption) -> tuple[Any, Any]:
-    """The type and the default of a field: not given is None, or False."""
+    """Return the type and the default of a field: not given is None, or False."""
     if option.plain is bool:
         return bool, False
     kind = option.option.body
@@ -93,7 +93,7 @@ def _field(option: StudyOption) -> tuple[Any, Any]:
 
 
 def _safe(kind: Any) -> Any:
-    """A type that takes no more than it must: names, finite numbers."""
+    """Return a type that takes no more than it must: names, finite numbers."""
     if bare(kind) is str:
         return Name
     if bare(kind) is int:

@@ -54,7 +54,7 @@ class JobCluster:
         return None if self._size is None else self._size[1]
 
     def forget_size(self) -> None:
-        """Ask for the size anew at the next use."""
+        """Drop the cached size, so that the next use reads it anew."""
         self._size = None
 
     def answered(self) -> None:
@@ -62,7 +62,7 @@ class JobCluster:
         self.trouble = ""
 
     def unreachable(self, error: Unreachable) -> None:
-        """Note that Ray does not answer, and go on with a new head where one is started."""
+        """Note that Ray does not answer, and use a new head where one is started."""
         self.trouble = str(error)
         jobs = self._revive()
         if jobs is not None:

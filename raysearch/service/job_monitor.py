@@ -1,4 +1,4 @@
-"""Compare what a study's files say with what Ray says of its job, and write down what follows."""
+"""Compare a study's files with Ray's state of its job, and write down what follows."""
 
 from __future__ import annotations
 

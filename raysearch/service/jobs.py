@@ -1,4 +1,4 @@
-"""Ray's Jobs as the service sees them: submitted under our own ids, looked at, stopped."""
+"""Ray's Jobs, as the service uses them: submit under our own ids, look, stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Unreachable(RaysearchError):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a job stands for Ray."""
+    """The state of a job in Ray."""
 
     status: Literal["PENDING", "RUNNING", "STOPPED", "SUCCEEDED", "FAILED"]
     message: str = ""
@@ -32,20 +32,23 @@ class Jobs(Protocol):
         """Start a job; one of that id that is there already is left as it is."""
 
     def look(self, job: str) -> Look | None:
-        """How it stands; None when there is none of that id."""
+        """Return how a job stands; None when there is none of that id."""
 
     def stop(self, job: str) -> None:
-        """Ask it to end."""
+        """Request a job's end."""
 
     def room(self) -> tuple[int, int]:
-        """(CPUs, GPUs) of the cluster, machines that it would still start included."""
+        """Return (CPUs, GPUs) of the cluster, machines that it would still start included."""
 
 
 class RayJobs:
     """The Jobs of a Ray cluster, by the address of its dashboard."""
 
     def __init__(self, address: str, *, grows: bool = False) -> None:
-        """`grows`: it may be one that Ray's launcher made, whose machines come when needed."""
+        """Connect to a dashboard.
+
+        `grows`: the cluster may be one that Ray's launcher made, whose machines come when needed.
+        """
         self._address, self._grows = address, grows
         self._client: Any = None
 
@@ -60,7 +63,7 @@ class RayJobs:
             )
 
     def look(self, job: str) -> Look | None:
-        """How it stands; None when there is none of that id."""
+        """Return how a job stands; None when there is none of that id."""
         try:
             found = self._ask("get_job_info", job)
         except Unreachable as e:
@@ -70,11 +73,11 @@ class RayJobs:
         return Look(str(getattr(found.status, "value", found.status)), found.message or "")  # type: ignore[arg-type]
 
     def stop(self, job: str) -> None:
-        """Ask it to end."""
+        """Request a job's end."""
         self._ask("stop_job", job)
 
     def room(self) -> tuple[int, int]:
-        """(CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
+        """Return (CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
         from ray.util.state import list_nodes
 
         from raysearch.cluster.autoscaler import to_come

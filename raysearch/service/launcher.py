@@ -46,7 +46,7 @@ class StudyLauncher:
                 self._start(start)
             except Unreachable:
                 raise
-            except Exception as e:  # its folder is broken: the others' turns do not wait for it
+            except Exception as e:  # its folder is broken: the others go on
                 self._fail(start.id, e)
                 broken.add(start.id)
             waiting, running = self._sides(broken)
@@ -64,7 +64,7 @@ class StudyLauncher:
         command = shell(words, folder, state.job)
         given = {**self._settings.environment, **stored, **part}
         self._cluster.jobs.submit(state.job, command, given)
-        with suppress(RecordError):  # the next look says it: the job is there
+        with suppress(RecordError):  # the next look finds the job
             self._studies.transition(id_, "running", expected=["starting"])
 
     def report(self, id_: str, error: Exception) -> None:
@@ -77,7 +77,7 @@ class StudyLauncher:
         spec, state = self._studies.spec(start.id), self._studies.state(start.id)
         attempt = state.attempt + 1
         job = start.id if attempt == 1 else f"{start.id}-{attempt}"
-        # Written before Ray hears of it: after a crash the same job is submitted, once.
+        # Written before the job is submitted: after a crash the same job is submitted, once.
         moved = self._studies.transition(
             start.id,
             "starting",

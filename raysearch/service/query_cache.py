@@ -143,7 +143,7 @@ class QueryCache:
         if self._under_way.get(key) is task:
             del self._under_way[key]
         if not task.cancelled():
-            task.exception()  # heard, whether or not somebody still waits
+            task.exception()  # retrieved, so that no warning is logged
 
     async def _read(self, key: Key, now: object) -> QueryResult:
         what, run, given = key

@@ -1,4 +1,4 @@
-"""Whose turn it is: fair between owners, within each owner's cap and the cluster's size. Pure."""
+"""Order in which studies start: fair between owners, within their caps and the cluster. Pure."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _trials(w: Waiting, running: Sequence[Running], room: Room, owners: int) -> 
 
 
 def _own(w: Waiting, running: Sequence[Running], room: Room) -> int:
-    """Trials at once that its owner may still have."""
+    """Return how many more trials at once its owner may have."""
     if room.owner_trials is None:
         return room.cpus
     return room.owner_trials - sum(r.trials for r in running if r.owner == w.owner)

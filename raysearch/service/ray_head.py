@@ -99,7 +99,7 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # a signal to the service's terminal is none for Ray
+            start_new_session=True,  # a signal to the service's terminal does not reach Ray
         )
     head = Head(child.pid, _begun(child.pid), f"http://127.0.0.1:{dashboard}", temporary)
     (home / "ray.json").write_text(json.dumps(asdict(head)) + "\n", "utf-8")
@@ -130,7 +130,7 @@ def answers(port: int) -> bool:
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5)
     except urllib.error.HTTPError:
-        return True  # it wants a token
+        return True  # it requires a token
     except OSError:
         return False
     return True

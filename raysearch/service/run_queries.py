@@ -96,12 +96,15 @@ def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
 
     as_run = read_asrun(run)
     found = status(run)
-    found.pop("running")  # the service knows it from its own files
+    found.pop("running")  # the service reads it from its own files
     return _json({"wanted": as_run.study.trials, **found})
 
 
 def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
-    """How far it is and the first sentence of its page, for the list of studies."""
+    """Return how far a run is and the first sentence of its page.
+
+    For the list of studies.
+    """
     from raysearch.errors import RaysearchError
     from raysearch.recommend.answer import answer as answered
     from raysearch.recommend.collect import collect

@@ -79,7 +79,7 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
-            return  # nothing here speaks over web sockets
+            return  # web sockets are not supported
         answer = _Answer(send, scope)
         scope.setdefault("state", {})
         try:
@@ -91,7 +91,7 @@ class SecurityMiddleware:
         except _TooLong:
             await answer.error(413, TOO_LONG)
         except Exception:
-            traceback.print_exc()  # the log says what; the answer does not
+            traceback.print_exc()  # details are in the log, not in the answer
             await answer.error(500, "something broke; the service's log says what")
         finally:
             if scope["method"] not in SAFE or scope["path"] == ENTER:

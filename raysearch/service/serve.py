@@ -1,4 +1,4 @@
-"""Putting a service together and running it."""
+"""Put a service together and run it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _serve(
     worker.start()
     try:
         server.run()
-    except SystemExit as e:  # how uvicorn says that the port is taken
+    except SystemExit as e:  # uvicorn's exit when the port is taken
         raise InputError(f"{host}:{port}: cannot be listened on") from e
     finally:
         services.reconciler.close()
@@ -146,7 +146,10 @@ def _serve(
 def _ray(
     home: Path, address: str, say: Callable[[str], None], cpus: int | None
 ) -> tuple[Jobs, Callable[[], Jobs | None], dict[str, str]]:
-    """(jobs, what to try when Ray is gone, environment of everything that speaks to it)."""
+    """Connect to Ray.
+
+    Returns (jobs, what to try when Ray is gone, environment of everything that connects to it).
+    """
     if address != AUTO:
         if not address.startswith(("http://", "https://")):
             raise InputError(f"--address: '{address}' must be a dashboard's, as http://HOST:8265")

@@ -39,7 +39,7 @@ class Spec:
 
     @property
     def devices(self) -> list[str]:
-        """The option that keeps it to the GPUs it waits for."""
+        """Return the option that keeps a study to the GPUs it waits for."""
         if not self.gpus:
             return ["--gpus-per-trial=0"]
         return [] if self.gpus_per_trial is None else [f"--gpus-per-trial={self.gpus_per_trial:g}"]

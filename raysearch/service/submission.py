@@ -114,14 +114,15 @@ def _yaml(body: bytes) -> Any:
         raise
     except yaml.YAMLError as e:
         raise InputError(f"{WHERE}: is not YAML: {getattr(e, 'problem', None) or e}") from e
-    except Exception as e:  # a library that reads what strangers wrote: whatever it raises
+    except Exception as e:  # a parser of untrusted text may raise anything
         raise InputError(f"{WHERE}: cannot be read: {e}") from e
 
 
 def _harmless(text: str) -> None:
-    """InputError for YAML that is small and costs much: aliases multiply, depth is quadratic.
+    """Raise InputError for YAML that is small and costs much.
 
-    Nor are tags, which read any text as a number or a date, nor numbers to the base of 60.
+    Aliases multiply, depth is quadratic. Tags, which read any text as a number or a date, and
+    sexagesimal numbers are refused too.
     """
     depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
@@ -187,7 +188,7 @@ def study_of(given: Submission) -> Study | str:
 
 
 def _texts(study: Study) -> Iterator[tuple[str, str]]:
-    """The study's name and every text that an option could hold, by its key."""
+    """Yield the study's name and every text that an option could hold, by its key."""
     yield "name", study.name
     for key in (o.path[0] for o in option.options_of(Study)):
         value = getattr(study, key)

@@ -46,7 +46,10 @@ class Submissions:
         room: Callable[[], tuple[int, int] | None] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`room`: (CPUs, GPUs) that the cluster can ever have; None while that is not known."""
+        """Keep the parts that submissions are checked with.
+
+        `room`: (CPUs, GPUs) that the cluster can ever have; None while that is not known.
+        """
         self._settings, self._studies, self._datasets = settings, studies, datasets
         self._check, self._room, self._now = check, room, now
         self._line: Counter[str] = Counter()

@@ -1,6 +1,6 @@
-"""Stages, found by file name: `stages/x.py` holds `STAGE`, what makes an input for methods.
+"""Stages, found by file name: `stages/x.py` holds `STAGE`, which makes an input for methods.
 
-A stage is described and run like a method, but what others take from it is no logits: texts, or a
+A stage is described and run like a method, but its product is not logits: it is texts or a
 checkpoint. It has no operating points.
 """
 

@@ -1,4 +1,4 @@
-"""Where a rung's weights lie: a folder of the user's, the package's own, or the hub's cache."""
+"""Locations of a rung's weights: a folder of the user's, the package's own, or the hub's cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AWAY = "not on this machine, and the hub is out of reach"
 
 
 class NotHere(InputError):
-    """A checkpoint that is nowhere to be had; `why` names no model."""
+    """A checkpoint that cannot be found anywhere; `why` names no model."""
 
     def __init__(self, text: str, why: str = "") -> None:
         super().__init__(text)  # `why` has a default: errors travel between processes by their text
@@ -60,7 +60,7 @@ def _checked(folder: Path, rung: Rung) -> Path:
 
 
 def vocabulary_file(folder: Path) -> Path:
-    """The file a folder's tokeniser is made from; InputError where there is none."""
+    """Return the file of a folder's tokeniser; InputError where there is none."""
     for name in ("tokenizer.json", "vocab.txt"):
         if (folder / name).is_file():
             return folder / name
@@ -94,7 +94,10 @@ def _from_hub(rung: Rung, place: str) -> Path:
 
 @cache
 def weights_digest(folder: Path) -> str:
-    """16 hex digits over the checkpoint's weights, shape and vocabulary; not over its path."""
+    """Return 16 hex digits over the checkpoint's weights, shape and vocabulary.
+
+    Its path does not count.
+    """
     h = hashlib.sha256()
     for name in ("config.json", vocabulary_file(folder).name, "model.safetensors"):
         path = folder / name
@@ -107,7 +110,7 @@ def weights_digest(folder: Path) -> str:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep transformers and huggingface_hub from talking while a checkpoint loads."""
+    """Silence transformers and huggingface_hub while a checkpoint loads."""
     from transformers.utils import logging as hf_logging
 
     level = hf_logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""Reading a data set from the hub: asked once, never retried, no code of theirs run."""
+"""Read a data set from the hub: one attempt, no retries, no remote code run."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def hub_id(source: str) -> tuple[str, str | None, str | None]:
 
 @cache
 def answers() -> bool:
-    """Whether the hub is within reach; asked once a process, because its own client retries."""
+    """Return True if the hub is reachable; checked once a process, since its client retries."""
     from huggingface_hub import constants as hub
     from huggingface_hub import get_session
 
     if hub.HF_HUB_OFFLINE:
         return False
     try:
-        # the client's own session: it knows the proxies and certificates that downloads will use
+        # the client's own session has the proxies and certificates of later downloads
         get_session().head(f"{hub.ENDPOINT}/api/models?limit=1", timeout=HUB_SECONDS)
-    except Exception:  # the HTTP library's own families of errors: whichever, the hub is away
+    except Exception:  # all errors of the HTTP library: the hub is unreachable
         return False
     return True
 
 
 def fetch(task: Task) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-    """Load a `hf:` source: its splits as `datasets` knows them, and what is to be said of them.
+    """Load a `hf:` source; return its splits as `datasets` names them, and remarks on them.
 
     Raises:
         InputError: the hub is out of reach and nothing is cached, or has no such data set; one
@@ -60,7 +60,7 @@ def fetch(task: Task) -> tuple[Mapping[str, Any], tuple[str, ...]]:
 
 
 def _remote(name: str) -> None:
-    """InputError for a name by which the library reads files of this machine instead."""
+    """Raise InputError for a name that the library would read as files of this machine."""
     from datasets import packaged_modules
 
     if Path(name).exists():
@@ -70,7 +70,7 @@ def _remote(name: str) -> None:
 
 
 def _commit(name: str, revision: str | None, task: Task) -> tuple[str | None, bool]:
-    """Ask the hub once, without retries: the commit behind the revision, and whether it answered.
+    """Request the revision's commit from the hub once; return it and whether the hub answered.
 
     NOTE: load_dataset itself retries for minutes when the hub is out of reach.
     """
@@ -89,7 +89,7 @@ def _commit(name: str, revision: str | None, task: Task) -> tuple[str | None, bo
         if status is not None and status < 500:
             raise InputError(f"hf:{name}: the hub answers {status} for revision {revision}") from e
         return None, False
-    except Exception:  # the HTTP library's own families of errors: whichever, the hub is away
+    except Exception:  # all errors of the HTTP library: the hub is unreachable
         return None, False
 
 

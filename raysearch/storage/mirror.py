@@ -22,14 +22,14 @@ EVERY = 10.0
 
 
 class Overtaken(RecordError):
-    """Another driver has taken the run up."""
+    """Another driver has claimed the run."""
 
 
 class Mirror:
-    """Carries a run's folder to its place on a storage, and back to a machine that lacks it.
+    """Copies a run's folder to its place on a storage, and back to a machine that lacks it.
 
-    The driver's folder stays the one truth: segments only ever repeat what stands in it. Who claims
-    the run last may write; a driver that was cut off meanwhile finds that out before it writes.
+    The driver's folder is authoritative: segments only repeat what is in it. The driver that
+    claimed the run last may write; an earlier one that was cut off finds that out before it writes.
     """
 
     def __init__(self, run: str, folder: Folder) -> None:
@@ -41,7 +41,7 @@ class Mirror:
         self._last = time.monotonic()
 
     def meet(self, *, adopt: bool = True) -> bool:
-        """Compare both sides, and take over what this side lacks; whether it lacked something.
+        """Compare both sides and copy what is missing here; return True if anything was missing.
 
         Args:
             adopt: False: what this side lacks is an error.
@@ -74,11 +74,11 @@ class Mirror:
         return True
 
     def claim(self) -> None:
-        """From now on this driver writes, and an earlier one no more."""
+        """Claim the run for this driver: an earlier one may no longer write."""
         Remote(self._run).write(DRIVER, self._me.encode())
 
     def soon(self) -> str:
-        """Push where the last time is long enough ago; a sentence where that was in vain.
+        """Push if the last push is long enough ago; return a sentence if that failed.
 
         Raises:
             Overtaken: another driver has claimed the run.
@@ -94,7 +94,7 @@ class Mirror:
         return ""
 
     def push(self, *, patience: float = IMPATIENT) -> None:
-        """Have everything there that stands here.
+        """Upload everything that is new in the folder.
 
         Raises:
             Overtaken: another driver has claimed the run.
@@ -114,7 +114,7 @@ class Mirror:
 
 
 def _from(path: Path, at: int) -> bytes:
-    """Whole lines from a byte on."""
+    """Return whole lines from a byte offset on."""
     if not path.exists():
         return b""
     with path.open("rb") as file:

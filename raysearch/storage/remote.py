@@ -77,7 +77,7 @@ class Remote:
                 "put them into the environment"
             )
         try:
-            # a bucket without a region in its URI is asked for it, over the network
+            # a bucket without a region in its URI is looked up over the network
             self._fs, path = self._patiently(lambda: fs.FileSystem.from_uri(where))
         except (ValueError, NotImplementedError) as e:
             raise InputError(f"storage '{where}': cannot be opened: {_first(e)}") from e
@@ -90,7 +90,7 @@ class Remote:
         return self._like(below(self.where, name), self._patience)
 
     def usable(self) -> Remote:
-        """Write, read and delete a probe; the place itself.
+        """Write, read and delete a probe; return this place.
 
         Raises:
             InputError: it does not let us, or does not answer soon.
@@ -189,7 +189,7 @@ class Remote:
 
     @contextmanager
     def _appearing(self, key: str) -> Iterator[Any]:
-        """Open a file to write that readers see whole or not at all, as object stores have it."""
+        """Open a file to write; readers see it whole or not at all, as on object stores."""
         path = self._path(key)
         if not isinstance(self._fs, fs.LocalFileSystem):
             with self._fs.open_output_stream(path) as file:
@@ -214,7 +214,9 @@ class Remote:
             shutil.copyfileobj(file, out, 2**22)
 
     def _patiently(self, act: Callable[[], T]) -> T:
-        """Act, and act again while the storage does not answer; what is not there is no failure.
+        """Call a function, and call it again while the storage does not answer.
+
+        A missing file is not retried.
 
         Raises:
             StorageLost: it has not answered for `patience` seconds, or refuses.
@@ -246,7 +248,7 @@ def below(where: str, name: str) -> str:
 
 
 def refused(error: OSError) -> bool:
-    """Return whether trying again is idle: wrong keys, no such bucket, no right, no space.
+    """Return True if a retry is useless: wrong keys, no such bucket, no permission, no space.
 
     >>> refused(PermissionError(13, "Permission denied")), refused(TimeoutError())
     (True, False)

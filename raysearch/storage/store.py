@@ -1,8 +1,8 @@
 """The Store: content-addressed tokens, weights and logits, committed by writing the manifest last.
 
 No lock is needed: an entry without its manifest does not exist, and two builders of one key build
-the same bytes. With shared storage behind it the folder is this machine's copy: what it lacks is
-fetched once, whole, and memory-mapped from there; what is built is written behind too.
+the same bytes. With shared storage behind it the folder is this machine's copy: missing entries are
+fetched once, whole, and memory-mapped; new entries are uploaded too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Store:
         self.root, self._behind = root, behind
 
     def entry(self, kind: str, key: str) -> Path | None:
-        """The folder of an entry that was committed, else None; fetched where it lies behind."""
+        """Return the folder of a committed entry, fetched if remote; None where there is none."""
         folder = self._folder(kind, key)
         if (folder / MANIFEST).is_file():
             return folder
@@ -69,14 +69,16 @@ class Store:
         """
         done = self.entry(kind, key)
         if done is not None:
-            self._put(done, kind, key)  # this machine's copy may be older than what lies behind
+            self._put(done, kind, key)  # this machine's copy may be older than the shared one
             return done
         folder = self._folder(kind, key)
         draft = _draft(folder)
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            self._put(draft, kind, key)  # first: what stands here stands behind
+            self._put(
+                draft, kind, key
+            )  # first, so that whatever is here is on the shared storage too
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -85,18 +87,18 @@ class Store:
         return folder
 
     def _put(self, folder: Path, kind: str, key: str) -> None:
-        """Have an entry behind too; one that is there stays as it is."""
+        """Upload an entry unless the shared storage has it."""
         if self._behind is not None and not self._behind.has(f"{kind}/{key}/{MANIFEST}"):
             self._behind.put(folder, f"{kind}/{key}", MANIFEST)
 
     def _settle(self, draft: Path, folder: Path) -> None:
-        """Give a whole draft its name; another builder's entry stays."""
+        """Rename a whole draft to its entry; another builder's entry stays."""
         for attempts_left in reversed(range(8)):
             try:
                 draft.rename(folder)
                 break
             except OSError:
-                # Another builder was first, or a torn entry stands there: clear the torn one.
+                # Another builder was first, or there is a torn entry: remove the torn one.
                 if (folder / MANIFEST).is_file():
                     break
                 if not attempts_left:
@@ -104,7 +106,7 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def drop(self, kind: str, key: str) -> None:
-        """Forget an entry; nothing happens when it is absent."""
+        """Delete an entry; do nothing when it is absent."""
         folder = self._folder(kind, key)
         if self._behind is not None:
             self._behind.drop(f"{kind}/{key}", MANIFEST)
@@ -112,7 +114,7 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
 
     def keys(self, kind: str) -> list[str]:
-        """The committed keys of a kind, sorted."""
+        """Return the committed keys of a kind, sorted."""
         if self._behind is not None:
             files = (name.split("/") for name in self._behind.files(kind))
             return sorted(f[0] for f in files if len(f) == 2 and f[1] == MANIFEST)
@@ -130,18 +132,18 @@ class Store:
                 self.drop(kind, key)
 
     def drop_all(self, kind: str) -> None:
-        """Forget every entry of a kind, and its folder."""
+        """Delete every entry of a kind, and its folder."""
         self.keep_only(kind, ())
         shutil.rmtree(self.root / kind, ignore_errors=True)
 
     def fetch(self, *kinds: str) -> None:
-        """Have every entry of these kinds on this machine."""
+        """Download every entry of these kinds to this machine."""
         for kind in kinds if self._behind is not None else ():
             for key in self.keys(kind):
                 self.entry(kind, key)
 
     def publish(self, *kinds: str) -> None:
-        """Have every entry of these kinds that stands here behind too."""
+        """Upload every entry of these kinds that is on this machine."""
         if self._behind is None:
             return
         for kind in kinds:
@@ -152,7 +154,7 @@ class Store:
                     self._behind.put(path.parent, f"{kind}/{key}", MANIFEST)
 
     def _forget(self, kind: str, kept: set[str]) -> None:
-        """Drop this machine's copies of what is behind no more."""
+        """Drop this machine's copies of entries that the shared storage no longer has."""
         for path in (self.root / kind).iterdir():
             if path.name not in kept and not path.name.startswith("."):
                 (path / MANIFEST).unlink(missing_ok=True)
@@ -166,9 +168,10 @@ class Store:
 
 
 def copy_of(storage: str, *, patience: float = PATIENCE) -> Store:
-    """This machine's copy of a Store on shared storage, which is waited for so long [s].
+    """Return this machine's copy of a Store on shared storage.
 
-    Copies lie in RAYSEARCH_CACHE_DIR, else ~/.cache/raysearch: a folder for each storage.
+    `patience` is how long to wait for that storage [s]. Copies are in RAYSEARCH_CACHE_DIR, else
+    ~/.cache/raysearch: a folder for each storage.
     """
     cache = Path(os.environ.get(CACHE) or Path.home() / ".cache" / "raysearch")
     return Store(cache / digest({"storage": storage}), Remote(storage, patience=patience))
@@ -181,7 +184,7 @@ def _draft(folder: Path) -> Path:
 
 
 def facts(entry: Path) -> dict[str, Any]:
-    """What the builder of a committed entry said about it."""
+    """Return the facts that the builder of a committed entry gave."""
     found: dict[str, Any] = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
     return found
 

@@ -1,4 +1,4 @@
-"""Where unfinished trials keep their checkpoints: beside the records, or on shared storage."""
+"""Checkpoints of unfinished trials: beside the records, or on shared storage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Saves:
     """The run's place on shared storage."""
 
     def newest(self, id_: str) -> Path | None:
-        """A folder with the latest checkpoint of a trial; its name is its number."""
+        """Return a folder with the latest checkpoint of a trial, named by its number."""
         store = self._here(PATIENCE)
         # backwards: what was listed may have been dropped by the driver meanwhile
         numbers = sorted(store.keys(id_), key=int, reverse=True)
@@ -32,7 +32,10 @@ class Saves:
         return found or self._older(id_)
 
     def _older(self, id_: str) -> Path | None:
-        """What versions wrote that kept no manifest: a folder was whole once it had its number."""
+        """Return a checkpoint of versions that kept no manifest.
+
+        There a folder was whole once it had its number.
+        """
         home = self.folder / id_
         known = home.iterdir() if home.is_dir() else ()
         return max((p for p in known if p.name.isdigit()), key=lambda p: p.name, default=None)
@@ -47,17 +50,17 @@ class Saves:
         self.leave(id_)
 
     def leave(self, id_: str) -> None:
-        """Keep no copy on this machine of what lies on shared storage."""
+        """Drop this machine's copies of what is on shared storage."""
         if self.storage is not None:
             shutil.rmtree(self._here(IMPATIENT).root / id_, ignore_errors=True)
 
     def drop(self, id_: str) -> None:
-        """Forget a trial's checkpoints; for the driver."""
+        """Delete a trial's checkpoints; for the driver."""
         behind = None if self.storage is None else self._behind()
         Store(self.folder, behind).drop_all(id_)
 
     def _here(self, patience: float) -> Store:
-        """This machine's side of it."""
+        """Return this machine's Store of checkpoints."""
         if self.storage is None:
             return Store(self.folder)
         return copy_of(below(self.storage, CHECKPOINTS), patience=patience)

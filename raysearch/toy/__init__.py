@@ -21,7 +21,7 @@ RUNGS: Final = ("toy-tiny", "toy-mini", "toy-small")
 
 
 def rung_folder(rung: str) -> Path:
-    """The Hugging Face folder of one rung (weights, config, tokenizer)."""
+    """Return the Hugging Face folder of one rung (weights, config, tokenizer)."""
     if rung not in RUNGS:
         raise ValueError(f"rung: {rung!r} is not one of {list(RUNGS)}")
     return Path(__file__).parent / "rungs" / rung

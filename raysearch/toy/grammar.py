@@ -9,16 +9,29 @@ n-grams see the words but not who said them of what, and sentiment words have a 
 more labels go on teaching.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.toy import lexicon
+from raysearch.toy.clauses import (
+    _adjective,
+    _Clause,
+    _described,
+    _Dice,
+    _filler,
+    _plan_aside,
+    _plan_change,
+    _plan_contrast,
+    _plan_facts,
+    _plan_single,
+    _plan_sum,
+    _strong,
+    _verb,
+)
 
 __all__ = [
     "LABEL_NOISE",
@@ -35,7 +48,6 @@ __all__ = [
 
 SplitName: TypeAlias = Literal["train", "validation", "test", "unlabelled"]
 _Labels: TypeAlias = NDArray[np.int64]
-_T = TypeVar("_T")
 
 TEMPLATES: Final = ("{text} it was [MASK] .", "{text} overall it was [MASK] .")
 """Cloze templates; the first is the one to use where only one is wanted."""
@@ -68,232 +80,7 @@ _NEUTRAL_BAND: Final = 0.25
 """A review whose score is within this of zero says nothing either way."""
 
 
-class _Dice:
-    """Draws from one generator in blocks: a scalar draw from NumPy costs more than a clause."""
-
-    __slots__ = ("_block", "_next", "_rng")
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._block: list[float] = []
-        self._next = 0
-
-    def uniform(self) -> float:
-        """A number in [0, 1)."""
-        if self._next == len(self._block):
-            self._block = self._rng.random(4096).tolist()
-            self._next = 0
-        self._next += 1
-        return self._block[self._next - 1]
-
-    def chance(self, probability: float) -> bool:
-        """True with this probability."""
-        return self.uniform() < probability
-
-    def pick(self, items: Sequence[_T]) -> _T:
-        """One of the items, all equally likely."""
-        return items[int(self.uniform() * len(items))]
-
-    def zipf(self, words: Sequence[str]) -> str:
-        """One of the words, the r-th with weight 1/(r + 1.5)."""
-        # The continuous law's inverse: cheap, and near enough to the discrete one.
-        rank = 1.5 * math.exp(self.uniform() * math.log1p(len(words) / 1.5)) - 1.5
-        return words[min(int(rank), len(words) - 1)]
-
-    def sign(self) -> int:
-        """-1 or 1."""
-        return 1 if self.uniform() < 0.5 else -1
-
-
-@dataclass(frozen=True, slots=True)
-class _Clause:
-    """Some words and what they weigh."""
-
-    text: str
-    score: float
-
-
-def _adjective(dice: _Dice, sign: int) -> str:
-    return dice.zipf(lexicon.POSITIVE if sign > 0 else lexicon.NEGATIVE)
-
-
-def _verb(dice: _Dice, sign: int) -> str:
-    return dice.zipf(lexicon.LIKED if sign > 0 else lexicon.DISLIKED)
-
-
-def _strong(dice: _Dice, sign: int) -> str:
-    """A strong word; some are at home with praise, some with blame, and stray at times."""
-    if dice.chance(0.4):
-        return dice.pick(lexicon.STRONG)
-    return dice.pick(lexicon.FOND if (sign > 0) == dice.chance(0.95) else lexicon.HARSH)
-
-
-def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
-    """An adjective phrase and its score; the polarity of some adjectives hangs on the noun."""
-    word = _adjective(dice, sign)
-    if dice.chance(0.3):
-        side = 0 if sign > 0 else 1
-        fitting = [adjective for adjective, nouns in _CONTEXT_OF.get((noun, side), ())]
-        if fitting:
-            word = dice.pick(fitting)
-    roll = dice.uniform()
-    if roll < 0.14:
-        return f"{dice.pick(lexicon.WEAK)} {word}", 0.5 * sign
-    if roll < 0.44:
-        return f"{_strong(dice, sign)} {word}", 1.6 * sign
-    return word, float(sign)
-
-
-def _contexts() -> dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]]:
-    found: dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]] = {}
-    for adjective, sides in lexicon.CONTEXT.items():
-        for side, nouns in enumerate(sides):
-            for noun in nouns:
-                found.setdefault((noun, side), []).append((adjective, nouns))
-    return found
-
-
-_CONTEXT_OF: Final = _contexts()
-
-# What can be done to "the NOUN was ADJECTIVE": the frame, and the factor on its score.
-_FRAMES: Final = (
-    (22.0, "the {noun} was {adj}", 1.0),
-    (7.0, "i found the {noun} {adj}", 1.0),
-    (2.0, "i must say that the {noun} was {adj}", 1.0),
-    (1.0, "i do not doubt that the {noun} was {adj}", 1.0),
-    (1.0, "i can not deny that the {noun} was {adj}", 1.0),
-    (1.0, "the {noun} was nothing short of {adj}", 1.0),
-    (1.0, "the {noun} was never less than {adj}", 1.0),
-    (1.0, "i feared the {noun} would not be {adj} , yet it was", 1.0),
-    (1.0, "i hoped the {noun} would be {adj} , and so it was", 1.0),
-    (3.0, "the {noun} was not {adj}", -0.8),
-    (1.0, "the {noun} was never {adj}", -0.8),
-    (1.0, "the {noun} was hardly {adj}", -0.8),
-    (1.0, "the {noun} was far from {adj}", -0.8),
-    (1.0, "the {noun} was anything but {adj}", -0.8),
-    (1.0, "i do not think that the {noun} was {adj}", -0.8),
-    (1.0, "i would not call the {noun} {adj}", -0.8),
-    (1.0, "i wish the {noun} had been {adj}", -0.8),
-    (1.0, "i hoped the {noun} would be {adj} , yet it was not", -0.8),
-    (1.0, "i feared the {noun} would be {adj} , yet it was not", -0.8),
-    (1.0, "the {noun} should have been {adj}", -0.8),
-)
-_FRAME_ENDS: Final = tuple(
-    np.cumsum([weight for weight, _, _ in _FRAMES]) / sum(weight for weight, _, _ in _FRAMES)
-)
-
-
-def _clause(dice: _Dice, topic: lexicon.Topic, sign: int) -> _Clause:
-    """A clause of the writer's own opinion whose score has this sign."""
-    noun = dice.pick(topic.aspects) if dice.chance(0.8) else dice.pick(topic.things)
-    if dice.chance(0.14):
-        if dice.chance(0.3):
-            return _Clause(
-                f"i {dice.pick(_NOT)} {lexicon.BARE[_verb(dice, -sign)]} the {noun}", 0.8 * sign
-            )
-        return _Clause(f"i {_verb(dice, sign)} the {noun}", float(sign))
-    roll = dice.uniform()
-    index = next(i for i, end in enumerate(_FRAME_ENDS) if roll < end)
-    _, frame, factor = _FRAMES[index]
-    words, score = _described(dice, noun, sign if factor > 0 else -sign)
-    return _Clause(frame.format(noun=noun, adj=words), score * factor)
-
-
-_NOT: Final = ("did not", "never", "could not have", "would not have")
-
-
-def _aside(dice: _Dice, sign: int) -> str:
-    """Somebody else's opinion, or one of something else: it does not count."""
-    if dice.chance(0.6):
-        who = dice.zipf(lexicon.OTHERS)
-        if dice.chance(0.5):
-            return f"{who} {_verb(dice, sign)} it"
-        return f"{who} called it {_adjective(dice, sign)}"
-    return f"{dice.pick(lexicon.RIVALS)} was {_adjective(dice, sign)}"
-
-
-_FILLER_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "day": tuple("monday tuesday wednesday thursday friday saturday sunday".split()),
-    "color": tuple("red blue green brown white black yellow grey".split()),
-    "nth": tuple("first second third fourth fifth".split()),
-    "kin": tuple("uncle aunt mother father daughter son friend".split()),
-    "num": tuple("two three four five six seven eight nine ten".split()),
-    "land": tuple("france italy spain japan norway chile canada india".split()),
-}
-
-
-def _filler(dice: _Dice) -> str:
-    """A plain fact."""
-    frame = dice.pick(lexicon.FILLERS)
-    return frame.format(**{slot: dice.pick(words) for slot, words in _FILLER_WORDS.items()})
-
-
 _Plan: TypeAlias = Callable[[_Dice, lexicon.Topic], _Clause]
-
-
-def _plan_single(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    return _clause(dice, topic, dice.sign())
-
-
-def _plan_sum(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    first = dice.sign()
-    second = first if dice.chance(0.85) else -first
-    left, right = _clause(dice, topic, first), _clause(dice, topic, second)
-    return _Clause(f"{left.text} and {right.text}", left.score + right.score)
-
-
-def _plan_contrast(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    sign = dice.sign()
-    main, conceded = _clause(dice, topic, sign), _clause(dice, topic, -sign)
-    shape = dice.pick(
-        (
-            "{conceded} , but {main}",
-            "{conceded} , but {main}",
-            "{conceded} . still , {main}",
-            "although {conceded} , {main}",
-            "{main} , although {conceded}",
-            "even if {conceded} , {main}",
-            "{main} , even if {conceded}",
-        )
-    )
-    text = shape.format(main=main.text, conceded=conceded.text)
-    # 0.25 of a strong clause is less than a weak main one: the main clause always decides.
-    return _Clause(text, main.score + 0.25 * conceded.score * abs(main.score))
-
-
-def _plan_aside(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    sign = dice.sign()
-    own = _clause(dice, topic, sign)
-    against = dice.chance(0.55)
-    aside = _aside(dice, -sign if against else sign)
-    shape = dice.pick(
-        ("{aside} , but {own}", "{own} , but {aside}", "{own} , though {aside}")
-        if against
-        else ("{aside} , and {own}", "{own} , and {aside}")
-    )
-    return _Clause(shape.format(aside=aside, own=own.text), own.score)
-
-
-def _plan_change(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    sign = dice.sign()
-    own = _clause(dice, topic, sign)
-    before = dice.pick(("at first i {verb} it", "for a while i {verb} it"))
-    return _Clause(f"{before.format(verb=_verb(dice, -sign))} , but {own.text}", own.score)
-
-
-def _plan_facts(dice: _Dice, topic: lexicon.Topic) -> _Clause:
-    noun = dice.pick(topic.aspects)
-    parts = [_filler(dice)]
-    roll = dice.uniform()
-    if roll < 0.4:
-        parts.append(f"the {noun} was {dice.zipf(lexicon.NEUTRAL)}")
-    elif roll < 0.7:
-        parts.append(_aside(dice, dice.sign()))
-    else:
-        parts.append(f"i have no opinion of the {noun}")
-    if dice.chance(0.5):
-        parts.reverse()
-    return _Clause(" and ".join(parts), 0.0)
 
 
 _PLANS: Final[tuple[tuple[float, _Plan], ...]] = (
@@ -307,7 +94,7 @@ _PLANS: Final[tuple[tuple[float, _Plan], ...]] = (
 
 
 def _review(dice: _Dice) -> _Clause:
-    """One review with its score."""
+    """Draw one review with its score."""
     topic = dice.pick(lexicon.TOPICS)
     roll = dice.uniform()
     plan = next(plan for end, plan in _PLANS if roll < end)
@@ -324,14 +111,14 @@ def _review(dice: _Dice) -> _Clause:
 
 
 def _class_of(score: float) -> int:
-    """-1, 0 or 1: the side on which a score falls."""
+    """Return the side on which a score falls: -1, 0 or 1."""
     if abs(score) < _NEUTRAL_BAND:
         return 0
     return 1 if score > 0 else -1
 
 
 def _labelled(dice: _Dice, classes: int) -> tuple[str, int]:
-    """One text with its (noisy) label; classes are equally likely."""
+    """Draw one text with its (noisy) label; classes are equally likely."""
     drawn = int(dice.uniform() * classes)
     label = drawn
     if dice.chance(LABEL_NOISE):
@@ -349,7 +136,7 @@ def _check_classes(classes: int) -> None:
 
 
 def normalise(text: str) -> str:
-    """Lower case and single spaces: two texts equal in this are duplicates.
+    """Return lower case and single spaces: two texts equal in this are duplicates.
 
     >>> normalise(" The  Plot was Great . ")
     'the plot was great .'
@@ -400,7 +187,7 @@ def _splits(classes: int) -> Mapping[str, tuple[tuple[str, ...], tuple[int, ...]
 
 
 def split(name: SplitName, *, classes: int = 2) -> tuple[list[str], _Labels]:
-    """The fixed texts of one split, pairwise different within and between splits.
+    """Return the fixed texts of one split, pairwise different within and between splits.
 
     Args:
         name: "train" (4,000), "validation" (1,000), "test" (2,000) or "unlabelled" (20,000).
@@ -417,7 +204,7 @@ def split(name: SplitName, *, classes: int = 2) -> tuple[list[str], _Labels]:
 
 
 def _verdict(dice: _Dice, sign: int) -> str:
-    """A sentence that sums a review up."""
+    """Draw a sentence that sums a review up."""
     # Verdicts are short of words: the few they use become hubs around which the rarer ones gather.
     few = {-1: lexicon.NEGATIVE, 0: lexicon.NEUTRAL, 1: lexicon.POSITIVE}[sign]
     word = dice.zipf(few[:5]) if dice.chance(0.8) else dice.zipf(few)
@@ -432,7 +219,10 @@ def _verdict(dice: _Dice, sign: int) -> str:
 
 
 def _outburst(dice: _Dice) -> _Clause:
-    """A text of one mind, without any composition: here a reader learns which words go together."""
+    """Draw a text of one polarity, without any composition.
+
+    From these a model learns which words occur together.
+    """
     topic, sign = dice.pick(lexicon.TOPICS), dice.sign()
     parts = []
     for _ in range(2 + int(dice.uniform() * 2)):
@@ -460,7 +250,7 @@ def pretraining_texts(
     """Draw n texts for a masked language model.
 
     They are reviews of every kind and simple outbursts, most of them summed up ("... it was great
-    ."), so that a reader can find out by itself which words are kind and that the last sentence
+    ."), so that a model can learn unsupervised which words are kind and that the last sentence
     follows the rest.
 
     Args:

@@ -2,84 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from raysearch.config.ladder import Rung
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders.batches import steps_per_epoch
 from raysearch.errors import Infeasible, InputError
 from raysearch.ngrams import grams
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops, step_flops
-from raysearch.ngrams.dan_numpy import MOST
 from raysearch.ngrams.grams import Bags, Frequent, Hashed
 from raysearch.ngrams.graphs import BagGraph
 from raysearch.ngrams.tables import DTYPES, Table, cuts
 from raysearch.storage.store import State
-from raysearch.training.loop import Loop, Recipe, under
-from raysearch.training.protocol import Context, Shape
+from raysearch.training.dan_knobs import Choices, Stage
+from raysearch.training.loop import Loop, Recipe
+from raysearch.training.protocol import Context
+from raysearch.training.row_adam import under
 
-VOCABULARIES = ("frequent", "hashed")
 AT_ONCE = 2**26
 """Numbers of the table that are rounded at once where texts are predicted."""
 COUNTED = 2**17
 """Texts over which collisions are counted, of each set that is trained on."""
-LONGEST = 4
-"""Words of an n-gram at most."""
-
-
-class Choices(Protocol):
-    """The knobs of any such fit."""
-
-    @property
-    def vocabulary(self) -> str:
-        """One of `VOCABULARIES`."""
-
-    @property
-    def ngrams(self) -> int:
-        """Longest n-gram."""
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of one step."""
-
-    @property
-    def weight_decay(self) -> float:
-        """Decoupled decay of the dense layers."""
-
-    @property
-    def warmup(self) -> float:
-        """Share of a stage's steps."""
-
-    @property
-    def schedule(self) -> str:
-        """As raysearch.training.loop.Recipe has it."""
-
-    @property
-    def skipped(self) -> float:
-        """Share of the n-grams that a step leaves out."""
-
-    @property
-    def dropout(self) -> float:
-        """Before each dense layer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One optimiser over one set of rows."""
-
-    parts: Sequence[Rows]
-    """What is trained on, one part after the other; positions count through them."""
-    loss: Callable[[Tensor, NDArray[np.int64]], Tensor]
-    """(logits (B, C), positions (B,)) -> the batch's loss."""
-    learning_rate: float
-    """Peak."""
-    steps: int
 
 
 class Bagging:
@@ -123,7 +69,7 @@ class Bagging:
         )
 
     def step(self) -> bool:
-        """One update; the first of a stage reads its texts."""
+        """Update once; the first update of a stage reads its texts."""
         if self._vocabulary is None:
             self._vocabulary = self._found()
         stage = self._stages[self._at]
@@ -160,7 +106,7 @@ class Bagging:
         return True
 
     def _found(self) -> Frequent | Hashed:
-        """The vocabulary: of the texts that are trained on, never of any that judge."""
+        """Build the vocabulary, from training texts only, never from those that evaluate."""
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":
             return Hashed(rows, ngrams)
@@ -171,7 +117,7 @@ class Bagging:
             raise Infeasible(str(e)) from e
 
     def _read(self, parts: Sequence[Rows]) -> list[Bags]:
-        """Bags of the first texts and, of pairs, of the second ones."""
+        """Return bags of the first texts and, of pairs, of the second ones."""
         vocabulary = self._vocabulary
         assert vocabulary is not None
         first = vocabulary.bags(*(p.text for p in parts))
@@ -184,20 +130,20 @@ class Bagging:
         ]
 
     def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[Bags]:
-        """Bags of rows without what a point's table has lost."""
+        """Return bags of rows without what a point's table has lost."""
         key = rows.split.encode() + rows.ids.tobytes()
         if self._seen[0] != key:
             self._seen = key, self._read([rows])
         return [bags.below(int(knobs["rows"])) for bags in self._seen[1]]
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """The whole table first, then cut and rounded ones, which cost no training."""
+        """Return the whole table first, then cut and rounded ones, which cost no training."""
         rows = self._ctx.rung.buckets
         kept = cuts(rows) if self._knobs.vocabulary == "frequent" else [rows]
         return [{"rows": r, "table": dtype} for r in kept for dtype in DTYPES]
 
     def facts(self) -> Mapping[str, int]:
-        """Of a hashed vocabulary the rows that the texts fall on, and those with several n-grams.
+        """Return a hashed vocabulary's occupied rows, and how many of them hold several n-grams.
 
         Counted over the first 2^17 rows of each kind at most.
         """
@@ -209,7 +155,7 @@ class Bagging:
         return {"rows_hit": hit, "rows_shared": shared}
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         bags = self._cut(rows, knobs)
         many = sum(len(b.ids) for b in bags)
         each = float(self._flops(0.0))
@@ -227,12 +173,15 @@ class Bagging:
         return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The rows that each text hits, and the dense layers."""
+        """Return each text's FLOPs (n,): the rows it reads, and the dense layers."""
         bags = self._cut(rows, knobs)
         return self._flops(np.sum([b.sizes for b in bags], axis=0))
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """Parameters of the cut table, all trained; bytes with the vocabulary's."""
+        """Return (parameters of the cut table, those trained, stored bytes).
+
+        All are trained; the vocabulary's bytes are included.
+        """
         rows, width = int(knobs["rows"]), self._ctx.rung.hidden
         deployed = dan_params(rows, width, self._ctx.classes, pair=self._pair)
         table = Table.bytes_of(rows, width, str(knobs["table"]))
@@ -240,11 +189,11 @@ class Bagging:
         return deployed, deployed, table + 4 * (deployed - rows * width) + words
 
     def graph(self, knobs: Mapping[str, Any]) -> BagGraph:
-        """The float32 weights, the table cut and rounded."""
+        """Return the float32 weights, the table cut and rounded."""
         return self._graph(knobs, slice(int(knobs["rows"])))
 
     def _graph(self, knobs: Mapping[str, Any], kept: slice | NDArray[np.int32]) -> BagGraph:
-        """With these rows of the table alone: who predicts needs those that are hit."""
+        """Return the graph with these table rows only: prediction needs just those it reads."""
         module = self._module
         assert self._vocabulary is not None
         dense = {
@@ -257,14 +206,14 @@ class Bagging:
         return BagGraph(self._vocabulary.first(int(knobs["rows"])), table, dense, self._pair)
 
     def state(self) -> State:
-        """Vocabulary, stage, weights and, while they are needed, moments."""
+        """Return vocabulary, stage, weights and, while they are needed, moments."""
         out: State = {"stage": self._at, "read": self._vocabulary is not None}
         if self._vocabulary is not None:
             out.update({f"vocabulary.{k}": v for k, v in self._vocabulary.state().items()})
         return {**out, **{f"loop.{k}": v for k, v in self._loop.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`, so that training continues as if uninterrupted."""
         self._at = int(state["stage"])
         self._loop = self._looped()
         self._loop.restore(under("loop.", state))
@@ -278,7 +227,7 @@ class Bagging:
 
 
 def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
-    """Where texts begin and end that hold about `most` n-grams together."""
+    """Yield where texts begin and end that hold about `most` n-grams together."""
     through = np.cumsum(np.sum([b.sizes for b in bags], axis=0))
     start, texts = 0, len(bags[0])
     while start < texts:
@@ -286,37 +235,3 @@ def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
         stop = max(start + 1, int(np.searchsorted(through, before + most, "right")))
         yield start, stop
         start = stop
-
-
-def refuses(knobs: Choices, rung: Rung) -> str:
-    """Why nobody can train with these knobs; empty where one can."""
-    if knobs.vocabulary not in VOCABULARIES:
-        return f"vocabulary: no '{knobs.vocabulary}'. Known: {', '.join(VOCABULARIES)}"
-    if not 1 <= knobs.ngrams <= LONGEST:
-        return f"ngrams: {knobs.ngrams} is not 1 to {LONGEST}"
-    return ""
-
-
-def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
-    """Why texts cannot fill a vocabulary, without counting them: too few words; empty else."""
-    if knobs.vocabulary != "frequent":
-        return ""
-    columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
-    most = grams.most(columns, knobs.ngrams, rung.buckets)
-    if most >= rung.buckets:
-        return ""
-    return grams.too_few(rung.buckets, most, knobs.ngrams, "at most ")
-
-
-def price(knobs: Choices, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:
-    """Predicted FLOPs by phase, of stages of (rows, steps): an n-gram a word and length, all known.
-
-    An upper bound: what the vocabulary does not hold costs nothing.
-    """
-    pair = shape.task.text_pair is not None
-    width, classes = shape.rung.hidden, shape.task.classes
-    many = min(float(shape.lengths.mean()) * knobs.ngrams, (1 + pair) * float(MOST))
-    seen = sum(min(rows, knobs.batch_size) * steps for rows, steps in stages)
-    one = step_flops(many, 1, width, classes, pair=pair)
-    judged = float(forward_flops(many, width, classes, pair=pair))
-    return {"train": float(seen * one), "validate": shape.n_validation * judged}

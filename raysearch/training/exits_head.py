@@ -18,7 +18,9 @@ from raysearch.training.protocol import Context
 
 
 def exit_loss(logits: Tensor, label: Tensor, weight: Tensor, *, follow: bool = False) -> Tensor:
-    """The weighted sum of the exits' cross-entropies; arXiv:2004.07453 section 3 weighs all alike.
+    """Return the weighted sum of the exits' cross-entropies.
+
+    arXiv:2004.07453 section 3 gives all the same weight.
 
     Args:
         logits: of every exit (B, K, C), the last exit last.
@@ -47,11 +49,11 @@ class ExitsHead:
         self.flops = all_flops(layers, ctx.rung.hidden, ctx.classes)
 
     def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows, special tokens included."""
+        """Return token ids of the rows, special tokens included."""
         return self._tokens.encode(rows)
 
     def fresh(self, generator: torch.Generator) -> ExitClassifier:
-        """The pretrained encoder and new exits."""
+        """Return the pretrained encoder with new exits."""
         ctx = self._ctx
         new = ExitHeads(
             self.layers, ctx.rung.hidden, ctx.classes, dropout=self._dropout, generator=generator
@@ -59,7 +61,7 @@ class ExitsHead:
         return ExitClassifier(ctx.encoder(), new, self._pooling).to(ctx.device)
 
     def graph(self, module: OnEncoder) -> ExitGraph:
-        """The model whole: nothing leaves early, no temperature."""
+        """Return the whole model: no text exits early, no temperature."""
         assert isinstance(module, ExitClassifier)
         rule = Rule("confidence", NEVER, np.ones(len(self.layers)))
         module.eval()

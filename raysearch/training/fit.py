@@ -19,8 +19,9 @@ from raysearch.encoders.tokens import joined
 from raysearch.storage.store import State
 from raysearch.training.graph import Graph
 from raysearch.training.heads import Head, Module, answered, text_flops
-from raysearch.training.loop import Loop, Recipe, under
+from raysearch.training.loop import Loop, Recipe
 from raysearch.training.protocol import Context, Shape
+from raysearch.training.row_adam import under
 
 
 class Schedule(Protocol):
@@ -28,35 +29,35 @@ class Schedule(Protocol):
 
     @property
     def learning_rate(self) -> float:
-        """Peak learning rate."""
+        """Return the peak learning rate."""
 
     @property
     def epochs(self) -> int:
-        """Passes over the rows."""
+        """Return the passes over the rows."""
 
     @property
     def min_steps(self) -> int:
-        """Optimiser steps at least."""
+        """Return the least number of optimiser steps."""
 
     @property
     def batch_size(self) -> int:
-        """Rows of one step."""
+        """Return the rows of one step."""
 
     @property
     def schedule(self) -> str:
-        """As raysearch.training.loop.Recipe has it."""
+        """Return the schedule's name, as in raysearch.training.loop.Recipe."""
 
     @property
     def warmup(self) -> float:
-        """Share of the steps."""
+        """Return the warm-up's share of the steps."""
 
     @property
     def weight_decay(self) -> float:
-        """Decoupled decay."""
+        """Return the decoupled decay."""
 
     @property
     def patience(self) -> int:
-        """Epochs without a lower validation loss; 0: train to the end."""
+        """Return the epochs to wait for a lower validation loss; 0: train to the end."""
 
 
 Loss: TypeAlias = Callable[[Tensor, NDArray[np.int64]], Tensor]
@@ -101,7 +102,7 @@ class Fitting:
         self._best_loss, self._waited, self._stopped = float("inf"), 0, False
 
     def _fresh(self, precision: str, generator: torch.Generator) -> tuple[Module, Loop]:
-        """The module as it stands before the first step, and the loop that moves it."""
+        """Return the module before the first step, and the loop that trains it."""
         knobs = self._knobs
         module = self._head.fresh(generator)
         if self._renewed is not None:
@@ -117,7 +118,7 @@ class Fitting:
         )
 
     def step(self) -> bool:
-        """One update; with patience also the validation at the end of an epoch and of all."""
+        """Update once; with patience, validate at the end of an epoch and of training."""
         epoch, place = divmod(self._loop.steps, self._per_epoch)
         if epoch != self._epoch:
             lengths = self._train.lengths
@@ -136,7 +137,7 @@ class Fitting:
         return not (self._loop.finished or self._stopped)
 
     def _look(self) -> None:
-        """Remember the weights of the lowest validation loss; stop when it no longer falls."""
+        """Keep the weights of the lowest validation loss; stop when it no longer falls."""
         validation = self._ctx.validation
         if validation.label is None or not len(validation):
             return
@@ -152,28 +153,37 @@ class Fitting:
 
     @property
     def module(self) -> Module:
-        """What is trained."""
+        """Return the module that is trained."""
         return self._module
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """One: the trained model."""
+        """Return one point: the trained model."""
         return [{}]
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), charged to `phase`."""
+        """Return logits (n, classes), charged to `phase`."""
         return answered(self._ctx, self._module, self._head, rows, phase)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """The layers at each text's own length, and the head."""
+        """Return each text's FLOPs (n,).
+
+        The layers at the text's own length, and the head.
+        """
         return text_flops(self._ctx, self._head, rows)
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """All parameters are trained and deployed; stored as float32."""
+        """Return (parameters deployed, parameters trained, stored bytes).
+
+        All parameters are trained and deployed; stored as float32.
+        """
         params = sum(p.numel() for p in self._module.parameters())
         return params, params, 4 * params
 
     def graph(self, knobs: Mapping[str, Any]) -> Graph:
-        """The float32 weights in a module of their own, whatever training ran in."""
+        """Return the float32 weights in a module of their own.
+
+        Whatever precision training ran in.
+        """
         again = torch.Generator()
         again.set_state(self._drawn)  # what training has not touched is as it was drawn
         module, loop = self._fresh("fp32", again)
@@ -181,7 +191,7 @@ class Fitting:
         return self._head.graph(module.eval())
 
     def state(self) -> State:
-        """Weights, moments while they are needed, and the early-stopping memory."""
+        """Return weights, moments while they are needed, and the early-stopping memory."""
         values: State = {"best_loss": None, "waited": self._waited, "stopped": self._stopped}
         if self._best and not (self._stopped or self._loop.finished):
             values["best_loss"] = self._best_loss
@@ -189,7 +199,7 @@ class Fitting:
         return {**values, **{f"loop.{k}": v for k, v in self._loop.state().items()}}
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`, so that training continues as if uninterrupted."""
         self._loop.restore(under("loop.", state))
         self._waited, self._stopped = state["waited"], state["stopped"]
         if state["best_loss"] is not None:
@@ -197,20 +207,20 @@ class Fitting:
 
 
 def labels_of(rows: Rows, device: torch.device) -> Tensor:
-    """The labels of rows (n,) on the device."""
+    """Return the labels of rows (n,) on the device."""
     assert rows.label is not None
     return torch.from_numpy(np.ascontiguousarray(rows.label)).to(device)
 
 
 def horizon(knobs: Schedule, rows: int) -> int:
-    """Optimiser steps of the schedule over so many rows."""
+    """Return the optimiser steps of the schedule over this many rows."""
     return max(knobs.epochs * batches.steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(
     knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0, looked: int = 0
 ) -> Mapping[str, float]:
-    """Predicted FLOPs by phase, padding included.
+    """Return predicted FLOPs by phase, padding included.
 
     `held` training rows calibrate instead, and `looked` texts are labelled beside the validation.
     """

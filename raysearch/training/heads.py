@@ -1,4 +1,4 @@
-"""What stands on an encoder to classify, and how texts are laid out for it."""
+"""Classification heads on an encoder, and the text layout each one needs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ Module: TypeAlias = OnEncoder
 
 
 class Head(Protocol):
-    """Builds modules on the rung's encoder, and lays out the texts they read."""
+    """Builds modules on the rung's encoder, and lays out their input texts."""
 
     flops: int
     """Of one text's forward through the head alone."""
 
     def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows."""
+        """Return token ids of the rows."""
 
     def fresh(self, generator: torch.Generator) -> Module:
-        """The module before the first step; new weights are drawn from `generator`."""
+        """Return the module before the first step; new weights are drawn from `generator`."""
 
     def graph(self, module: Module) -> Graph:
-        """What a trained module in float32 computes."""
+        """Return the graph of a trained module in float32."""
 
 
 class LinearHead:
@@ -46,11 +46,11 @@ class LinearHead:
         self.flops = flops.linear_forward(ctx.rung.hidden, ctx.classes)
 
     def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows, special tokens included."""
+        """Return token ids of the rows, special tokens included."""
         return self._tokens.encode(rows)
 
     def fresh(self, generator: torch.Generator) -> Classifier:
-        """The pretrained encoder and a new linear layer."""
+        """Return the pretrained encoder with a new linear layer."""
         return Classifier(
             self._ctx.encoder(),
             self._ctx.classes,
@@ -60,7 +60,7 @@ class LinearHead:
         ).to(self._ctx.device)
 
     def graph(self, module: Module) -> EncoderGraph:
-        """Encoder, pooling and the linear layer."""
+        """Return encoder, pooling and the linear layer."""
         assert isinstance(module, Classifier)
         head = module.head
         return EncoderGraph(
@@ -91,18 +91,18 @@ class ClozeHead:
         self.flops = flops.linear_forward(h, h) + flops.linear_forward(h, ctx.classes)
 
     def encode(self, rows: Rows) -> Encoded:
-        """Token ids of the rows inside the pattern."""
+        """Return token ids of the rows inside the pattern."""
         return self._tokens.encode(rows, self._pattern)
 
     def fresh(self, generator: torch.Generator) -> ClozeClassifier:
-        """The pretrained encoder and its own masked-LM head."""
+        """Return the pretrained encoder with its own masked-LM head."""
         assert self._ctx.open_head is not None
         head = self._ctx.open_head(self._words)
         module = ClozeClassifier(self._ctx.encoder(), head, self._words, self._mask)
         return module.to(self._ctx.device)
 
     def graph(self, module: Module) -> ClozeGraph:
-        """Encoder, masked-LM head and the label words' embeddings."""
+        """Return encoder, masked-LM head and the label words' embeddings."""
         assert isinstance(module, ClozeClassifier)
         return ClozeGraph(
             module.encoder.eval(),
@@ -115,7 +115,7 @@ class ClozeHead:
 
 
 def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: int) -> Head:
-    """The head of that kind: `linear` or `cloze`."""
+    """Return the head of that kind: `linear` or `cloze`."""
     if kind == "cloze":
         return ClozeHead(ctx, template)
     if kind != "linear":
@@ -124,7 +124,7 @@ def heads(kind: str, ctx: Context, *, pooling: str, dropout: float, template: in
 
 
 def answered(ctx: Context, module: Module, head: Head, rows: Rows, phase: str) -> Logits:
-    """Logits (n, classes) of a module on this head's layout of the rows, charged to `phase`."""
+    """Return a module's logits (n, classes) on this head's layout; charged to `phase`."""
     return predict(
         module,
         head.encode(rows),
@@ -139,6 +139,9 @@ def answered(ctx: Context, module: Module, head: Head, rows: Rows, phase: str) -
 
 
 def text_flops(ctx: Context, head: Head, rows: Rows) -> NDArray[np.float64]:
-    """FLOPs to label each row on its own (n,): the layers at its own length, and the head."""
+    """Return the FLOPs to label each row on its own (n,).
+
+    The layers at the row's own length, and the head.
+    """
     body = flops.encoder_forward(ctx.rung, head.encode(rows).lengths)
     return np.asarray(body + head.flops, np.float64)

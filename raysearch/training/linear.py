@@ -32,12 +32,12 @@ class LinearModel:
     def fit(self, x: Any, label: NDArray[Any], c: float, ledger: Ledger) -> None:
         """Fit with inverse L2 strength `c` and charge the FLOPs of the iterations it took.
 
-        Logistic regression by L-BFGS; ridge regression by LSQR for numbers. A
-        class without an example gets a bias so low that it is never answered.
+        Logistic regression by L-BFGS; ridge regression by LSQR for numbers. A class without an
+        example gets a bias so low that it is never predicted.
         """
         nonzeros = int(x.nnz) if hasattr(x, "nnz") else int(x.size)
         if self._regression:
-            # NOTE: of the iterative solvers only lsqr tells scikit-learn how long it took
+            # NOTE: of the iterative solvers only lsqr reports its iterations to scikit-learn
             ridge = Ridge(alpha=1 / c, solver="lsqr", max_iter=ITERATIONS).fit(x, label)
             self._set(ridge.coef_.reshape(1, -1), np.atleast_1d(ridge.intercept_))
             took = int(np.max(ridge.n_iter_))
@@ -68,24 +68,24 @@ class LinearModel:
         self.bias = bias.astype(np.float32)
 
     def logits(self, x: Any) -> Logits:
-        """Features (n, d) to logits (n, C)."""
+        """Map features (n, d) to logits (n, C)."""
         assert self.weight is not None and self.bias is not None
         return np.asarray(x @ self.weight + self.bias, dtype=np.float32)
 
     @property
     def params(self) -> int:
-        """Weights and biases."""
+        """Return the number of weights and biases."""
         assert self.weight is not None and self.bias is not None
         return int(self.weight.size + self.bias.size)
 
     def state(self) -> State:
-        """Weight and bias, or nothing before the fit."""
+        """Return weight and bias; empty before the fit."""
         if self.weight is None or self.bias is None:
             return {}
         return {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
 
     def restore(self, state: State) -> None:
-        """Put `state()` back."""
+        """Restore `state()`."""
         if "weight" in state:
             self.weight, self.bias = state["weight"].numpy(), state["bias"].numpy()
 

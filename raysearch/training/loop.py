@@ -12,20 +12,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raysearch.encoders.models import Encoder, RowEmbedding
 from raysearch.storage.store import State
-
-BETAS = (0.9, 0.999)
-EPS = 1e-8
+from raysearch.training.row_adam import BETAS, EPS, LazyAdam, under
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the optimiser moves."""
+    """Settings of the optimiser."""
 
     learning_rate: float
     """Peak learning rate."""
@@ -40,7 +37,7 @@ class Recipe:
 
 
 def rate(recipe: Recipe, step: int, horizon: int) -> float:
-    """Learning rate of 0-based `step` of `horizon`.
+    """Return the learning rate of 0-based `step` of `horizon`.
 
     >>> [round(rate(Recipe(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
     [0.5, 1.0, 1.0, 0.5]
@@ -60,9 +57,9 @@ def rate(recipe: Recipe, step: int, horizon: int) -> float:
 
 @contextlib.contextmanager
 def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
-    """Draw what torch draws inside (dropout) from a generator of this seed and step alone.
+    """Draw torch's random numbers inside (dropout) from a generator of this seed and step.
 
-    A restored run therefore goes on with the same masks; the global generator is left as it was.
+    A restored run therefore continues with the same masks; the global generator is left as it was.
     """
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
@@ -71,7 +68,7 @@ def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
 
 
 class Loop:
-    """Moves a module's trainable parameters, one optimiser step at a time."""
+    """Updates a module's trainable parameters, one optimiser step at a time."""
 
     def __init__(
         self,
@@ -124,11 +121,11 @@ class Loop:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule has reached its end."""
+        """Return True if the schedule has reached its end."""
         return self.steps >= self.horizon
 
     def update(self, losses: Iterable[Callable[[], Tensor]]) -> float:
-        """One optimiser step on the sum of these losses (several: gradient accumulation).
+        """Update once on the sum of these losses (several: gradient accumulation).
 
         Returns the loss. Raises FloatingPointError when it is NaN or infinite.
         """
@@ -175,7 +172,7 @@ class Loop:
             p.grad = None
 
     def weights(self) -> State:
-        """What training has moved so far: masters and touched word rows, copied."""
+        """Return what training has changed so far: masters and touched word rows, copied."""
         out = self._dense()
         for i, lazy in enumerate(self._rows):
             out.update({f"rows.{i}.{k}": v for k, v in lazy.weights().items()})
@@ -185,7 +182,7 @@ class Loop:
         return {f"master.{i}": m.detach().clone() for i, m in enumerate(self._masters)}
 
     def load_weights(self, state: State) -> None:
-        """Put `weights()` back."""
+        """Restore `weights()`."""
         with torch.no_grad():
             for i, (live, master) in enumerate(zip(self._live, self._masters, strict=True)):
                 master.copy_(state[f"master.{i}"])
@@ -194,7 +191,7 @@ class Loop:
                 lazy.load_weights({k: state[f"rows.{i}.{k}"] for k in ("rows", "weight")})
 
     def state(self) -> State:
-        """Step count and weights and, while the schedule lasts, the optimiser's moments.
+        """Return step count, weights and, while the schedule lasts, the optimiser's moments.
 
         Copied, but for large word tables (`COPIED`): those are to be written before the next step.
         """
@@ -211,18 +208,18 @@ class Loop:
         return out
 
     def rest(self) -> None:
-        """Forget the moments: no step follows."""
+        """Drop the moments: no step follows."""
         self._adam.state.clear()
         for lazy in self._rows:
             lazy.rest()
 
     def follow(self, before: Loop) -> None:
-        """Come after a loop over the same module: the rows that it has moved count as moved."""
+        """Count the rows changed by an earlier loop over the same module as changed here."""
         for lazy, other in zip(self._rows, before._rows, strict=True):
             lazy.follow(other)
 
     def restore(self, state: State) -> None:
-        """Go on from `state()`, over freshly built weights."""
+        """Continue from `state()`, over freshly built weights."""
         self.steps = int(state["steps"])
         self.load_weights(state)
         for i, master in enumerate(self._masters):
@@ -238,174 +235,9 @@ class Loop:
                 lazy.restore(under(f"rows.{i}.", state))
 
 
-def under(prefix: str, state: State) -> State:
-    """The part of a state whose names begin so, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
 def clip_(grads: Sequence[Tensor], limit: float) -> None:
     """Scale gradients in place so that their global norm is at most `limit`."""
     if not grads:
         return
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(grads))))
     torch._foreach_mul_(list(grads), (limit / (norm + 1e-6)).clamp(max=1.0))
-
-
-BLOCK = 2**20
-"""Numbers of a table's rows that are updated at once on a CPU."""
-COPIED = 2**28
-"""Bytes of a table up to which a state is a copy; a larger one would not fit a second time."""
-
-
-class LazyAdam:
-    """AdamW over the touched rows of a word table, each row with its own step count.
-
-    Rows not in the batch get neither decay nor a momentum step; a row's bias correction counts
-    the updates of that row. (torch's SparseAdam counts all steps, so that a rare row's first
-    update is about 3 times too large late in training.)
-    """
-
-    def __init__(self, words: RowEmbedding, weight_decay: float) -> None:
-        self._words = words
-        self._decay = weight_decay
-        self._moments: Moments | None = None
-        self._moved = torch.empty(0, dtype=torch.int64)
-        """Rows that weights from elsewhere have moved (n,)."""
-
-    def gather(self) -> tuple[Tensor, ...]:
-        """(rows, gradient) of all forwards since the last update, or (empty,) without any."""
-        pending = [(r, leaf.grad) for r, leaf in self._words.pending if leaf.grad is not None]
-        self._words.pending = []
-        if not pending:
-            return (torch.empty(0, dtype=torch.int64),)
-        if len(pending) == 1:
-            rows, grad = pending[0][0], pending[0][1].float()
-        else:
-            every = torch.cat([r for r, _ in pending])
-            rows, place = every.unique(return_inverse=True)
-            grad = torch.zeros(len(rows), self._words.weight.shape[1], device=every.device)
-            grad.index_add_(0, place, torch.cat([g.float() for _, g in pending]))
-        if self._words.padding is not None:
-            grad[rows == self._words.padding] = 0
-        return rows, grad
-
-    def step(self, rows: Tensor, grad: Tensor, lr: float) -> None:
-        """Update these rows in place."""
-        weight = self._words.weight
-        if self._moments is None:
-            self._moments = Moments(weight)
-        at, some = self._moments.of(rows), max(1, len(rows))
-        if weight.device.type == "cpu":  # what a block makes on the way stays in the cache
-            some = max(1, BLOCK // weight.shape[1])
-        for part in range(0, len(rows), some):
-            end = part + some
-            self._update(rows[part:end], at[part:end], grad[part:end], lr)
-
-    def _update(self, rows: Tensor, at: Tensor, grad: Tensor, lr: float) -> None:
-        weight, moments = self._words.weight, self._moments
-        assert moments is not None
-        count = moments.count.index_select(0, at) + 1
-        m = moments.m.index_select(0, at).lerp_(grad, 1 - BETAS[0])
-        v = moments.v.index_select(0, at).mul_(BETAS[1])
-        v.addcmul_(grad, grad, value=1 - BETAS[1])
-        for held, now in ((moments.count, count), (moments.m, m), (moments.v, v)):
-            held.index_copy_(0, at, now)
-        size = m / (1 - BETAS[0] ** count)
-        size /= (v / (1 - BETAS[1] ** count)).sqrt_().add_(EPS)
-        old = weight.index_select(0, rows)
-        weight.index_copy_(0, rows, old * (1 - lr * self._decay) - lr * size)
-
-    def _touched(self) -> Tensor:
-        if self._moments is None:
-            return self._moved
-        rows = self._moments.rows()
-        return rows if not len(self._moved) else torch.cat([rows, self._moved]).unique()
-
-    def load_weights(self, state: State) -> None:
-        """Put `weights()` back; the rows count as touched from now on."""
-        rows = state["rows"].to(self._words.weight.device)
-        self._words.weight[rows] = state["weight"].to(self._words.weight.device)
-        self._moved = torch.cat([rows, self._moved.to(rows.device)]).unique()
-
-    def weights(self) -> State:
-        """The touched rows and what they hold now, copied."""
-        rows = self._touched()
-        return {"rows": rows, "weight": self._words.weight.detach()[rows]}
-
-    def held(self) -> State:
-        """As `weights()`, but a large table itself where most of its rows are touched."""
-        rows, weight = self._touched(), self._words.weight.detach()
-        if weight.nbytes <= COPIED or 2 * len(rows) < len(weight):
-            return {"rows": rows, "weight": weight[rows]}
-        return {"rows": torch.arange(len(weight), device=weight.device), "weight": weight}
-
-    def moments(self) -> State:
-        """First and second moment and step count, and whose rows they are; copied where small."""
-        if self._moments is None:
-            return {}
-        made, order = self._moments, self._moments.order()
-        held = {
-            k: t[: len(order)] for k, t in (("m", made.m), ("v", made.v), ("count", made.count))
-        }
-        if self._words.weight.nbytes <= COPIED:
-            held = {k: t.clone() for k, t in held.items()}
-        return {"order": order, **held}
-
-    def restore(self, state: State) -> None:
-        """Put `moments()` back."""
-        weight = self._words.weight
-        # older states have no order: theirs is that of the rows
-        order = state["order"] if "order" in state else state["rows"]
-        self._moments = Moments(weight)
-        at, made = self._moments.of(order.to(weight.device)), self._moments
-        made.m[at] = state["m"].to(weight.device)
-        made.v[at] = state["v"].to(weight.device)
-        made.count[at] = state["count"].to(weight.device)
-
-    def follow(self, before: LazyAdam) -> None:
-        """Count as touched what another has touched."""
-        self._moved = before._touched()
-
-    def rest(self) -> None:
-        """Forget the moments, not which rows are touched."""
-        self._moved, self._moments = self._touched(), None
-
-
-class Moments:
-    """Adam's state of the rows of a table that were touched, packed one after another.
-
-    On a CPU the arrays are as large as the table, and the system hands out their pages on first
-    write: what was never touched takes no memory, however the touched rows lie in the table.
-    """
-
-    def __init__(self, table: Tensor) -> None:
-        rows, width = table.shape
-
-        def zeros(*shape: int, dtype: type = np.float32) -> Tensor:
-            return torch.from_numpy(np.zeros(shape, dtype)).to(table.device)
-
-        self._place = zeros(rows, dtype=np.int32)
-        """1 + where a row's state stands; 0: nowhere yet (rows,)."""
-        self._used = 0
-        self.m, self.v = zeros(rows, width), zeros(rows, width)
-        self.count = zeros(rows, 1)
-
-    def of(self, rows: Tensor) -> Tensor:
-        """Where these distinct rows' states stand (n,); a new row's stands at the end."""
-        at = self._place[rows]
-        new = at == 0
-        many = int(new.sum())
-        if many:
-            at[new] = torch.arange(1, many + 1, dtype=torch.int32, device=at.device) + self._used
-            self._place[rows[new]] = at[new]
-            self._used += many
-        return at.long() - 1
-
-    def rows(self) -> Tensor:
-        """The rows that have a state, ascending (n,)."""
-        return self._place.nonzero()[:, 0]
-
-    def order(self) -> Tensor:
-        """The rows that have a state, in the order in which their states stand (n,)."""
-        rows = self.rows()
-        return rows[self._place[rows].argsort()]

@@ -1,4 +1,4 @@
-"""What a student is trained on beside labels: the distance to its teacher's answers."""
+"""Losses of a student: the distance to its teacher's logits, beside that to labels."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from torch.nn import functional as F
 
 
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(p_T || p_S) of each row (B,), both softened by T; arXiv:1503.02531 section 2.
+    """Return T^2 KL(p_T || p_S) of each row (B,), both softened by T.
 
-    T^2 keeps the gradient's size as T grows; summed over classes. For T to infinity the gradient
-    on the student's logits tends to (z_S - z_T, both centred) / C.
+    Source: arXiv:1503.02531 section 2. T^2 keeps the gradient's size as T grows; summed over
+    classes. For T to infinity the gradient on the student's logits tends to (z_S - z_T, both
+    centred) / C.
 
     Args:
         student: logits (B, C).
@@ -32,10 +33,10 @@ def taught(
     temperature: float,
     hard: bool = False,
 ) -> Tensor:
-    """The batch's loss: alpha times the teacher's and 1 - alpha times the label's, by row.
+    """Return the batch's loss: alpha times the teacher's and 1 - alpha times the label's, by row.
 
     Rows without a label (-1) follow the teacher alone. Hard: cross-entropy with the teacher's
-    choice in the place of the divergence. Without unlabelled rows and with alpha 0 it is
+    predicted class in place of the divergence. Without unlabelled rows and with alpha 0 it is
     cross-entropy to the bit.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which numbers the matrix products run in: float32, or bfloat16 where that is measured faster.
+"""Precision of the matrix products: float32, or bfloat16 where that is measured faster.
 
 Master weights, optimiser state, losses and scores stay float32 either way.
 """
@@ -18,7 +18,7 @@ FASTER = 1.2
 
 
 def resolve(precision: str, device: torch.device) -> str:
-    """Turn `auto` into fp32 or bf16 for this machine; the other names stand for themselves.
+    """Turn `auto` into fp32 or bf16 for this machine; return the other names as they are.
 
     Raises:
         InputError: another name than auto, fp32 or bf16.
@@ -34,10 +34,11 @@ def resolve(precision: str, device: torch.device) -> str:
 
 @cache
 def _cpu_speedup() -> float:
-    """float32 time over bfloat16 time of a layer's products (128 x 384 by 1536 and backward).
+    """Return float32 time over bfloat16 time of a layer's products.
 
-    CPUs without bfloat16 instructions are some ten times slower in it, those with them two to
-    four times faster, so that a few milliseconds' look tells them apart even on a busy machine.
+    The layer is 128 x 384 by 1536, forward and backward. CPUs without bfloat16 instructions are
+    some ten times slower in it, those with them two to four times faster, so that a measurement of
+    a few milliseconds tells them apart even on a busy machine.
     """
     times = {}
     for dtype in (torch.float32, torch.bfloat16):

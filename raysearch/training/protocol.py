@@ -1,4 +1,4 @@
-"""What a method is (a description) and what is at work (a learner)."""
+"""The protocols of a method (a description) and of a learner (which trains and predicts)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Input:
 
 
 def _cpu() -> torch.device:
-    import torch  # who only reads rows need not wait for it
+    import torch  # not needed by callers that only read rows
 
     return torch.device("cpu")
 
@@ -141,13 +141,13 @@ class Context:
         return value
 
     def encoder(self) -> Encoder:
-        """The rung's encoder with its pretrained weights, fresh."""
+        """Return the rung's encoder with its pretrained weights, fresh."""
         if self.open_encoder is None:
             raise TypeError(f"rung {self.rung.name} has no encoder")
         return self.open_encoder()
 
     def tokeniser(self) -> Tokeniser:
-        """The rung's tokeniser, over the Store's memory-mapped token ids."""
+        """Return the rung's tokeniser, over the Store's memory-mapped token ids."""
         if self.open_tokeniser is None:
             raise TypeError(f"rung {self.rung.name} has no tokeniser")
         return self.open_tokeniser()
@@ -163,41 +163,45 @@ class HasRawOutputs(Protocol):
 
 @runtime_checkable
 class Telling(Protocol):
-    """A learner that has something to say of its trained state beside scores and costs."""
+    """A learner that reports facts of its trained state beside scores and costs."""
 
     def facts(self) -> Mapping[str, Any]:
-        """JSON values by name."""
+        """Return JSON values by name."""
 
 
 class Learner(Protocol):
-    """The thing at work: trains by steps, predicts, and can be saved at any step."""
+    """The training model: trains by steps, predicts, and can be saved at any step."""
 
     def step(self) -> bool:
-        """Do one unit of work and charge it; False when nothing is left to do."""
+        """Run one unit of work and charge it; return False when nothing is left to do."""
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """The knob sets a user could run the trained state with; `[{}]` for a plain model.
+        """Return the knob sets with which a user could run the trained state.
 
-        With a sample of the evaluation's rows only those whose costs there tell them apart.
+        `[{}]` for a plain model. With a sample of the evaluation's rows, only those that differ
+        in their costs on it.
         """
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
-        """Logits (n, classes), in the order of the rows; what is executed is charged to `phase`."""
+        """Return logits (n, classes), in the order of the rows.
+
+        What is executed is charged to `phase`.
+        """
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
-        """FLOPs to label each row on its own, without padding (n,)."""
+        """Return the FLOPs to label each row on its own, without padding (n,)."""
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
-        """(parameters deployed, parameters trained, stored bytes)."""
+        """Return (parameters deployed, parameters trained, stored bytes)."""
 
     def graph(self, knobs: Mapping[str, Any]) -> Graph:
-        """What the trained state computes with these knobs, in float32 and apart from training."""
+        """Return the trained state's graph with these knobs, in float32."""
 
     def state(self) -> State:
-        """Tensors and JSON values that bring everything back; never a pickle."""
+        """Return tensors and JSON values from which `restore` rebuilds it; never a pickle."""
 
     def restore(self, state: State) -> None:
-        """Go on as if nothing had happened."""
+        """Restore `state()`, so that training continues as if uninterrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +219,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A description of a method; `learner` builds the thing at work."""
+    """A description of a method; `learner` builds its learner."""
 
     name: str
     tldr: str
@@ -269,7 +273,7 @@ class Method:
 
 @runtime_checkable
 class Making(Protocol):
-    """A learner of a stage: what it has made is written to a folder that other trials read."""
+    """A learner of a stage: its output is written to a folder that other trials read."""
 
     def write(self, folder: Path) -> Mapping[str, Any]:
-        """Write the files and return facts as JSON; `selection` says how good they are."""
+        """Write the files and return facts as JSON; `selection` is their score."""

@@ -1,4 +1,4 @@
-"""Where a trial runs, and what its configuration means there: data, checkpoint, knobs."""
+"""Where a trial runs, and what its configuration means on that machine: data, checkpoint, knobs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Place:
     """What lies there, by role: `task`, `pool`, and each model by its name."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON."""
+        """Return the fields as plain JSON."""
         return asdict(self)
 
     @classmethod
@@ -64,11 +64,11 @@ class Place:
         return cls(**value)
 
     def open_store(self) -> Store:
-        """The Store of the study."""
+        """Open the Store of the study."""
         return Store(Path(self.store)) if self.storage is None else copy_of(self.storage)
 
     def open_task(self) -> TaskData:
-        """The task's data; loaded once a process."""
+        """Load the task's data; once a process."""
         task = task_from_json(self.task)
         folder = self._arrived("data", "task")
         if folder is not None:
@@ -76,7 +76,10 @@ class Place:
         return load_task(task, data_dir=None if self.data_dir is None else Path(self.data_dir))
 
     def corpus(self, data: TaskData, store: Store | None = None) -> Corpus | None:
-        """The corpus for transfer, without the task's own texts; None where none is named."""
+        """Return the corpus for transfer, without the task's own texts.
+
+        None where none is named.
+        """
         if self.pool is None:
             return None
         store = store or self.open_store()
@@ -86,15 +89,15 @@ class Place:
         return open_corpus(self.pool, data, folder, store, lines=self.pool_lines)
 
     def folder(self, rung: Rung) -> Path | None:
-        """The rung's checkpoint, None for rungs that have none."""
-        if rung.family != "encoder":
+        """Return the folder of the rung's checkpoint; None for rungs that have none."""
+        if not rung.has_checkpoint:
             return None
         if (folder := self._arrived("models", rung.name)) is not None:
             return folder
         return weights_folder(rung, None if self.models_dir is None else Path(self.models_dir))
 
     def _arrived(self, kind: str, role: str) -> Path | None:
-        """This machine's copy of what was shipped; None where it was not.
+        """Return this machine's copy of an uploaded input; None if it was not uploaded.
 
         Raises:
             InputError: it has gone from the storage.
@@ -111,14 +114,14 @@ class Place:
 
 
 def prompt_of(task: Task) -> Prompt | None:
-    """The task's templates and label words, the words in the order of its classes."""
+    """Return the task's templates and label words, the words in the order of its classes."""
     if not task.templates or not task.words:
         return None
     return Prompt(task.templates, {name: task.words[name] for name in task.label_names})
 
 
 def question_of(task: Task, template: int) -> ArtifactConfig:
-    """One of the task's templates with its label words, as an input of a trial that prompts."""
+    """Return a template of the task with its label words, as an input of a prompting trial."""
     prompt = prompt_of(task)
     assert prompt is not None
     asked = {
@@ -129,7 +132,7 @@ def question_of(task: Task, template: int) -> ArtifactConfig:
 
 
 def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
-    """The method's knobs with these values, the others at their default.
+    """Return the method's knobs with these values, the others at their default.
 
     A number takes the type of its knob's default, so that 10 and 10.0 are one configuration.
     """
@@ -143,7 +146,7 @@ def _like(default: Any, value: Any) -> Any:
 
 
 def lengths_sample(data: TaskData) -> Rows:
-    """Up to 512 texts, labels hidden, whose lengths stand for the evaluation's."""
+    """Return up to 512 texts, labels hidden, whose lengths represent the evaluation's."""
     rows = data.splits["validation"] if len(data.splits["validation"]) else data.splits["train"]
     index = np.linspace(0, len(rows) - 1, min(LENGTHS, len(rows))).astype(np.int64)
     sample = rows.take(index)

@@ -1,6 +1,6 @@
-"""What a trial takes from elsewhere: one adapter for each kind of thing that is given.
+"""Inputs of a trial: one adapter for each kind of input.
 
-An adapter checks the input, charges what it costs, and hands the learner its value. A role's name
+An adapter checks the input, charges what it costs, and passes the learner its value. A role's name
 is known only to the method that declares it.
 """
 
@@ -50,7 +50,7 @@ class Adapter(Protocol):
     """An input of a trial at work."""
 
     def value(self) -> Value:
-        """Return what the learner is given."""
+        """Return the value for the learner."""
 
     def charge(self, ledger: Ledger, train: Rows, unlabelled: Rows) -> None:
         """Inherit what making the input has cost, and what it costs for these rows."""
@@ -113,7 +113,7 @@ class LogitsInput(_Upstream):
         """Inherit the model's bill and its outputs for labelled and unlabelled rows."""
         super().charge(ledger, train, unlabelled)
         assert self.made is not None
-        # apart: the answers to the same labelled rows serve every size of a pool
+        # apart: the logits of the same labelled rows serve every size of a pool
         for phase, rows in (("teacher", train), ("label", unlabelled)):
             if len(rows):
                 charge = replace(self.made.labelling_cost(rows), phase=phase)

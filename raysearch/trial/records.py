@@ -1,4 +1,4 @@
-"""Records of trials: where and when they were made, and those of trials that did not end."""
+"""Records of trials: where and when they were made, and those of trials that failed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raysearch.trial.context import Place
 
 
 def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:
-    """Versions, device, host, precision, concurrency at the time, and when."""
+    """Return versions, device, host, precision, concurrency at the time, and when."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         **{name: importlib.metadata.version(name) for name in ("torch", "transformers")},
@@ -38,7 +38,7 @@ def made_by(config: TrialConfig, place: Place, started: str | None = None) -> di
 def _device_name(place: Place) -> str:
     if not place.device.startswith("cuda"):
         return platform.machine()
-    # the driver, who writes of trials that died, may have no GPU itself
+    # the driver, which records crashed trials, may have no GPU itself
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
@@ -50,7 +50,7 @@ def failed_record(
     error: str,
     hyper: Mapping[str, Any],
 ) -> TrialRecord:
-    """The record of a trial that did not come to an end: FAILED or INFEASIBLE, with its reason."""
+    """Return the record of a trial that failed: FAILED or INFEASIBLE, with its reason."""
     return TrialRecord(
         id=config.id,
         config=config,

@@ -1,4 +1,4 @@
-"""One trial at work, without Ray: a configuration becomes a record."""
+"""One running trial, without Ray: a configuration becomes a record."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANSWERED = 2**14
 
 
 class TrialRun:
-    """A trial at work: opened from its configuration, run by slices, ended as a record."""
+    """A running trial: opened from its configuration, run by slices, ended as a record."""
 
     def __init__(self, config: TrialConfig, place: Place, phase: str = "search") -> None:
         self.config, self.place, self.phase = config, place, phase
@@ -45,7 +45,7 @@ class TrialRun:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def step(self, seconds: float = 1.0) -> bool:
-        """Work for about that long; False when finished.
+        """Train for about that many seconds [s]; return False when finished.
 
         Raises:
             FloatingPointError: the loss or a prediction is NaN or infinite.
@@ -66,7 +66,7 @@ class TrialRun:
         return not self.done
 
     def begin(self) -> None:
-        """Open the learner, and charge what stands before its first step: labels and inputs.
+        """Open the learner; charge what comes before its first step: labels and inputs.
 
         Opening a model is not timed: a process pays for its imports once, not every trial.
 
@@ -77,7 +77,7 @@ class TrialRun:
         self.learner = self.setup.learner(self.ledger)
 
     def _finish(self, learner: Learner) -> None:
-        """Score every operating point on validation, reckon its costs, keep weights and logits.
+        """Score every operating point on validation, compute its costs, keep weights and logits.
 
         A confirming draw is scored on test at once, in every point that the search may have kept.
         The bill is kept for students.
@@ -125,7 +125,7 @@ class TrialRun:
         self.setup.store.build("bills", self.config.id, lambda f: {"bill": self.ledger.to_json()})
 
     def progress(self) -> dict[str, float]:
-        """Steps so far and, once there is one, the main score on validation."""
+        """Return the steps so far and, once there is one, the main score on validation."""
         out = {"step": float(self._steps)}
         if self._points and "validation" in self._points[0].scores:
             out["score"] = self._points[0].scores["validation"][self.setup.data.task.score]
@@ -149,7 +149,7 @@ class TrialRun:
         )
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote; the bill so far comes along."""
+        """Continue from what `save` wrote, the bill so far included."""
         state = load_state(folder)
         if state["trial.id"] != self.config.id:
             raise InputError(f"{folder.name}: is a checkpoint of another trial")
@@ -162,10 +162,10 @@ class TrialRun:
         self._steps, self.done = int(state["trial.steps"]), bool(state["trial.done"])
         self._points = tuple(OperatingPoint(**p) for p in state["trial.points"])
         self._facts = state.get("trial.facts", {})
-        self.ledger.restore(state["trial.ledger"])  # in place: the learner holds it too
+        self.ledger.restore(state["trial.ledger"])  # in place: the learner refers to it too
 
     def restore_weights(self) -> bool:
-        """Take the finished trial's kept weights; False when they were not kept."""
+        """Restore the finished trial's kept weights; return False if they were not kept."""
         folder = self.setup.store.entry("weights", self.config.id)
         if folder is None:
             return False
@@ -175,7 +175,10 @@ class TrialRun:
         return True
 
     def train(self) -> bool:
-        """Come to the trained state: True by kept weights, False by training again by the id."""
+        """Restore the trained state, or train again.
+
+        Return True if the weights were kept, False if the trial was trained again by its id.
+        """
         if self.restore_weights():
             return True
         while self.step(60.0):
@@ -183,7 +186,7 @@ class TrialRun:
         return False
 
     def record(self) -> TrialRecord:
-        """The record of the trial as it stands: DONE, or STOPPED before its end."""
+        """Return the record of the trial so far: DONE, or STOPPED before its end."""
         task = self.setup.data.task
         return TrialRecord(
             id=self.config.id,

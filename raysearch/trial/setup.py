@@ -1,4 +1,4 @@
-"""What one trial stands on: data, rows, knobs, inputs and model, opened from its configuration."""
+"""The parts of one trial: data, rows, knobs, inputs and model, opened by its configuration."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class TrialSetup:
         return rows.take(np.flatnonzero(~back)), rows.take(np.flatnonzero(back))
 
     def charge(self, ledger: Ledger) -> None:
-        """Charge what stands before the first step: labels, and what the inputs cost.
+        """Charge what comes before the first step: labels, and what the inputs cost.
 
         Raises:
             Infeasible: the rows are too few, whatever a teacher would say.
@@ -124,7 +124,7 @@ class TrialSetup:
             adapter.close()
 
     def learner(self, ledger: Ledger) -> Learner:
-        """Return the learner, over a context that shows it neither paths nor the test split."""
+        """Return the learner; its context gives no access to paths or the test split."""
         task: Task = self.data.task
         seeds = np.random.SeedSequence([self.config.init_seed, self.config.data.seed])
         torch_rng = torch.Generator()

@@ -55,11 +55,14 @@ class TrainedModel:
         return self.run.setup.folder
 
     def train(self) -> bool:
-        """Come to the trained state: True by kept weights, False by training again by the id."""
+        """Restore the trained state, or train again.
+
+        Return True if the weights were kept, False if the trial was trained again by its id.
+        """
         return self.run.train()
 
     def restore_weights(self) -> bool:
-        """Take the finished trial's kept weights; False when they were not kept."""
+        """Restore the trial's kept weights; return False if they were not kept."""
         return self.run.restore_weights()
 
     def predict(self, point: OperatingPoint, rows: Rows) -> Logits:

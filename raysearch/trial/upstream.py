@@ -1,4 +1,4 @@
-"""A trial that others take inputs from: its bill and its outputs, out of the Store."""
+"""A trial whose results are inputs of others: its bill and its outputs, read from the Store."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Run(Protocol):
     ledger: Ledger
 
     def step(self, seconds: float = 1.0) -> bool:
-        """Work for about that long; False when finished."""
+        """Train for about that many seconds [s]; return False when finished."""
 
     def train(self) -> bool:
-        """Come to the trained state."""
+        """Restore the trained state, or train again."""
 
     def answers(self, rows: Rows) -> Logits:
-        """Logits of the trained state on these rows, charged to `label`."""
+        """Return logits of the trained state on these rows, charged to `label`."""
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
 
 
 class UpstreamTrial:
@@ -50,24 +50,27 @@ class UpstreamTrial:
         self._run: Run | None = None
 
     def logits(self, rows: Rows) -> Logits:
-        """Its logits (n, classes) for these rows, in their order."""
+        """Return the trial's logits (n, classes) for these rows, in their order."""
         answers: Logits = np.load(self._answers(rows) / "logits.npy")
         return answers
 
     def labelling_cost(self, rows: Rows) -> Charge:
-        """What answering these rows has cost, whoever did it first; in the teacher's name."""
+        """Return what labelling these rows has cost, whichever trial paid first.
+
+        The charge carries the teacher's name.
+        """
         found = facts(self._answers(rows))
         spent = {name: int(found[name]) for name in AMOUNTS}
         return Charge("label", self.config.id, seconds=float(found["seconds"]), **spent)
 
     def run_again(self) -> None:
-        """Run the trial to its end, so that what it makes is in the Store."""
+        """Run the trial to its end, so that its results are in the Store."""
         run = self._opened()
         while run.step(60.0):
             pass
 
     def bill(self) -> list[Charge]:
-        """Return what its training has cost, and what it inherited itself."""
+        """Return what its training has cost, inherited charges included."""
         if self._store.entry("bills", self.config.id) is None:
             self.run_again()
         entry = self._store.entry("bills", self.config.id)
@@ -95,7 +98,7 @@ class UpstreamTrial:
         return self._run
 
     def close(self) -> None:
-        """Let go of the model."""
+        """Release the model."""
         if self._run is not None:
             self._run.close()
         self._run = None

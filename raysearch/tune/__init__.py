@@ -1,4 +1,4 @@
-"""Ray, and only Ray: the study runner, its searcher, its trainable, its budgets and its view.
+"""Ray, and only Ray: the study runner, its searcher, its trainable and its callbacks.
 
 Importing this package imports nothing; `raysearch.tune.runner` loads Ray, `raysearch.run.folder`
 and `raysearch.cli.progress` do not.

@@ -1,4 +1,4 @@
-"""Between Tune and the desk: what Tune reports, when it is to stop, and whom to blame."""
+"""Tune's callbacks: pass reports to the desk, stop the run, and find who caused a crash."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ NODES = 5
 
 
 class News(Callback):
-    """Carries Tune's news to the desk."""
+    """Passes Tune's callbacks on to the desk."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._nodes: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process is at work on a trial."""
+        """Note that a process has started a trial."""
         id_ = trial.config["id"]
         actor = trial.temporary_state.ray_actor
         self._desk.actors[id_] = actor._actor_id.hex() if actor is not None else ""
@@ -43,7 +43,10 @@ class News(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A slice of work is done, or the trial is; the record leaves Tune's own state here."""
+        """Report progress or, at the end, the record.
+
+        The record is removed from Tune's own state here.
+        """
         id_ = trial.config["id"]
         if log := result.pop("log", ""):
             self._desk.log(log)
@@ -55,7 +58,7 @@ class News(Callback):
             self._desk.progressed(id_, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A process died; Tune starts the trial again and it goes on from its checkpoint.
+        """Note that a process died; Tune restarts the trial from its checkpoint.
 
         A node that was lost (a spot machine taken away) is no fault of the trial: up to a limit it
         is not counted among its failures, of which Tune forgives one.
@@ -71,7 +74,7 @@ class News(Callback):
         self._desk.emit("note", f"{what}; its trial goes on", id_)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's process died once too often."""
+        """Record the failure of a trial whose process died once too often."""
         text = _error_text(trial)
         self._desk.log(f"{trial.config['id']}: {text}")
         self._desk.lose(trial.config["id"], f"the worker died twice: {_cause(text)}")
@@ -84,7 +87,7 @@ class News(Callback):
 
 
 def _error_text(trial: Any) -> str:
-    """What Tune keeps about a trial's failures; empty where it cannot be read."""
+    """Return Tune's text about a trial's failures; empty where it cannot be read."""
     try:
         return Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     except (OSError, TypeError):
@@ -92,17 +95,17 @@ def _error_text(trial: Any) -> str:
 
 
 class StopNow(Stopper):
-    """Ends the fit at once when the desk says so; trials at work keep their checkpoints."""
+    """Ends the fit at once when the desk requests it; running trials keep their checkpoints."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No single trial is stopped."""
+        """Return False: no single trial is stopped."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether the whole run is to stop."""
+        """Return True if the whole run must stop."""
         return self._desk.stop_now or self._desk.fault is not None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -113,7 +116,7 @@ class StopNow(Stopper):
 
 
 def _cause(text: str) -> str:
-    """The telling line of the text that Tune keeps about a failed trial."""
+    """Return the telling line of Tune's text about a failed trial."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Failure #")]
     died = [line for line in lines if "died" in line or "Error" in line]
@@ -121,7 +124,7 @@ def _cause(text: str) -> str:
 
 
 def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str]]:
-    """Why Tune broke down, and which trials did it, read off the chain of exceptions."""
+    """Return why Tune crashed, and which trials caused it, from the chain of exceptions."""
     chain: list[BaseException] = []
     while error not in chain:
         chain.append(error)
@@ -130,14 +133,14 @@ def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str
         if isinstance(link, ray.exceptions.OutOfMemoryError):
             used = _memory(str(link))
             held = {id_: used[actor] for id_, actor in actors.items() if actor in used}
-            # Ray kills whoever started last, several at once; the one that ate the memory did it.
+            # Ray kills the latest actors, several at once; the one with most memory is the cause.
             dear = max(used.values(), default=0.0)
             return "killed for memory", {id_ for id_, gb in held.items() if 2 * gb >= dear}
     return sentence(chain[0]), set()
 
 
 def _memory(text: str) -> dict[str, float]:
-    """Memory of each actor that Ray killed [GB], read off its message.
+    """Return the memory of each actor that Ray killed [GB], parsed from its message.
 
     >>> _memory("Selected to kill: (Actor(0f4b): pid=2, actual memory used=0.11GB, worker ID=c)")
     {'0f4b': 0.11}

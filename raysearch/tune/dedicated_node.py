@@ -1,4 +1,4 @@
-"""A machine of the cluster that is held whole, to time models on it with no trial beside them."""
+"""Reserve a whole machine of the cluster, to time models on it with no trial beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raysearch.errors import InputError, RaysearchError
 
 
 def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hold | None:
-    """All of the machine whose GPU has most memory, its GPUs and CPUs; None without any GPU.
+    """Return all GPUs and CPUs of the machine whose GPU has most memory; None without any GPU.
 
     A study that may take only a part of the cluster takes no more of it, but a whole GPU.
 
@@ -35,7 +35,7 @@ def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hol
 
 
 class Machine:
-    """What `largest` says of a machine, held from `with` to its end.
+    """The machine that `largest` chooses, reserved from `with` to its end.
 
     Raises:
         InputError: it was not free in time, or cannot run raysearch.
@@ -70,7 +70,7 @@ class Machine:
         ray.kill(self._worker)
 
     def call(self, act: Callable[..., Any], *given: Any) -> Any:
-        """What a function returns there.
+        """Call a function on the machine and return its result.
 
         Raises:
             RaysearchError: the function's own, or the machine was lost.

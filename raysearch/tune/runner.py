@@ -1,4 +1,4 @@
-"""Runs a study: search on Ray Tune under a supervisor, then the winners' scores on test."""
+"""Run a study: search on Ray Tune under a supervisor, then the winners' scores on test."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FRESH_FITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run of a study came to; counts and costs are the whole study's."""
+    """Result of a run of a study; counts and costs are the whole study's."""
 
     by_status: Mapping[str, int]
     fresh: int
@@ -82,7 +82,7 @@ def run_study(
     storage: str | None = None,
     gpus_per_trial: float | None = None,
 ) -> Outcome:
-    """Run a study in `out`, or go on with the one that lies there.
+    """Run a study in `out`, or continue the one there.
 
     Args:
         study: the plan; `concurrency` None is fitted to the cluster.
@@ -120,7 +120,7 @@ def run_study(
         if mirror is not None:
             mirror.meet(adopt=False)
             mirror.claim()
-        if world.place.device == "cpu":  # this torch can use no GPU that Ray sees
+        if world.place.device == "cpu":  # this torch can use none of Ray's GPUs
             gpus_per_trial = 0
         share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
@@ -148,7 +148,7 @@ def run_study(
             if mirror is not None:
                 try:
                     mirror.push()
-                except (StorageLost, Overtaken) as e:  # all stands in the folder
+                except (StorageLost, Overtaken) as e:  # everything is in the folder
                     desk.log(f"records not mirrored: {e}")
 
 
@@ -199,10 +199,10 @@ class _Run:
         self._desk.stop_now = True
 
     def _search(self) -> None:
-        """Fit, and fit afresh from the records when Tune breaks down, until the search is over.
+        """Fit, and fit again from the records when Tune breaks down, until the search is over.
 
         NOTE: an OOM kill is neither a RayActorError nor a RayTaskError to Ray 2.60, so Tune aborts
-        the whole experiment with a RuntimeError, whatever max_failures says.
+        the whole experiment with a RuntimeError, whatever max_failures is.
         """
         barren = 0
         while True:
@@ -225,7 +225,7 @@ class _Run:
                     ) from e
 
     def _fit(self) -> None:
-        """One `Tuner.fit`, always a fresh one; what it leaves on disk is nobody's truth."""
+        """Run one `Tuner.fit`, always a fresh one; its files on disk are never read again."""
         desk, share = self._desk, self._share
         storage = desk.folder.root / "ray"
         tuner = tune.Tuner(
@@ -263,7 +263,7 @@ class _Run:
         hold = self._share.of(offer.config, kind=best)
         return {
             "id": offer.config.id,
-            "trial": json.dumps(value),  # one string: Tune walks through nested dictionaries
+            "trial": json.dumps(value),  # one string: Tune traverses nested dictionaries
             "holds": json.dumps(asdict(hold)),
         }
 

@@ -1,4 +1,4 @@
-"""After the search: winners and frontier, both chosen on validation, are scored on test.
+"""Score winners and frontier, both chosen on validation, on test after the search.
 
 So is what used no labels (zero-shot): it is shown, never chosen.
 """
@@ -25,7 +25,7 @@ WAIT = 0.5
 
 
 def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
-    """Score winners, the frontier and zero-shot points on test; returns how many.
+    """Score winners, the frontier and zero-shot points on test; return how many.
 
     A point that has its test score already is left alone, one that cannot be scored is noted.
     """
@@ -72,7 +72,7 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
 
 
 def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
-    """The winners, the members of the frontier and what used no labels, without a test score."""
+    """Yield winners, members of the frontier and zero-shot points without a test score."""
     if not desk.records:
         return
     study = desk.study

@@ -9,12 +9,11 @@ from ray.tune.search.searcher import Searcher
 
 
 class StudySearcher(Searcher):
-    """Hands Tune the next trial; learns nothing here: records teach the proposer, not Tune.
+    """Passes the next trial to Tune; ignores results: records go to the proposer, not to Tune.
 
-    Where all that is left waits for trials at work it hands out nothing: Tune then asks again with
-    each event, or ten times a second.
-
-    Tune wants to pickle its searcher into snapshots that nobody reads: it gets an empty shell.
+    Where all that is left waits for running trials it returns nothing: Tune then calls again with
+    each event, or ten times a second. Tune pickles its searcher into snapshots that are never read:
+    it gets an empty shell.
     """
 
     def __init__(
@@ -25,7 +24,7 @@ class StudySearcher(Searcher):
         self._waits = waits
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial's configuration for Tune, None for the moment, or FINISHED."""
+        """Return the next trial's configuration, None for the moment, or FINISHED."""
         drawn = self._draw(trial_id)
         if drawn is None and not self._waits():
             return Searcher.FINISHED
@@ -34,10 +33,10 @@ class StudySearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing: the record has come through the callback."""
+        """Do nothing: the record has come through the callback."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing: a study is resumed from its records."""
+        """Do nothing: a study is resumed from its records."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

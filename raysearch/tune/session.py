@@ -1,4 +1,4 @@
-"""What a run sets up around itself and takes down again: environment, signals, Ray, quiet."""
+"""Set up a run's surroundings and take them down again: environment, signals, Ray, quiet."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def environment(concurrency: int) -> Iterator[None]:
     """Set Tune's environment variables for the run only."""
     wanted = {
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # half of Tune's overhead per trial
-        "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's snapshots are not our truth
+        "TUNE_GLOBAL_CHECKPOINT_S": "60",  # Tune's snapshots are never read
         "TUNE_MAX_PENDING_TRIALS_PG": str(concurrency),
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours stops cleanly; see `signals`
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # our handler stops cleanly; see `signals`
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -68,7 +68,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C or a TERM once: `stop()`; Ctrl-C twice: KeyboardInterrupt, at once.
+    """Call `stop()` on Ctrl-C or a TERM; raise KeyboardInterrupt on a second Ctrl-C.
 
     Outside the main thread (a service) nothing is installed.
     """
@@ -92,7 +92,7 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
-    """A Ray to run on: the one at hand, the one at `address`, or one of our own.
+    """Connect to a Ray: the running one, the one at `address`, or a new local one.
 
     What was started here is shut down here, with its temporary folder; nothing else is touched.
     """
@@ -133,6 +133,6 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
 def started(
     concurrency: int | None, address: str | None, cpus: int | None = None
 ) -> Iterator[None]:
-    """Everything a run needs around itself; several phases may share one."""
+    """Set up everything that a run needs; several phases may share one session."""
     with quiet(), environment(concurrency or 1), cluster(address, cpus):
         yield

@@ -1,7 +1,7 @@
-"""One trial under the names Ray Tune knows: a class trainable that never raises.
+"""One trial as a Ray Tune class trainable that never raises.
 
-A trainable that raises costs its actor, and the next trial pays a new process (seconds); whatever
-goes wrong here is caught and becomes a FAILED or INFEASIBLE record with a one-line reason.
+A trainable that raises costs its actor, and the next trial pays a new process (seconds); any
+failure here is caught and becomes a FAILED or INFEASIBLE record with a one-line reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SPENT = ("step", "bill", "labels_used", "unlabelled_used")
 
 
 class TrialTrainable(tune.Trainable):
-    """Runs trials one after the other in one process; `bound` gives it what all trials share."""
+    """Runs trials one after the other in one process; `bound` sets what all trials share."""
 
     kit: ClassVar[Kit]
     place: ClassVar[Any]
@@ -53,11 +53,11 @@ class TrialTrainable(tune.Trainable):
 
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
-        """What one trial holds; Tune asks before it starts an actor."""
+        """Return one trial's resources; Tune calls it before it starts an actor."""
         return PlacementGroupFactory([Hold(**json.loads(config["holds"])).resources])
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take a trial's configuration; nothing is opened yet, because nothing here may raise."""
+        """Store a trial's configuration; nothing is opened yet, since nothing here may raise."""
         value = json.loads(config["trial"])
         self._config = TrialConfig.from_json(value["config"])
         self._hyper = value["hyper"]
@@ -67,13 +67,13 @@ class TrialTrainable(tune.Trainable):
         self._save_cost = 0.0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Become another trial, in the same process."""
+        """Switch to another trial, in the same process."""
         self._leave()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Work for about a second; the last result carries the record."""
+        """Train for about a second; the last result has the record."""
         log = ""
         try:
             if self._trial is None:
@@ -90,7 +90,7 @@ class TrialTrainable(tune.Trainable):
             return {"done": True, "fault": str(e), "log": log}
         except RaysearchError as e:
             text = self._failed("FAILED", str(e))
-        except (Exception, SystemExit) as e:  # the trial's whole world may be broken: say so, live
+        except (Exception, SystemExit) as e:  # anything may be broken: report it and stay alive
             log += traceback.format_exc()
             text = self._failed("FAILED", sentence(e))
         self._ended = True
@@ -98,7 +98,7 @@ class TrialTrainable(tune.Trainable):
         return {"done": True, "record": text, "log": log}
 
     def _failed(self, status: str, error: str) -> str:
-        """The record of a trial that broke, with the bill of what it did before."""
+        """Return the record of a failed trial, with the bill of what it did before."""
         record = self.kit.failed(self._config, self._place, self.phase, status, error, self._hyper)
         if self._trial is not None:
             with contextlib.suppress(Exception):  # whatever broke the trial may break this too
@@ -108,7 +108,7 @@ class TrialTrainable(tune.Trainable):
         return _text(record)
 
     def _open(self) -> str:
-        """Open the trial, from its checkpoint where there is one; returns what there is to log."""
+        """Open the trial, from its checkpoint where there is one; return what to log."""
         self.mark.check()
         torch = sys.modules.get("torch")
         if torch is not None:
@@ -148,38 +148,38 @@ class TrialTrainable(tune.Trainable):
             self._saved_at = time.monotonic()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Tune's own checkpoint, should a scheduler pause the trial."""
+        """Write Tune's own checkpoint, should a scheduler pause the trial."""
         if self._trial is not None:
             self._trial.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from Tune's own checkpoint."""
+        """Continue from Tune's own checkpoint."""
         folder = Path(checkpoint)
         if any(p for p in folder.iterdir() if not p.name.startswith(".")):
             self._trial = self.kit.open(self._config, self._place, self.phase)
             self._trial.load(folder)
 
     def cleanup(self) -> None:
-        """Tune stops the actor: an unfinished trial keeps a checkpoint, to be taken up again."""
+        """Save an unfinished trial's checkpoint, for a later resume, as Tune stops the actor."""
         if self._trial is not None and not self._ended:
             self._save()
         self._leave()
 
     def _leave(self) -> None:
         trial, self._trial = self._trial, None
-        with contextlib.suppress(Exception):  # tidying is a courtesy too
+        with contextlib.suppress(Exception):  # a failure to tidy up does no harm either
             self.saves.leave(self._config.id)
         if trial is not None:
             try:
                 trial.close()
-            except Exception:  # closing is a courtesy; the record is what counts
+            except Exception:  # a failure to close does no harm: the record is complete
                 traceback.print_exc(file=sys.stderr)
 
 
 def bound(
     kit: Kit, place: Any, phase: str, saves: Saves, mark: Mark, save_every: float
 ) -> type[TrialTrainable]:
-    """The trainable of one study: a subclass that carries what all its trials share."""
+    """Return the trainable of one study: a subclass that carries what all its trials share."""
     shared = {
         "kit": kit,
         "place": place,
@@ -192,13 +192,16 @@ def bound(
 
 
 def placed(place: Any, hold: Hold) -> Any:
-    """The place of one trial: its threads, and its device where it holds a part of one."""
+    """Return the place of one trial.
+
+    It has the trial's threads, and its device where it holds a part of one.
+    """
     device = "cuda" if hold.gpus else "cpu"
     return dataclasses.replace(place, threads=hold.threads, device=device, gpus=hold.gpus)
 
 
 def sentence(error: BaseException) -> str:
-    r"""An exception as one line: its type and the first line of its message.
+    r"""Return an exception as one line: its type and the first line of its message.
 
     >>> sentence(ValueError("too long\nsecond line"))
     'ValueError: too long'

@@ -1,1 +1,1 @@
-"""What verbs, routes and notebooks call: values in, values out, nothing printed."""
+"""Workflows that verbs, routes and notebooks call: values in, values out, nothing printed."""

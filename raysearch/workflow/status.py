@@ -1,4 +1,4 @@
-"""How far a run is, from its records alone. Imports no Ray, so that it answers at once."""
+"""The progress of a run, from its records alone. Imports no Ray, so that it is fast."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from raysearch.search.budget import spent_by
 
 
 def status(out: Path) -> dict[str, Any]:
-    """How far the study in `out` is, from its records alone.
+    """Return how far the study in `out` is, from its records alone.
 
     Raises:
         InputError: no study has begun there.

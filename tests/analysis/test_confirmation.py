@@ -367,7 +367,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     """True trials: of many knob sets, 16 rows of validation choose one that was lucky."""
     from raysearch.config.catalog import find_task
     from raysearch.config.study import Study
-    from raysearch.record import RecordWriter
+    from raysearch.run.records import RecordWriter
     from raysearch.run.study_file import AsRun, write_asrun
     from raysearch.search.replicates import plan_draws
     from raysearch.trial.run import TrialRun

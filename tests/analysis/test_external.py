@@ -23,7 +23,8 @@ from raysearch.analysis.external import (
 )
 from raysearch.data.own import own_task
 from raysearch.errors import RecordError
-from raysearch.record import Outside, RecordWriter, read_records
+from raysearch.record import Outside
+from raysearch.run.records import RecordWriter, read_records
 from tests.support import tiny
 from tests.support.judged import RECIPES, Recipe, own_csv, write_run
 

@@ -11,7 +11,7 @@ import pytest
 from raysearch.analysis import read_run
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.replicates import draws_of, settled, twin
-from raysearch.record import read_records
+from raysearch.run.records import read_records
 from tests.support.exiting import exiting
 
 

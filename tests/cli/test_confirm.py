@@ -17,7 +17,8 @@ from raysearch.data.splits import normalise
 from raysearch.data.task_data import own_task
 from raysearch.ledger import TRAINING
 from raysearch.planning.planner import World
-from raysearch.record import RecordWriter, TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import RecordWriter, read_records
 from raysearch.storage.store import Store
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel

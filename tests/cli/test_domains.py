@@ -17,7 +17,7 @@ from raysearch.analysis.domains import FILE, read_domains
 from raysearch.config.task import Task
 from raysearch.data.task_data import load_task
 from raysearch.errors import InputError
-from raysearch.record import read_records
+from raysearch.run.records import read_records
 from tests.support import tiny
 from tests.support.domains import NGRAM, learn, own, task, train
 from tests.support.verbs import Say, refused

@@ -13,7 +13,7 @@ import pytest
 from raysearch.data.external import judged_rows
 from raysearch.data.hashes import row_hash, row_hashes
 from raysearch.data.own import own_task
-from raysearch.record import read_records
+from raysearch.run.records import read_records
 from tests.support import tiny
 from tests.support.judged import own_csv, write_run
 from tests.support.verbs import Say

@@ -17,7 +17,8 @@ import pandas as pd
 import pytest
 
 from raysearch.ledger import ANSWERS, TRAINING
-from raysearch.record import TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import read_records
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -14,8 +14,9 @@ import pytest
 from raysearch.cli import measuring
 from raysearch.config.catalog import find_task
 from raysearch.errors import RaysearchError
-from raysearch.record import OperatingPoint, RecordWriter, TrialRecord, read_records
+from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.folder import Folder, held
+from raysearch.run.records import RecordWriter, read_records
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.storage.remote import StorageLost
 from raysearch.trial.run import TrialRun

@@ -16,7 +16,7 @@ import pytest
 
 from raysearch.export.manifest import read_manifest
 from raysearch.export.predictor import open_model
-from raysearch.record import RecordWriter, read_records
+from raysearch.run.records import RecordWriter, read_records
 from tests.support import tiny
 from tests.support.verbs import refused
 

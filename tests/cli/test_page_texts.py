@@ -24,7 +24,7 @@ from raysearch.data.task_data import TaskData, load_task
 from raysearch.errors import InputError
 from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_histogram
-from raysearch.record import RecordWriter
+from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.trained import score_points
 from tests.support import tiny

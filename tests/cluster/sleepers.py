@@ -16,7 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 from raysearch.config.study import Study
-from raysearch.record import TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import read_records
 from raysearch.search.backend import Kit
 from raysearch.tune.runner import run_study
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space

@@ -69,7 +69,10 @@ def test_a_domain_holds_its_values():
             r"x.yaml: knobs.c: no kind 'choise'. Did you mean 'choice'\? Known: choice, uniform",
         ),
         ("method: x\nknobs: 3\n", r"knobs: a mapping is expected \(stands there: 3\)"),
-        ("method: x\nteachers: dan\n", r"teachers: a list is expected \(stands there: 'dan'\)"),
+        (
+            "method: x\ninputs: {teacher: dan}\n",
+            r"inputs.teacher: a list is expected \(stands there: 'dan'\)",
+        ),
         ("knobs: {}\n", "key 'method' is missing"),
         ("method: x\nknobs: {c: {uniform: [0, true]}}\n", r"knobs.c.uniform: takes \[low, high\]"),
         ("method: x\nknobs: {c: {uniform: [0, .inf]}}\n", "must be finite"),
@@ -89,9 +92,9 @@ def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
     space = load_method_space(written(tmp_path, text + "[0, 1.0]}}\nfirst: {a: 1, b: 2, c: 0}\n"))
     assert list(map(repr, space.knobs["a"].options)) == ["1", "1.0", "True", "'w'"]
     assert (repr(space.knobs["b"].low), repr(space.knobs["c"].high)) == ("1", "1.0")
-    assert repr(dict(space.first)) == "{'a': 1, 'b': 2, 'c': 0}" and space.teachers == ()
-    bare = load_method_space(written(tmp_path, "method: x\nknobs:\nfirst:\nteachers:\n"))
-    assert (bare.knobs, bare.first, bare.teachers) == ({}, {}, ())
+    assert repr(dict(space.first)) == "{'a': 1, 'b': 2, 'c': 0}" and space.inputs == {}
+    bare = load_method_space(written(tmp_path, "method: x\nknobs:\nfirst:\ninputs:\n"))
+    assert (bare.knobs, bare.first, bare.inputs) == ({}, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
         ),
         (
             GRID + "[{method: dan, teacher: {mthod: b}}]",
-            "procedures.0.teacher: no key 'mthod'. D",
+            "procedures.0.inputs.teacher: no key 'mthod'. D",
         ),
         (GRID + "[{method: dan, hyper: {a: [1]}}]", "procedures.0.hyper.a: a number, a word, true"),
         ("name: s\nstratify: [model]", "stratify.0: no value 'model'. Did you mean 'models'"),

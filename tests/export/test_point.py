@@ -13,7 +13,8 @@ from raysearch.export.manifest import read_manifest
 from raysearch.export.point import base_of, export_point
 from raysearch.export.predictor import open_model
 from raysearch.outputs.calibration import FEWEST, nll, softmax, temperature
-from raysearch.record import OperatingPoint, read_records
+from raysearch.record import OperatingPoint
+from raysearch.run.records import read_records
 from raysearch.storage.store import Store
 from raysearch.trial.trained import open_trained
 
@@ -158,7 +159,7 @@ def test_the_twin_can_be_written_again_by_its_own_point(make_run, tmp_path):
 @pytest.mark.slow
 def test_records_take_the_twin_up(make_run, tmp_path):
     from raysearch.analysis import read_run, winners
-    from raysearch.record import RecordWriter
+    from raysearch.run.records import RecordWriter
 
     made = make_run("two", FINETUNE, NGRAM)
     done = exported(made, "onnx", tmp_path / "m", int8=True)

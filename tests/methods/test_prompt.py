@@ -113,7 +113,7 @@ def test_a_task_that_cannot_be_asked_is_left_out_with_a_sentence(tmp_path, chang
     task = dataclasses.replace(tiny.write_task(tmp_path / "two", "two"), **change)
     w = tiny.world(task, tmp_path)
     assert "prompt" not in w.space.methods and "zero_shot" not in w.space.methods
-    assert says in w.left_out["prompt"] and "\n" not in w.left_out["prompt"]
+    assert says in w.excluded["prompt"] and "\n" not in w.excluded["prompt"]
     assert set(w.space.upstream) == {"finetune"}, "a prompted teacher is out as well"
     with pytest.raises(InputError, match="method 'prompt': ") as e:
         _ = tiny.world(task, tmp_path, methods=("prompt",)).space

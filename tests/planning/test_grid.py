@@ -55,7 +55,7 @@ def test_teachers_come_first_once_and_students_are_smaller(crossed):
 def test_a_teacher_s_method_needs_no_line_of_its_own(crossed):
     w = crossed(FINE, {"method": "distill", "teacher": ASKED}, labels=(8,))
     assert "distill random-1 8 (prompt random-2 8)" in told(w.crossing())
-    assert "prompt random-1 8" not in told(w.crossing()) and not w.left_out
+    assert "prompt random-1 8" not in told(w.crossing()) and not w.excluded
     named = crossed(
         FINE, ASKED, {"method": "distill", "teacher": ASKED}, methods=("finetune", "distill")
     )
@@ -93,7 +93,7 @@ def test_a_procedure_that_cannot_run_is_said(crossed):
     )
     assert not [p for p in told(w.crossing()) if "prompt" in p]
     assert "distill random-1 8 (finetune random-2 8)" in told(w.crossing())
-    assert w.left_out["distill from prompt"] == "its teacher's method takes no part here"
+    assert w.excluded["distill from prompt"] == "its teacher's method takes no part here"
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_a_procedure_may_ask_for_one_model_or_the_largest(crossed):
 
 def test_a_model_that_takes_no_part_is_said(crossed):
     w = crossed({**FINE, "model": "random-2"}, {**FINE, "model": "random-1"}, models=BOTH[:1])
-    assert {p.rung for p in w.crossing()} == {"random-1"} and not w.left_out, "the method runs"
+    assert {p.rung for p in w.crossing()} == {"random-1"} and not w.excluded, "the method runs"
     more = crossed({**FINE, "model": "random-2"}, {"method": "prompt"}, models=BOTH[:1])
     assert {p.method for p in more.crossing()} == {"prompt"}
-    assert "random-2" in more.left_out["finetune"]
+    assert "random-2" in more.excluded["finetune"]
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_models_too_small_for_exits_are_left_out(crossed):
     w = crossed(FINE, EXITS, labels=(8,))
     assert [p.rung for p in w.crossing() if p.method == "early_exit"] == ["random-2"]
     alone = crossed(FINE, EXITS, labels=(8,), models=BOTH[:1])
-    assert "one exit" in alone.left_out.get("early_exit", "") or alone.crossing()
-    assert "one exit" in alone.left_out["early_exit"]
+    assert "one exit" in alone.excluded.get("early_exit", "") or alone.crossing()
+    assert "one exit" in alone.excluded["early_exit"]
 
 
 def test_a_model_without_layers_is_refused_by_name(crossed):
@@ -166,16 +166,16 @@ def test_a_method_is_left_out_only_where_none_of_its_lines_runs(crossed):
     lines = [{**table, "model": m} for m in ("dan-1m-4k", ["dan-10k", "dan-100k"], "dan-1m-62k")]
     w = crossed(FINE, *lines, labels=(8,), models=("random-2", "dan-10k", "dan-100k"))
     assert [p.rung for p in w.crossing() if p.method == "sparse_distill"] == ["dan-10k", "dan-100k"]
-    assert not w.left_out
+    assert not w.excluded
     alone = crossed(FINE, lines[0], lines[2], labels=(8,), models=("random-2", "table-400"))
     assert [p.method for p in alone.crossing()] == ["finetune"]
-    assert "no model 'dan-1m-4k'" in alone.left_out["sparse_distill"]
+    assert "no model 'dan-1m-4k'" in alone.excluded["sparse_distill"]
 
 
 def test_a_method_that_runs_as_a_teacher_is_not_left_out(crossed):
     students = {"method": "distill", "teacher": FINE}
     w = crossed({**FINE, "model": "random-2"}, students, labels=(8,), models=BOTH[:1])
-    assert told(w.crossing())[0] == "finetune random-1 8" and not w.left_out
+    assert told(w.crossing())[0] == "finetune random-1 8" and not w.excluded
 
 
 def test_a_crossing_of_nothing_says_why(crossed):
@@ -198,18 +198,18 @@ def test_a_procedure_may_name_several_models_of_any_ladder(crossed):
         "sparse_distill dan-100k 8 (finetune random-2 8)",
     ]
     assert w.space.rungs["finetune"] == BOTH and "dan-1m" not in w.space.rungs["dan"]
-    assert not {"dan", "sparse_distill"} & set(w.left_out)
+    assert not {"dan", "sparse_distill"} & set(w.excluded)
 
 
 def test_models_of_the_command_line_narrow_a_list(crossed):
     line = {**TABLES, "model": ["dan-10k", "dan-100k"]}
     w = crossed(FINE, line, labels=(8,), models=("random-1", "dan-100k"))
     assert told(w.crossing()) == ["finetune random-1 8", "dan dan-100k 8"]
-    assert not w.left_out
+    assert not w.excluded
     alone = crossed(FINE, line, labels=(8,), models=("random-1", "table-400"))
     assert told(alone.crossing()) == ["finetune random-1 8"]
     said = "no model 'dan-10k' or 'dan-100k' that it can train takes part"
-    assert alone.left_out["dan"] == said
+    assert alone.excluded["dan"] == said
 
 
 def test_a_named_teacher_of_another_ladder_takes_part(crossed):

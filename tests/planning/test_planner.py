@@ -17,6 +17,7 @@ from raysearch.config.study import Study
 from raysearch.errors import Infeasible, InputError
 from raysearch.ledger import TRAINING
 from raysearch.planning import cost_model as pricing_module
+from raysearch.planning import eligibility
 from raysearch.planning import planner as world_module
 from raysearch.planning.planner import World
 from raysearch.planning.throughput import Rates
@@ -92,7 +93,7 @@ def test_a_model_larger_than_memory_is_said_in_a_line(two, tmp_path, monkeypatch
         one_line(e, "model 'giant': training takes at least 14901.2 GiB, here are ")
     else:
         assert "giant" not in {r for names in w.space.rungs.values() for r in names}
-        assert w.left_out["giant"].startswith("training takes at least 14901.2 GiB, here are ")
+        assert w.excluded["giant"].startswith("training takes at least 14901.2 GiB, here are ")
 
 
 def test_a_table_larger_than_memory_is_said_with_its_size(two, tmp_path, monkeypatch):
@@ -123,7 +124,7 @@ def test_the_toy_task_has_every_method_and_every_rung_of_its_ladder(over):
         "zero_shot": encoders,
     }
     assert set(w.space.methods) == set(METHODS) <= set(methods.names())
-    assert w.space.labels == (100, 1000) and w.left_out == {}
+    assert w.space.labels == (100, 1000) and w.excluded == {}
 
 
 def test_named_methods_and_models_alone_take_part(over):
@@ -139,7 +140,7 @@ def test_budgets_that_the_data_cannot_fill_are_left_out_with_the_number(two, tmp
     w = tiny.world(two, tmp_path, labels=(32, 60, 61, 100))
     rows = len(w.data.splits["train"])
     assert w.space.labels == (32, 60) and rows == 60
-    why = {k: v for k, v in w.left_out.items() if "labels" in k}
+    why = {k: v for k, v in w.excluded.items() if "labels" in k}
     said = "the task has 60 training rows"
     assert why == {"61 labels": said, "100 labels": said}
     assert tiny.world(two, tmp_path, labels=(500,)).space.labels == (60,), "then all there are"
@@ -151,7 +152,7 @@ def test_a_model_that_is_not_here_is_left_out_with_its_reason(two, tmp_path, mon
     monkeypatch.setattr(catalog, "_ladder", lambda path: {**known, "random-2": gone})
     w = tiny.world(two, tmp_path)
     assert w.space.rungs["finetune"] == ("random-1",)
-    assert set(w.left_out) >= {"random-2"} and "config.json" in w.left_out["random-2"]
+    assert set(w.excluded) >= {"random-2"} and "config.json" in w.excluded["random-2"]
 
 
 def test_no_encoder_at_all_is_one_line_with_what_helps(two, tmp_path, monkeypatch):
@@ -166,17 +167,17 @@ def test_no_encoder_at_all_is_one_line_with_what_helps(two, tmp_path, monkeypatc
 
 def test_a_method_that_predicts_no_number_is_left_out(two, tmp_path, monkeypatch):
     task = tiny.write_task(tmp_path / "number", "number")
-    find = world_module.find
+    find = eligibility.find
 
     def classes_only(name):
         method = find(name)
         return dataclasses.replace(method, regression=method.regression and name != "ngram_linear")
 
-    monkeypatch.setattr(world_module, "find", classes_only)
+    monkeypatch.setattr(eligibility, "find", classes_only)
     w = tiny.world(task, tmp_path)
     assert set(w.space.methods) == {"embed_linear", "finetune"}
     for name in ("ngram_linear", "distill", "early_exit", "prompt", "zero_shot"):
-        assert w.left_out[name] == "predicts classes, the task asks for a number"
+        assert w.excluded[name] == "predicts classes, the task asks for a number"
     assert set(tiny.world(two, tmp_path).space.methods) == set(METHODS)
 
 
@@ -192,8 +193,8 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
     small_s = free.price(tiny.configure(free, "prompt", "toy-small", 1000)).seconds  # the dearest
     w = over(labels=(1000,), trial_minutes=limit)
     assert w.space.rungs["finetune"] == w.space.rungs["embed_linear"] == ("toy-tiny", "toy-mini")
-    assert set(w.left_out) == {"toy-small"}
-    assert w.left_out["toy-small"] == (
+    assert set(w.excluded) == {"toy-small"}
+    assert w.excluded["toy-small"] == (
         f"one trial on 1000 labels would take {small_s / 60:.0f} min here, "
         f"more than the study's {limit:g}"
     )
@@ -206,7 +207,7 @@ def test_time_is_reckoned_for_the_methods_that_take_part(over):
     assert "toy-small" not in over(**some).space.rungs["embed_linear"]
     alone = over(**some, methods=("embed_linear",))
     assert alone.space.rungs["embed_linear"] == ("toy-tiny", "toy-mini", "toy-small")
-    assert alone.left_out == {}
+    assert alone.excluded == {}
 
 
 def test_a_machine_too_slow_for_any_encoder_keeps_what_is_left(over, rates):
@@ -214,8 +215,8 @@ def test_a_machine_too_slow_for_any_encoder_keeps_what_is_left(over, rates):
     w = over(trial_minutes=1)
     assert set(w.space.methods) == {"ngram_linear"}
     encoders = {"embed_linear", "finetune", "prompt", "zero_shot", "distill", "early_exit"}
-    assert set(w.left_out) == {"toy-tiny", "toy-mini", "toy-small"} | encoders
-    assert w.left_out["finetune"] == "no model of its family (encoder) takes part"
+    assert set(w.excluded) == {"toy-tiny", "toy-mini", "toy-small"} | encoders
+    assert w.excluded["finetune"] == "no model of its family (encoder) takes part"
     with pytest.raises(InputError) as e:
         _ = over(trial_minutes=1, methods=("finetune",)).space
     assert "no method is left to run (" in str(e.value) and "\n" not in str(e.value)
@@ -243,7 +244,7 @@ def test_a_models_folder_without_weights_is_one_line(toy, tmp_path, missing):
     one_line(e, "toy-tiny", missing[0])
     default = World(Study(name="s"), data, out=out, models_dir=tmp_path)
     assert default.space.rungs["finetune"] == ("toy-mini", "toy-small")
-    assert missing[0] in default.left_out["toy-tiny"]
+    assert missing[0] in default.excluded["toy-tiny"]
 
 
 # Configurations

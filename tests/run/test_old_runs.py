@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from raysearch.record import TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import read_records
 from tests.run import exported, golden, outputs
 from tests.run.packed import unpack
 from tests.support.verbs import Say
@@ -20,7 +21,7 @@ from tests.support.verbs import Say
 RUNS = golden.runs()
 pytestmark = pytest.mark.statistics  # to the digit
 FAST = {
-    "search": ("status", "table", "frontier", "cascades", "recommend", "pages"),
+    "search": ("status", "table", "frontier", "cascades", "recommend"),
     "grid": ("status", "table", "frontier"),
 }
 """What is compared in every round of tests."""

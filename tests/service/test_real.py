@@ -21,7 +21,7 @@ import psutil
 import pytest
 import requests
 
-from raysearch.record import read_records
+from raysearch.run.records import read_records
 from raysearch.service import ray_head
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

@@ -12,7 +12,8 @@ import numpy as np
 from raysearch.analysis.domains import Cell, Domain, Drop, Matrix, MethodMatrix, Source
 from raysearch.config.task import Task
 from raysearch.data.own import own_task
-from raysearch.record import OperatingPoint, RecordWriter, TrialRecord
+from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel

@@ -17,7 +17,8 @@ from raysearch.config.trial import TrialConfig
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.methods import get as find_method
 from raysearch.planning.planner import World
-from raysearch.record import RecordWriter, TrialRecord
+from raysearch.record import TrialRecord
+from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.run import TrialRun
 

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from raysearch.encoders.models import RowEmbedding
 from raysearch.storage.store import load_state, save_state
-from raysearch.training import loop
-from raysearch.training.loop import LazyAdam, Loop, Recipe, clip_, rate
+from raysearch.training import row_adam
+from raysearch.training.loop import Loop, Recipe, clip_, rate
+from raysearch.training.row_adam import LazyAdam
 
 CPU = torch.device("cpu")
 
@@ -60,7 +61,7 @@ def test_lazy_adam_is_adamw_where_every_row_is_touched():
     words = RowEmbedding(start.clone(), padding=None)
     lazy = LazyAdam(words, weight_decay=0.1)
     theirs = nn.Parameter(start.clone())
-    adam = torch.optim.AdamW([theirs], betas=loop.BETAS, eps=loop.EPS, weight_decay=0.1)
+    adam = torch.optim.AdamW([theirs], betas=row_adam.BETAS, eps=row_adam.EPS, weight_decay=0.1)
     for step in range(30):
         grad = torch.randn(7, 4, generator=generator) * 10.0 ** (step % 5 - 3)
         lr = 0.1 / (step + 1)
@@ -247,7 +248,7 @@ def test_a_restored_loop_goes_on_bit_by_bit(stop, precision):
 
 @pytest.mark.parametrize("stop", [1, 7, 19])
 def test_a_large_table_is_saved_without_a_copy_and_goes_on_bit_by_bit(stop, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "COPIED", 0)
+    monkeypatch.setattr(row_adam, "COPIED", 0)
     whole, first, second = loop_of(Bag()), loop_of(Bag()), loop_of(Bag())
     work(whole, 20)
     work(first, stop)

@@ -19,7 +19,8 @@ from raysearch.config.catalog import find_task
 from raysearch.data.evaluate import scores
 from raysearch.errors import InputError
 from raysearch.ledger import TRAINING
-from raysearch.record import RecordWriter, TrialRecord, read_records
+from raysearch.record import TrialRecord
+from raysearch.run.records import RecordWriter, read_records
 from raysearch.storage.store import Store
 from raysearch.trial.context import Place
 from raysearch.trial.records import failed_record

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from raysearch.config.study import Study
-from raysearch.record import read_records
 from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.records import read_records
 from raysearch.search.budget import Budget
 from raysearch.search.event import Event
 from raysearch.search.replicates import CONFIRM, Plan, plan_draws

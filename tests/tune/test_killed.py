@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.record import read_records
 from raysearch.run.folder import Folder
+from raysearch.run.records import read_records
 from raysearch.workflow.status import status
 from tests.tune.fakes import diary
 

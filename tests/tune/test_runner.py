@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import ray
 
-from raysearch import record as record_module
 from raysearch.config.space import Domain
 from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.record import read_records
+from raysearch.run import records as record_module
 from raysearch.run.folder import Folder, held, read_suggestions
+from raysearch.run.records import read_records
 from raysearch.search.event import Event
 from raysearch.tune import runner
 from raysearch.tune.runner import Outcome, run_study

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from raysearch.record import read_records
+from raysearch.run.records import read_records
 from raysearch.storage.remote import Remote
 from raysearch.toy import grammar
 from tests.support.s3 import s3_server

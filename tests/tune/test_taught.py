@@ -14,8 +14,8 @@ import pytest
 
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
-from raysearch.record import read_records
 from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.records import read_records
 from raysearch.search.event import Event
 from raysearch.search.replicates import CONFIRM, plan_draws
 from raysearch.tune.runner import Outcome, run_study
