@@ -69,6 +69,11 @@ def method_spaces() -> dict[str, MethodSpace]:
     return dict(_spaces(shipped("search_spaces")))
 
 
+def baseline_methods() -> dict[str, str]:
+    """Return the methods that every other is compared with, and what pages call them."""
+    return {name: s.baseline for name, s in method_spaces().items() if s.baseline}
+
+
 def studies() -> dict[str, Path]:
     """Return the files of the shipped studies by name."""
     return {p.stem: p for p in sorted((shipped("search_spaces") / "studies").glob("*.yaml"))}

@@ -57,6 +57,8 @@ class MethodSpace:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By role: the methods or stages that may make this input, the usual one first; `none` stands
     for going without."""
+    baseline: str = ""
+    """What pages call it where every other is compared with it; empty for most methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class MethodSpaceFile(Strict):
     knobs: dict[str, DomainFile] = {}
     first: dict[str, Value] = {}
     inputs: dict[str, tuple[str, ...]] = {}
+    baseline: str = ""
 
     @field_validator("knobs", "first", "inputs", mode="before")
     @classmethod
@@ -195,4 +198,4 @@ def load_method_space(path: Path) -> MethodSpace:
             f"{path.name}: method is {found.method!r}, must be the file's name '{path.stem}'"
         )
     knobs = {name: knob.domain() for name, knob in found.knobs.items()}
-    return MethodSpace(found.method, knobs, found.first, found.inputs)
+    return MethodSpace(found.method, knobs, found.first, found.inputs, found.baseline)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
+from raysearch.config.catalog import baseline_methods
 from raysearch.panels import style
 from raysearch.recommend import point_text, sentences
 from raysearch.recommend.answer import Answer, answer
@@ -44,7 +45,8 @@ class Info:
     """The recommendation."""
     band: tuple[float, float] | None
     majority: float | None
-    linear: float | None
+    linear: tuple[float, str] | None
+    """A baseline's score, and what it is called."""
     caption: str
 
 
@@ -64,6 +66,7 @@ def of(points: Points, given: Answer) -> Info:
     front = list(given.frontier)
     ring = given.choice
     linear = given.linear
+    words = "" if linear is None else baseline_methods()[points.methods[points.method[linear]]]
     return Info(
         score=points.score,
         cost=axis_title(points, axis),
@@ -88,7 +91,7 @@ def of(points: Points, given: Answer) -> Info:
         ring=None if ring is None else (float(x[ring]), float(points.test[ring])),
         band=given.band,
         majority=points.majority,
-        linear=None if linear is None else float(points.test[linear]),
+        linear=None if linear is None else (float(points.test[linear]), words),
         caption=sentences.footer(points, given),
     )
 
@@ -193,9 +196,10 @@ def draw(info: Info) -> go.Figure:
 def _levels(out: go.Figure, info: Info) -> None:
     if info.band is not None:
         out.add_hrect(*info.band, fillcolor="#0077bb", opacity=0.09, line_width=0, layer="below")
+    best, named = info.linear or (None, "")
     for value, dash, words in (
         (info.majority, "dot", "most frequent class"),
-        (info.linear, "dash", "n-gram linear"),
+        (best, "dash", named),
     ):
         if value is not None:
             text = f"{words} {fixed(value, 2)}"

@@ -12,6 +12,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from raysearch.analysis import Run
+from raysearch.config.catalog import baseline_methods
 from raysearch.errors import RecordError
 from raysearch.panels import controls, frontier, label_curves, style
 from raysearch.panels.catalog import picture
@@ -142,6 +143,7 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "line": escape(WORDS["line"]),
         "plot": escape(f"{points.score} on test against {shown.cost}, one mark a point"),
         "curves": "" if curves else " hidden",
+        "baselines": escape(inline_json(baseline_methods())),
         "data": inline_json(data),
         "script": "\n".join(asset(name) for name in scripts),
     }

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from raysearch.config.catalog import baseline_methods
 from raysearch.recommend.differences import apart, band_of
 from raysearch.recommend.limits import limits_met, nearest, relaxations
 from raysearch.recommend.ownership_cost import cost_of, dollars_to_own, prices_of
@@ -25,8 +26,6 @@ from raysearch.recommend.points import OWN, Floats, Points
 from raysearch.recommend.ranking import eligible, first_of, step_frontier, winners
 from raysearch.recommend.setting import LIMITS, Setting
 
-LINEAR = "ngram_linear"
-"""The method that every other is held against."""
 SHOWN_ROWS = 5
 SHOWN_CURVES = 3
 
@@ -67,7 +66,7 @@ class Answer:
     beaten: int | None
     """The leader that is better on test than `best` by more than chance explains, if any."""
     linear: int | None
-    """The n-gram linear winner with the best test score: a baseline is given its best."""
+    """The winner of a baseline method with the best test score: a baseline is given its best."""
     other: tuple[int, int, int] | None
     """(the best with one step more or fewer labels, that step, the step it is held against)."""
     no_cost: int
@@ -137,7 +136,8 @@ def answer(
     cheaper = [i for i in won if x[i] < x[best]]
     ties = [i for i in cheaper if test[i] >= test[best] or not apart(points, best, i)]
     tie = min(ties, key=lambda i: x[i]) if ties else None
-    linear = [i for i in won if points.methods[points.method[i]] == LINEAR]
+    simple = baseline_methods()
+    linear = [i for i in won if points.methods[points.method[i]] in simple]
     above = [i for i in leaders if test[i] > test[best] and apart(points, best, i)]
     flat = (
         points.kind != "none"

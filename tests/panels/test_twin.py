@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import raysearch.panels
 from raysearch.analysis import read_run
 from raysearch.analysis.intervals import interval
+from raysearch.config.catalog import baseline_methods
 from raysearch.panels.embed import inline_json, points_json
 from raysearch.panels.template import ANSWERING
 from raysearch.recommend.answer import answer, to_json
@@ -63,7 +64,12 @@ class Twin:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen(command, encoding="utf-8", **pipes)
         scripts = [str(ASSETS / name) for name in ANSWERING]
-        self._send({"scripts": scripts, "globals": {"SENTENCES": SENTENCES}})
+        self._send(
+            {
+                "scripts": scripts,
+                "globals": {"SENTENCES": SENTENCES, "BASELINES": baseline_methods()},
+            }
+        )
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None

@@ -236,7 +236,7 @@ function answer(P, setting) {
   const cheaper = won.filter((i) => x[i] < x[best]);
   const ties = cheaper.filter((i) => test[i] >= test[best] || !apart(P, best, i));
   const tie = ties.length ? cheapestOf(ties, x) : null;
-  const linear = won.filter((i) => P.methods[P.method[i]] === "ngram_linear");
+  const linear = won.filter((i) => Object.hasOwn(BASELINES, P.methods[P.method[i]]));
   const above = leaders.filter((i) => test[i] > test[best] && apart(P, best, i));
   const flat = P.kind !== "none" && leaders.length > 1 && !leaders.some((i) => apart(P, best, i));
   const choice = flat ? cheapestOf(leaders, x) : best;

@@ -1,6 +1,7 @@
 // The first page: controls in, the same answer as Python out; every text enters as text.
 const DATA = JSON.parse(byId("data").textContent);
 const { sentences: SENTENCES, marks: MARKS, shapes: SHAPES } = DATA;
+const BASELINES = JSON.parse(document.body.dataset.baselines);
 const P = readPoints(DATA.points);
 const CLOUD_ABOVE = 2000;
 const setting = { ...DATA.setting };

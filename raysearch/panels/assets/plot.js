@@ -121,8 +121,9 @@ function rivalMarks(P, rivals) {
 }
 
 function baselines() {
-  const linear = given.linear === null ? null : P.test[given.linear];
-  return [[P.majority, "dot", "most frequent class"], [linear, "dash", "n-gram linear"]]
+  const { linear } = given;
+  const best = linear === null ? [null] : [P.test[linear], "dash", BASELINES[P.methods[P.method[linear]]]];
+  return [[P.majority, "dot", "most frequent class"], best]
     .filter(([value]) => value !== null);
 }
 
