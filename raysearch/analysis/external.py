@@ -25,7 +25,7 @@ from raysearch.analysis.confirmation import (
 )
 from raysearch.analysis.replicates import twin
 from raysearch.analysis.table import Run
-from raysearch.analysis.zero_shot import name_of, zero_shots
+from raysearch.analysis.without_labels import name_of, unlabelled_points
 from raysearch.record import OperatingPoint, Outside, TrialRecord
 
 KIND = "outside"
@@ -69,7 +69,9 @@ def systems(run: Run) -> tuple[Outside, ...]:
     for known, found in _latest:
         if known is run:
             return found
-    shots = [(r, p) for r, p in zero_shots(run.records) if r.score in p.scores.get("test", {})]
+    shots = [
+        (r, p) for r, p in unlabelled_points(run.records) if r.score in p.scores.get("test", {})
+    ]
     found = (*run.outside, *(_system(run, r, p) for r, p in shots))
     _latest[:] = [(run, found)]
     return found

@@ -21,7 +21,7 @@ from raysearch.analysis.confirmation import (
     stored_logits,
 )
 from raysearch.analysis.table import Run
-from raysearch.analysis.zero_shot import zero_shots
+from raysearch.analysis.without_labels import unlabelled_points
 from raysearch.record import OperatingPoint
 
 
@@ -36,7 +36,9 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
         run: a run; not changed.
         made: its confirmation; not changed.
     """
-    free = [(r, p) for r, p in zero_shots(run.records) if r.score in p.scores.get("test", {})]
+    free = [
+        (r, p) for r, p in unlabelled_points(run.records) if r.score in p.scores.get("test", {})
+    ]
     if not made.estimates or made.folds or not free:
         return made
     score = free[0][0].score

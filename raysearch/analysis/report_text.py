@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,10 @@ class RowName:
     hash: str
     text: str | None = None
     pair: str | None = None
+
+
+Namer = Callable[[str, Sequence[int]], Mapping[int, RowName]]
+"""Names of a split's rows by row number, from who holds the data; none where they are gone."""
 
 
 def title(report: Report) -> str:

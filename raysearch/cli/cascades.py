@@ -130,7 +130,7 @@ def _show(run: Run, made: tuple[Cascade, ...]) -> None:
     from rich.text import Text
 
     from raysearch.analysis.frontier import PRETRAINING
-    from raysearch.panels.exit_marks import shown_words
+    from raysearch.panels.cascade_words import shown_words
 
     score = run.records[0].score
     table = Table(

@@ -133,7 +133,7 @@ def measure_run(
     from raysearch.analysis import read_run
     from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.zero_shot import zero_shots
+    from raysearch.analysis.without_labels import unlabelled_points
     from raysearch.run.folder import Folder, held
     from raysearch.run.records import RecordWriter
 
@@ -148,7 +148,7 @@ def measure_run(
                 f"{out}: nothing is confirmed yet{why}; first: raysearch confirm {out}"
             )
         wanted = to_measure(found.table, {e.point_id for e in made.estimates})
-        shots = {p.point_id for _, p in zero_shots(found.records) if "test" in p.scores}
+        shots = {p.point_id for _, p in unlabelled_points(found.records) if "test" in p.scores}
         groups = _graphs(found.records, wanted | shots, again=again)
         if not groups:
             say("measured already")

@@ -14,10 +14,9 @@ from raysearch.errors import InputError
 from raysearch.run.study_file import AsRun, read_asrun
 
 if TYPE_CHECKING:
-    from raysearch.analysis.report_text import RowName
+    from raysearch.analysis.report_text import Namer, RowName
     from raysearch.data.rows import Rows
     from raysearch.data.task_data import TaskData
-    from raysearch.panels.exit_examples import Namer
 
 data_dir: Callable[[Any], Any] = click.option(
     "--data-dir",

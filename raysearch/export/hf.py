@@ -239,6 +239,7 @@ def _open(folder: Path, manifest: Manifest) -> Predictor:
 FORMAT = Format(
     name="hf",
     tldr="a checkpoint for stock transformers",
+    rank=0,
     kinds=("encoder", "cloze"),
     write=_write,
     open=_open,

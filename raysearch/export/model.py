@@ -53,6 +53,8 @@ class Format:
     """Why a graph of these kinds cannot be held all the same; empty where it can."""
     int8: bool = False
     """Whether it has an int8 variant."""
+    rank: int = 9
+    """Where no format is named, the lowest that can hold the model is taken."""
     packages: tuple[str, ...] = ("onnx", "onnxruntime", "tokenizers")
     """Packages beside torch and transformers whose versions the card lists."""
     checks: Callable[[Model, Rows, Tokeniser | None], list[tuple[Model, Rows]]] = (

@@ -32,6 +32,7 @@ def _write(model: Model, folder: Path) -> None:
 FORMAT = Format(
     name="native",
     tldr="hashed n-grams for numpy alone",
+    rank=1,
     kinds=("ngram",),
     write=_write,
     open=partial(OwnPredictor, ngram_numpy),

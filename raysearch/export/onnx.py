@@ -263,6 +263,7 @@ def _use(manifest: Manifest) -> str:
 FORMAT = Format(
     name="onnx",
     tldr="one ONNX file for onnxruntime, int8 if wanted",
+    rank=3,
     kinds=("encoder", "cloze"),
     write=_write,
     open=OnnxPredictor,

@@ -276,6 +276,7 @@ def _use(manifest: Manifest) -> str:
 FORMAT = Format(
     name="onnx_exits",
     tldr="one ONNX file a segment, and Python that lets sure texts leave early",
+    rank=4,
     kinds=("exits",),
     write=_write,
     open=ExitsPredictor,

@@ -34,6 +34,7 @@ def _write(model: Model, folder: Path) -> None:
 FORMAT = Format(
     name="table",
     tldr="a table of n-grams for numpy alone",
+    rank=2,
     kinds=("bag",),
     write=_write,
     open=partial(OwnPredictor, dan_numpy),

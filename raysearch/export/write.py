@@ -49,10 +49,6 @@ class Parity:
         return f"probabilities within {self.difference:.1e} on {self.texts} texts{tail}"
 
 
-PREFERRED = ("hf", "native", "table", "onnx", "onnx_exits")
-"""Formats in the order in which one is taken where none is named."""
-
-
 def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
     """The format of that name, or the first that can; InputError that names those that can."""
 
@@ -64,7 +60,8 @@ def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
         return f.refuses(graph)
 
     if name is None:
-        able = [n for n in PREFERRED if not against(export.get(n))]
+        order = sorted(export.names(), key=lambda n: (export.get(n).rank, n))
+        able = [n for n in order if not against(export.get(n))]
         if not able:
             raise InputError(f"no format can hold this model{' in int8' if int8 else ''}")
         return export.get(able[0])

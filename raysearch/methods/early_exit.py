@@ -102,16 +102,12 @@ class EarlyExit:
         )
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return criteria and thresholds, the whole model first.
-
-        With a sample, of those of one criterion that cost about the same only the first.
-        """
+        """Return criteria and thresholds, the whole model first; with a sample, by cost apart."""
         tried = exit_rules.grid(self._ctx.classes, len(self._head.layers))
         if sample is None:
             return tried
         costs = [float(self.infer_flops(sample, knobs).mean()) for knobs in tried]
-        kept = exit_rules.thinned(costs, [str(k["criterion"]) for k in tried], costs[0])
-        return [tried[i] for i in kept]
+        return exit_rules.apart(tried, costs)
 
     def raw(self, rows: Rows, *, phase: str) -> Exits:
         """Return every exit's outputs, in one pass that runs all layers, charged to `phase`."""

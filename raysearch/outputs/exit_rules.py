@@ -193,6 +193,12 @@ def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> li
     return kept
 
 
+def apart(tried: Sequence[Mapping[str, Any]], flops: Sequence[float]) -> list[Mapping[str, Any]]:
+    """Return the knob sets that `thinned` keeps; the first one is the whole model."""
+    kept = thinned(flops, [str(knobs["criterion"]) for knobs in tried], flops[0])
+    return [tried[i] for i in kept]
+
+
 def threshold_of(text: str | float, criterion: str = "confidence", exits: int = 0) -> float | str:
     """Read a threshold as a person writes it: a number, `inf` or `never`.
 

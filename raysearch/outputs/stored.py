@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.errors import InputError
-from raysearch.outputs.point_kinds import kinds
+from raysearch.outputs.point_kinds import kinds, raw_kinds
 from raysearch.outputs.points import RawOutputs
 
 
@@ -40,11 +40,10 @@ def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         ValueError: it is not whole.
     """
     facts = json.loads((entry / "manifest.json").read_text(encoding="utf-8"))
-    known = ((name, kind) for name, kind in kinds().items() if hasattr(kind, "read"))
-    for name, kind in known:
+    for name in raw_kinds():
         if name not in facts:
             continue
-        raw, ids, labels = kind.read(raw_entry(entry.parent.parent, name, facts[name]))
+        raw, ids, labels = kinds()[name].read(raw_entry(entry.parent.parent, name, facts[name]))
         try:
             return raw.derive(facts["knobs"]), ids, labels
         except (KeyError, TypeError, InputError) as e:

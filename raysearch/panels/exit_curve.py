@@ -20,13 +20,13 @@ from raysearch.panels.crossing import Cell, crossing, line, row
 from raysearch.panels.exit_marks import (
     Curve,
     Mark,
-    axis,
     baseline_cells,
     cascades,
     curves,
 )
 from raysearch.panels.panes import dots, legend, names, panes, steps
 from raysearch.panels.score_labels import DASHES
+from raysearch.panels.text_costs import axis
 from raysearch.recommend.words import brief
 
 CASCADE = "cascade"

@@ -6,7 +6,6 @@ Who holds the data names them by hash, and by text where a reader asked for it: 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +22,7 @@ from raysearch.analysis.exit_trials import (
     title,
 )
 from raysearch.analysis.point_costs import flops_of
-from raysearch.analysis.report_text import RowName
+from raysearch.analysis.report_text import Namer, RowName
 from raysearch.outputs.calibration import softmax
 from raysearch.outputs.described import label_of
 from raysearch.outputs.exit_rules import leaves
@@ -31,8 +30,6 @@ from raysearch.panels import style
 from raysearch.panels.exit_calibration import LACK
 from raysearch.record import OperatingPoint
 
-Namer = Callable[[str, Sequence[int]], Mapping[int, RowName]]
-"""Names of a split's rows by row number, from who holds the data; none where they are gone."""
 LINE = 25
 """Height of a row of the table."""
 WRAP = 84

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from raysearch.analysis import Run, cascade
-from raysearch.analysis.cascade import Cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exit_trials import (
     Leaver,
@@ -19,12 +17,12 @@ from raysearch.analysis.exit_trials import (
     score_of,
     shares_words,
 )
-from raysearch.objectives import get
 from raysearch.outputs.described import label_of
 from raysearch.outputs.exit_rules import CRITERIA, answers
-from raysearch.panels.captions import span
+from raysearch.panels.cascade_words import shown_words
 from raysearch.panels.crossing import Cell, crossing
-from raysearch.recommend.points import MS, NOUNS, PARTS_OF_MS
+from raysearch.panels.text_costs import cost_of
+from raysearch.recommend.points import MS, PARTS_OF_MS
 from raysearch.record import OperatingPoint
 
 
@@ -88,32 +86,6 @@ class Missing:
             )
             if n
         ]
-
-
-def axis(cost: str) -> str:
-    """The name of a cost and its unit; `ms` is that of the first page.
-
-    >>> axis("infer_flops"), axis("ms")
-    ('inference compute [FLOP/text]', 'time per text [ms]')
-
-    Raises:
-        InputError: an unknown cost.
-    """
-    unit = "ms" if cost == MS else get(cost).unit
-    return f"{NOUNS.get(cost, cost.replace('_', ' '))} [{unit}]"
-
-
-def cost_of(costs: Mapping[Any, float], cost: str) -> float | None:
-    """A cost out of columns; `ms` is latency with tokenisation, None where not measured.
-
-    >>> cost_of({"latency_ms": 2.0, "tokenise_ms": 0.5}, "ms"), cost_of({}, "ms")
-    (2.5, None)
-    """
-    names = PARTS_OF_MS if cost == MS else (cost,)
-    first, *more = [costs.get(n) for n in names]
-    if first is None or not math.isfinite(first) or first <= 0:
-        return None
-    return first + sum(v for v in more if v is not None and math.isfinite(v))
 
 
 def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
@@ -240,20 +212,3 @@ def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int, st
         out.append((int(max(budget[one.first], budget[one.second])), mark))
         drawn.append(one)
     return tuple(out), lost, shown_words(drawn) if drawn else ""
-
-
-def shown_words(made: Sequence[Cascade]) -> str:
-    """What chose these cascades, what shows them, and on which draws."""
-    said = f"chosen on validation ({span([c.validation_rows for c in made])} rows), "
-    shown = [c for c in made if c.test is not None]
-    if not shown:
-        return said + "not shown on test"
-    said += f"shown on test ({span([c.test_rows for c in shown])} rows"
-    left = [c.left_out for c in shown]
-    said += f"; the {span(left)} that chose left out" if any(left) else ""
-    said += f"), {span([c.draws for c in shown])}"
-    own = sum(c.own_draw for c in shown)
-    if not own:
-        return f"{said} fresh draws"
-    some = "" if own == len(shown) else f" {own:,} of {len(shown):,}"
-    return f"{said} draws, the first of which chose{some}"

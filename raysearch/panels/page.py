@@ -12,6 +12,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from raysearch.analysis import Run
+from raysearch.analysis.report_text import Namer
 from raysearch.config.catalog import baseline_methods
 from raysearch.errors import RecordError
 from raysearch.panels import controls, frontier, label_curves, style
@@ -25,7 +26,6 @@ from raysearch.panels.embed import (
     points_json,
     table_json,
 )
-from raysearch.panels.exit_examples import Namer
 from raysearch.panels.template import ANSWERING, asset, filled, put
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect

@@ -5,37 +5,27 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.students import (
-    Retained,
-    Student,
-    retained,
     students,
 )
-from raysearch.analysis.tables import is_rounded, whole
+from raysearch.analysis.tables import whole
 from raysearch.analysis.tables import without_int8 as plain
 from raysearch.errors import unknown
-from raysearch.outputs.described import label_of
 from raysearch.panels import style
 from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import crossing
-from raysearch.panels.exit_marks import cost_of
 from raysearch.panels.panes import legend, names, panes
-from raysearch.recommend.points import MS, PARTS_OF_MS
+from raysearch.panels.retention_marks import SPEED_UPS, Curve, Mark, Pane, costs_of, mark_of
+from raysearch.recommend.points import MS
 from raysearch.recommend.words import brief
-from raysearch.record import OperatingPoint
 from raysearch.scores import bounds
 
-SPEED_UPS = {
-    "infer_flops": "times less compute a text than the teacher",
-    MS: "times faster a text than the teacher",
-}
-"""Costs of a text: along x stands how many times less than its teacher a student takes."""
 SIZES = {"params": "parameters of the student", "bytes": "stored size of the student [bytes]"}
 """Along x stands the student's own."""
 NO_STUDENTS = "No finished trial of this run has learned from a teacher or is a table of n-grams."
@@ -47,53 +37,6 @@ UNITS = {"infer_flops": "FLOP/text", MS: "ms a text", "params": "parameters", "b
 WIDER = 1.3
 """How far the teacher's line reaches beyond the marks, on a log axis."""
 TALL = 320
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One operating point of a student."""
-
-    point_id: str
-    words: str
-    """Its own knobs; empty for a plain model."""
-    rounded: bool
-    """A table that is not stored as it was trained."""
-    cost: float
-    """Its own, in the cost's unit."""
-    x: float
-    """Where it stands: its speed-up, or its size."""
-    kept: Retained
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """The points of one student."""
-
-    procedure: str
-    model: str
-    words: str
-    """The trial."""
-    validation_rows: int
-    teacher: str
-    """Its teacher's model and procedure."""
-    taught: bool
-    marks: tuple[Mark, ...]
-    """By x, ascending."""
-    whole: str
-    """Which of them is the model as it was trained; it may be missing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pane:
-    """One label budget."""
-
-    budget: int
-    curves: tuple[Curve, ...]
-
-    @property
-    def teachers(self) -> tuple[float, ...]:
-        """The teachers' scores that shares are of, each once, ascending."""
-        return tuple(sorted({m.kept.teacher for c in self.curves for m in c.marks}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +76,14 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
     if cost not in axis:
         raise unknown("retention", "cost", str(cost), axis)
     held, found = crossing(run), students(run)
-    costs = _costs(run, cost)
+    costs = costs_of(run, cost)
     lost: Counter[str] = Counter()
     by_budget: dict[int, list[Curve]] = {}
     for one in found:
         marks = []
         for point in plain(one.record):
             try:
-                marks.append(_mark(run, one, point, costs, cost))
+                marks.append(mark_of(run, one, point, costs, cost))
             except LookupError as e:
                 lost[str(e.args[0])] += 1
         if marks and one.teacher is not None:
@@ -189,32 +132,6 @@ def _level(shown: Sequence[Pane], majority: float, score: str) -> str:
     shares = sorted({f"{majority / t:.3f}" for p in shown for t in p.teachers}, key=float)
     of = " to ".join(dict.fromkeys([shares[0], shares[-1]]))
     return f"Dotted: the {MAJORITY}: {score} {majority:.3f}, {of} of a teacher's."
-
-
-def _costs(run: Run, cost: str) -> Mapping[str, float]:
-    """What each point of the search costs, as far as it is known."""
-    columns = list(dict.fromkeys([*PARTS_OF_MS, *([] if cost == MS else [cost])]))
-    table = run.table[run.table["phase"].ne("confirm")].drop_duplicates("point_id")
-    rows = table.dropna(subset="point_id").set_index("point_id")[columns].astype("float64")
-    known = {str(p): cost_of(r, cost) for p, r in rows.to_dict("index").items()}
-    return {p: v for p, v in known.items() if v is not None}
-
-
-def _mark(
-    run: Run, one: Student, point: OperatingPoint, costs: Mapping[str, float], cost: str
-) -> Mark:
-    """A point's mark; LookupError says what it lacks."""
-    if one.teacher is None:
-        raise LookupError("a teacher")
-    own, above = costs.get(point.point_id), costs.get(one.teacher.best.point_id)
-    if own is None or (cost in SPEED_UPS and above is None):
-        raise LookupError(f"{cost} of their own or their teacher's")
-    kept = retained(run, point, one.teacher)
-    if kept is None:
-        raise LookupError("a share of their teacher's score on test")
-    rounded = is_rounded(point)
-    x = above / own if cost in SPEED_UPS and above is not None else own
-    return Mark(point.point_id, label_of(point), rounded, own, x, kept)
 
 
 def draw(info: Info) -> go.Figure:

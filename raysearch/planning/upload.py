@@ -14,6 +14,7 @@ from raysearch.config.trial import digest
 from raysearch.data import sources
 from raysearch.data.corpora import corpus_key
 from raysearch.data.task_data import TaskData
+from raysearch.outputs.point_kinds import raw_kinds
 from raysearch.storage.checkpoints import BUILTIN, weights_digest
 from raysearch.storage.remote import below
 from raysearch.storage.store import Store
@@ -25,7 +26,7 @@ CHECKPOINT = ("*.json", "model.safetensors", "vocab.txt", "merges.txt")
 
 RUNS, INPUTS, STORE = "runs", "inputs", "store"
 """Folders of a storage: one for each run, what runs share; and, of a run, its Store."""
-KEPT = ("logits", "exits", "bills", "weights", "answers", "outside")
+KEPT = ("logits", *raw_kinds(), "bills", "weights", "answers", "outside")
 """Kinds of the Store that readers of a run, and further trials, look for."""
 
 

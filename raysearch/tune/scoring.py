@@ -12,7 +12,7 @@ import ray
 
 from raysearch.analysis.table import to_table
 from raysearch.analysis.winners import selected, winners
-from raysearch.analysis.zero_shot import used_none
+from raysearch.analysis.without_labels import used_none
 from raysearch.cluster.resources import Share
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RecordError

@@ -12,7 +12,7 @@ import pkgutil
 from functools import cache
 from types import ModuleType
 
-__all__ = ["kinds"]
+__all__ = ["kinds", "raw_kinds"]
 
 
 @cache
@@ -20,3 +20,8 @@ def kinds() -> dict[str, ModuleType]:
     """Return the modules of this folder by name."""
     names = sorted(m.name for m in pkgutil.iter_modules(__path__))
     return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+
+
+def raw_kinds() -> tuple[str, ...]:
+    """Return the kinds whose points derive from raw outputs in the Store."""
+    return tuple(name for name, kind in kinds().items() if hasattr(kind, "read"))

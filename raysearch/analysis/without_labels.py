@@ -13,7 +13,9 @@ def used_none(record: TrialRecord) -> bool:
     return record.status == "DONE" and record.phase != "confirm" and not record.labels_used
 
 
-def zero_shots(records: Iterable[TrialRecord]) -> list[tuple[TrialRecord, OperatingPoint]]:
+def unlabelled_points(
+    records: Iterable[TrialRecord],
+) -> list[tuple[TrialRecord, OperatingPoint]]:
     """List the points that used no labels, cheap inference first; scored on test or not."""
     found = [(r, p) for r in records if used_none(r) for p in r.points]
     return sorted(found, key=lambda of: (_flops(of[1]), of[1].point_id))

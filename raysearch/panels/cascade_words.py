@@ -1,0 +1,25 @@
+"""Cascades in a sentence: what chose them, and what shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raysearch.analysis.cascade import Cascade
+from raysearch.panels.captions import span
+
+
+def shown_words(made: Sequence[Cascade]) -> str:
+    """What chose these cascades, what shows them, and on which draws."""
+    said = f"chosen on validation ({span([c.validation_rows for c in made])} rows), "
+    shown = [c for c in made if c.test is not None]
+    if not shown:
+        return said + "not shown on test"
+    said += f"shown on test ({span([c.test_rows for c in shown])} rows"
+    left = [c.left_out for c in shown]
+    said += f"; the {span(left)} that chose left out" if any(left) else ""
+    said += f"), {span([c.draws for c in shown])}"
+    own = sum(c.own_draw for c in shown)
+    if not own:
+        return f"{said} fresh draws"
+    some = "" if own == len(shown) else f" {own:,} of {len(shown):,}"
+    return f"{said} draws, the first of which chose{some}"
