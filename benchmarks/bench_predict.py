@@ -39,7 +39,7 @@ ROWS = 2048
 
 
 def exported(args: argparse.Namespace, home: Path) -> tuple[dict[str, Path], list[str]]:
-    """Folders of one fine-tuned point by format, and real sentences."""
+    """Return folders of one fine-tuned point by format, and real sentences."""
     data = load_task(find_task(args.task), data_dir=args.data_dir)
     study = Study(name="bench", precision="fp32", labels=(128,))
     world = World(study, data, out=home / "run", data_dir=args.data_dir, models_dir=args.models_dir)
@@ -55,7 +55,7 @@ def exported(args: argparse.Namespace, home: Path) -> tuple[dict[str, Path], lis
 
 
 def ours(predictor: Predictor, table: Path, out: Path) -> tuple[float, list[str]]:
-    """(seconds, answers) of what the verb does once the model is open."""
+    """Return (seconds, labels) of the verb's work once the model is open."""
     start = time.perf_counter()
     reader = Reader(str(table), ROWS)
     columns = text_columns(predictor, reader, None, None)

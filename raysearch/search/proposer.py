@@ -155,9 +155,7 @@ class Proposer:
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
             inputs: Mapping[str, Proposal] = {}
-            turn = (
-                self._coverage.tries(method, labels) % 3
-            )  # by cell, so that it does not coincide with other cycles
+            turn = self._coverage.tries(method, labels) % 3  # by cell, apart from other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
