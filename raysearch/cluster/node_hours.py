@@ -30,9 +30,9 @@ class Hours:
     alive: float = 0.0
     """[s]"""
     busy: float = 0.0
-    """At least one trial, or another program of the cluster, held something of it [s]."""
+    """Time in which a trial, or another program of the cluster, used some of it [s]."""
     used: float = 0.0
-    """Alive times the larger of the held parts of its CPUs and GPUs [s]."""
+    """Alive times the larger of the used parts of its CPUs and GPUs [s]."""
 
     @property
     def idle(self) -> float:
@@ -54,7 +54,7 @@ class Look:
     host: str
     gpus: float
     held: float
-    """Larger of the held parts of its CPUs and GPUs, 0 to 1."""
+    """Larger of the used parts of its CPUs and GPUs, 0 to 1."""
 
 
 def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict[str, Hours]:

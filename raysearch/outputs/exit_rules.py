@@ -26,7 +26,7 @@ CRITERIA = {
     "entropy": "1 - entropy / log(classes)",
     "patience": "exits in a row that agree with the one before",
 }
-"""What says that a text may leave, and what it is; arXiv:2004.07453 section 3, arXiv:2004.12993
+"""Signals by which a text may exit, by name; arXiv:2004.07453 section 3, arXiv:2004.12993
 section 3.3 (its entropy turned round and scaled to 0..1), arXiv:2006.04152 section 3."""
 
 NEVER = "never"

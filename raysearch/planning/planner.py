@@ -37,7 +37,7 @@ TABLE_BYTES, BESIDE = 4, 2**31
 
 
 class World:
-    """What the runner asks: the space, a proposal's configuration and price, and the place.
+    """The driver's side of a study: the space, configurations and their prices, and the place.
 
     Args:
         study: the plan.
@@ -48,7 +48,7 @@ class World:
         storage: the run's place on storage that all machines see; None: `out` is all there is.
         device: what trials run on; None: a GPU where this machine has one.
         there: calls a function where trials run, for what this machine cannot measure.
-        at_once: trials that a cluster has room for, where the study does not say; None: fitted to
+        at_once: trials that a cluster has room for, where the study has no number; None: fitted to
             this machine.
     """
 

@@ -49,9 +49,9 @@ class AsRun:
     reference: Mapping[str, float] = field(default_factory=dict)
     """The hypervolume's reference point, predicted before the first trial."""
     notes: tuple[str, ...] = ()
-    """What the loader had to say of the data."""
+    """Remarks of the loader on the data."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """data and models: where they lay; command-line options come first."""
+    """data and models: where they were; command-line options come first."""
 
     def with_study(self, study: Study) -> AsRun:
         """Return the same with another study."""

@@ -1,4 +1,4 @@
-"""Proposes trials and learns from their records, with Optuna and without Ray."""
+"""Propose trials and learn from their records, with Optuna and without Ray."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Proposer:
     """
 
     exhausted = "the search space is exhausted: every configuration has run"
-    """What is said when `offer` has nothing left."""
+    """Message when `offer` has nothing left."""
 
     def __init__(self, study: Study, world: World, trials: int) -> None:
         if study.searcher not in SEARCHERS:

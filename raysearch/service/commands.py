@@ -28,13 +28,13 @@ STORAGE = "RAYSEARCH_STORAGE"
 def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[str]:
     """Return the words of a study's next job.
 
-    A run that has begun is gone on with: its folder knows what it is.
+    A run that has begun is continued from its folder.
 
     Args:
         spec: what the study is.
         state: which verb is due, and how many trials at once it is given.
         folder: of the study.
-        settings: where data, models and storage lie.
+        settings: where data, models and storage are.
     """
     run = run_in(folder)
     words = [sys.executable, "-m", "raysearch", state.verb]

@@ -21,17 +21,17 @@ LONG_SECONDS = 600.0
 STOP_SECONDS = 30.0
 """A job that has not ended so long after a request to end is sent another [s]."""
 SIGNALLED = frozenset({130, 137, 143})
-"""Exit codes of a program that somebody ended from outside."""
+"""Exit codes of a program that was ended from outside."""
 
 
 class JobMonitor:
-    """Sees how jobs end.
+    """Finds out how jobs end.
 
     Args:
         settings: the service's.
         studies: whose states are written.
         cluster: where the jobs run.
-        submit: starts the job of a study whose state says `starting`.
+        submit: starts the job of a study in state `starting`.
         now: the clock [s since 1970].
     """
 
@@ -84,7 +84,10 @@ class JobMonitor:
             self._studies.transition(id_, "failed", expected=before, why=why)
 
     def _vanished(self, id_: str, state: State) -> None:
-        """Queue a study whose job ended with its head, or by somebody's hand; fail at the third."""
+        """Queue a study whose job ended with its head, or was ended from outside.
+
+        It fails at the third time.
+        """
         before = [state.state]
         if state.state == "stopping":
             self._studies.transition(id_, "stopped", expected=before)

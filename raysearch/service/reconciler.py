@@ -1,7 +1,7 @@
 """Keep studies going: start the next ones, see how jobs end, take lost ones up again.
 
 The database is the truth and Ray is compared with it: whatever ends (this service, the dashboard,
-the head), the next `reconcile` finds out where each study stands and goes on from there.
+the head), the next `reconcile` finds out each study's state and continues from there.
 """
 
 from __future__ import annotations

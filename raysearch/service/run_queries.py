@@ -1,6 +1,6 @@
 """Read a study's records in a process of its own, so that requests do not wait for it.
 
-Every answer is what the command line says of the same folder.
+Every answer equals that of the command line for the same folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILES = ("records.jsonl", "study.yaml")
 
 UNREADABLE = "its records cannot be read"
-"""Said of a study whose summary broke down."""
+"""Sentence for a study whose summary failed."""
 
 Mark = tuple[tuple[int, int], ...]
 
@@ -50,7 +50,7 @@ def answer(what: str, run: str, given: Mapping[str, Any]) -> bytes:
     Args:
         what: a key of `ANSWERS`.
         run: the run's folder.
-        given: what was asked for, by the command line's names.
+        given: options, by the command line's names.
 
     Raises:
         InputError: what the command line would say.

@@ -26,10 +26,10 @@ from raysearch.service.submission import Submission
 
 Check = Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]]
 AT_ONCE = 2
-"""Submissions that are checked at once; others wait for their turn."""
+"""Submissions that are checked at once; others wait."""
 IN_LINE = 8
 """Submissions that are checked or wait for that, at most half of them one owner's; more are sent
-away, so that readers are heard."""
+away, so that readers are served."""
 TURN_SECONDS = 20.0
 """How long one waits for others' checks [s]."""
 

@@ -1,6 +1,6 @@
 """Tokens: who may use the service, as what, until when. The database holds hashes alone.
 
-A token is 256 random bits, which nobody guesses however fast the hash. A slow hash, made for
+A token is 256 random bits, which cannot be guessed however fast the hash. A slow hash, made for
 passwords that people think up, would cost each request what it costs a thief.
 """
 

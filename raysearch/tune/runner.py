@@ -89,7 +89,7 @@ def run_study(
         world: configurations, prices, place; its store is pruned to the winners' weights.
         out: the study's folder; on a cluster, on storage every node sees.
         trials: trials the study is to have in all, instead of `study.trials`.
-        on_event: told everything as it happens, in this thread.
+        on_event: called with every event, in this thread.
         address: of a running Ray cluster; None: the one at hand, or one started for the run.
         cpus: how many a cluster started here may use; None: all.
         kit: what workers run; None: true trials.
