@@ -53,9 +53,7 @@ class Exits:
 
 
 def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
-    """Return how sure each exit is (n, K), of calibrated logits (n, K, C); larger is surer.
-
-    O(n K C).
+    """Return how sure each exit is (n, K), of calibrated logits (n, K, C). O(n K C).
 
     >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32))
     >>> signal(z, "confidence").round(3).tolist(), signal(z, "patience").tolist()
@@ -106,10 +104,7 @@ def reached(threshold: float | str) -> float:
 
 
 def first_of_all(goal: float, criterion: str, classes: int) -> bool:
-    """Return True if the threshold is low enough that every text exits at the first exit.
-
-    Guards against rounding when all classes tie.
-    """
+    """Return True if every text exits at the first exit, even where all classes tie."""
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
 
@@ -263,8 +258,7 @@ def write_exits(folder: Path, exits: Exits, ids: NDArray[np.int64], labels: NDAr
 def read_logits(entry: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Return logits (n, C), row numbers (n,) and labels (n,) of an entry of kind `logits`.
 
-    A point of a model with exits has no logits of its own: its entry names the entry of every
-    exit's outputs, and the knobs.
+    For a model with exits the entry names the entry of every exit's outputs, and the knobs.
 
     Raises:
         OSError: the entry is not there.
