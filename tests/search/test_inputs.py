@@ -327,7 +327,7 @@ def test_a_student_whose_teachers_record_is_lost_cannot_be_read_back() -> None:
     again = Proposer(study(labels=(32,)), world, 24)
     again.resume(taught, [])
     assert again._sampler.optuna.trials == []
-    assert [again._read_back(r, {}) for r in taught] == [None] * len(taught)
+    assert [again._reader.read_back(r, {}) for r in taught] == [None] * len(taught)
     later = [again.offer() for _ in range(12)]
     assert not {r.id for r in taught} & {o.config.id for o in later if o is not None}
 
