@@ -21,7 +21,7 @@ from raysearch.analysis.bootstrap import FEWEST, Judged
 from raysearch.analysis.cascade_members import Drawn, Member, Pair, members, pairs, reason
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.external import GONE
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.thresholds import Ints, Tried, cascaded, resampled, swept_pairs, thresholds
 from raysearch.errors import InputError
 from raysearch.record import point_id
@@ -87,10 +87,6 @@ class _Found:
     why: str = ""
 
 
-_latest: list[tuple[Run, _Found]] = []
-"""The run asked about last, as `confirmation` has it."""
-
-
 def cascades(run: Run) -> tuple[Cascade, ...]:
     """List the cascades of two confirmed points that are worth having, cheap ones first.
 
@@ -120,12 +116,7 @@ def why(run: Run) -> str:
 
 
 def _of(run: Run) -> _Found:
-    for known, made in _latest:
-        if known is run:
-            return made
-    made = _found(run)
-    _latest[:] = [(run, made)]
-    return made
+    return run.cached("cascades", _found)
 
 
 def _found(run: Run) -> _Found:

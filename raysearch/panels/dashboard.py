@@ -11,17 +11,17 @@ from pydantic import ConfigDict, StrictBool, field_validator
 
 import raysearch
 from raysearch.analysis import Run
-from raysearch.analysis.domains import FILE as DOMAINS
 from raysearch.analysis.students import has_tables
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.errors import InputError, no_name
 from raysearch.panels.catalog import check_options, picture
+from raysearch.run.folder import RunFolder
 
 NEEDS: Mapping[str, Callable[[Run], bool]] = {
     "procedures": lambda run: bool(run.study.get("procedures")),
     "exits": lambda run: any(p.exits for r in run.records for p in r.points),
     "tables": has_tables,
-    "domains": lambda run: (run.folder / DOMAINS).is_file(),
+    "domains": lambda run: RunFolder(run.folder).domains.is_file(),
 }
 """What of a run a page may need: `procedures`, which a crossing's study.yaml has, points of a
 model with `exits` or of `tables` of n-grams, or the matrix that `raysearch domains` has written."""
