@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "raysearch"
 
 ROOMS = (
-    "",  # raysearch/__init__.py: the version
+    "version",
     "errors",
     "score_intervals",
     "score_sums",
@@ -51,15 +51,17 @@ ROOMS = (
     "workflow",
     "cli",
     "service",
+    "api",
     "program",
     "__main__",
+    "",  # raysearch/__init__.py: what `import raysearch` gives
 )
 """Rooms of the package from the ground up: an import points to an earlier one, or stays in its own
 (docs/decisions/0012)."""
 
 FLOORS = {room: floor for floor, room in enumerate(ROOMS)}
 
-OUTSIDE = {"cli", "service"}
+OUTSIDE = {"cli", "service", "api"}
 """Rooms over `workflow` that never import each other; `program` puts them together."""
 
 HOMES = {"plotly": {"panels"}, "ray": {"tune", "cluster", "service"}}
@@ -67,7 +69,7 @@ HOMES = {"plotly": {"panels"}, "ray": {"tune", "cluster", "service"}}
 
 EAST = {
     *("analysis", "recommend", "panels", "record", "objectives", "config", "ledger", "errors"),
-    *("run", "outputs", "scores", "score_sums", "score_intervals"),
+    *("run", "outputs", "scores", "score_sums", "score_intervals", "api", "version"),
 }
 WEST = ("torch", "transformers", "ray")
 """The east wing opens a folder of records anywhere: it loads nothing of these."""
@@ -259,6 +261,8 @@ def test_imports_point_down_and_rooms_keep_to_themselves():
         ),
         ("config.new", "if TYPE_CHECKING:\n    import raysearch.trial", "higher floor"),
         ("cli.new", "def f():\n    from raysearch.service import paths", "higher floor"),
+        ("cli.new", "from raysearch import __version__", "higher floor"),
+        ("api", "from raysearch.service import paths", "a face imports"),
         ("service.new", "def f():\n    from raysearch.cli import options", "a face imports"),
         ("methods.new", "from raysearch.methods.finetune import Knobs", "a method imports"),
         ("methods.new", "def f():\n    from . import finetune", ":2: a method imports"),
@@ -283,7 +287,7 @@ def test_a_fault_is_seen(module, source, sentence):
         ("planning.new", "from raysearch.trial.context import Place"),
         ("methods.new", "import torch\nfrom raysearch.storage.store import Store"),
         ("tune.new", "import ray\nfrom raysearch.search import controller"),
-        ("panels.new", "import plotly\nfrom raysearch import __version__, analysis"),
+        ("panels.new", "import plotly\nfrom raysearch import analysis, version"),
         ("analysis.new", "if TYPE_CHECKING:\n    import torch"),
         ("cli.new", "from raysearch import methods\nimport rayon, plotlyx"),
     ],

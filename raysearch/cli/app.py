@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from raysearch import __version__
 from raysearch.cli import (
     answers,
     cascades,
@@ -23,6 +22,7 @@ from raysearch.cli import (
     studies,
 )
 from raysearch.errors import InputError, RaysearchError, nearest
+from raysearch.version import __version__
 
 
 class Verbs(click.Group):

@@ -12,7 +12,7 @@ from raysearch.cli import options
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.analysis.cascade import Cascade
+    from raysearch.analysis.cascade_point import Cascade
 
 DIGITS = 8
 """Of an id in the table."""

@@ -224,7 +224,7 @@ def doctor(
 
 
 def _cluster(path: Path, as_json: bool) -> int:
-    """What is wrong with a cluster file, a line each; 2 when something is."""
+    """Print what is wrong with a cluster file, a line each; return 2 when something is."""
     from raysearch.cluster import cluster_file
 
     config = cluster_file.read(path)

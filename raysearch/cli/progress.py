@@ -78,7 +78,7 @@ class _View:
         self._news = [*self._news, plain(event)][-LAST:]
 
     def render(self) -> RenderableType:
-        """The view as it is now."""
+        """Return the view as it is now."""
         if self.last is None:
             return Text("")
         shot = self.last.snapshot

@@ -121,7 +121,7 @@ def _tables(made: Report, rows: dict[int, RowName]) -> list[Any]:
 
 
 def _confusion(made: Report) -> Any:
-    """The matrix, or of many classes the largest confusions."""
+    """Return the matrix, or of more classes the largest confusions."""
     names, counts = made.about.names, made.confusion
     if len(names) <= CLASSES:
         body = [
@@ -141,7 +141,7 @@ def _confusion(made: Report) -> Any:
 
 
 def _table(title: str, head: list[str], body: list[list[str]]) -> Any:
-    """A table of plain texts: what users wrote is no markup."""
+    """Return a table of plain texts: what users wrote is no markup."""
     from rich.table import Table
     from rich.text import Text
 

@@ -22,8 +22,9 @@ NODES, LOG, DOMAINS = "nodes.json", "log.txt", "domains.json"
 """Names of the files of node-hours, of what happened, and of scores on other runs' tests."""
 TABLE, PAGES, REPORT = "records.parquet", "dashboard", "report.html"
 """Names of the table, of the folder of pages, and of a point's page in it."""
-STORE = "store"
-"""Name of the folder of logits, weights and what else is kept by its content."""
+STORE, CHECKPOINTS = "store", "checkpoints"
+"""Names of the folder of logits, weights and what else is kept by its content, and of the folder of
+unfinished trials."""
 
 Mark: TypeAlias = tuple[tuple[int, int], ...]
 """Time [ns] and size [bytes] of the files that a run is read from."""
@@ -53,7 +54,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Return the folder of checkpoints, one folder for each unfinished trial."""
-        return self.root / "checkpoints"
+        return self.root / CHECKPOINTS
 
     @property
     def store(self) -> Path:

@@ -94,7 +94,10 @@ def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
 
 
 def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
-    """How far it is and the first sentence of its page, for the list of studies."""
+    """Return how far a run is and the first sentence of its page.
+
+    For the list of studies.
+    """
     from raysearch.errors import RaysearchError
     from raysearch.recommend.answer import answer as answered
     from raysearch.recommend.collect import collect

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.analysis import Run
-from raysearch.analysis.cascade import Cascade, of_pair, why
 from raysearch.analysis.cascade import cascades as all_cascades
+from raysearch.analysis.cascade import of_pair, why
+from raysearch.analysis.cascade_point import Cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.point_lookup import find
 from raysearch.errors import InputError

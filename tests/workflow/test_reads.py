@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import Run, RunReader, confirmation, read_run
-from raysearch.analysis import run as reading
 from raysearch.record import measure_event
 from raysearch.run.folder import RunFolder
-from raysearch.run.records import RecordWriter
+from raysearch.run.records import RecordWriter, read_records
 from raysearch.run.study_file import read_asrun
 from raysearch.workflow import studies
 from raysearch.workflow.confirm import Confirmed
 from raysearch.workflow.measure import Bench
+from raysearch.workflow.pages import write_page
 from raysearch.workflow.prepare import Prepared
 from tests.run.packed import unpack
 
@@ -59,7 +59,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    monkeypatch.setattr(reading, "read_records", counted("reads", reading.read_records))
+    monkeypatch.setattr("raysearch.analysis.run.read_records", counted("reads", read_records))
     made = sys.modules["raysearch.analysis.confirmation"]
     monkeypatch.setattr(made, "replicates", counted("bootstraps", vars(made)["replicates"]))
     return found
@@ -73,8 +73,22 @@ def measured(run: Path, **times: float) -> None:
     writer.close()
 
 
+def two_pictures(run: Run) -> Path:
+    """Write a page of two pictures of the confirming draws."""
+    for _ in range(2):
+        assert confirmation.confirmation(run).estimates
+    path = RunFolder(run.folder).pages / "index.html"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    return path
+
+
+@pytest.mark.parametrize("page", [two_pictures, pytest.param(write_page, marks=pytest.mark.slow)])
 def test_a_study_reads_once_a_phase_and_resamples_once(
-    run: Path, counts: Counter[str], monkeypatch: pytest.MonkeyPatch
+    run: Path,
+    counts: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+    page: Callable[[Run], Path],
 ) -> None:
     """It read its records six times, and resampled four times, before a run kept what it computed.
 
@@ -88,6 +102,7 @@ def test_a_study_reads_once_a_phase_and_resamples_once(
     monkeypatch.setitem(sys.modules, "raysearch.tune.session", session)
     monkeypatch.setattr(studies, "confirm_run", lambda *a, **k: Confirmed(None, 2, 0, 3, 0))
     fake = Bench("", lambda: 0.0, lambda record, points: [dict(TIMES) for _ in points])
+    monkeypatch.setattr(studies, "write_page", page)
     monkeypatch.setattr(studies, "bench", lambda *args: nullcontext(fake))
     world: Any = None
     lines: list[str] = []
