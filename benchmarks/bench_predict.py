@@ -23,7 +23,6 @@ import torch
 from transformers import pipeline
 from transformers.utils import logging as hf_logging
 
-from raysearch.cli.label_table import label_rows, text_columns
 from raysearch.config.catalog import find_task
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
@@ -34,6 +33,7 @@ from raysearch.export.point import export_point
 from raysearch.export.predictor import Predictor, open_model
 from raysearch.planning.planner import World
 from raysearch.trial.run import TrialRun
+from raysearch.workflow.label_table import label_rows, text_columns
 
 ROWS = 2048
 

@@ -164,7 +164,7 @@ def ray_here(workers_path: str) -> Iterator[None]:
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
     """Run a verb in this process, in an empty folder: (exit code, standard output, error)."""
-    from raysearch.cli import main
+    from raysearch.program import main
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAYSEARCH_DATA_DIR", raising=False)

@@ -80,9 +80,9 @@ def test_make_targets_exist(page):
 
 @every_page
 def test_commands_name_real_verbs_and_options(page):
-    pytest.importorskip("raysearch.cli")
-    from raysearch.cli import app
+    pytest.importorskip("raysearch.program")
     from raysearch.config import catalog
+    from raysearch.program import app
 
     for words in commands(page):
         if Path(words[0]).name != "raysearch":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raysearch.analysis.knob_words import knobs_words
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.errors import InputError, nearest
 from raysearch.record import OperatingPoint, TrialRecord
 

@@ -9,19 +9,19 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, StrictBool, field_validator
 
-import raysearch
 from raysearch.analysis import Run
-from raysearch.analysis.domains import FILE as DOMAINS
 from raysearch.analysis.students import has_tables
+from raysearch.config.places import shipped
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.errors import InputError, no_name
 from raysearch.panels.catalog import check_options, picture
+from raysearch.run.folder import RunFolder
 
 NEEDS: Mapping[str, Callable[[Run], bool]] = {
     "procedures": lambda run: bool(run.study.get("procedures")),
     "exits": lambda run: any(p.exits for r in run.records for p in r.points),
     "tables": has_tables,
-    "domains": lambda run: (run.folder / DOMAINS).is_file(),
+    "domains": lambda run: RunFolder(run.folder).domains.is_file(),
 }
 """What of a run a page may need: `procedures`, which a crossing's study.yaml has, points of a
 model with `exits` or of `tables` of n-grams, or the matrix that `raysearch domains` has written."""
@@ -63,20 +63,13 @@ class Dashboard:
         return "index.html" if self.name == FIRST else f"{self.name}.html"
 
 
-def folder() -> Path:
-    """Where the shipped pages lie: inside the wheel, or beside the package in a checkout."""
-    package = Path(raysearch.__file__).parent
-    inside = package / "dashboards"
-    return inside if inside.is_dir() else package.parent / "dashboards"
-
-
 def read_dashboards(where: Path | None = None) -> tuple[Dashboard, ...]:
     """Read every page of a folder, the first page first.
 
     Raises:
         InputError: no such folder, no frontier.yaml in it, or a page that is not whole.
     """
-    where = folder() if where is None else Path(where)
+    where = shipped("dashboards") if where is None else Path(where)
     files = sorted(where.glob("*.yaml"), key=lambda f: (f.stem != FIRST, f.stem))
     if not files or files[0].stem != FIRST:
         raise InputError(f"{where}: no {FIRST}.yaml in it; the first page is expected there")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raysearch.analysis import Run, cascade
-from raysearch.analysis.cascade import Cascade
+from raysearch.analysis.cascade_point import Cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exit_trials import (
     BASELINE,

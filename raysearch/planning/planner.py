@@ -25,7 +25,8 @@ from raysearch.planning.cost_model import Pricing
 from raysearch.planning.eligibility import Eligibility, eligible
 from raysearch.planning.grid import GridDesign, grid
 from raysearch.planning.throughput import Price
-from raysearch.planning.upload import KEPT, STORE, inputs_of, ship
+from raysearch.planning.upload import KEPT, inputs_of, ship
+from raysearch.run.folder import STORE, RunFolder
 from raysearch.stages import find
 from raysearch.storage.remote import Remote, below
 from raysearch.storage.store import Store, copy_of
@@ -73,7 +74,7 @@ class World:
         self.precision = str(there(resolve, study.precision, torch.device(device)))
         concurrency = study.concurrency or at_once or _concurrency(device)
         self.place = Place(
-            store=str((out / "store").resolve()),
+            store=str(RunFolder(out).store.resolve()),
             task=task_to_json(data.task),
             data_dir=None if data_dir is None else str(data_dir.resolve()),
             models_dir=None if models_dir is None else str(models_dir.resolve()),
@@ -86,7 +87,7 @@ class World:
         self._storage = storage
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
-        self._store = Store(out / "store", behind)
+        self._store = Store(RunFolder(out).store, behind)
         self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts, there)
 
     @cached_property

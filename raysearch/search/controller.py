@@ -17,7 +17,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError, RecordError
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
 from raysearch.run.records import RecordWriter
 from raysearch.search.backend import Kit, World
 from raysearch.search.budget import Budget, spent_by
@@ -42,7 +42,7 @@ class Desk(StudyState):
         self,
         study: Study,
         world: World,
-        folder: Folder,
+        folder: RunFolder,
         budget: Budget,
         kit: Kit,
         *,

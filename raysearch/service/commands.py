@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError, RaysearchError
+from raysearch.run.folder import RunFolder
 from raysearch.service.settings import Settings
 from raysearch.service.study_state import Spec, State, run_in
 
@@ -39,7 +40,7 @@ def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[
     run = run_in(folder)
     words = [sys.executable, "-m", "raysearch", state.verb]
     if state.verb == "frontier":
-        if not (run / "study.yaml").exists():
+        if not RunFolder(run).study.exists():
             words += spec.arguments
         words += [f"--out={run}", "--yes", "--address=auto", f"--concurrency={state.concurrency}"]
         return [*words, *spec.devices, *settings.stored(), *settings.folders()]

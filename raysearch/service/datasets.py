@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+from raysearch.config.names import checked
 from raysearch.errors import InputError, RecordError
 from raysearch.service.database import Database
 from raysearch.service.errors import NotFound, TooManyUploads
-from raysearch.service.paths import Paths, checked, slug
+from raysearch.service.paths import Paths, slug
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 ID_LENGTH = 32

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.run.folder import running as driven
 from raysearch.service.commands import exit_code, last_error
 from raysearch.service.job_cluster import JobCluster
@@ -57,7 +57,7 @@ class JobMonitor:
         if seen is None and state.state == "starting":
             return self._submit(id_, state)
         if seen is None or seen.status in ("FAILED", "SUCCEEDED", "STOPPED"):
-            if driven(Folder(run_in(folder))):
+            if driven(RunFolder(run_in(folder))):
                 return None  # its driver still ends; two of them never share a folder
             code = exit_code(folder, state.job)  # written since
             if code is not None:
@@ -106,6 +106,6 @@ class JobMonitor:
 def records_size(run: Path) -> int:
     """Return how long a run's records are [bytes]."""
     try:
-        return (run / "records.jsonl").stat().st_size
+        return RunFolder(run).records.stat().st_size
     except OSError:
         return 0

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import RaysearchError
+from raysearch.run.folder import Mark
 from raysearch.service import run_queries
-from raysearch.service.run_queries import Mark
 
 PATIENCE_SECONDS = 0.1
 """How long a reader waits for fresher than what is at hand [s]; not at all where the last reading

@@ -14,10 +14,12 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
+from raysearch.config.names import NAME
 from raysearch.errors import RecordError
+from raysearch.run.folder import STUDY
 from raysearch.service.database import Database
 from raysearch.service.errors import NotFound
-from raysearch.service.paths import NAME, Paths
+from raysearch.service.paths import Paths
 from raysearch.service.study_state import ENDED, Kind, Spec, State, run_in
 
 SPEC = tuple(f.name for f in fields(Spec))
@@ -220,7 +222,7 @@ class StudyRepository:
         for folder in self._paths.studies.iterdir():
             if folder.name in known or not folder.is_dir():
                 continue
-            if {p.name for p in folder.iterdir()} <= {"study.yaml"}:
+            if {p.name for p in folder.iterdir()} <= {STUDY}:
                 shutil.rmtree(folder, ignore_errors=True)  # its submission was never answered
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from raysearch.config.study import Study
 from raysearch.errors import InputError
+from raysearch.run.folder import STUDY
 from raysearch.service import submission
 from raysearch.service.datasets import Datasets
 from raysearch.service.errors import QuotaExceeded
@@ -115,7 +116,7 @@ class Submissions:
         try:
             file = None
             if isinstance(study, Study):
-                file = draft / "study.yaml"
+                file = draft / STUDY
                 file.write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_none=True)))
             words = self._words(given, task, files, file)
             limit = [] if given.concurrency is None else [f"--concurrency={given.concurrency}"]

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
+from raysearch.config.names import checked
 from raysearch.errors import InputError, unknown
 from raysearch.service.database import Database
-from raysearch.service.paths import checked
 
 Role = Literal["reader", "submitter"]
 ROLES: tuple[Role, ...] = get_args(Role)
