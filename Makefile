@@ -47,7 +47,7 @@ check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "$(FAST)" $(TESTS)
+	FAST_TESTS=1 HF_HUB_OFFLINE=1 CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "$(FAST)" $(TESTS)
 
 format: dev
 	$(BIN)/ruff format .

@@ -50,7 +50,7 @@ PASSES = 5
 
 
 def trained(world: World, method: str, rung: str, labels: int, draw: int) -> TrialRun:
-    """A finished trial of a draw, scored on test in every point."""
+    """Return a finished trial of a draw, scored on test in every point."""
     hyper = {**method_spaces()[method].first, **RECIPE}
     if method == "early_exit":
         hyper["self_distil"] = True
@@ -62,19 +62,19 @@ def trained(world: World, method: str, rung: str, labels: int, draw: int) -> Tri
 
 
 def mean(trials: Sequence[TrialRun], knobs: dict[str, Any], split: str) -> float:
-    """Mean accuracy of the points with these knobs."""
+    """Return the mean accuracy of the points with these knobs."""
     points = [next(p for p in t.record().points if dict(p.knobs) == knobs) for t in trials]
     return statistics.mean(p.scores[split]["accuracy"] for p in points)
 
 
 def flops(trials: Sequence[TrialRun], knobs: dict[str, Any]) -> float:
-    """Mean expected inference FLOPs of the points with these knobs."""
+    """Return the mean expected inference FLOPs of the points with these knobs."""
     points = [next(p for p in t.record().points if dict(p.knobs) == knobs) for t in trials]
     return statistics.mean(float(p.infer_flops or 0) for p in points)
 
 
 def passes(works: dict[str, Callable[[], object]], device: torch.device) -> dict[str, float]:
-    """Median seconds of each work, taken in turns so that all see the same machine."""
+    """Return the median time of each work, run in turns on the same machine [s]."""
     took: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(PASSES + 1):
         for name, work in works.items():
@@ -88,7 +88,7 @@ def passes(works: dict[str, Callable[[], object]], device: torch.device) -> dict
 
 
 def batched(encoded: Encoded, size: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """Batches in the order of the texts, as they would arrive."""
+    """Return batches in the order of the texts, as they would arrive."""
     n = len(encoded.rows)
     return [np.arange(i, min(i + size, n)) for i in range(0, n, size)]
 
@@ -150,7 +150,7 @@ def above(curve: list[tuple[float, float]], plain: list[tuple[float, float]]) ->
 
 
 def steps(points: list[tuple[float, float, float]]) -> list[tuple[float, float]]:
-    """(FLOPs, test score) of the points (FLOPs, validation, test) that are best so far."""
+    """Return (FLOPs, test score) of points (FLOPs, validation, test) that are best so far."""
     out: list[tuple[float, float]] = []
     best = -1.0
     for cost, seen, test in sorted(points):
@@ -244,7 +244,7 @@ FORCED = {
 
 
 def forced(layers: int, length: int, texts: int, device: torch.device) -> None:
-    """Random weights; who leaves where is laid down."""
+    """Time random weights; the exit of each text is fixed beforehand."""
     from transformers import BertConfig, BertModel
 
     hidden, heads, inner = SHAPES[layers]

@@ -59,7 +59,7 @@ def table_of(points: np.ndarray) -> pd.DataFrame:
 
 
 def analyse(path: Path) -> tuple[int, float]:
-    """What is timed: the table from disk, its frontier, and the frontier's hypervolume."""
+    """Read a table from disk; return its frontier and the frontier's hypervolume. This is timed."""
     front = frontier(read_parquet(path), NAMES)
     members = front.members[list(NAMES)].to_numpy(dtype=np.float64)
     larger = np.column_stack([members[:, 0], -np.log10(members[:, 1:])])
@@ -67,7 +67,7 @@ def analyse(path: Path) -> tuple[int, float]:
 
 
 def naive(points: np.ndarray) -> np.ndarray:
-    """The plain peer: compare each point with all, O(d n^2)."""
+    """Compare each point with all, O(d n^2): the baseline."""
     out = np.ones(len(points), dtype=bool)
     for i, p in enumerate(points):
         out[i] = not ((points >= p).all(axis=1) & (points > p).any(axis=1)).any()
@@ -75,7 +75,7 @@ def naive(points: np.ndarray) -> np.ndarray:
 
 
 def timed(run: Callable[[], object], times: int) -> tuple[float, float]:
-    """Median wall-clock and CPU seconds of `times` runs after one warm-up."""
+    """Return median wall-clock and CPU seconds of `times` runs after one warm-up."""
     run()
     took, busy = [], []
     for _ in range(times):

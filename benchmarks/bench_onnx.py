@@ -31,7 +31,7 @@ WARM = 20
 
 
 def exports(args: argparse.Namespace, home: Path) -> tuple[dict[str, Predictor], list[str]]:
-    """The same point as it runs in torch and in onnxruntime, and real sentences."""
+    """Return the same point in torch and in onnxruntime, and real sentences."""
     data = load_task(find_task(args.task), data_dir=args.data_dir)
     study = Study(name="bench", precision="fp32", labels=(128,))
     world = World(study, data, out=home / "run", data_dir=args.data_dir, models_dir=args.models_dir)
@@ -55,7 +55,7 @@ def exports(args: argparse.Namespace, home: Path) -> tuple[dict[str, Predictor],
 
 
 def main() -> None:
-    """Ask each text of each runtime in turn, and print medians and ratios."""
+    """Run each text in each runtime in turn, and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--models-dir", type=Path, required=True)

@@ -47,7 +47,7 @@ SPACE = space(
 
 
 def ours(trials: int, folder: Path) -> float:
-    """Seconds for a study of no-op trials."""
+    """Return the time of a study of no-op trials [s]."""
     study = Study(name="bench", task="fake", concurrency=2, trials=trials)
     start = time.perf_counter()
     outcome = run_study(study, FakeWorld(SPACE), folder, kit=KIT, score_test=False)
@@ -73,7 +73,7 @@ class Noop(tune.Trainable):
 
 
 def stock(trials: int, folder: Path) -> float:
-    """Seconds for the same number of trials in stock Ray Tune."""
+    """Return the time of the same number of trials in stock Ray Tune [s]."""
     names = ["score", "train_flops_full", "infer_flops"]
     tuner = tune.Tuner(
         Noop,

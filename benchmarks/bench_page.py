@@ -41,7 +41,7 @@ box.on("plotly_afterplot", set); set();
 
 
 def run_of(points: int) -> Run:
-    """A run with that many points, every one of them scored on test."""
+    """Return a run with that many points, every one of them scored on test."""
     rng = np.random.default_rng(0)
     made = []
     for record in records(int(points * 1.1) + 10):
@@ -70,7 +70,7 @@ def run_of(points: int) -> Run:
 
 
 def plain_page(run: Run, path: Path) -> None:
-    """The same points as a plain plotly page, one WebGL trace a method."""
+    """Write the same points as a plain plotly page, one WebGL trace a method."""
     points = collect(run)
     x = points.cost("infer_flops")
     figure = go.Figure()
@@ -82,7 +82,7 @@ def plain_page(run: Run, path: Path) -> None:
 
 
 def seconds(browser: Browser, path: Path) -> float:
-    """Navigation to the first frame after plotly's afterplot."""
+    """Return the time from navigation to the first frame after plotly's afterplot [s]."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.goto(path.as_uri())
@@ -93,7 +93,7 @@ def seconds(browser: Browser, path: Path) -> float:
 
 
 def megabytes(html: Path, script: Path) -> float:
-    """A page and its plotly.js [1e6 bytes]."""
+    """Return the size of a page and its plotly.js [1e6 bytes]."""
     return (html.stat().st_size + script.stat().st_size) / 1e6
 
 

@@ -23,7 +23,6 @@ import torch
 from transformers import pipeline
 from transformers.utils import logging as hf_logging
 
-from raysearch.cli.label_table import label_rows, text_columns
 from raysearch.config.catalog import find_task
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
@@ -34,12 +33,13 @@ from raysearch.export.point import export_point
 from raysearch.export.predictor import Predictor, open_model
 from raysearch.planning.planner import World
 from raysearch.trial.run import TrialRun
+from raysearch.workflow.label_table import label_rows, text_columns
 
 ROWS = 2048
 
 
 def exported(args: argparse.Namespace, home: Path) -> tuple[dict[str, Path], list[str]]:
-    """Folders of one fine-tuned point by format, and real sentences."""
+    """Return folders of one fine-tuned point by format, and real sentences."""
     data = load_task(find_task(args.task), data_dir=args.data_dir)
     study = Study(name="bench", precision="fp32", labels=(128,))
     world = World(study, data, out=home / "run", data_dir=args.data_dir, models_dir=args.models_dir)
@@ -55,7 +55,7 @@ def exported(args: argparse.Namespace, home: Path) -> tuple[dict[str, Path], lis
 
 
 def ours(predictor: Predictor, table: Path, out: Path) -> tuple[float, list[str]]:
-    """(seconds, answers) of what the verb does once the model is open."""
+    """Return (seconds, labels) of the verb's work once the model is open."""
     start = time.perf_counter()
     reader = Reader(str(table), ROWS)
     columns = text_columns(predictor, reader, None, None)

@@ -31,7 +31,10 @@ from tests.support.synthetic import records, write_run
 
 
 def scored(points: int) -> list[TrialRecord]:
-    """Records of that many points, every one of them scored on test, and confirming draws."""
+    """Return records of that many points, and confirming draws.
+
+    Every point is scored on test.
+    """
     rng = np.random.default_rng(0)
     out = []
     for record in records(int(points * 1.1) + 10, confirm=3):

@@ -50,7 +50,7 @@ def grow(path: Path, seed: int, stop: threading.Event) -> None:
 async def reader(
     port: int, token: str, pause: float, until: float, waits: list[float], stagger: float
 ) -> None:
-    """One reader on one connection."""
+    """Run one reader on one connection."""
     await asyncio.sleep(stagger)
     link_in, link_out = await asyncio.open_connection("127.0.0.1", port)
     question = (
@@ -70,7 +70,7 @@ async def reader(
 
 
 async def readers(port: int, token: str, many: int, pause: float, seconds: float) -> list[float]:
-    """How long each answer took [s]."""
+    """Return how long each answer took [s]."""
     waits: list[float] = []
     until = time.monotonic() + seconds
     everyone = (reader(port, token, pause, until, waits, pause * i / many) for i in range(many))

@@ -53,7 +53,7 @@ PASSES = 5
 
 
 def median(work: Callable[[], object], passes: int = PASSES) -> float:
-    """Median seconds, after one pass that warms up."""
+    """Return the median time, after one pass that warms up [s]."""
     work()
     took = []
     for _ in range(passes):
@@ -64,7 +64,10 @@ def median(work: Callable[[], object], passes: int = PASSES) -> float:
 
 
 def exported(texts: Sequence[str], rows: int, width: int, ngrams: int, home: Path) -> Model:
-    """A table over these texts' commonest n-grams; what it holds does not matter for timing."""
+    """Return a table over these texts' commonest n-grams.
+
+    Its values do not matter for timing.
+    """
     rng = np.random.default_rng(0)
     vocabulary = frequent(texts, rows, ngrams)
     dense = {
@@ -86,7 +89,7 @@ def exported(texts: Sequence[str], rows: int, width: int, ngrams: int, home: Pat
 
 
 def roberta(models: Path, longest: int) -> Callable[[list[str]], object]:
-    """Texts to logits by 24 layers of 1,024 with random weights."""
+    """Return a function from texts to logits: 24 layers of 1,024 with random weights."""
     from transformers import RobertaConfig, RobertaForSequenceClassification
 
     from raysearch.encoders.tokens import fast_tokeniser
@@ -145,7 +148,7 @@ def learn(given: argparse.Namespace) -> None:
 
 
 def learn_one(given: argparse.Namespace) -> None:
-    """One size: a hundred updates, timed in tens."""
+    """Time a hundred updates of one size, in tens."""
     data = load_task(find_task(given.task), data_dir=given.data_dir)
     texts = data.splits["train"].text[: given.texts]
     bags = Hashed(given.one, given.ngrams).bags(texts)
@@ -180,7 +183,7 @@ def learn_one(given: argparse.Namespace) -> None:
 
 
 def anonymous() -> float:
-    """Memory of this process that no file backs [GiB]."""
+    """Return the memory of this process that no file backs [GiB]."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(x.split()[1]) for x in lines if x.startswith("RssAnon")) / 2**20
 
@@ -198,7 +201,7 @@ class Peak:
             time.sleep(0.02)
 
     def asked(self) -> float:
-        """That, in GiB; from now on anew."""
+        """Return the peak since the last call, and begin anew [GiB]."""
         most, self._most = self._most, 0.0
         return most
 

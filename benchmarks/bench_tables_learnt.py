@@ -40,7 +40,7 @@ PASSES = 5
 
 
 def median(work: Callable[[], object]) -> float:
-    """Median seconds, after one pass that warms up."""
+    """Return the median time, after one pass that warms up [s]."""
     work()
     took = []
     for _ in range(PASSES):
@@ -51,12 +51,12 @@ def median(work: Callable[[], object]) -> float:
 
 
 def first(method: str, **over: Any) -> dict[str, Any]:
-    """The method's first knobs, some changed."""
+    """Return the method's first knobs, some changed."""
     return {**method_spaces()[method].first, **over}
 
 
 def trained(world: World, proposal: Proposal, draw: int) -> TrialRun:
-    """A finished trial, scored on test in every point."""
+    """Return a finished trial, scored on test in every point."""
     run = TrialRun(
         world.configure(proposal, data_seed=draw, init_seed=draw), world.place, "confirm"
     )
@@ -66,12 +66,12 @@ def trained(world: World, proposal: Proposal, draw: int) -> TrialRun:
 
 
 def score(run: TrialRun, point: OperatingPoint) -> float:
-    """The task's main score on test."""
+    """Return the task's main score on test."""
     return float(point.scores["test"][run.setup.data.task.score])
 
 
 def rate(run: TrialRun, point: OperatingPoint, fmt: str, texts: list[str]) -> float:
-    """Texts a second, text to label, of the point as exported."""
+    """Return texts a second, text to label, of the point as exported."""
     with tempfile.TemporaryDirectory() as home:
         export_point(run, run.record(), point, fmt, Path(home) / "m", command="bench")
         predictor = open_model(Path(home) / "m")

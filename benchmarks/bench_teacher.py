@@ -29,7 +29,7 @@ STUDENT = {"epochs": 1, "transfer": 1000}
 
 
 def study(students: int, *, shared: bool) -> Study:
-    """Students that differ by their rate; one teacher for all, or one each."""
+    """Return a study of students that differ by their rate; one teacher for all, or one each."""
     lines = []
     for i in range(students):
         decay = 0.01 if shared else 0.01 + i * 1e-9
@@ -51,7 +51,7 @@ def study(students: int, *, shared: bool) -> Study:
 
 
 def seconds(students: int, folder: Path, *, shared: bool) -> float:
-    """Wall-clock seconds of the whole study, and how many trials it took."""
+    """Return the wall-clock time of the whole study [s], and how many trials it took."""
     plan = study(students, shared=shared)
     world = World(plan, load_task(find_task("toy")), out=folder)
     start = time.perf_counter()

@@ -54,7 +54,7 @@ CPU = torch.device("cpu")
 def ours(
     rung: Rung, folder: Path, data: TaskData, rows: Rows, bf16: bool, seed: int, cache: Path
 ) -> tuple[float, float]:
-    """(seconds, test accuracy) of one epoch of our loop."""
+    """Return (seconds, test accuracy) of one epoch of our loop."""
     tokens = Tokeniser(folder, Store(cache), data.splits, data.digest, data.task.max_length)
     train, test = tokens.encode(rows), tokens.encode(data.splits["test"])
     label = torch.from_numpy(np.ascontiguousarray(rows.label))
@@ -92,7 +92,7 @@ def ours(
 def theirs(
     rung: Rung, folder: Path, data: TaskData, rows: Rows, seed: int, **settings: Any
 ) -> tuple[float, float]:
-    """(seconds, test accuracy) of one epoch of Trainer."""
+    """Return (seconds, test accuracy) of one epoch of Trainer."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
 
     def encoded(of: Rows) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ print(train_ms, timed(predict, 3 * steps))
 
 
 def one(way: str, steps: int) -> tuple[float, float]:
-    """Milliseconds of a training step and of a prediction, in a fresh process."""
+    """Return milliseconds of a training step and of a prediction, in a fresh process."""
     plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run(
         [sys.executable, "-c", CHILD, WAYS[way], str(steps)],
@@ -64,7 +64,7 @@ def one(way: str, steps: int) -> tuple[float, float]:
 
 @contextmanager
 def beside(busy: int) -> Iterator[None]:
-    """Programs that keep so many cores busy."""
+    """Run programs that keep this many cores busy."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     try:
         yield

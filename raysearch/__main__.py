@@ -1,5 +1,5 @@
 """`python -m raysearch`."""
 
-from raysearch.cli import main
+from raysearch.program import main
 
 main()

@@ -1,4 +1,4 @@
-"""What can go wrong, said in one sentence each: where, what stands there, what may stand there."""
+"""Errors, one sentence each: where, what stands there, what may stand there."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from raysearch.record import OperatingPoint, TrialRecord, held_gpus
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What an objective may look at: a trial, one of its points, and the study's prices."""
+    """What an objective may read: a trial, one of its points, and the study's prices."""
 
     record: TrialRecord
     point: OperatingPoint

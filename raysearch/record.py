@@ -1,4 +1,4 @@
-"""The door between the wings: records of what trials scored and what they truly cost.
+"""Records of what trials scored and what they truly cost: all that the analysis reads.
 
 One JSON object a line, four kinds of event:
 
@@ -44,7 +44,7 @@ class OperatingPoint:
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By split, then by score name: {"validation": {"accuracy": 0.8}}."""
     rows: Mapping[str, int] = field(default_factory=dict)
-    """By split: how many rows the scores stand on."""
+    """By split: how many rows the scores are computed on."""
     infer_flops: float | None = None
     """Expected FLOPs per text at the evaluation lengths [FLOP]."""
     params: int | None = None
@@ -80,7 +80,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """The truth about one trial."""
+    """The record of one trial."""
 
     id: str
     config: TrialConfig
@@ -103,7 +103,7 @@ class TrialRecord:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     """Versions, device, host, precision, concurrency at the time, and when."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """What the method says of its trained state; empty for most."""
+    """Facts of the method about its trained state; empty for most."""
 
     @property
     def answered_by(self) -> tuple[TrialConfig, ...]:
@@ -165,7 +165,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What a system from outside scored: predictions of the run's test rows, made elsewhere."""
+    """The scores of another system: predictions of the run's test rows, made elsewhere."""
 
     name: str
     """What its user calls it; inert text."""
@@ -179,11 +179,11 @@ class Outside:
     interval: tuple[float, float] | None = None
     """95 % interval of the main score, over the test rows alone."""
     labels: int | None = None
-    """Labelled examples it has used; None where nobody said, 0 where none."""
+    """Labelled examples it has used; None where unknown, 0 where none."""
     ms: float | None = None
-    """Time per text [ms], as its user says."""
+    """Time per text [ms], as given by its user."""
     dollars_per_1k: float | None = None
-    """Price of 1,000 texts [dollars], as its user says."""
+    """Price of 1,000 texts [dollars], as given by its user."""
     point: str = ""
     """Of a zero-shot model of the run itself, which stands beside the choice like these: its point,
     whose logits are its predictions. Never in an event."""

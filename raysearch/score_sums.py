@@ -27,7 +27,7 @@ class Sums:
     total: Callable[[Floats, Floats], Floats]
     """(sums of the parts (..., f), rows (...)) -> scores (...)."""
     interval: Callable[[Floats], Ends] | None = None
-    """Parts (n, f) of one draw -> a 95 % interval, where they say more than score and rows do."""
+    """Parts (n, f) of one draw -> a 95 % interval, where they give more than score and rows do."""
 
 
 def right(logits: Floats, labels: Labels, centred: bool = True) -> Floats:

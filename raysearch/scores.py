@@ -94,8 +94,8 @@ class Score:
 
         Args:
             value: the score.
-            rows: how many rows it stands on.
-            parts: of these rows (n, f), where they are at hand: some scores know more by them.
+            rows: how many rows it is computed on.
+            parts: of these rows (n, f), where available: some intervals need them.
         """
         if parts is not None and self.sums is not None and self.sums.interval is not None:
             return self.sums.interval(parts)
@@ -148,7 +148,7 @@ def refuses(name: str, classes: int) -> str:
 
 
 def bounds(name: str) -> Ends:
-    """Return the ends between which a score lies; infinite ones for a name not known here."""
+    """Return the bounds of a score; infinite ones for an unknown name."""
     return SCORES[name].bounds if name in SCORES else UNBOUNDED
 
 

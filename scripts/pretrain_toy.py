@@ -77,12 +77,12 @@ RECIPES: Final = {
 
 
 def texts_read(recipe: Recipe) -> int:
-    """How many texts a rung reads; none is read twice."""
+    """Return how many texts a rung reads; none is read twice."""
     return recipe.steps * recipe.batch
 
 
 def vocabulary(texts: Sequence[str]) -> list[str]:
-    """The WordPiece tokens of the toy world, in the order of their ids.
+    """Return the WordPiece tokens of the toy world, in the order of their ids.
 
     Special tokens, single characters, the most frequent words, then the pieces that would shorten
     the remaining words most. The trainer of `tokenizers` breaks ties by the order of a hash map, so
@@ -207,7 +207,7 @@ def pretrain(
 
 
 def wordpiece(tokens: Sequence[str]) -> BertTokenizer:
-    """The lower-casing tokenizer of a vocabulary."""
+    """Return the lower-casing tokenizer of a vocabulary."""
     ids = {token: index for index, token in enumerate(tokens)}
     return BertTokenizer(ids, do_lower_case=True, model_max_length=MAX_POSITIONS)
 

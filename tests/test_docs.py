@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -80,9 +81,9 @@ def test_make_targets_exist(page):
 
 @every_page
 def test_commands_name_real_verbs_and_options(page):
-    pytest.importorskip("raysearch.cli")
-    from raysearch.cli import app
+    pytest.importorskip("raysearch.program")
     from raysearch.config import catalog
+    from raysearch.program import app
 
     for words in commands(page):
         if Path(words[0]).name != "raysearch":
@@ -151,7 +152,7 @@ def test_files_named_in_backticks_exist(page):
 
 
 def test_the_printed_tree_is_the_tree():
-    (tree,) = blocks(ROOT / "README.md", "text")
+    (tree,) = blocks(ROOT / "docs" / "rooms.md", "text")
     printed = [(line[0] in "├└", line.lstrip("├└─ ").split()[0]) for line in tree.splitlines()]
     top = {name for inner, name in printed if not inner}
     there = {f.split("/")[0] + ("/" if "/" in f else "") for f in repository()}
@@ -162,10 +163,57 @@ def test_the_printed_tree_is_the_tree():
     assert inside == {r for r in rooms if not r.startswith("__") and r != "py.typed"}
 
 
-def test_the_readme_names_real_columns():
+def test_the_printed_rooms_are_in_the_order_of_imports():
+    from tests.test_rooms import ROOMS
+
+    (tree,) = blocks(ROOT / "docs" / "rooms.md", "text")
+    printed = re.findall(r"^[├└]── (\w+)", tree, re.M)
+    assert printed == [room for room in reversed(ROOMS) if room.strip("_") not in ("", "main")]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
+def test_every_page_is_linked_from_the_index():
+    linked = re.findall(r"\]\(([^)\s#]+)", (ROOT / "docs" / "index.md").read_text())
+    pages = {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")}
+    assert pages - {"index.md"} <= set(linked)
+
+
+class AnyOutput(doctest.OutputChecker):
+    """Accept any output; an exception still fails."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_python_on_a_run_works(page, tmp_path, monkeypatch):
+    """Run the lines that the doctests skip for want of a run, on a run of version 0.1.0."""
+    from raysearch.analysis import read_run, write_parquet
+
+    run = tmp_path / "runs" / "toy-quick"
+    run.mkdir(parents=True)
+    for name in ("records.jsonl", "study.yaml"):
+        shutil.copyfile(ROOT / "tests" / "fixtures" / "old_runs" / "search" / name, run / name)
+    write_parquet(read_run(run).table, run / "records.parquet")
+    monkeypatch.chdir(tmp_path)
+    (code,) = [c for c in blocks(ROOT / page, "python") if "runs/toy-quick" in c]
+    code = code.replace("# doctest: +SKIP", "")
+    test = doctest.DocTestParser().get_doctest(code, {}, page, None, 0)
+    runner = doctest.DocTestRunner(checker=AnyOutput(), verbose=False)
+    out: list[str] = []
+    result = runner.run(test, out=out.append)
+    assert result.attempted > 2 and not result.failed, "".join(out)
+
+
+def test_the_results_page_names_real_columns():
     from raysearch.analysis.table import columns
 
-    section = (ROOT / "README.md").read_text().partition("Columns of `records.parquet`")[2]
+    section = (
+        (ROOT / "docs" / "results.md").read_text().partition("Columns of `records.parquet`")[2]
+    )
     rows = [line for line in section.partition("```")[0].splitlines() if line.startswith("| `")]
     named = [c for line in rows for c in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert len(named) > 15 and set(named) <= set(columns())

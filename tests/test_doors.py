@@ -45,6 +45,7 @@ DOORS = {  # what may load least comes first
         "catalog.tasks(); catalog.ladder(); catalog.method_spaces()",
         (*WEST, "plotly", "pandas"),
     ),
+    "package": Door("import raysearch\nassert raysearch.__version__", (*WEST, "plotly", "pandas")),
     "analysis": Door(
         "import logging, os\n"
         "before = dict(os.environ), list(logging.getLogger().handlers)\n"
@@ -56,6 +57,11 @@ DOORS = {  # what may load least comes first
         "from raysearch.analysis import read_run\n"
         "from raysearch.analysis.cascade import cascades\n"
         "assert cascades(read_run(home + '/passing'))",
+        (*WEST, "plotly"),
+    ),
+    "notebook": Door(
+        "import raysearch\nrun = raysearch.open_run(home + '/choices')\n"
+        "run.frontier(); repr(run.recommend(labels=800)); run._repr_html_()",
         (*WEST, "plotly"),
     ),
     "panels": Door(
@@ -75,6 +81,7 @@ DOORS = {  # what may load least comes first
         "assert (Path(home) / 'search' / 'records.parquet').is_file()"
     ),
     "cascades": Door(VERB.format(verb="cascades", run="passing")),
+    "figure": Door("import raysearch\nraysearch.open_run(home + '/choices').figure()"),
     "recommend": Door(VERB.format(verb="recommend", run="choices")),
     "status": Door("from raysearch.workflow.status import status\nimport raysearch.cli.progress"),
 }

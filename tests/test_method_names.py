@@ -54,7 +54,7 @@ LEFT = {
         "analysis/thresholds.py": {"criterion", "exit_rules"},  # a cascade tries the same grid
         "analysis/replicates.py": {"exits"},  # a field of the records
         "cli/models.py": {"criterion"},  # an option of `predict`
-        "cli/predictors.py": {"criterion"},
+        "workflow/predictors.py": {"criterion"},
         "export/cascade.py": {"exit_rules"},
         "export/manifest.py": {"criterion", "exits"},  # keys of raysearch.json
         "export/predictor.py": {"criterion"},

@@ -72,7 +72,7 @@ def test_the_metadata_names_version_licence_and_command(wheel, names):
         commands = z.read(f"{info}/entry_points.txt").decode()
     assert f"Version: {__version__}" in metadata and "License-Expression: Apache-2.0" in metadata
     assert any(n.startswith(f"{info}/licenses/") for n in names)
-    assert "raysearch = raysearch.cli:main" in commands
+    assert "raysearch = raysearch.program:main" in commands
 
 
 @pytest.mark.slow
@@ -101,7 +101,7 @@ def test_the_wheel_finds_its_catalogs_away_from_the_checkout(wheel, tmp_path):
 
 def test_the_program_says_its_version():
     program = Path(sys.executable).with_name("raysearch")
-    command = [str(program)] if program.exists() else [sys.executable, "-m", "raysearch.cli"]
+    command = [str(program)] if program.exists() else [sys.executable, "-m", "raysearch"]
     said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120)
     assert said.returncode == 0, said.stderr
     assert said.stdout.strip() == f"raysearch {__version__}"

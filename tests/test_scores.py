@@ -25,7 +25,6 @@ from raysearch.analysis.external import rows_interval
 from raysearch.analysis.intervals import careful, interval
 from raysearch.analysis.report_text import summary
 from raysearch.analysis.thresholds import cascaded, sums_by_level
-from raysearch.cli.task import task_of
 from raysearch.data.own import own_task, said
 from raysearch.data.sources import read
 from raysearch.errors import InputError
@@ -37,6 +36,7 @@ from raysearch.recommend.sentences import headline, interval_note
 from raysearch.recommend.words import text
 from raysearch.score_intervals import BALANCED_F1, BALANCED_MCC, FISHER, RANKS, SHARE, Floats
 from raysearch.scores import SCORES
+from raysearch.workflow.task_option import task_of
 from tests.support import tiny
 from tests.support.judged import own_csv, write_run
 from tests.support.verbs import Say

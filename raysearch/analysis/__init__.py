@@ -1,6 +1,7 @@
 """From records to frontiers and verdicts; loads neither torch nor Ray nor plotly."""
 
 from raysearch.analysis.frontier import Frontier, frontier, frontiers
+from raysearch.analysis.run import Run, RunReader, read_run, read_runs
 from raysearch.analysis.spend import (
     Reference,
     best_over_spend,
@@ -10,13 +11,14 @@ from raysearch.analysis.spend import (
     unbilled,
 )
 from raysearch.analysis.summary import summary
-from raysearch.analysis.table import Run, read_parquet, read_run, read_runs, to_table, write_parquet
+from raysearch.analysis.table import read_parquet, to_table, write_parquet
 from raysearch.analysis.winners import selected, winners
 
 __all__ = [
     "Frontier",
     "Reference",
     "Run",
+    "RunReader",
     "best_over_spend",
     "frontier",
     "frontiers",

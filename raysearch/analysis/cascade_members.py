@@ -18,7 +18,7 @@ from raysearch.analysis.bootstrap import Judged, features
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
 from raysearch.analysis.external import GONE
 from raysearch.analysis.replicates import Fresh, twin
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged
 from raysearch.analysis.winners import winners
 from raysearch.config.trial import TrialConfig

@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
 from raysearch.analysis.replicates import Fresh, draws_of, is_crossing, twin
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.outputs.stored import read_logits
 from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.run.folder import RunFolder
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,22 +76,13 @@ class Confirmation:
         return next(found, None)
 
 
-_latest: list[tuple[Run, Confirmation]] = []
-"""The run asked about last: a page asks once for each of its pictures."""
-
-
 def confirmation(run: Run) -> Confirmation:
     """Read the confirming draws of a run; their logits stand in the run's Store.
 
     Points with three draws or more get an estimate from the draws that all of them have in
     common. Nothing is estimated, and `why` says so, where logits are gone.
     """
-    for known, made in _latest:
-        if known is run:
-            return made
-    made = _confirmation(run)
-    _latest[:] = [(run, made)]
-    return made
+    return run.cached("confirmation", _confirmation, untimed=True)
 
 
 def _confirmation(run: Run) -> Confirmation:
@@ -131,8 +123,8 @@ def _confirmation(run: Run) -> Confirmation:
 
 
 def fresh_draws(run: Run) -> dict[str, Fresh]:
-    """The search's points that draws have again, by point id."""
-    return draws_of(run.records, run.study)
+    """Return the search's points that draws have again, by point id."""
+    return run.cached("fresh draws", lambda of: draws_of(of.records, of.study))
 
 
 def _common(sets: list[set[int]]) -> set[int]:
@@ -172,7 +164,7 @@ def stored_logits(folder: Path, point_id: str, split: str) -> tuple[Any, Any, An
     name = f"{point_id}-{split}"
     if not name.replace("-", "").isalnum():
         raise ValueError(f"'{name}' cannot name an entry of the Store")
-    entry = folder / "store" / "logits" / name
+    entry = RunFolder(folder).store / "logits" / name
     out = read_logits(entry)
     if len({len(a) for a in out}) != 1:
         raise ValueError(f"logits of point {point_id} are not whole")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from raysearch.errors import InputError, RecordError
+from raysearch.run.folder import RunFolder
 
-FILE = "domains.json"
 SCHEMA = 1
 MOST = 2**53
 """The largest count: beyond it floats lose their units."""
@@ -188,7 +188,7 @@ def read_domains(folder: Path) -> Matrix | None:
     Raises:
         InputError: the file cannot be read or is not whole; somebody has changed it by hand.
     """
-    path = folder / FILE
+    path = RunFolder(folder).domains
     if not path.exists():
         return None
     try:
@@ -209,7 +209,8 @@ def write_domains(folders: Sequence[Path], matrix: Matrix) -> None:
         RecordError: a folder or the disk refuses.
     """
     text = json.dumps(matrix.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    drafts = {folder / FILE: folder / f".{FILE}.{os.getpid()}.part" for folder in folders}
+    paths = [RunFolder(folder).domains for folder in folders]
+    drafts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths}
     try:
         for draft in drafts.values():
             draft.write_text(text, encoding="utf-8")

@@ -16,13 +16,14 @@ from raysearch.analysis.external import GONE
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.point_lookup import find
-from raysearch.analysis.replicates import Fresh, twin
+from raysearch.analysis.replicates import twin
 from raysearch.config.catalog import ladder
 from raysearch.config.ladder import Rung
 from raysearch.errors import InputError, unknown
 from raysearch.outputs.exit_rules import CRITERIA, NEVER, Exits, exits_of
 from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.record import OperatingPoint, TrialRecord
+from raysearch.run.folder import RunFolder
 
 FIRST = "confidence"
 """The criterion that a curve is drawn by unless another is asked for."""
@@ -110,26 +111,16 @@ class Hearing:
         return f"{self.split} ({rows:,} rows), {who}{how}"
 
 
-_latest: list[tuple[Run, tuple[Leaver, ...], dict[str, Fresh]]] = []
-"""The run asked about last: a page asks once for each of its pictures."""
-
-
 def leavers(run: Run) -> tuple[Leaver, ...]:
     """The best on validation of each (procedure, model, label budget) whose model has exits."""
-    return _read(run)[0]
+    return run.cached("exit trials", _leavers)
 
 
-def _read(run: Run) -> tuple[tuple[Leaver, ...], dict[str, Fresh]]:
-    for known, found, fresh in _latest:
-        if known is run:
-            return found, fresh
+def _leavers(run: Run) -> tuple[Leaver, ...]:
     search = [r for r in run.records if r.phase != "confirm"]
     at = {p.point_id: (r, p) for r in search for p in r.points if tells(p)}
     won = [str(p) for p in winners(run.table)["point_id"]] if at else []
-    made = tuple(Leaver(*at[p]) for p in won if p in at)
-    drawn = fresh_draws(run) if at else {}
-    _latest[:] = [(run, made, drawn)]
-    return made, drawn
+    return tuple(Leaver(*at[p]) for p in won if p in at)
 
 
 def has_exits(run: Run) -> bool:
@@ -180,7 +171,7 @@ def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
     None where the Store has neither.
     """
     drawn = confirmation(run).drawn
-    _, _, fresh = _read(run)[1].get(found.best.point_id, (None, None, {}))
+    _, _, fresh = fresh_draws(run).get(found.best.point_id, (None, None, {}))
     numbers = [d for d in sorted(fresh) if d in drawn] or sorted(fresh)
     if not numbers:
         return own(run, found, split)
@@ -203,7 +194,7 @@ def _heard(run: Run, found: Leaver, trial: str, draw: int, split: str) -> Heard:
     name = f"{trial}-{split}"
     if not name.replace("-", "").isalnum():
         raise ValueError(f"'{name}' cannot name an entry of the Store")
-    exits, ids, labels = read_exits(run.folder / "store" / "exits" / name)
+    exits, ids, labels = read_exits(RunFolder(run.folder).store / "exits" / name)
     n, k, _ = exits.logits.shape
     whole = n > 0 and {n} == {len(ids), len(labels)} and exits.temperature.shape == (k,)
     if not whole or k != found.exits:
@@ -240,7 +231,7 @@ def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
 
     Empty where these are still the search's own; see `raysearch.analysis.replicates.settled`.
     """
-    _, _, fresh = _read(run)[1].get(point.point_id, (None, None, {}))
+    _, _, fresh = fresh_draws(run).get(point.point_id, (None, None, {}))
     twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
     same = [t for t in twins if len(t.exits) == len(point.exits)]
     return same if len(fresh) >= FEWEST else []

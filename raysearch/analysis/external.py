@@ -19,14 +19,16 @@ from raysearch import scores
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
 from raysearch.analysis.confirmation import (
     Confirmation,
+    confirmation,
     fresh_draws,
     judged_draw,
     stored_logits,
 )
 from raysearch.analysis.replicates import twin
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.without_labels import name_of, unlabelled_points
 from raysearch.record import OperatingPoint, Outside, TrialRecord
+from raysearch.run.folder import RunFolder
 
 KIND = "outside"
 """Of its entries in the Store."""
@@ -56,25 +58,19 @@ class Against:
         return verdict(self.low, self.high)
 
 
-_latest: list[tuple[Run, tuple[Outside, ...]]] = []
-_held: list[tuple[Run, Confirmation, list[Against]]] = []
-"""What was asked about last: a page asks once for each of its pictures."""
-
-
 def systems(run: Run) -> tuple[Outside, ...]:
     """List what stands beside a run's choice: systems from outside, then zero-shot points.
 
     The latter as far as they are scored on test, each with the interval over the rows alone.
     """
-    for known, found in _latest:
-        if known is run:
-            return found
+    return run.cached("systems", _systems)
+
+
+def _systems(run: Run) -> tuple[Outside, ...]:
     shots = [
         (r, p) for r, p in unlabelled_points(run.records) if r.score in p.scores.get("test", {})
     ]
-    found = (*run.outside, *(_system(run, r, p) for r, p in shots))
-    _latest[:] = [(run, found)]
-    return found
+    return (*run.outside, *(_system(run, r, p) for r, p in shots))
 
 
 def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
@@ -122,12 +118,9 @@ def against(
     """
     if outside is not None:
         return _against(run, made, tuple(outside))
-    for known, its, found in _held:
-        if known is run and its is made:
-            return list(found)
-    found = _against(run, made, systems(run))
-    _held[:] = [(run, made, found)]
-    return list(found)
+    if made is not confirmation(run):
+        return _against(run, made, systems(run))
+    return list(run.cached("against", lambda of: _against(of, made, systems(of))))
 
 
 def _against(run: Run, made: Confirmation, held_up: Sequence[Outside]) -> list[Against]:
@@ -187,7 +180,7 @@ def predictions(folder: Path, system: Outside) -> tuple[npt.NDArray[np.int64], L
         return numbers[first], _answers(logits)[first]
     if not system.key.replace("-", "").isalnum():
         raise ValueError(f"'{system.key}' cannot name an entry of the Store")
-    entry = folder / "store" / KIND / system.key
+    entry = RunFolder(folder).store / KIND / system.key
     json.loads((entry / "manifest.json").read_text(encoding="utf-8"))  # absent: not committed
     ids = np.load(entry / "ids.npy", allow_pickle=False)
     values = np.load(entry / "predictions.npy", allow_pickle=False)

@@ -20,7 +20,7 @@ from raysearch.analysis.confirmation import (
     judged_draw,
     stored_logits,
 )
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.without_labels import unlabelled_points
 from raysearch.record import OperatingPoint
 

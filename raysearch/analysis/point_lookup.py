@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.errors import InputError, nearest
 from raysearch.outputs.described import label_of
 from raysearch.record import OperatingPoint, TrialRecord

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raysearch.analysis.table import RECORDS, Run
+from raysearch.analysis.run import Run
 from raysearch.config.catalog import find_study
 from raysearch.config.option import get_in, options_of, text_of
 from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.run.study_file import FILE as STUDY
+from raysearch.run.folder import RECORDS, STUDY
 
 RAN = {"methods": "method", "models": "model"}
 """Of a list that the study leaves open, the table's column of what took part."""

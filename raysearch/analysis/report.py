@@ -13,7 +13,7 @@ from raysearch.analysis.calibrated import Calibration, Spread, calibrated, sprea
 from raysearch.analysis.classification_report import Hard, confusion, furthest, hardest, per_class
 from raysearch.analysis.confirmation import Confirmation, Estimate, confirmation
 from raysearch.analysis.report_subject import Draw, Subject, subject
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.winners import winners
 from raysearch.outputs.calibration import softmax
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
 from raysearch.analysis.replicates import twin
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, TrialRecord
 

@@ -7,7 +7,7 @@ import math
 
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.intervals import careful
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.analysis.winners import winners
 
 

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from raysearch.analysis.replicates import settled
 from raysearch.config.trial import TrialConfig, canonical
 from raysearch.errors import InputError, RecordError
 from raysearch.ledger import ANSWERS, OWN, TRAINING
 from raysearch.objectives import OBJECTIVES, View
-from raysearch.record import OperatingPoint, Outside, TrialRecord
-from raysearch.run.records import read_records
-from raysearch.run.study_file import read_study_file
-
-RECORDS = "records.jsonl"
+from raysearch.record import OperatingPoint, TrialRecord
 
 TEXTS = (
     "id",
@@ -51,26 +45,6 @@ COUNTS = (
     "test_rows",
     "labels_validation",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A folder of records (or several of one task), read."""
-
-    folder: Path
-    """Where it was read from; the first folder of several."""
-    study: dict[str, Any]
-    """What study.yaml says; empty where there is none. The first folder's of several. With the
-    `shared_by` that the table was made with."""
-    records: tuple[TrialRecord, ...]
-    """In the order they were written; what draws have settled as 
-    `raysearch.analysis.replicates.settled` has it."""
-    table: pd.DataFrame
-    """`to_table(records)` with the study's `shared_by` and `prices`."""
-    skipped: tuple[str, ...] = ()
-    """One sentence for each line that could not be read."""
-    outside: tuple[Outside, ...] = ()
-    """Systems from outside, by `raysearch add-point`; they are no rows of the table."""
 
 
 def columns() -> list[str]:
@@ -146,67 +120,6 @@ def to_table(
     return _typed(pd.DataFrame.from_records(rows, columns=columns()))
 
 
-def read_run(folder: Path | str, *, shared_by: int | None = None) -> Run:
-    """Read one run: records.jsonl, and study.yaml where there is one.
-
-    Args:
-        folder: the run's.
-        shared_by: how many students share an inherited bill; None: what the study says.
-
-    Raises:
-        InputError: no such folder, no records in it, or a study.yaml that is no mapping.
-        RecordError: records that this version cannot read (an unknown schema by its name).
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected a run's folder with {RECORDS} in it")
-    if not (folder / RECORDS).is_file():
-        raise InputError(f"{folder}: no {RECORDS} in it; expected a folder that a run has written")
-    study = read_study_file(folder)
-    if shared_by is not None:
-        study = {**study, "shared_by": shared_by}
-    read = read_records(folder / RECORDS)
-    records = settled(read.trials, study)
-    table = _table_of(records, study)
-    return Run(folder, study, records, table, read.skipped, read.outside)
-
-
-def read_runs(folders: Sequence[Path | str], *, shared_by: int | None = None) -> Run:
-    """Read several runs of one task as one; of an id in two of them the DONE record counts.
-
-    `study` and with it prices, reference and (unless given) `shared_by` are the first folder's.
-
-    Raises:
-        InputError: no folder given, or folders of different tasks or main scores.
-    """
-    if not folders:
-        raise InputError("no folder given; expected at least one run's folder")
-    runs = [read_run(f, shared_by=shared_by) for f in folders]
-    if len(runs) == 1:
-        return runs[0]
-    for kind, of in (("task", _task), ("score", _score)):
-        seen: dict[str, Path] = {}
-        for run in runs:
-            for record in run.records:
-                seen.setdefault(of(record), run.folder)
-        if len(seen) > 1:
-            (a, at), (b, bt) = list(seen.items())[:2]
-            raise InputError(
-                f"{at} has {kind} '{a}', {bt} has {kind} '{b}'; runs of one {kind} can be joined"
-            )
-    merged: dict[str, TrialRecord] = {}
-    for run in runs:
-        for record in run.records:
-            if record.id not in merged or merged[record.id].status != "DONE":
-                merged[record.id] = record
-    records = tuple(merged.values())
-    skipped = tuple(f"{run.folder.name}/{s}" for run in runs for s in run.skipped)
-    study = runs[0].study
-    outside = {o.name: o for run in reversed(runs) for o in run.outside}
-    table = _table_of(records, study)
-    return Run(runs[0].folder, study, records, table, skipped, tuple(outside.values()))
-
-
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Write the table whole or not at all: a file beside it takes its name when complete.
 
@@ -247,20 +160,6 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     kinds = {c: "string" if c in TEXTS else "Int64" if c in COUNTS else "float64" for c in table}
     return table.astype(kinds)
-
-
-def _table_of(records: Iterable[TrialRecord], study: Mapping[str, Any]) -> pd.DataFrame:
-    return to_table(
-        records, shared_by=int(study.get("shared_by") or 1), prices=study.get("prices") or {}
-    )
-
-
-def _task(record: TrialRecord) -> str:
-    return record.config.task
-
-
-def _score(record: TrialRecord) -> str:
-    return record.score
 
 
 def _of_trial(record: TrialRecord) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raysearch.analysis.table import Run
+from raysearch.analysis.run import Run
 from raysearch.outputs.point_kinds import tables
 from raysearch.record import OperatingPoint, TrialRecord
 

@@ -1,33 +1,21 @@
-"""The verbs that answer: recommend, confirm. What they say is what the page says, word for word."""
+"""The verbs that answer: recommend, confirm. Their words are the page's."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from raysearch.cli import options
-from raysearch.cli.sync import carry
-from raysearch.config.option_values import names, number, positive
+from raysearch.cli.printing import printer
+from raysearch.cli.shown import show_run, shown_json
 from raysearch.errors import InputError
 from raysearch.run.study_file import read_asrun
-
-if TYPE_CHECKING:
-    from raysearch.analysis import Run
-    from raysearch.recommend.answer import Answer
-    from raysearch.recommend.points import Points
-
-LIMITS = {
-    "labels": "--labels",
-    "max_ms": "--max-ms",
-    "max_bytes": "--max-bytes",
-    "max_train_flops": "--max-train-flops",
-    "volume": "--volume",
-}
+from raysearch.workflow.connect import connect_cluster
+from raysearch.workflow.options import DEFAULT_OPTIONS
 
 limits: Callable[[Any], Any] = options.group(
     click.option("--labels", metavar="N", help="Labels I have: training and validation."),
@@ -54,140 +42,16 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     \b
     raysearch recommend runs/sst2-quick --labels 800 --max-ms 5
     """
-    import numpy as np
-
     from raysearch.analysis import read_run
-    from raysearch.recommend.answer import answer
-    from raysearch.recommend.collect import collect
-    from raysearch.recommend.label_value import unpriced
-    from raysearch.recommend.points import OWN
+    from raysearch.recommend import request
 
-    points = collect(read_run(run, shared_by=options.share_of(given)))
-    setting = asked(points, given)
-    found = answer(points, **setting)
-    if setting["cost"] == OWN and not np.isfinite(found.own).any():
-        raise InputError(f"--cost own: {'; '.join(unpriced(points, found))}")
+    points, found = request.recommend(read_run(run, shared_by=request.share_of(given)), given)
     if as_json:
-        print(json.dumps(to_json(points, found), allow_nan=False))
+        print(json.dumps(request.to_json(points, found), allow_nan=False))
     else:
-        for line in lines(points, found):
+        for line in request.to_text(points, found):
             print(line)
     return 0
-
-
-def recommended(run: Run) -> str:
-    """The point that the page recommends at first; of an int8 twin the float one.
-
-    Raises:
-        InputError: no point has a score on validation.
-    """
-    from raysearch.analysis.point_lookup import find
-    from raysearch.recommend.recommended import recommended as best
-
-    found = best(run)
-    if found is None:
-        raise InputError(f"{run.folder}: no point has a score on validation: none to take")
-    record, point = find(run, found)
-    if point.knobs.get("int8"):  # taken by name alone
-        rest = {k: v for k, v in point.knobs.items() if k != "int8"}
-        return next((p.point_id for p in record.points if dict(p.knobs) == rest), found)
-    return found
-
-
-def asked(points: Points, given: dict[str, Any]) -> dict[str, Any]:
-    """The setting that the options ask for.
-
-    Raises:
-        InputError: a number that is none, or a method, axis or teacher that does not exist.
-    """
-    from raysearch.errors import unknown
-    from raysearch.recommend.points import OWN, TEACHERS
-
-    out: dict[str, Any] = {
-        name: positive(given[name], option, zero=name in ("labels", "volume"))
-        for name, option in LIMITS.items()
-    }
-    out["min_score"] = number(given["min_score"], "--min-score")
-    named = options.prices_of(given)
-    out["prices"] = {**points.prices, **named} if named else None
-    if given["teacher"] not in TEACHERS:
-        raise unknown("--teacher", "account", given["teacher"], TEACHERS)
-    out["teacher"] = given["teacher"]
-    axes = {a.name for a in points.axes} | {OWN}
-    if given["cost"] and given["cost"] not in axes:
-        raise unknown("--cost", "cost", given["cost"], axes)
-    out["cost"] = given["cost"]
-    out["methods"] = None
-    if given["methods"]:
-        out["methods"] = names(given["methods"])
-        for name in out["methods"]:
-            if name not in points.fates:
-                raise unknown("--methods", "method", name, points.fates)
-    return out
-
-
-def lines(points: Points, found: Answer) -> list[str]:
-    """What the page's first screen says, line by line."""
-    from raysearch.recommend.sentences import details, footer, headline, interval_note, why
-    from raysearch.recommend.words import text
-
-    out = [text(s) for s in (*headline(points, found), *details(points, found))]
-    if found.choice is not None:
-        out.append(
-            f"Export it: raysearch export {points.run} {points.ids[found.choice]} --to model"
-        )
-    out.append("")
-    out += [f"{who}: {said}" for who, said in why(points, found)]
-    out += ["", *(line for line in (interval_note(points, found), footer(points, found)) if line)]
-    return out
-
-
-def to_json(points: Points, found: Answer) -> dict[str, Any]:
-    """The same as plain JSON; what is not known is left out."""
-    from raysearch.recommend.differences import difference_of, interval_of
-    from raysearch.recommend.point_text import name
-    from raysearch.recommend.sentences import details, footer, headline, why
-    from raysearch.recommend.words import text
-
-    def shown(i: int | None) -> dict[str, Any] | None:
-        if i is None:
-            return None
-        ends = interval_of(points, i)
-        costs = {k: float(v[i]) for k, v in points.costs.items() if math.isfinite(v[i])}
-        if math.isfinite(found.own[i]):
-            costs["own"] = float(found.own[i])
-        out: dict[str, Any] = {
-            "point_id": points.ids[i],
-            "name": name(points, i),
-            "method": points.methods[points.method[i]],
-            "model": points.models[points.model[i]],
-            "labels": int(points.labels[i]),
-            "draws": int(points.draws[i]),
-            "validation": float(points.validation[i]),
-            "test": float(points.test[i]),
-            "interval": None if ends is None else list(ends),
-            "costs": costs,
-        }
-        if found.choice is not None and i != found.choice:
-            gap = difference_of(points, i, found.choice)
-            out["difference"] = float(points.test[i] - points.test[found.choice])
-            out["difference_interval"] = None if gap is None else list(gap)
-        return out
-
-    return {
-        "task": points.task,
-        "score": points.score,
-        "choice": shown(found.choice),
-        "runner_up": shown(found.runner),
-        "cheaper_tie": shown(found.tie),
-        "nothing_stands_out": found.flat,
-        "relax": [
-            {"limit": limit, "needed": need, "point": shown(i)} for limit, need, i in found.relax
-        ],
-        "sentences": [text(s) for s in (*headline(points, found), *details(points, found))],
-        "why": dict(why(points, found)),
-        "footer": footer(points, found),
-    }
 
 
 @click.command()
@@ -205,31 +69,33 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
     \b
     raysearch confirm runs/sst2-quick --draws 5
     """
-    from raysearch.cli import phases, studies
-    from raysearch.cli.prepare import prepare
+    from raysearch.analysis import RunReader
+    from raysearch.cli.progress import watching
+    from raysearch.workflow.confirm import confirm_run
+    from raysearch.workflow.pages import read_back, write_page
+    from raysearch.workflow.prepare import prepare
+    from raysearch.workflow.sync import push_to_storage
 
     as_run = read_asrun(run)
     draws = (as_run.study.draws or 5) if draws is None else draws
     if draws < 1:
         raise InputError(f"--draws: {draws} given, must be 1 or more (3 for an interval)")
-    if given["hours"] is not None and not given["hours"] > 0:
-        raise InputError(f"--hours: {given['hours']:g} given, must be above 0")
-    say = studies.printer(as_json)
-    with studies.at_hand(given["address"]) as cluster:
-        prepared = prepare({**studies.NOTHING, "out": run, **given, "hours": None}, **cluster)
-        hours, address = given["hours"], given["address"]
-        done = phases.confirm_run(prepared, draws, say, hours=hours, address=address)
+    hours, address = given["hours"], given["address"]
+    if hours is not None and not hours > 0:
+        raise InputError(f"--hours: {hours:g} given, must be above 0")
+    line = printer(as_json)
+    with connect_cluster(address) as cluster:
+        prepared = prepare({**DEFAULT_OPTIONS, "out": run, **given, "hours": None}, cluster)
+        done = confirm_run(prepared, draws, line, watching=watching, hours=hours, address=address)
     if done.outcome is not None and done.outcome.interrupted:
-        say(done.outcome.stopped_by)
-        say(f"go on with: raysearch confirm {run} --draws {draws}")
+        line(done.outcome.stopped_by)
+        line(f"go on with: raysearch confirm {run} --draws {draws}")
         return 130 if done.outcome.stopped_by.startswith("interrupted") else 1
-    found, table = studies.read_back(run)
-    page = studies.write_page(run)
-    carry(run)
+    found = read_back(RunReader(run))
+    page = write_page(found)
+    push_to_storage(run)
     if as_json:
-        print(
-            json.dumps({**phases.as_json(done), **studies.confirmed_json(found), "page": str(page)})
-        )
+        print(json.dumps({**done.to_json(), **shown_json(found), "page": str(page)}))
         return 0
-    studies.show(found, page, table)
+    show_run(found, page)
     return 0

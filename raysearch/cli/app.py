@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import click
 
-from raysearch import __version__
 from raysearch.cli import (
     answers,
     cascades,
@@ -15,15 +14,15 @@ from raysearch.cli import (
     domains,
     external,
     fetching,
-    measuring,
+    measure,
     models,
     pages,
     remote,
     report,
-    serving,
     studies,
 )
 from raysearch.errors import InputError, RaysearchError, nearest
+from raysearch.version import __version__
 
 
 class Verbs(click.Group):
@@ -42,25 +41,13 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="raysearch", message="%(prog)s %(version)s")
-def app() -> None:
-    r"""Which way of training, which model size and how many labels buy the most accuracy.
-
-    \b
-    raysearch frontier                 the embedded toy task, no network
-    raysearch frontier --task sst2     a task of the catalog (raysearch ls tasks)
-    raysearch frontier --task my.csv   your own texts and labels
-    """
-
-
-for verb in (
+VERBS = (
     studies.frontier,
     studies.run,
     studies.resume,
     remote.status,
     answers.confirm,
-    measuring.measure,
+    measure.measure,
     answers.recommend,
     catalogs.ls,
     catalogs.check,
@@ -73,39 +60,63 @@ for verb in (
     pages.export_optuna,
     models.export,
     models.predict,
-    serving.serve,
-    serving.token,
     remote.submit,
     remote.stop,
     remote.logs,
     fetching.fetch,
-):
-    verb.help = (verb.help or "").replace("\\b", "\b")  # click's mark of a block kept as it is
-    app.add_command(verb)
-app.help = (app.help or "").replace("\\b", "\b")
+)
+
+
+def group(*more: click.Command) -> click.Group:
+    """Return the program's group: the verbs of this face, and more beside them."""
+
+    @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.version_option(__version__, prog_name="raysearch", message="%(prog)s %(version)s")
+    def app() -> None:
+        r"""Which way of training, which model size and how many labels buy the most accuracy.
+
+        \b
+        raysearch frontier                 the embedded toy task, no network
+        raysearch frontier --task sst2     a task of the catalog (raysearch ls tasks)
+        raysearch frontier --task my.csv   your own texts and labels
+        """
+
+    app.help = (app.help or "").replace("\\b", "\b")
+    for verb in (*VERBS, *more):
+        verb.help = (verb.help or "").replace("\\b", "\b")  # click's mark of a block kept as it is
+        app.add_command(verb)
+    return app
+
+
+app = group()
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the program and exit: 0 done, 1 something broke, 2 bad input, 130 interrupted."""
+    """Run the verbs of this face alone and exit, as `run` does."""
+    run(app, args)
+
+
+def run(program: click.Group, args: Sequence[str] | None = None) -> None:
+    """Run a program and exit: 0 done, 1 something broke, 2 bad input, 130 interrupted."""
     try:
-        code = app.main(
+        code = program.main(
             args=None if args is None else list(args),
             prog_name="raysearch",
             standalone_mode=False,
         )
     except click.ClickException as e:
-        code = _say(e.format_message(), 2)
+        code = _error(e.format_message(), 2)
     except InputError as e:
-        code = _say(str(e), 2)
+        code = _error(str(e), 2)
     except RaysearchError as e:
-        code = _say(str(e), 1)
+        code = _error(str(e), 1)
     except (KeyboardInterrupt, click.Abort):
-        code = _say("interrupted", 130)
+        code = _error("interrupted", 130)
     except BrokenPipeError:
         code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _say(text: str, code: int) -> int:
+def _error(text: str, code: int) -> int:
     print(f"raysearch: error: {' '.join(text.split())}", file=sys.stderr)
     return code

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from raysearch.cli import options
-from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
-    from raysearch.analysis.cascade import Cascade
+    from raysearch.analysis.cascade_point import Cascade
 
 DIGITS = 8
 """Of an id in the table."""
@@ -40,17 +37,13 @@ def cascades(run: Path, cascade: str, first: str | None, second: str | None, as_
     raysearch cascades runs/sst2-quick --first 9c41 --second e07b
     """
     from raysearch.analysis import read_run
+    from raysearch.workflow.cascades import cascades_json, commands, list_cascades, pick_cascade
 
     found = read_run(run)
-    if first is not None and second is not None:
-        made, missing = _of_two(found, first, second)
-    elif first is None and second is None:
-        made, missing = _worth_having(found)
-    else:
-        raise InputError("--first and --second: both are needed, or neither")
-    chosen = _named(run, made, cascade)
+    made, missing = list_cascades(found, first, second)
+    chosen = pick_cascade(run, made, cascade)
     if as_json:
-        print(json.dumps(_json(found, made, missing), allow_nan=False))
+        print(json.dumps(cascades_json(found, made, missing), allow_nan=False))
         return 0
     if not made or chosen is None:
         print("No cascade beats the confirmed points alone on validation score and infer FLOPs.")
@@ -64,62 +57,6 @@ def cascades(run: Path, cascade: str, first: str | None, second: str | None, as_
     for command in commands(run, chosen):
         print(f"  {command}")
     return 0
-
-
-def commands(run: Path, cascade: Cascade) -> list[str]:
-    """What exports the members, and labels a table with both."""
-    where = shlex.quote(str(run))
-    return [
-        f"raysearch export {where} {cascade.first} --to first",
-        f"raysearch export {where} {cascade.second} --to second",
-        f"raysearch predict first IN.csv -o OUT.csv --otherwise second "
-        f"--threshold {cascade.threshold:g}",
-    ]
-
-
-def _worth_having(run: Run) -> tuple[tuple[Cascade, ...], str]:
-    from raysearch.analysis.cascade import cascades as listed
-    from raysearch.analysis.cascade import why
-    from raysearch.analysis.confirmation import confirmation
-
-    made, missing = listed(run), why(run)
-    if not made and missing:
-        done = confirmation(run)
-        hint = "" if done.estimates or done.why else f"; first: raysearch confirm {run.folder}"
-        raise InputError(f"{run.folder}: {missing}{hint}")
-    return made, missing
-
-
-def _of_two(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str]:
-    from raysearch.analysis.cascade import of_pair
-    from raysearch.analysis.point_lookup import find
-
-    ids = [find(run, name)[1].point_id for name in (first, second)]
-    if ids[0] == ids[1]:
-        raise InputError(
-            f"{run.folder}: --first '{first}' and --second '{second}' are one point, {ids[0]}"
-        )
-    return of_pair(run, *ids)
-
-
-def _named(run: Path, made: tuple[Cascade, ...], name: str) -> Cascade | None:
-    """The cascade that the start of an id means; the best on validation without one."""
-    if not name:
-        return max(made, key=lambda c: (c.validation, -c.validation_flops), default=None)
-    hits = [c for c in made if c.point_id.startswith(name.lower())]
-    if len(hits) == 1:
-        return hits[0]
-    known = ", ".join(c.point_id[:DIGITS] for c in hits or made) or "none"
-    which = "may be" if hits else "is not one of"
-    raise InputError(f"{run}: cascade '{name}' {which} {known}")
-
-
-def _json(run: Run, made: tuple[Cascade, ...], missing: str) -> dict[str, Any]:
-    listed = []
-    for c in made:
-        value = {k: v for k, v in asdict(c).items() if v is not None}
-        listed.append({**value, "commands": commands(run.folder, c)})
-    return {"score": run.records[0].score, "cascades": listed, "missing": missing}
 
 
 def _show(run: Run, made: tuple[Cascade, ...]) -> None:

@@ -19,6 +19,7 @@ from raysearch.cli import options
 from raysearch.config import catalog
 from raysearch.errors import InputError, unknown
 from raysearch.scores import SCORES
+from raysearch.workflow.options import DEFAULT_OPTIONS
 
 KINDS = ("tasks", "methods", "models", "spaces", "studies", "objectives", "scores")
 
@@ -156,11 +157,9 @@ def _check_space(space: Any, method: Any) -> None:
 
 
 def _check_task(given: Mapping[str, Any]) -> None:
-    from raysearch.cli.prepare import prepare
+    from raysearch.workflow.prepare import prepare
 
-    keys = {k: None for k in ("out", "methods", "models", "labels", "trials", "searcher", "seed")}
-    more = {k: None for k in ("hours", "gpu_hours", "flops", "dollars", "precision", "concurrency")}
-    found = prepare({**keys, **more, **given})
+    found = prepare({**DEFAULT_OPTIONS, **given})
     for line in found.run.notes:
         print(line)
     for name, reason in found.run.left_out.items():
@@ -225,7 +224,7 @@ def doctor(
 
 
 def _cluster(path: Path, as_json: bool) -> int:
-    """What is wrong with a cluster file, a line each; 2 when something is."""
+    """Print what is wrong with a cluster file, a line each; return 2 when something is."""
     from raysearch.cluster import cluster_file
 
     config = cluster_file.read(path)

@@ -11,6 +11,7 @@ import click
 from raysearch.cli import options
 from raysearch.cli.remote import ENDED, POLL_SECONDS, open_server, server, study_id
 from raysearch.errors import InputError, RaysearchError
+from raysearch.run.folder import TABLE
 
 if TYPE_CHECKING:
     from raysearch.cli.server import Server
@@ -48,7 +49,7 @@ def fetch(
     if model:
         _export(there, path, {"point": point, "format": kind, "int8": int8})
     to.mkdir(parents=True, exist_ok=True)
-    there.save(f"{path}/records", to / "records.parquet", params={"format": "parquet"})
+    there.save(f"{path}/records", to / TABLE, params={"format": "parquet"})
     for name in ("frontier", "recommend"):
         (to / f"{name}.json").write_bytes(there.ask("GET", f"{path}/{name}").content)
     if model:

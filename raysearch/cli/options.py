@@ -1,18 +1,16 @@
-"""Options that several verbs share, and how their texts are read."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from pydantic import BaseModel
 
-from raysearch.config.option import Section, StudyOption, options_of, parsed
-from raysearch.config.option_values import positive
-from raysearch.config.study import Prices, Study
-from raysearch.errors import InputError
+from raysearch.config.option import Section, StudyOption, options_of
+from raysearch.config.study import Study
 from raysearch.scores import main_scores
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +68,14 @@ folders: Callable[[Any], Any] = group(
         metavar="DIR",
         help="Folder of checkpoints (config.json, model.safetensors, tokenizer.json); or the hub.",
     ),
+)
+
+data_dir: Callable[[Any], Any] = click.option(
+    "--data-dir",
+    type=FOLDER,
+    envvar="RAYSEARCH_DATA_DIR",
+    metavar="DIR",
+    help="Folder of data sets, where they no longer lie where the run found them.",
 )
 
 data: Callable[[Any], Any] = group(
@@ -140,25 +146,3 @@ search: Callable[[Any], Any] = group(
     click.option("--dry-run", is_flag=True, help="Price the study and stop."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
 )
-
-
-def prices_of(given: Mapping[str, Any]) -> dict[str, float]:
-    """The prices that are given, by their name in a study; InputError for one that is none."""
-    options = options_of(Prices, "prices")
-    found = parsed(options, given, {})
-    return {o.path[-1]: found[o.name] for o in options if o.name in found}
-
-
-def gpus_of(given: Mapping[str, Any]) -> float | None:
-    """Read --gpus-per-trial; None stays None, InputError for what cannot be held."""
-    text = given.get("gpus_per_trial")
-    value = positive(text, "--gpus-per-trial", zero=True)
-    if value is not None and value > 1 and not value.is_integer():
-        raise InputError(f"--gpus-per-trial: '{text}' must be a part of one GPU, or whole ones")
-    return value
-
-
-def share_of(given: Mapping[str, Any]) -> int | None:
-    """Read --share-teacher; None stays None, InputError for what is no whole number above 0."""
-    found: int | None = parsed(options_of(Study, "sharing"), given, {}).get("share_teacher")
-    return found

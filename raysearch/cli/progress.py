@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raysearch.search.event import Event, Snapshot
+from raysearch.workflow.durations import span
 
 REFRESH = 4
 """Redraws per second on a terminal."""
@@ -47,9 +48,9 @@ def plain(event: Event) -> str:
     shot = event.snapshot
     head = f"[{shot.done}/{shot.wanted}] {event.text}"
     if event.kind == "record" and shot.eta and shot.done < shot.wanted:
-        return f"{head}; about {duration(shot.eta)} left"
+        return f"{head}; about {span(shot.eta)} left"
     if event.kind == "end":
-        return f"{head}: {shot.flops:.3g} FLOPs in {duration(shot.seconds)}"
+        return f"{head}: {shot.flops:.3g} FLOPs in {span(shot.seconds)}"
     return head
 
 
@@ -77,7 +78,7 @@ class _View:
         self._news = [*self._news, plain(event)][-LAST:]
 
     def render(self) -> RenderableType:
-        """The view as it is now."""
+        """Return the view as it is now."""
         if self.last is None:
             return Text("")
         shot = self.last.snapshot
@@ -89,11 +90,11 @@ class _View:
 
 def _bar(shot: Snapshot) -> Table:
     row = Table.grid(padding=(0, 1))
-    left = f"about {duration(shot.eta)} left" if shot.eta is not None else "begins"
+    left = f"about {span(shot.eta)} left" if shot.eta is not None else "begins"
     row.add_row(
         Text(shot.name, style="bold"),
         ProgressBar(total=max(shot.wanted, 1), completed=shot.done, width=30),
-        Text(f"{shot.done}/{shot.wanted} trials, {duration(shot.seconds)}, {left}"),
+        Text(f"{shot.done}/{shot.wanted} trials, {span(shot.seconds)}, {left}"),
     )
     return row
 
@@ -109,16 +110,3 @@ def _numbers(shot: Snapshot) -> Table:
     table.add_row("best", ", ".join(f"{m} {s:.4f}" for m, s in best) or "none yet")
     table.add_row("frontier", f"{shot.frontier} trials so far, on validation")
     return table
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them.
-
-    >>> duration(8.4), duration(125), duration(7300)
-    ('8 s', '2 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

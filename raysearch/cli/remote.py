@@ -11,9 +11,11 @@ import click
 from click.core import ParameterSource
 
 from raysearch.cli import options, studies
+from raysearch.config.names import checked
 from raysearch.config.option import options_of, parsed, put_in
 from raysearch.config.study import Study
 from raysearch.errors import InputError
+from raysearch.workflow.options import gpus_of
 
 if TYPE_CHECKING:
     from raysearch.cli.server import Server
@@ -91,7 +93,7 @@ def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str
         InputError: an option that a service does not take, or one that cannot be read.
     """
     out: dict[str, Any] = {k: given.pop(k, None) for k in OWN}
-    out["gpus_per_trial"] = options.gpus_of(given)
+    out["gpus_per_trial"] = gpus_of(given)
     out["template"] = list(given.pop("template", ()))
     for key, own in (("task", "dataset"), ("pool", "pool_dataset")):
         name = given.pop(key, None)
@@ -256,6 +258,4 @@ def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
 
 def study_id(text: str) -> str:
     """Return an id that may stand in an address; InputError otherwise."""
-    from raysearch.service.paths import checked
-
     return checked(text, "study")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from raysearch.cli import options
-from raysearch.cli.answers import recommended
-from raysearch.cli.open_run import data_dir as data_dir_option
-from raysearch.cli.open_run import open_data, row_names
-from raysearch.errors import InputError
+from raysearch.cli.printing import printer
+from raysearch.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from raysearch.analysis.report import Report
@@ -34,7 +31,7 @@ CLASSES = 12
     "--out", type=options.FOLDER, metavar="FILE", help="[default: RUN/dashboard/report.html]"
 )
 @options.share
-@data_dir_option
+@options.data_dir
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     r"""Look closely at one point: by class, by confidence, by labels, and where it errs.
@@ -46,53 +43,28 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     raysearch report runs/sst2-quick 938af3b6 --paper figures
     """
     from raysearch.analysis import read_run
-    from raysearch.analysis.point_lookup import find
-    from raysearch.analysis.report import report as look_at
     from raysearch.analysis.report_text import to_json
-    from raysearch.panels.report_page import FILE, write_report
+    from raysearch.panels.report_page import write_report
+    from raysearch.recommend.request import share_of
+    from raysearch.workflow.report import report_point
 
-    found = read_run(run, shared_by=options.share_of(given))
-    name = find(found, point)[1].point_id if point else recommended(found)
-    made = look_at(found, name)
-    rows, missing = _row_names(run, made, given["data_dir"], given["with_texts"])
-    say = _printer(as_json)
+    found = read_run(run, shared_by=share_of(given))
+    made, rows, missing = report_point(found, point, given["data_dir"], texts=given["with_texts"])
+    line = printer(as_json)
     if missing:
-        say(f"rows are named by number: {missing}")
-    page = write_report(made, given["out"] or run / "dashboard" / FILE, rows)
+        line(f"rows are named by number: {missing}")
+    page = write_report(made, given["out"] or RunFolder(run).report, rows)
     if given["paper"] is not None:
         from raysearch.panels.paper import write_paper
 
         written = write_paper(found, made, given["paper"])
-        say(f"{given['paper']}: {', '.join(sorted(p.name for p in written))}")
+        line(f"{given['paper']}: {', '.join(sorted(p.name for p in written))}")
     if as_json:
         print(json.dumps({**to_json(made, rows), "page": str(page)}, allow_nan=False))
         return 0
     _show(made, rows)
     print(f"page: {page}")
     return 0
-
-
-def _printer(as_json: bool) -> Callable[[str], None]:
-    return lambda line: click.echo(line, err=as_json)
-
-
-def _row_names(
-    run: Path, made: Report, data_dir: Path | None, texts: bool
-) -> tuple[dict[int, RowName], str]:
-    """Names of the hardest rows, or none and why the data cannot be read.
-
-    A folder of records opens without its data; only who asks for texts needs them.
-    """
-    try:
-        data = open_data(run, data_dir)
-    except InputError as e:
-        if texts:
-            raise
-        return {}, str(e)
-    from raysearch.data.external import judged_rows
-
-    rows = judged_rows(data, crossfitted=made.about.folds > 0)
-    return row_names(rows, [h.id for h in made.hard], texts=texts), ""
 
 
 def _show(made: Report, rows: dict[int, RowName]) -> None:
@@ -149,7 +121,7 @@ def _tables(made: Report, rows: dict[int, RowName]) -> list[Any]:
 
 
 def _confusion(made: Report) -> Any:
-    """The matrix, or of many classes the largest confusions."""
+    """Return the matrix, or of more classes the largest confusions."""
     names, counts = made.about.names, made.confusion
     if len(names) <= CLASSES:
         body = [
@@ -169,7 +141,7 @@ def _confusion(made: Report) -> Any:
 
 
 def _table(title: str, head: list[str], body: list[list[str]]) -> Any:
-    """A table of plain texts: what users wrote is no markup."""
+    """Return a table of plain texts: what users wrote is no markup."""
     from rich.table import Table
     from rich.text import Text
 

@@ -28,7 +28,7 @@ MEMORY = {
     "H100": 79 * 2**30,
     "H200": 140 * 2**30,
 }
-"""Of one GPU by Ray's name of its kind, for nodes that are not there to be asked [bytes]."""
+"""Of one GPU by Ray's name of its kind, for nodes that are not up yet [bytes]."""
 
 
 def cluster_file() -> dict[str, Any]:

@@ -41,7 +41,7 @@ EXAMPLES = {
     r"\b123456789012\b": "an example's account",
     r"\bmy-bucket\b": "an example's bucket",
 }
-"""What stands in the shipped files until somebody writes their own."""
+"""Values of the shipped files until a user replaces them."""
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from raysearch.config.study import Prices
-from raysearch.run.folder import NODES
+from raysearch.run.folder import RunFolder
 
 EVERY = 10.0
 """Between two looks at the cluster [s]."""
@@ -30,9 +30,9 @@ class Hours:
     alive: float = 0.0
     """[s]"""
     busy: float = 0.0
-    """At least one trial, or another program of the cluster, held something of it [s]."""
+    """Time in which a trial, or another program of the cluster, used some of it [s]."""
     used: float = 0.0
-    """Alive times the larger of the held parts of its CPUs and GPUs [s]."""
+    """Alive times the larger of the used parts of its CPUs and GPUs [s]."""
 
     @property
     def idle(self) -> float:
@@ -54,7 +54,7 @@ class Look:
     host: str
     gpus: float
     held: float
-    """Larger of the held parts of its CPUs and GPUs, 0 to 1."""
+    """Larger of the used parts of its CPUs and GPUs, 0 to 1."""
 
 
 def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict[str, Hours]:
@@ -81,7 +81,7 @@ def read_hours(out: Path) -> dict[str, Hours]:
     Empty where it ran on one machine or has no such file.
     """
     try:
-        value = json.loads((out / NODES).read_text(encoding="utf-8"))
+        value = json.loads(RunFolder(out).nodes.read_text(encoding="utf-8"))
         return {id_: Hours(**hours) for id_, hours in value.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
@@ -170,9 +170,10 @@ def _looks() -> list[Look]:
 
 
 def _write(out: Path, hours: Mapping[str, Hours]) -> None:
-    draft = out / f".{NODES}"
+    path = RunFolder(out).nodes
+    draft = path.with_name(f".{path.name}")
     try:
         draft.write_text(json.dumps({k: asdict(h) for k, h in hours.items()}), encoding="utf-8")
-        os.replace(draft, out / NODES)
+        os.replace(draft, path)
     except OSError:
         pass  # the next look writes it again

@@ -20,7 +20,7 @@ A_GPU = 0.01
 PATIENCE = 900.0
 """How long a GPU is waited for before anything is planned: a machine may have to start [s]."""
 WAIT = 60.0
-"""How long a node may take to say how large its GPUs are [s]."""
+"""How long a node may take to report the size of its GPUs [s]."""
 
 
 def machines() -> list[Node]:

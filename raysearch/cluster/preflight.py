@@ -18,12 +18,12 @@ from pathlib import Path
 import ray
 from tenacity import Retrying, retry_if_result, wait_fixed
 
-from raysearch import __version__
 from raysearch.cluster.autoscaler import away
 from raysearch.cluster.nodes import last_line, on_node
 from raysearch.errors import InputError, RaysearchError
 from raysearch.storage import remote
 from raysearch.storage.remote import Remote, StorageLost
+from raysearch.version import __version__
 
 PROBES, DRIVER = "probes", "driver"
 """Begins the name of a folder that goes again, and the driver's file in it."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from raysearch.cluster.resources import Share
 
 CPUS = "RAYSEARCH_CPUS"
-"""CPUs that the trials of a study may hold together."""
+"""CPUs that the trials of a study may use together."""
 GPUS = "RAYSEARCH_GPUS"
 """Likewise GPUs; 0: the study has none."""
 

@@ -144,7 +144,7 @@ class _Entry(Strict):
 
 
 class _TaskFile(_Entry):
-    """A task with its name, as it travels to a worker."""
+    """A task with its name, as it is sent to a worker."""
 
     name: str
 
@@ -154,7 +154,7 @@ NEEDED = {
     "dan": ("buckets", "hidden", "params"),
     "encoder": ("layers", "hidden", "intermediate", "vocabulary", "params"),
 }
-"""What a rung of each family must say."""
+"""Keys that a rung of each family must have."""
 
 
 class _Step(Strict):

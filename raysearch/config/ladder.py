@@ -34,7 +34,7 @@ class Rung:
     """Parameters of the body (embeddings, layers; no pooler, no head), checked when built."""
     licence: str = ""
     pretrained_on: str = ""
-    """What the checkpoint has seen that a task may hold; said beside a result."""
+    """Data of tasks that the checkpoint was trained on; shown beside a result."""
     ladders: tuple[str, ...] = ("default",)
 
     @property

@@ -2,8 +2,8 @@
 
 The field `labels: Annotated[tuple[Count, ...], Option("Label budgets.", "N,N")]` of a study's model
 is the key `labels` of its YAML, the option `--labels` of the verbs that run studies, and the key
-`labels` of what is submitted over HTTP. The generators stand in `cli/options.py` and
-`service/fields.py`; this file knows neither click nor HTTP.
+`labels` of what is submitted over HTTP. The generators are in `cli/options.py` and
+`service/fields.py`; this file imports neither click nor HTTP.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ Section: TypeAlias = Literal["data", "prices", "sharing", "search", "limits", "m
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """How a field can be set from outside; stands in the field's annotation."""
+    """How a field can be set from outside; part of the field's annotation."""
 
     help: str
     """One sentence for `--help`."""
     metavar: str | None = None
-    """What stands for the value in `--help`; None: a flag without a value."""
+    """Placeholder of the value in `--help`; None: a flag without a value."""
     section: Section = "search"
-    """Which options it stands with in `--help`."""
+    """Section of `--help` that lists it."""
     name: str = ""
     """Its name on the command line and over HTTP; empty: the field's."""
     parse: Parse | None = None
     """Reads the command line's text: (text, value before, flag) to value, None where the text
-    gives nothing. None: as the field's type says."""
+    gives nothing. None: by the field's type."""
     body: Any = None
-    """Type over HTTP, where less may be submitted than a study may hold; None: the field's."""
+    """Type over HTTP, where less may be submitted than a study may have; None: the field's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def put_in(value: dict[str, Any], keys: tuple[str, ...], new: Any) -> None:
 def with_options(
     study: M, given: Mapping[str, Any], every: Mapping[str, Callable[[], tuple[str, ...]]]
 ) -> M:
-    """Return the study with what a verb's options say.
+    """Return the study with a verb's options.
 
     Args:
         study: the study without them.
@@ -180,7 +180,7 @@ def with_options(
         every: of a list that the study leaves open, what `+x` adds to.
 
     Raises:
-        InputError: a text that cannot be read, or a value that may not stand there.
+        InputError: a text that cannot be read, or a value that is not allowed.
     """
     options, value = options_of(type(study)), study.model_dump(exclude_none=True)
     before = {o.name: get_in(value, o.path) for o in options}

@@ -1,6 +1,6 @@
 """How the text of an option becomes a value: finite numbers, whole numbers, names, totals.
 
-The functions that stand in an `Option` take (text, value before, flag) and return None where the
+The functions of an `Option` take (text, value before, flag) and return None where the
 text gives nothing.
 """
 

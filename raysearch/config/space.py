@@ -19,7 +19,7 @@ from raysearch.config.trial import Scalar
 from raysearch.errors import InputError, no_name
 
 NONE = "none"
-"""Stands among the candidates of a role for going without that input."""
+"""Candidate of a role that means: without that input."""
 
 KINDS = ("choice", "uniform", "loguniform", "randint", "lograndint")
 

@@ -1,4 +1,4 @@
-"""YAML says what, never how: strict, whole, checked at load, one sentence when wrong."""
+"""Load YAML strictly: checked whole at load, one sentence when wrong; data, never code."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ Value = Annotated[bool | int | float | str, PlainValidator(_scalar)]
 
 
 class _Twice(yaml.MarkedYAMLError):
-    """A key stands twice in one mapping."""
+    """A duplicate key in one mapping."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice instead of keeping the last, and reads 1e-4.
 
-    NOTE: YAML 1.1 as PyYAML reads it takes `1e-4` for a string (it wants `1.0e-4`).
+    NOTE: YAML 1.1 as PyYAML reads it takes `1e-4` for a string (it requires `1.0e-4`).
     """
 
 
@@ -88,7 +88,7 @@ def load_yaml(path: Path, *, where: str = "", empty: bool = False) -> dict[str, 
     Args:
         path: the file.
         where: what an error calls it; empty: its name.
-        empty: a file in which nothing stands is an empty mapping.
+        empty: an empty file is an empty mapping.
 
     Raises:
         InputError: it cannot be read, with the line of what is wrong.
@@ -154,7 +154,7 @@ def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str
 
 
 def _model_at(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseModel] | None:
-    """Return the model whose keys stand at a place; None where that cannot be told."""
+    """Return the model of the keys at a place; None where that cannot be determined."""
     kind: Any = model
     for part in place:
         kind = _bare(kind)

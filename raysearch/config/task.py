@@ -1,4 +1,4 @@
-"""Tasks: what is to be classified, where it lies, and how it is scored. Data only."""
+"""Tasks: what is to be classified, where its data are, and how it is scored. Data only."""
 
 from __future__ import annotations
 

@@ -52,14 +52,14 @@ class ArtifactConfig:
     name: str
     """What kind of thing it is, as `corpus` or `question`: never a path or a user's name for it."""
     digest: str
-    """16 hex digits over what it holds."""
+    """16 hex digits over its contents."""
 
     def with_seed(self, seed: int, folds: int = 0) -> ArtifactConfig:
         """Return the artifact itself: nothing in it depends on a seed."""
         return self
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON; `artifact` tells it from a trial."""
+        """Return plain JSON; the key `artifact` distinguishes it from a trial."""
         return {"artifact": self.name, "digest": self.digest}
 
 
@@ -108,8 +108,8 @@ class TrialConfig:
     def method_chain(self) -> str:
         """Return the method and its inputs' methods: `distill from prompt`.
 
-        Several inputs are told apart by their roles:
-        `student from lm (generator) and finetune (teacher)`.
+        Several inputs are named by their roles: `student from lm (generator) and finetune
+        (teacher)`.
         """
         chains = {role: c.method_chain for role, c in self.upstream.items()}
         if len(chains) > 1:

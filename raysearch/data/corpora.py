@@ -35,14 +35,14 @@ FILE = "texts.arrow"
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Texts of a corpus that stand in no split of the task, each once; on disk."""
+    """Texts of a corpus that are in no split of the task, each once; on disk."""
 
     name: str
     digest: str
     """16 hex digits over the texts, in order."""
     text: Sequence[str]
     dropped: int
-    """Texts that were empty, stood twice, or stand in a split of the task."""
+    """Texts that were empty, duplicate, or in a split of the task."""
 
     column: str = "text"
     """Where they stood."""
@@ -79,7 +79,7 @@ def open_corpus(
     with pairs needs both its columns, or two that are named like a pair.
 
     Raises:
-        InputError: it is not there, holds no text, or no pairs where the task asks for them.
+        InputError: it is not there, holds no text, or no pairs where the task needs them.
     """
     path, key = _find(name, data_dir), corpus_key(name, data, data_dir, lines=lines)
     try:
@@ -99,7 +99,7 @@ def corpus_key(name: str, data: TaskData, data_dir: Path | None, *, lines: bool 
 
 
 def read_corpus(name: str, key: str, store: Store) -> Corpus:
-    """Open a corpus that lies in the Store already; InputError where it does not."""
+    """Open a corpus that is in the Store already; InputError where it is not."""
     if key not in _opened:
         while len(_opened) >= _KEPT:
             _opened.popitem(last=False)

@@ -54,7 +54,7 @@ def judged_rows(data: TaskData, *, crossfitted: bool) -> Rows:
 def read_predictions(path: Path, rows: Rows, task: Task) -> Predictions:
     """Read a file of predictions and match it to the rows by hash.
 
-    A single line for a text serves all rows of that text; as many lines as rows stand for them in
+    A single line for a text serves all rows of that text; as many lines as rows belong to them in
     their order; more lines than rows are refused.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A row's name apart from its text: a hash that anyone who has the text can make again."""
+"""A row's name without its text: a hash that can be recomputed from the text."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def _wordy(frame: pd.DataFrame, taken: set[str]) -> set[str]:
 
 
 def _meant(spelled: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return label names where a source writes ids and knows their names.
+    """Return label names of a source that writes ids and has names for them.
 
     "" for a hidden one.
     """

@@ -35,7 +35,7 @@ class Table:
     where: str
     """What an error calls it."""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Class names in the order of the ids, by column, where the source knows them."""
+    """Class names in the order of the ids, by column, where the source has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,7 @@ def batches(path: Path, where: str, rows: int) -> Iterator[Any]:
 
 
 def once(columns: Sequence[str], where: str) -> None:
-    """Raise InputError for a column that stands twice."""
+    """Raise InputError for a duplicate column."""
     twice = [c for c in columns if columns.count(c) > 1]
     if twice:
         raise InputError(f"{where}: column '{twice[0]}' stands twice, must stand once")

@@ -27,10 +27,10 @@ def writing(path: str, like: Reader, added: Mapping[str, type], force: bool) -> 
         path: the file, `-` for standard output.
         like: the input, whose columns come first.
         added: further columns, str or float.
-        force: replace a file that stands there.
+        force: replace an existing file.
 
     Raises:
-        InputError: a file stands there, or a row does not fit.
+        InputError: the file exists, or a row does not fit.
         RecordError: the disk refuses.
     """
     kind = kind_of(path)

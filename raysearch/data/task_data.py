@@ -47,7 +47,7 @@ class TaskData:
     official_test: bool
     """Whether the test split came with the data; False: it was carved out of train."""
     notes: tuple[str, ...]
-    """Sentences to say aloud: what was guessed, carved, dropped, or is a part of something."""
+    """Remarks for a person: what was guessed, carved, dropped, or is a part of something."""
     dropped: Mapping[str, int]
     """Rows by what happened to them, like {"train_in_test": 2}; `*_conflicting` rows stayed."""
     pool: Part | None = None
@@ -125,7 +125,7 @@ def load_task(task: Task, *, data_dir: Path | None = None) -> TaskData:
     A folder of that name under `data_dir` comes before the hub.
 
     Raises:
-        InputError: one line that says what stands in the way, and what would help.
+        InputError: one line with the obstacle, and what would help.
     """
     stamps = [
         (str(path), path.stat().st_mtime_ns, path.stat().st_size)

@@ -42,7 +42,7 @@ def why(e: Exception) -> str:
 
 
 class Lines:
-    """Decoded lines of a file with their ends, which are those that csv knows: LF, CR LF and CR."""
+    """Decoded lines of a file with their ends, which are those of csv: LF, CR LF and CR."""
 
     def __init__(self, file: IO[bytes], where: str) -> None:
         self.where, self._file = where, file

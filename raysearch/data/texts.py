@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 CHUNK = 4096
-"""Texts that stand in memory at once while all are gone through."""
+"""Texts in memory at once during a pass over all."""
 
 
 class Texts(Sequence[str]):

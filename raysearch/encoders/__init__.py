@@ -1,1 +1,1 @@
-"""Transformer bodies, tokenisers and what stands on them."""
+"""Transformer bodies, tokenisers and the heads on them."""

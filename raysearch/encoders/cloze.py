@@ -42,7 +42,7 @@ class Slot:
     field: str
     """`text` or `pair`."""
     space: bool
-    """Whether a space stands before it."""
+    """Whether a space is before it."""
 
     def prepared(self, text: str) -> str:
         """Return the text as it is encoded; an empty text stays empty."""
@@ -178,7 +178,7 @@ def word_ids(
 ) -> tuple[tuple[int, ...], ...]:
     """Return the token id of each label word, by class in the mapping's order.
 
-    A word is encoded after a space, as it stands inside a sentence.
+    A word is encoded after a space, as inside a sentence.
 
     Raises:
         InputError: no mask token, a class without a word, a word of several tokens, unknown to the

@@ -24,7 +24,7 @@ class Knobs:
 
 
 class ZeroShot:
-    """The learner: the task's first template, as the catalog has it."""
+    """The learner: the task's first template from the catalog."""
 
     def __init__(self, ctx: Context, knobs: Knobs) -> None:
         self._ctx = ctx

@@ -100,7 +100,7 @@ class Lookup:
     """Keys (m,) to values (m,), by buckets that numpy reads many at once.
 
     Keys are scrambled (a one-to-one map), sorted, and found from where their leading bits begin;
-    half a key stands in a bucket on average.
+    a bucket has half a key on average.
     """
 
     def __init__(self, keys: Any, values: Any) -> None:

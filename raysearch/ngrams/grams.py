@@ -1,7 +1,7 @@
 """Bags of word n-grams as rows of a table: an exact vocabulary of the commonest, or hashes.
 
 A bag is the row numbers of a text's n-grams, with multiplicity, in the order in which they start.
-What reads texts stands in raysearch.ngrams.dan_numpy, whose source goes into exported folders.
+Texts are read by raysearch.ngrams.dan_numpy, whose source goes into exported folders.
 """
 
 from __future__ import annotations

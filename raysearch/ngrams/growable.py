@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 HELD = 2**28
-"""Bytes that are kept in memory; more stand in a temporary file."""
+"""Bytes that are kept in memory; more are in a temporary file."""
 
 
 class Spill:

@@ -14,7 +14,7 @@ from raysearch.data.rows import Rows
 PATTERN = r"(?u)\w+|[^\w\s]"
 
 PAIR = " __pair__ "
-"""Stands between the two texts of a pair: a word that the pattern does not split."""
+"""Separator of the two texts of a pair: a word that the pattern does not split."""
 
 
 def hashing(buckets: int, ngrams: int, weighting: str) -> HashingVectorizer:

@@ -12,7 +12,7 @@ FEWEST = 30
 """Rows below which a temperature would be fitted to noise."""
 
 COLDEST, HOTTEST = 0.05, 20.0
-"""Bounds of a temperature: rows that are all right would ask for 0."""
+"""Bounds of a temperature: rows that are all right would give 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ CRITERIA = {
     "entropy": "1 - entropy / log(classes)",
     "patience": "exits in a row that agree with the one before",
 }
-"""What says that a text may leave, and what it is; arXiv:2004.07453 section 3, arXiv:2004.12993
+"""Signals by which a text may exit, by name; arXiv:2004.07453 section 3, arXiv:2004.12993
 section 3.3 (its entropy turned round and scaled to 0..1), arXiv:2006.04152 section 3."""
 
 NEVER = "never"
@@ -69,9 +69,7 @@ class Exits:
 
 
 def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
-    """Return how sure each exit is (n, K), of calibrated logits (n, K, C); larger is surer.
-
-    O(n K C).
+    """Return how sure each exit is (n, K), of calibrated logits (n, K, C). O(n K C).
 
     >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32))
     >>> signal(z, "confidence").round(3).tolist(), signal(z, "patience").tolist()
@@ -122,10 +120,7 @@ def reached(threshold: float | str) -> float:
 
 
 def first_of_all(goal: float, criterion: str, classes: int) -> bool:
-    """Return True if the threshold is low enough that every text exits at the first exit.
-
-    Guards against rounding when all classes tie.
-    """
+    """Return True if every text exits at the first exit, even where all classes tie."""
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
 

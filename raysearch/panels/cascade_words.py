@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raysearch.analysis.cascade import Cascade
+from raysearch.analysis.cascade_point import Cascade
 from raysearch.panels.captions import span
 
 

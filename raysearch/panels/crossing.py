@@ -91,18 +91,9 @@ class Crossing:
     """With the points that need no labels."""
 
 
-_latest: list[tuple[Run, Crossing]] = []
-"""The run asked about last: a page asks once for each of its pictures."""
-
-
 def crossing(run: Run) -> Crossing:
     """Read the cells of a run."""
-    for known, held in _latest:
-        if known is run:
-            return held
-    out = _crossing(run)
-    _latest[:] = [(run, out)]
-    return out
+    return run.cached("crossing", _crossing)
 
 
 def _crossing(run: Run) -> Crossing:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, StrictBool, field_validator
 
-import raysearch
 from raysearch.analysis import Run
+from raysearch.config.places import shipped
 from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.errors import InputError, no_name
 from raysearch.panels.catalog import check_options, needs, picture
@@ -53,20 +53,13 @@ class Dashboard:
         return "index.html" if self.name == FIRST else f"{self.name}.html"
 
 
-def folder() -> Path:
-    """Where the shipped pages lie: inside the wheel, or beside the package in a checkout."""
-    package = Path(raysearch.__file__).parent
-    inside = package / "dashboards"
-    return inside if inside.is_dir() else package.parent / "dashboards"
-
-
 def read_dashboards(where: Path | None = None) -> tuple[Dashboard, ...]:
     """Read every page of a folder, the first page first.
 
     Raises:
         InputError: no such folder, no frontier.yaml in it, or a page that is not whole.
     """
-    where = folder() if where is None else Path(where)
+    where = shipped("dashboards") if where is None else Path(where)
     files = sorted(where.glob("*.yaml"), key=lambda f: (f.stem != FIRST, f.stem))
     if not files or files[0].stem != FIRST:
         raise InputError(f"{where}: no {FIRST}.yaml in it; the first page is expected there")

@@ -10,15 +10,15 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
-from raysearch.analysis.domains import FILE, Cell, Domain, Matrix, read_domains
-from raysearch.analysis.domains import FILE as DOMAINS
+from raysearch.analysis.domains import Cell, Domain, Matrix, read_domains
 from raysearch.analysis.selected_point import chosen
 from raysearch.errors import InputError
 from raysearch.panels import style
 from raysearch.panels.panes import names
+from raysearch.run.folder import DOMAINS, RunFolder
 
 NEEDS: Mapping[str, Callable[[Run], bool]] = {
-    "domains": lambda run: (run.folder / DOMAINS).is_file()
+    "domains": lambda run: RunFolder(run.folder).domains.is_file()
 }
 """Needs of pages: the matrix that `raysearch domains` has written."""
 
@@ -43,7 +43,7 @@ NOTHING = (
     "raysearch domains RUN RUN does it."
 )
 FOREIGN = (
-    f"{FILE} holds a comparison of other data than this run's: not shown; "
+    f"{DOMAINS} holds a comparison of other data than this run's: not shown; "
     "raysearch domains RUN RUN compares it."
 )
 
@@ -83,7 +83,7 @@ def info(run: Run) -> Info:
     try:
         found = read_domains(run.folder)
     except InputError as e:  # the other pages need not fall with it; and no page holds a path
-        return Info("score", (), (), str(e).replace(str(run.folder / FILE), FILE))
+        return Info("score", (), (), str(e).replace(str(run.folder / DOMAINS), DOMAINS))
     if found is None:
         return Info("score", (), (), NOTHING)
     mine = _mine(found, run)

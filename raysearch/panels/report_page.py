@@ -16,8 +16,8 @@ from raysearch.panels import confusion, learning_curve, reliability, residuals
 from raysearch.panels.embed import escape, figure_json, inline_json
 from raysearch.panels.page import POLICY, WHOLE
 from raysearch.panels.template import asset, filled, put
+from raysearch.run.folder import REPORT
 
-FILE = "report.html"
 SCRIPTS = ("draw.js", "research.js")
 INDEX = "index.html"
 FLUSH = ' class="n"'
@@ -89,7 +89,7 @@ def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
         )
     links.append(("hardest", "Hardest rows"))
     sections.append(_hardest(report, rows))
-    here = f'<a href="{FILE}" aria-current="page">Report</a>'
+    here = f'<a href="{REPORT}" aria-current="page">Report</a>'
     score = report.score
     return filled(
         "panels.html",

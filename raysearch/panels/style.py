@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
@@ -59,6 +59,9 @@ def inert(text: str) -> str:
     '&lt;b&gt;x&lt;/b&gt; &amp; y'
     """
     return html.escape(text, quote=False)
+
+
+Figure: TypeAlias = go.Figure
 
 
 def figure(**layout: Any) -> go.Figure:

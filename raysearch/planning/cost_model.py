@@ -33,9 +33,10 @@ from raysearch.trial.context import Place, knobs_of, lengths_sample
 
 
 class Pricing:
-    """Prices of one task on one machine; `texts(labels)` says how many are left without a label.
+    """Prices of one task on one machine.
 
-    `there` calls a function on that machine.
+    `texts(labels)` returns how many texts are left without a label; `there` calls a function on
+    that machine.
     """
 
     def __init__(

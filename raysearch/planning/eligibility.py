@@ -114,10 +114,7 @@ class _Rules:
         return any(r.family in find(name).families for r in known)
 
     def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
-        """Return the models that a method can train here.
-
-        If there are none, the reason goes to `_excluded`.
-        """
+        """Return the models that a method can train here; if none, `_excluded` has the reason."""
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = knobs_of(method, method_spaces()[name].first)
@@ -163,10 +160,7 @@ class _Rules:
         return out
 
     def _rungs(self) -> list[Rung]:
-        """Return the study's models that are present and fit.
-
-        By default a model that is not on this machine is left out.
-        """
+        """Return the models of the study that fit; by default only those that are present."""
         known = ladder()
         if self.study.models is not None:
             chosen = [find_rung(name) for name in self.study.models]

@@ -25,7 +25,8 @@ from raysearch.planning.cost_model import Pricing
 from raysearch.planning.eligibility import Eligibility, eligible
 from raysearch.planning.grid import GridDesign, grid
 from raysearch.planning.throughput import Price
-from raysearch.planning.upload import KEPT, STORE, inputs_of, ship
+from raysearch.planning.upload import KEPT, inputs_of, ship
+from raysearch.run.folder import STORE, RunFolder
 from raysearch.stages import find
 from raysearch.storage.remote import Remote, below
 from raysearch.storage.store import Store, copy_of
@@ -37,7 +38,7 @@ TABLE_BYTES, BESIDE = 4, 2**31
 
 
 class World:
-    """What the runner asks: the space, a proposal's configuration and price, and the place.
+    """The driver's side of a study: the space, configurations and their prices, and the place.
 
     Args:
         study: the plan.
@@ -48,7 +49,7 @@ class World:
         storage: the run's place on storage that all machines see; None: `out` is all there is.
         device: what trials run on; None: a GPU where this machine has one.
         there: calls a function where trials run, for what this machine cannot measure.
-        at_once: trials that a cluster has room for, where the study does not say; None: fitted to
+        at_once: trials that a cluster has room for, where the study has no number; None: fitted to
             this machine.
     """
 
@@ -73,7 +74,7 @@ class World:
         self.precision = str(there(resolve, study.precision, torch.device(device)))
         concurrency = study.concurrency or at_once or _concurrency(device)
         self.place = Place(
-            store=str((out / "store").resolve()),
+            store=str(RunFolder(out).store.resolve()),
             task=task_to_json(data.task),
             data_dir=None if data_dir is None else str(data_dir.resolve()),
             models_dir=None if models_dir is None else str(models_dir.resolve()),
@@ -86,7 +87,7 @@ class World:
         self._storage = storage
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
-        self._store = Store(out / "store", behind)
+        self._store = Store(RunFolder(out).store, behind)
         self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts, there)
 
     @cached_property

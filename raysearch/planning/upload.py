@@ -24,8 +24,8 @@ CHECKPOINT = ("*.json", "model.safetensors", "vocab.txt", "merges.txt")
 """Files of a checkpoint that are opened."""
 
 
-RUNS, INPUTS, STORE = "runs", "inputs", "store"
-"""Folders of a storage: one for each run, what runs share; and, of a run, its Store."""
+RUNS, INPUTS = "runs", "inputs"
+"""Folders of a storage: one for each run, and what runs share."""
 KEPT = ("logits", *raw_kinds(), "bills", "weights", "answers", "outside")
 """Kinds of the Store that readers of a run, and further trials, look for."""
 

@@ -25,6 +25,22 @@ def recommended(run: Run) -> str | None:
     return str(won["point_id"].iloc[0]) if len(won) else None
 
 
+def recommended_id(run: Run) -> str:
+    """Return the point that `recommended` names; of an int8 twin the float point.
+
+    Raises:
+        InputError: no point has a score on validation.
+    """
+    best = recommended(run)
+    if best is None:
+        raise InputError(f"{run.folder}: no point has a score on validation: none to take")
+    record, point = find(run, best)
+    if point.knobs.get("int8"):  # taken by name alone
+        rest = {k: v for k, v in point.knobs.items() if k != "int8"}
+        return next((p.point_id for p in record.points if dict(p.knobs) == rest), best)
+    return best
+
+
 def look(run: Run, point: str = "") -> Report | None:
     """Take a close look at a named point, or at the recommended; None where there is none.
 

@@ -9,63 +9,119 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from raysearch.config.space import Proposal
 from raysearch.config.trial import canonical
 from raysearch.errors import InputError, RecordError
 from raysearch.run.records import Records, read_records
 
-NODES = "nodes.json"
-"""Name of the file of node-hours."""
+RECORDS, SUGGESTIONS, STUDY = "records.jsonl", "suggestions.jsonl", "study.yaml"
+"""Names of the files of records, of what was proposed, and of the study as it runs."""
+NODES, LOG, DOMAINS = "nodes.json", "log.txt", "domains.json"
+"""Names of the files of node-hours, of what happened, and of scores on other runs' tests."""
+TABLE, PAGES, REPORT = "records.parquet", "dashboard", "report.html"
+"""Names of the table, of the folder of pages, and of a point's page in it."""
+STORE, CHECKPOINTS = "store", "checkpoints"
+"""Names of the folder of logits, weights and what else is kept by its content, and of the folder of
+unfinished trials."""
+
+Mark: TypeAlias = tuple[tuple[int, int], ...]
+"""Time [ns] and size [bytes] of the files that a run is read from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """The paths of one study."""
+class RunFolder:
+    """Every path of one run."""
 
     root: Path
 
     @property
+    def study(self) -> Path:
+        """Return the file of the study as it runs, and of what it found when it began."""
+        return self.root / STUDY
+
+    @property
     def records(self) -> Path:
-        """Return the path of the records: one event a line."""
-        return self.root / "records.jsonl"
+        """Return the file of records, the truth: one event a line."""
+        return self.root / RECORDS
 
     @property
     def suggestions(self) -> Path:
-        """Return the path of the log of proposals, in order."""
-        return self.root / "suggestions.jsonl"
+        """Return the file of what was proposed, in order."""
+        return self.root / SUGGESTIONS
 
     @property
     def checkpoints(self) -> Path:
-        """Return the folder of checkpoints, one for each unfinished trial."""
-        return self.root / "checkpoints"
+        """Return the folder of checkpoints, one folder for each unfinished trial."""
+        return self.root / CHECKPOINTS
+
+    @property
+    def store(self) -> Path:
+        """Return the folder of the Store: logits, weights, bills, systems from outside."""
+        return self.root / STORE
 
     @property
     def log(self) -> Path:
-        """Return the path of the log of events with their times, tracebacks included."""
-        return self.root / "log.txt"
+        """Return the file of what happened and when, tracebacks included."""
+        return self.root / LOG
 
     @property
     def nodes(self) -> Path:
-        """Return the path of node-hours by machine, as JSON."""
+        """Return the file of node-hours by machine, as JSON."""
         return self.root / NODES
 
     @property
+    def domains(self) -> Path:
+        """Return the file of scores on the tests of other runs, as JSON."""
+        return self.root / DOMAINS
+
+    @property
+    def table(self) -> Path:
+        """Return the file of the table of points; written anew from the records."""
+        return self.root / TABLE
+
+    @property
+    def pages(self) -> Path:
+        """Return the folder of pages; written anew from the records."""
+        return self.root / PAGES
+
+    @property
+    def report(self) -> Path:
+        """Return the page that looks closely at one point."""
+        return self.pages / REPORT
+
+    @property
+    def optuna(self) -> Path:
+        """Return the database that optuna-dashboard opens."""
+        return self.root / "optuna.db"
+
+    @property
     def lock(self) -> Path:
-        """Return the path of the lock, held by the one driver that runs the study."""
+        """Return the file that the one driver of the study locks."""
         return self.root / ".lock"
 
     def read(self) -> Records:
         """Return the records so far; none when the study has not begun."""
         return read_records(self.records) if self.records.exists() else Records(())
 
+    def mark(self) -> Mark:
+        """Return what changes when the records or the study do; zeros where a file is absent."""
+        found = []
+        for path in (self.records, self.study):
+            try:
+                stat = path.stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+            except OSError:
+                found.append((0, 0))
+        return tuple(found)
+
 
 @contextmanager
-def held(folder: Folder) -> Iterator[None]:
-    """Hold the folder for this process; InputError when another one runs the study.
+def locked(folder: RunFolder) -> Iterator[None]:
+    """Lock the folder for this process; InputError when another one runs the study.
 
-    The lock is the kernel's: a killed driver leaves a stale file, never a held lock.
+    The lock is the kernel's: a killed driver leaves a stale file, never a lock.
     """
     try:
         folder.root.mkdir(parents=True, exist_ok=True)
@@ -88,8 +144,8 @@ def held(folder: Folder) -> Iterator[None]:
         os.close(handle)
 
 
-def running(folder: Folder) -> bool:
-    """Return True if a driver holds the folder now."""
+def running(folder: RunFolder) -> bool:
+    """Return whether a driver has locked the folder."""
     try:
         handle = os.open(folder.lock, os.O_RDWR)
     except OSError:
@@ -130,7 +186,7 @@ class Suggestion:
         return cls(value["number"], value["id"], proposal, value["source"])
 
 
-def append_suggestion(folder: Folder, suggestion: Suggestion) -> None:
+def append_suggestion(folder: RunFolder, suggestion: Suggestion) -> None:
     """Log one suggestion before its trial starts; not fsynced: losing the tail loses no result."""
     line = canonical(suggestion.to_json()) + "\n"
     try:
@@ -140,11 +196,8 @@ def append_suggestion(folder: Folder, suggestion: Suggestion) -> None:
         raise RecordError(f"{folder.suggestions}: cannot be written: {e.strerror}") from e
 
 
-def read_suggestions(folder: Folder) -> tuple[Suggestion, ...]:
-    """Return the suggestions so far.
-
-    A torn line (a full disk, a crash) is left out.
-    """
+def read_suggestions(folder: RunFolder) -> tuple[Suggestion, ...]:
+    """Return what was proposed so far; a torn line (a full disk, a crash) is left out."""
     if not folder.suggestions.exists():
         return ()
     found = []

@@ -14,7 +14,7 @@ from raysearch.record import EVENTS, SCHEMA, OperatingPoint, Outside, TrialRecor
 
 
 class RecordWriter:
-    """Appends events to records.jsonl, one fsynced line each; the driver alone holds one.
+    """Appends events to records.jsonl, one fsynced line each; only the driver has one.
 
     A line that a crash tore off is cut away on opening, so that the next line starts clean.
     """

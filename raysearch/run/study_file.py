@@ -16,8 +16,7 @@ from raysearch.config.strict import Strict, load_yaml, parse
 from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.errors import InputError, RecordError
-
-FILE = "study.yaml"
+from raysearch.run.folder import RunFolder
 
 
 class _Found(Strict):
@@ -49,9 +48,9 @@ class AsRun:
     reference: Mapping[str, float] = field(default_factory=dict)
     """The hypervolume's reference point, predicted before the first trial."""
     notes: tuple[str, ...] = ()
-    """What the loader had to say of the data."""
+    """Remarks of the loader on the data."""
     folders: Mapping[str, str] = field(default_factory=dict)
-    """data and models: where they lay; command-line options come first."""
+    """data and models: where they were; command-line options come first."""
 
     def with_study(self, study: Study) -> AsRun:
         """Return the same with another study."""
@@ -72,21 +71,22 @@ def write_asrun(out: Path, run: AsRun) -> None:
         "notes": list(run.notes),
         "folders": dict(run.folders),
     }
-    draft = out / f".{FILE}.{uuid.uuid4().hex[:8]}"
+    path = RunFolder(out).study
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         out.mkdir(parents=True, exist_ok=True)
         draft.write_text(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), "utf-8")
-        os.replace(draft, out / FILE)
+        os.replace(draft, path)
     except OSError as e:
-        raise RecordError(f"{out / FILE}: cannot be written: {e.strerror}") from e
+        raise RecordError(f"{path}: cannot be written: {e.strerror}") from e
 
 
 def read_asrun(out: Path) -> AsRun:
     """Read a run's study.yaml; InputError when the folder holds none or it is not whole."""
-    path = out / FILE
+    path = RunFolder(out).study
     if not path.is_file():
         raise InputError(
-            f"{out}: holds no run (no {FILE}); `raysearch frontier --out {out}` makes one"
+            f"{out}: holds no run (no {path.name}); `raysearch frontier --out {out}` makes one"
         )
     value = read_study_file(out)
     found = {k: v for k in _Found.model_fields if (v := value.pop(k, None)) is not None}
@@ -102,5 +102,5 @@ def read_study_file(out: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or is no mapping.
     """
-    path = out / FILE
+    path = RunFolder(out).study
     return load_yaml(path, where=str(path), empty=True) if path.exists() else {}

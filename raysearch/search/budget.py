@@ -26,7 +26,7 @@ class Spent:
     gpu_hours: float = 0.0
     """Hours of trials on a GPU times the share of it they held [h]."""
     labels: int = 0
-    """Labels a person must have: budgets are nested, so the largest holds the others."""
+    """Labels a person must have: budgets are nested, so the largest contains the others."""
     answered: frozenset[tuple[str, str, int]] = frozenset()
     """What teachers have answered, each set of texts once: payer, phase and FLOPs."""
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +17,17 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError, RecordError
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
 from raysearch.run.records import RecordWriter
 from raysearch.search.backend import Kit, World
 from raysearch.search.budget import Budget, spent_by
-from raysearch.search.dependencies import Parking
-from raysearch.search.event import Event, Snapshot
-from raysearch.search.leaderboard import Standing
+from raysearch.search.event import Event
 from raysearch.search.messages import ended, input_failed, named
 from raysearch.search.proposer import Proposer
 from raysearch.search.replicates import CONFIRM, Draws
-from raysearch.search.retention import Weights
+from raysearch.search.study_state import StudyState
 from raysearch.search.suggestion import Offer, missing_upstream, upstream_trials
-from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.mirror import Mirror
 from raysearch.storage.remote import StorageLost
 from raysearch.storage.trial_checkpoints import Saves
 
@@ -39,14 +35,14 @@ STRIKES = 2
 """A trial that was at work each time this many runs broke down is recorded as FAILED."""
 
 
-class Desk:
+class Desk(StudyState):
     """Hands out trials, takes in records, keeps the budget; one per run of a study."""
 
     def __init__(
         self,
         study: Study,
         world: World,
-        folder: Folder,
+        folder: RunFolder,
         budget: Budget,
         kit: Kit,
         *,
@@ -57,30 +53,20 @@ class Desk:
         saves: Saves | None = None,
         mirror: Mirror | None = None,
     ) -> None:
+        super().__init__(study, folder, budget, phase, on_event, mirror)
         self.saves = saves or Saves(folder.checkpoints)
-        self._mirror = mirror
-        self.study, self.world, self.folder, self.budget = study, world, folder, budget
-        self.kit, self.place, self.phase = kit, place, phase
-        self._on_event = on_event
-        self.begun = time.monotonic()
+        self.world, self.kit, self.place = world, kit, place
         past = folder.read()
         self.writer = RecordWriter(folder.records)
         self.proposer: Proposer | Draws = (
             Proposer(study, world, budget.trials) if draws is None else Draws(draws)
         )
-        self.records: dict[str, TrialRecord] = {}
-        self.parked = Parking()
-        self.running: dict[str, Offer] = {}
         self.actors: dict[str, str] = {}
         self.stopped_by = ""
         self.waits = False
         """Whether `draw` gave nothing because all that is left waits for running inputs."""
         self.stop_now = False
-        self.fault: RecordError | None = None
-        self.fresh = 0
         self._strikes: Counter[str] = Counter()
-        self._standing = Standing(study)
-        self._weights = Weights()
         mine = [r for r in past.trials if r.phase == phase]
         self.spent = spent_by(mine)
         self._numbers: dict[str, int] = {}
@@ -107,11 +93,6 @@ class Desk:
             self.proposer.resume(self.mine, suggested)
         self.proposer.kept(self._kept())
         return len(self.mine)
-
-    @property
-    def mine(self) -> list[TrialRecord]:
-        """Return the records of this phase."""
-        return [r for r in self.records.values() if r.phase == self.phase]
 
     def draw(self) -> Offer | None:
         """Return the next trial to run; None when nothing can start now.
@@ -140,12 +121,6 @@ class Desk:
         return None
 
     @property
-    def _room(self) -> int:
-        """Return how many more trials may be suggested."""
-        taken = self.spent.trials + len(self.running) + len(self.parked)
-        return max(0, self.budget.trials - taken)
-
-    @property
     def _blindly(self) -> bool:
         """Return True if too many sampled trials are parked since one last started or ended.
 
@@ -165,9 +140,6 @@ class Desk:
             self._admit(self.proposer.adopt(config, proposal, role))
         if len(due) < room:
             self._admit(offer)
-
-    def _knows(self, id_: str) -> bool:
-        return id_ in self.records or id_ in self.running or id_ in self.parked
 
     def _admit(self, offer: Offer) -> None:
         """Suggest a trial, then park it; record it at once if it can never run."""
@@ -222,30 +194,11 @@ class Desk:
         for waiting in self.parked.lost(record.id):
             self.take(self.failed(waiting, "FAILED", input_failed(waiting.config, record)))
 
-    def _file(self, record: TrialRecord) -> None:
-        self.records[record.id] = record
-        self._weights.learn(record)
-        if record.phase == "search":  # the search does not learn from confirming draws
-            self._standing.learn(record)
-
     def _kept(self) -> set[str]:
         """Return the ids of trials whose weights may still be needed."""
         # A running trial may have kept its weights before its record arrives.
         at_work = set(self.running)
         return self._standing.candidates() | at_work | self._weights.used | self.proposer.needs()
-
-    def started(self, id_: str) -> None:
-        """Note that a process has started a trial."""
-        offer = self.running.get(id_)
-        if offer is not None:
-            self.emit("start", named(offer.config), id_)
-
-    def progressed(self, id_: str, result: Mapping[str, Any]) -> None:
-        """Note that a trial has finished a slice of its work."""
-        numbers = {k: float(result[k]) for k in ("step", "score") if k in result}
-        offer = self.running.get(id_)
-        if offer is not None and self._on_event is not None:
-            self.emit("progress", named(offer.config), id_, **numbers)
 
     def take_json(self, text: str) -> None:
         """Take a record as a worker sent it, in JSON."""
@@ -277,51 +230,6 @@ class Desk:
             else:
                 del self.running[id_]
                 self.proposer.requeue(offer.proposal, offer.config)
-
-    @property
-    def hours(self) -> float:
-        """Return the wall-clock time of this run [h]."""
-        return (time.monotonic() - self.begun) / 3600
-
-    def log(self, text: str) -> None:
-        """Append to log.txt with the time; a failed write is ignored."""
-        now = datetime.now(UTC).isoformat(" ", "seconds")
-        try:
-            with self.folder.log.open("a", encoding="utf-8", errors="backslashreplace") as f:
-                f.write(f"{now} {text.rstrip()}\n")
-        except OSError:
-            pass
-
-    def emit(self, kind: str, text: str, id_: str = "", **data: float) -> None:
-        """Send an event to the watchers; log it unless it is a mere sign of life."""
-        if kind not in ("start", "progress"):
-            self.log(text)
-            try:
-                if self._mirror is not None and (said := self._mirror.soon()):
-                    self.log(said)
-            except Overtaken as e:
-                self.fault = e
-        if self._on_event is not None:
-            self._on_event(Event(kind, text, self.snapshot(), id_, data))
-
-    def snapshot(self) -> Snapshot:
-        """Return how far the study is now."""
-        seconds = time.monotonic() - self.begun
-        left = max(self.budget.trials - self.spent.trials, 0)
-        return Snapshot(
-            name=self.study.name,
-            wanted=self.budget.trials,
-            by_status=Counter(r.status for r in self.mine),
-            running=len(self.running),
-            parked=len(self.parked),
-            best=self._standing.by_method(),
-            frontier=self._standing.frontier,
-            flops=self.spent.flops,
-            train_seconds=self.spent.train_seconds,
-            seconds=seconds,
-            eta=seconds / self.fresh * left if self.fresh else None,
-            used=self.budget.used(self.spent, self.hours),
-        )
 
     def close(self) -> None:
         """Close the records and drop the folder of checkpoints when nothing is left in it."""

@@ -1,9 +1,9 @@
 """Our ranges as Optuna's distributions, and a proposal as Optuna's parameters and back.
 
 The joint space is conditional: `method` first, then that method's model `<method>.model`, then its
-knobs `<method>.<knob>`; `labels` stands beside them and is set by the searcher. Where a method
+knobs `<method>.<knob>`; `labels` is beside them and is set by the searcher. Where a method
 takes an input that another trial makes, `<method>.<role>` is that trial's method (or `none`), and
-its model, knobs and own inputs stand below `<method>.<role>.<its method>`. The labels of an input
+its model, knobs and own inputs are below `<method>.<role>.<its method>`. The labels of an input
 are always those of the trial that takes it.
 """
 
@@ -30,7 +30,7 @@ from raysearch.config.trial import Scalar
 LISTABLE = 10_000
 """A whole-number range or a method's crossing up to this many values is listed when it runs dry."""
 SOMEBODY = ""
-"""Stands in a chain for a student that is not known yet."""
+"""Placeholder in a chain for a student that is not known yet."""
 
 
 def distribution(domain: Domain) -> BaseDistribution:
@@ -52,9 +52,8 @@ def distribution(domain: Domain) -> BaseDistribution:
 def candidates(space: SearchSpace, chain: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """Return what may make each input of a chain's last method, the usual first, by role.
 
-    A chain is a method, what makes one of its inputs, and so on. No method stands twice in a
-    chain, and one that lacks an input of its own is left out. A role without candidates has an
-    empty tuple.
+    A chain is a method, what makes one of its inputs, and so on. No method is twice in a chain, and
+    one that lacks an input of its own is left out. A role without candidates has an empty tuple.
     """
     of = space.methods[chain[0]] if len(chain) == 1 else space.upstream[chain[-1]]
 

@@ -1,30 +1,23 @@
-"""Proposes trials and learns from their records, with Optuna and without Ray."""
+"""Propose trials and learn from their records, with Optuna and without Ray."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 
-import numpy as np
-
 from raysearch.config.space import Proposal
 from raysearch.config.study import SEARCHERS, Study
-from raysearch.config.trial import DataBudget, Scalar, TrialConfig
+from raysearch.config.trial import Scalar, TrialConfig
 from raysearch.errors import Infeasible, unknown
 from raysearch.record import TrialRecord
 from raysearch.search import distributions
 from raysearch.search.backend import World
 from raysearch.search.balance import Coverage
 from raysearch.search.inputs import InputChoice
-from raysearch.search.sampling import Sampling
+from raysearch.search.knob_sampler import KnobSampler
+from raysearch.search.proposals import ProposalReader
 from raysearch.search.suggestion import Offer, upstream_trials
-
-SAMPLED_TRIES = 4
-"""How often the sampler may propose what is known before plain chance takes over."""
-RANDOM_TRIES = 200
-"""How often chance may fail before a continuous space counts as exhausted."""
 
 
 class Proposer:
@@ -40,7 +33,7 @@ class Proposer:
     """
 
     exhausted = "the search space is exhausted: every configuration has run"
-    """What is said when `offer` has nothing left."""
+    """Message when `offer` has nothing left."""
 
     def __init__(self, study: Study, world: World, trials: int) -> None:
         if study.searcher not in SEARCHERS:
@@ -48,8 +41,9 @@ class Proposer:
         self._study = study
         self._world = world
         self._space = world.space
+        self._reader = ProposalReader(study, world)
         self._coverage = Coverage(world.space, self._price)
-        self._inputs = InputChoice(world.space, lambda p: self._configured(p)[0].id)
+        self._inputs = InputChoice(world.space, self._reader.id_of)
         self._crossing = self._crossed() if study.procedures else None
         self._ahead: set[str] | None = None
         """Inputs in the crossing of a grid study; None: not known yet."""
@@ -61,14 +55,7 @@ class Proposer:
         self._done: set[str] = set()
         self._kept: Set[str] | None = None
         self._queue: deque[tuple[Proposal, TrialConfig]] = deque()
-        self._all: dict[tuple[int, str | None], Iterator[Proposal]] = {}
-        self._begin(past=0)
-
-    def _begin(self, past: int) -> None:
-        # A resumed study must not draw the same numbers again, or all its first tries are known.
-        seeds = np.random.SeedSequence([self._study.seed, past]).generate_state(2)
-        self._rng = np.random.default_rng(int(seeds[0]))
-        self._optuna = Sampling(self._study, self._space, int(seeds[1]))
+        self._sampler = KnobSampler(study, world.space)
 
     def resume(
         self, records: Iterable[TrialRecord], suggested: Iterable[tuple[str, Proposal]]
@@ -76,12 +63,12 @@ class Proposer:
         """Continue a study: learn from its records, queue what was suggested and not ended."""
         proposals = dict(suggested)
         past = {r.id: r for r in records}
-        self._begin(len(past))
+        self._sampler.begin(len(past))
         self._offered = len(past)
         self._seen |= set(past)
         self._done |= {r.id for r in past.values() if r.status == "DONE"}
         for record in past.values():
-            proposal = proposals.pop(record.id, None) or self._read_back(record, past)
+            proposal = proposals.pop(record.id, None) or self._reader.read_back(record, past)
             if proposal is None:
                 continue
             inside = distributions.holds(self._space, proposal)
@@ -90,7 +77,7 @@ class Proposer:
             self._count(proposal)
             self._learn(record, proposal)
             if inside:
-                self._optuna.add(proposal, record)
+                self._sampler.optuna.add(proposal, record)
         for id_, proposal in proposals.items():
             try:
                 config = self._world.configure(proposal)
@@ -107,7 +94,7 @@ class Proposer:
     def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
         """Return an offer of a trial that is needed now as an input, as if it had been proposed."""
         self._queue = deque(q for q in self._queue if q[1].id != config.id)
-        reason = self._configured(proposal)[1]
+        reason = self._reader.configured(proposal)[1]
         return self._take_up(Offer(config, proposal, role, reason))
 
     def offer(self) -> Offer | None:
@@ -136,7 +123,7 @@ class Proposer:
             self._open[id_] = offer.proposal
             self._offered += 1
             self._count(offer.proposal)
-            self._optuna.fix(id_, offer.proposal)
+            self._sampler.optuna.fix(id_, offer.proposal)
         return offer
 
     def _count(self, proposal: Proposal) -> None:
@@ -151,19 +138,17 @@ class Proposer:
         if grid:
             return None
         if "methods" not in self._study.stratify:
-            return self._sampled(labels, {})
+            return self._sampler.draw(labels, {}, {}, self._check)
         while (method := self._coverage.method(labels)) is not None:
             fixed: dict[str, Scalar] = {"method": method}
             inputs: Mapping[str, Proposal] = {}
-            turn = (
-                self._coverage.tries(method, labels) % 3
-            )  # by cell, so that it does not coincide with other cycles
+            turn = self._coverage.tries(method, labels) % 3  # by cell, apart from other cycles
             if "models" in self._study.stratify and turn < 2:
                 if found := self._first_knobs(labels, method):
                     return found
                 fixed[f"{method}.model"] = self._coverage.model(method, labels)
                 inputs = self._inputs.of(method, labels)
-            if found := self._sampled(labels, fixed, inputs):
+            if found := self._sampler.draw(labels, fixed, inputs, self._check):
                 return found
             self._coverage.run_dry(labels, method)
         return None
@@ -178,47 +163,12 @@ class Proposer:
     def _supplied(self, cell: Proposal) -> Proposal:
         return replace(cell, inputs=self._inputs.of(cell.method, cell.labels))
 
-    def _sampled(
-        self,
-        labels: int,
-        fixed: Mapping[str, Scalar],
-        inputs: Mapping[str, Proposal] | None = None,
-    ) -> Offer | None:
-        """Return an offer that the sampler draws with some parameters fixed.
-
-        Falls back to random draws when the sampler proposes only known trials. None when those are
-        exhausted too.
-        """
-        method = str(fixed["method"]) if "method" in fixed else None
-        chosen = distributions.input_params(str(method), inputs or {})
-        for _ in range(SAMPLED_TRIES):
-            proposal, trial = self._optuna.ask({"labels": labels, **fixed, **chosen})
-            if found := self._check(proposal, "sampler"):
-                self._optuna.take(found.config.id, trial)
-                return found
-            self._optuna.forget(trial)
-        for proposal in self._chances(labels, method, inputs or {}):
-            if found := self._check(proposal, "chance"):
-                return found
-        return None
-
-    def _chances(
-        self, labels: int, method: str | None, inputs: Mapping[str, Proposal]
-    ) -> Iterator[Proposal]:
-        """Yield random draws; then, where the space can be listed, everything in it."""
-        space = self._space if method is None else distributions.only(self._space, method)
-        for fixed in (inputs, {}) if inputs else ({},):
-            for _ in range(RANDOM_TRIES):
-                drawn = distributions.sample(self._rng, space, labels)
-                yield replace(drawn, inputs=fixed) if fixed else drawn
-        yield from self._all.setdefault((labels, method), distributions.every(space, labels))
-
     def _check(self, proposal: Proposal, source: str) -> Offer | None:
         """Return a proposal's offer; None if its id is known or an input's weights are gone.
 
         Weights are kept of the best alone, and a trial that is DONE is not run again for them.
         """
-        config, reason = self._configured(proposal)
+        config, reason = self._reader.configured(proposal)
         if config.id in self._seen:
             return None
         if self._kept is not None and self._crossing is None:
@@ -226,34 +176,8 @@ class Proposer:
                 return None
         return Offer(config, proposal, source, reason)
 
-    def _configured(self, proposal: Proposal) -> tuple[TrialConfig, str | None]:
-        """Return the configuration, and the reason if there is none.
-
-        Then the configuration is a stand-in without digests. If an input cannot be configured, the
-        trial itself still can: it fails behind that input, like everything whose input fails.
-        """
-        try:
-            return self._world.configure(proposal), None
-        except Infeasible as e:
-            reason: str | None = str(e)
-        made = {role: self._configured(given) for role, given in proposal.inputs.items()}
-        if any(broken for _, broken in made.values()):
-            reason = None
-        return TrialConfig(
-            self._study.task,
-            "",
-            proposal.method,
-            proposal.rung,
-            DataBudget(proposal.labels),
-            hyper=proposal.hyper,
-            inputs={role: config for role, (config, _) in made.items()},
-        ), reason
-
     def _price(self, cell: Proposal) -> float:
-        try:
-            return float(self._world.price(self._world.configure(self._supplied(cell))).flops)
-        except Infeasible:
-            return math.inf
+        return self._reader.price(self._supplied(cell))
 
     def tell(self, record: TrialRecord) -> None:
         """Learn from a record of a trial that was offered; ignore every other record."""
@@ -263,7 +187,7 @@ class Proposer:
         if record.status == "DONE":
             self._done.add(record.id)
         self._learn(record, proposal)
-        self._optuna.tell(record)
+        self._sampler.optuna.tell(record)
 
     def _learn(self, record: TrialRecord, proposal: Proposal) -> None:
         if not self._inputs.failed(record.config):  # it is not this trial's fault
@@ -274,27 +198,10 @@ class Proposer:
         """Return the ids of trials that future proposals may take as inputs."""
         if self._ahead is None:
             crossing = self._world.crossing() if self._crossing is not None else ()
-            found = (self._configured(p)[0] for p in crossing if p.inputs)
+            found = (self._reader.configured(p)[0] for p in crossing if p.inputs)
             self._ahead = {c.id for config in found for c in upstream_trials(config)}
         return self._ahead | self._inputs.best
 
     def kept(self, ids: Set[str]) -> None:
         """Note which trials' weights are still stored."""
         self._kept = ids
-
-    def _read_back(self, record: TrialRecord, past: Mapping[str, TrialRecord]) -> Proposal | None:
-        """Rebuild a record's proposal without its line in suggestions.jsonl; None if impossible."""
-        config = record.config
-        space = self._space.methods.get(config.method) or self._space.upstream.get(config.method)
-        if space is None:
-            return None
-        hyper = {k: record.hyper[k] for k in space.knobs if k in record.hyper}
-        inputs = {}
-        for role, given in config.upstream.items():
-            # Knobs at their default are only in the input's own record.
-            known = past.get(given.id)
-            found = None if known is None else self._read_back(known, past)
-            if found is None:
-                return None
-            inputs[role] = found
-        return Proposal(config.method, config.rung, config.data.train, hyper, inputs)

@@ -80,7 +80,7 @@ def plan_draws(
 
     Args:
         records: of the study, all phases.
-        study: says the objectives that candidates are chosen by.
+        study: has the objectives that candidates are chosen by.
         draws: fresh draws of each candidate.
         folds: of cross-fitting; 0: none.
         concurrency: trials at once.
@@ -173,7 +173,7 @@ class Draws:
         return None
 
     def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
-        """Offer this draw now, wherever it stands."""
+        """Offer this draw now, out of order."""
         self._again = deque(a for a in self._again if a[1].id != config.id)
         self._leave(config.id)
         return Offer(config, proposal, CONFIRM)

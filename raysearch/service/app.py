@@ -11,13 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from raysearch import __version__
 from raysearch.errors import InputError, RaysearchError
 from raysearch.service import dataset_routes, page_routes, replies, result_routes, study_routes
 from raysearch.service.audit import Audit
 from raysearch.service.errors import Conflict, Forbidden, NotFound, QuotaExceeded, TooManyUploads
 from raysearch.service.security import SecurityMiddleware
 from raysearch.service.services import Services
+from raysearch.version import __version__
 
 ABOUT = """Studies of training methods, model sizes and label budgets, on one Ray cluster.
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from raysearch.service.database import Database
 
 BEGINS = "begins"
-"""Stands where the second line has the answer's status."""
+"""Placeholder of the answer's status in the first line."""
 AWAY_SECONDS = 60.0
-"""Requests without a token are counted, one line for so long [s]: nobody fills a disk from outside.
+"""Requests without a token are counted, one line for so long [s]: so they cannot fill a disk.
 """
 
 

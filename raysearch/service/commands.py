@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import InputError, RaysearchError
+from raysearch.run.folder import RunFolder
 from raysearch.service.settings import Settings
 from raysearch.service.study_state import Spec, State, run_in
 
@@ -28,18 +29,18 @@ STORAGE = "RAYSEARCH_STORAGE"
 def program(spec: Spec, state: State, folder: Path, settings: Settings) -> list[str]:
     """Return the words of a study's next job.
 
-    A run that has begun is gone on with: its folder knows what it is.
+    A run that has begun is continued from its folder.
 
     Args:
         spec: what the study is.
         state: which verb is due, and how many trials at once it is given.
         folder: of the study.
-        settings: where data, models and storage lie.
+        settings: where data, models and storage are.
     """
     run = run_in(folder)
     words = [sys.executable, "-m", "raysearch", state.verb]
     if state.verb == "frontier":
-        if not (run / "study.yaml").exists():
+        if not RunFolder(run).study.exists():
             words += spec.arguments
         words += [f"--out={run}", "--yes", "--address=auto", f"--concurrency={state.concurrency}"]
         return [*words, *spec.devices, *settings.stored(), *settings.folders()]

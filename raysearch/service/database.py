@@ -1,7 +1,7 @@
 """Open, migrate and change the service's SQLite database, which several processes share.
 
-Writers take turns (`BEGIN IMMEDIATE`, a busy timeout); readers see the last commit and wait for
-nobody (write-ahead log). A killed process leaves either the whole of a transaction or nothing.
+Writers take turns (`BEGIN IMMEDIATE`, a busy timeout); readers see the last commit and never wait
+(write-ahead log). A killed process leaves either the whole of a transaction or nothing.
 """
 
 from __future__ import annotations

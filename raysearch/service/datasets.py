@@ -1,6 +1,6 @@
 """Keep data sets that people upload: named by content, an owner's alone, removed when they expire.
 
-The files lie in folders; what is known of them is in the database.
+The files are in folders; their owners and times are in the database.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+from raysearch.config.names import checked
 from raysearch.errors import InputError, RecordError
 from raysearch.service.database import Database
 from raysearch.service.errors import NotFound, TooManyUploads
-from raysearch.service.paths import Paths, checked, slug
+from raysearch.service.paths import Paths, slug
 
 KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
 ID_LENGTH = 32
@@ -163,7 +164,7 @@ class Datasets:
             return [Dataset(*row) for row in rows]
 
     def path(self, dataset: Dataset) -> Path:
-        """Return where its file lies."""
+        """Return the path of its file."""
         return self._paths.datasets / dataset.owner / dataset.id / dataset.file
 
     def delete(self, dataset: Dataset) -> None:

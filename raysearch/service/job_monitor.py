@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.run.folder import running as driven
 from raysearch.service.commands import exit_code, last_error
 from raysearch.service.job_cluster import JobCluster
@@ -21,17 +21,17 @@ LONG_SECONDS = 600.0
 STOP_SECONDS = 30.0
 """A job that has not ended so long after a request to end is sent another [s]."""
 SIGNALLED = frozenset({130, 137, 143})
-"""Exit codes of a program that somebody ended from outside."""
+"""Exit codes of a program that was ended from outside."""
 
 
 class JobMonitor:
-    """Sees how jobs end.
+    """Finds out how jobs end.
 
     Args:
         settings: the service's.
         studies: whose states are written.
         cluster: where the jobs run.
-        submit: starts the job of a study whose state says `starting`.
+        submit: starts the job of a study in state `starting`.
         now: the clock [s since 1970].
     """
 
@@ -57,7 +57,7 @@ class JobMonitor:
         if seen is None and state.state == "starting":
             return self._submit(id_, state)
         if seen is None or seen.status in ("FAILED", "SUCCEEDED", "STOPPED"):
-            if driven(Folder(run_in(folder))):
+            if driven(RunFolder(run_in(folder))):
                 return None  # its driver still ends; two of them never share a folder
             code = exit_code(folder, state.job)  # written since
             if code is not None:
@@ -84,7 +84,10 @@ class JobMonitor:
             self._studies.transition(id_, "failed", expected=before, why=why)
 
     def _vanished(self, id_: str, state: State) -> None:
-        """Queue a study whose job ended with its head, or by somebody's hand; fail at the third."""
+        """Queue a study whose job ended with its head, or was ended from outside.
+
+        It fails at the third time.
+        """
         before = [state.state]
         if state.state == "stopping":
             self._studies.transition(id_, "stopped", expected=before)
@@ -103,6 +106,6 @@ class JobMonitor:
 def records_size(run: Path) -> int:
     """Return how long a run's records are [bytes]."""
     try:
-        return (run / "records.jsonl").stat().st_size
+        return RunFolder(run).records.stat().st_size
     except OSError:
         return 0

@@ -10,7 +10,7 @@ from raysearch.cluster.resources import Node
 from raysearch.errors import RaysearchError
 
 NO_JOB = "Request failed with status code 404"
-"""How Ray's client says that there is none: the answer's status, wherever else a 404 stands."""
+"""Ray's client's text for a missing job: the answer's status, wherever else 404 occurs."""
 
 
 class Unreachable(RaysearchError):
@@ -32,7 +32,7 @@ class Jobs(Protocol):
         """Start a job; one of that id that is there already is left as it is."""
 
     def look(self, job: str) -> Look | None:
-        """Return how a job stands; None when there is none of that id."""
+        """Return a job's state; None when there is none of that id."""
 
     def stop(self, job: str) -> None:
         """Request a job's end."""
@@ -63,7 +63,7 @@ class RayJobs:
             )
 
     def look(self, job: str) -> Look | None:
-        """Return how a job stands; None when there is none of that id."""
+        """Return a job's state; None when there is none of that id."""
         try:
             found = self._ask("get_job_info", job)
         except Unreachable as e:

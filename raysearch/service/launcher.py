@@ -1,4 +1,4 @@
-"""Start the studies whose turn it is."""
+"""Start the studies that are next in the queue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from raysearch.service.study_state import ACTIVE, Spec, State, Verb
 
 
 class StudyLauncher:
-    """Gives each study its turn and its part of the cluster."""
+    """Starts studies in their order, each with its part of the cluster."""
 
     def __init__(self, settings: Settings, studies: StudyRepository, cluster: JobCluster) -> None:
         self._settings, self._studies, self._cluster = settings, studies, cluster
@@ -30,7 +30,7 @@ class StudyLauncher:
         """Why each study waits, as of the last `start_all`."""
 
     def start_all(self) -> bool:
-        """Start every study whose turn it is; return whether any study waits.
+        """Start every study that is next; return whether any study waits.
 
         Raises:
             Unreachable: Ray does not answer.
@@ -134,7 +134,10 @@ class StudyLauncher:
         return max(1, count), max(1, count)
 
     def _last_turns(self) -> dict[str, float]:
-        """Return when each owner's last study started; deleting one does not change it."""
+        """Return when each owner's last study started.
+
+        Deleting a study does not change it.
+        """
         if self._turns is None:
             self._turns = self._studies.last_starts()
         return self._turns

@@ -17,11 +17,12 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from raysearch.config.names import NAME
 from raysearch.errors import InputError
 from raysearch.service import study_repository
 from raysearch.service.database import Database
 from raysearch.service.datasets import Dataset
-from raysearch.service.paths import NAME, Paths
+from raysearch.service.paths import Paths
 from raysearch.service.study_state import Spec, State
 from raysearch.service.tokens import Token
 

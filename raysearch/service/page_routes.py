@@ -12,11 +12,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from raysearch.panels.page import POLICY
+from raysearch.run.folder import PAGES, Mark
 from raysearch.service import responses
 from raysearch.service.browser_sessions import COOKIE, VISIT_SECONDS
 from raysearch.service.errors import NotFound
 from raysearch.service.replies import StudyReply
-from raysearch.service.run_queries import Mark, begun, mark
+from raysearch.service.run_queries import begun, mark
 from raysearch.service.security import ENTER
 from raysearch.service.services import Services
 from raysearch.service.studies_page import Row, page, render
@@ -93,7 +94,7 @@ def routes(services: Services) -> APIRouter:
             raise NotFound(f"no page '{name[:80]}'")
         if name.endswith(".html"):
             await services.answer("pages", id)
-        path = run.parent / "cache" / "dashboard" / name
+        path = run.parent / "cache" / PAGES / name
         if not path.is_file():
             raise NotFound(f"no page '{name[:80]}' of study '{id}'")
         headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysearch.config.names import checked
 from raysearch.errors import InputError
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}\Z")
-"""What an id, an owner or a token's name looks like: it is a folder's name too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +89,6 @@ class Paths:
         for root in {str(self.root.resolve()), str(self.root)}:
             text = text.replace(f"{root}/", "")
         return text
-
-
-def checked(name: str, kind: str) -> str:
-    """Return the name itself where it can be one; InputError otherwise.
-
-    >>> checked("sst2-quick-3fa9", "study")
-    'sst2-quick-3fa9'
-    """
-    if not NAME.match(name):
-        raise InputError(f"'{name[:80]}': is no {kind}'s name: a-z, 0-9, - and _")
-    return name
 
 
 def slug(text: str, longest: int = 32) -> str:

@@ -1,9 +1,9 @@
-"""Keep answers about studies while the records stay as they are.
+"""Cache answers about studies until the records change.
 
-While a study runs its records change every second. Then one reader's question has them read anew,
-in another process, and the others have the last answer until that is done: at most one reading at
-a time for each question, whoever asks, and pauses between long ones, so that readers of a large
-study take no more than a third of a core from its trials.
+While a study runs its records change every second. Then one request triggers a new reading, in
+another process, and the others get the last answer until that is done: at most one reading at a
+time for each question, and pauses between long ones, so that readers of a large study take no more
+than a third of a core from its trials.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.errors import RaysearchError
+from raysearch.run.folder import Mark
 from raysearch.service import run_queries
-from raysearch.service.run_queries import Mark
 
 PATIENCE_SECONDS = 0.1
 """How long a reader waits for fresher than what is at hand [s]; not at all where the last reading
@@ -51,7 +51,7 @@ class QueryResult:
 
     body: bytes
     tag: str
-    """Of the body: what a reader sends back to hear that nothing has changed."""
+    """Of the body: what a reader sends back to learn that nothing has changed."""
     mark: object
     """The records that it was read off."""
     begun: float
@@ -179,7 +179,7 @@ class QueryCache:
 
 
 def _mark(what: str, run: Path) -> object:
-    """Return what an answer depends on, as it stands."""
+    """Return the state of the files on which an answer depends."""
     return _changed(run.parent / "model") if what == "model" else run_queries.mark(run)
 
 

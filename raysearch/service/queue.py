@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A study that wants to start."""
+    """A study that is ready to start."""
 
     id: str
     owner: str
@@ -43,7 +43,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Who is next, and with how many trials at once."""
+    """The next study, and its number of trials at once."""
 
     id: str
     trials: int
@@ -58,7 +58,7 @@ def line(
     ago, then whose study is older. Within an owner the oldest is first.
 
     Args:
-        waiting: studies that want to start.
+        waiting: studies that are ready to start.
         running: studies at work.
         turns: when each owner's last study started; an owner without one comes first.
 
@@ -95,7 +95,7 @@ def following(
     One that waits for several CPUs at once has them kept for it as they come free: small studies
     would else take each of them first. What the cluster or the owner's cap never gives holds nobody
     up.
-    Its trials at once are what it asks for, at most the owner's and the cluster's room; where
+    Its trials at once are what it requests, at most the owner's and the cluster's room; where
     several owners wait, at most an equal part of what is free.
     """
     held_back, kept = False, 0

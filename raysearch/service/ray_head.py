@@ -65,11 +65,11 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
 
     Args:
         home: the root's folder for it.
-        say: hears how to end it.
+        say: called with how to end it.
         cpus: CPUs it is to have; None: the machine's.
 
     Raises:
-        InputError: Ray is not there, or does not come up; says where its log lies.
+        InputError: Ray is not there, or does not come up; the error names its log.
     """
     program = shutil.which("ray", path=str(Path(sys.executable).parent)) or shutil.which("ray")
     if program is None:
@@ -123,7 +123,7 @@ def start(home: Path, say: Callable[[str], None], cpus: int | None = None) -> He
 
 
 def answers(port: int) -> bool:
-    """Return whether a dashboard answers on the port, whatever it says."""
+    """Return whether a dashboard answers on the port, whatever the status."""
     import urllib.error
     import urllib.request
 

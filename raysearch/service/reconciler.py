@@ -1,7 +1,7 @@
 """Keep studies going: start the next ones, see how jobs end, take lost ones up again.
 
 The database is the truth and Ray is compared with it: whatever ends (this service, the dashboard,
-the head), the next `reconcile` finds out where each study stands and goes on from there.
+the head), the next `reconcile` finds out each study's state and continues from there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.run.folder import running as driven
 from raysearch.service.commands import MODEL
 from raysearch.service.datasets import Datasets
@@ -83,7 +83,7 @@ class StudyReconciler:
             state = self._studies.state(id)
             if state.state not in ENDED:
                 raise Conflict(f"study '{id}' is {state.state}; stop it or wait for its end first")
-            if verb != "frontier" and not (self._studies.run(id) / "records.jsonl").exists():
+            if verb != "frontier" and not RunFolder(self._studies.run(id)).records.exists():
                 raise Conflict(f"study '{id}' has no records to {verb}")
             queued = self._studies.transition(id, "queued", verb=verb, words=list(words), lost=0)
             state = queued or state
@@ -94,7 +94,7 @@ class StudyReconciler:
         """Remove a study that has ended or waits."""
 
         def admit(state: State) -> None:
-            if state.state in ACTIVE or driven(Folder(self._studies.run(id))):
+            if state.state in ACTIVE or driven(RunFolder(self._studies.run(id))):
                 raise Conflict(f"study '{id}' is {state.state}; stop it first")
 
         self._studies.delete(id, admit)

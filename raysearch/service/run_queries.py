@@ -1,6 +1,6 @@
 """Read a study's records in a process of its own, so that requests do not wait for it.
 
-Every answer is what the command line says of the same folder.
+Every answer equals that of the command line for the same folder.
 """
 
 from __future__ import annotations
@@ -15,33 +15,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, unknown
+from raysearch.run.folder import PAGES, TABLE, Mark, RunFolder
 
 if TYPE_CHECKING:
-    from raysearch.analysis import Run
-
-FILES = ("records.jsonl", "study.yaml")
+    from raysearch.analysis import Run, RunReader
 
 UNREADABLE = "its records cannot be read"
-"""Said of a study whose summary broke down."""
+"""Sentence for a study whose summary failed."""
 
-Mark = tuple[tuple[int, int], ...]
+READERS = 4
+"""Runs that are kept as they were read last."""
 
 
 def mark(run: Path) -> Mark:
-    """Return sizes and times of the files that answers depend on."""
-    out = []
-    for name in FILES:
-        try:
-            found = (run / name).stat()
-            out.append((found.st_mtime_ns, found.st_size))
-        except OSError:
-            out.append((0, 0))
-    return tuple(out)
+    """Return what answers depend on: times and sizes of a run's files."""
+    return RunFolder(run).mark()
 
 
 def begun(run: Path) -> bool:
     """Return whether there are records to read."""
-    return (run / FILES[0]).exists() and (run / FILES[1]).exists()
+    folder = RunFolder(run)
+    return folder.records.exists() and folder.study.exists()
 
 
 def answer(what: str, run: str, given: Mapping[str, Any]) -> bytes:
@@ -50,7 +44,7 @@ def answer(what: str, run: str, given: Mapping[str, Any]) -> bytes:
     Args:
         what: a key of `ANSWERS`.
         run: the run's folder.
-        given: what was asked for, by the command line's names.
+        given: options, by the command line's names.
 
     Raises:
         InputError: what the command line would say.
@@ -75,15 +69,15 @@ def watch_parent(parent: int) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-@lru_cache(maxsize=4)
-def _held(run: str, seen: Mark, shared_by: int | None) -> Run:
-    from raysearch.analysis import read_run
+@lru_cache(maxsize=READERS)
+def _reader(run: str, shared_by: int | None) -> RunReader:
+    from raysearch.analysis import RunReader
 
-    return read_run(Path(run), shared_by=shared_by)
+    return RunReader(run, shared_by=shared_by)
 
 
 def _run(run: Path, shared_by: int | None = None) -> Run:
-    return _held(str(run), mark(run), shared_by)
+    return _reader(str(run), shared_by).read()
 
 
 def _json(value: Any) -> bytes:
@@ -91,13 +85,12 @@ def _json(value: Any) -> bytes:
 
 
 def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
-    from raysearch.run.study_file import read_asrun
-    from raysearch.workflow.status import status
+    from raysearch.workflow.status import study_status
 
-    as_run = read_asrun(run)
-    found = status(run)
-    found.pop("running")  # the service reads it from its own files
-    return _json({"wanted": as_run.study.trials, **found})
+    found = study_status(run)
+    for key in ("task", "study", "running"):  # the service reads them from its own files
+        found.pop(key)
+    return _json({"wanted": found.pop("wanted"), **found})
 
 
 def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
@@ -138,21 +131,10 @@ def _frontier(run: Path, given: Mapping[str, Any]) -> bytes:
 
 
 def _recommend(run: Path, given: Mapping[str, Any]) -> bytes:
-    import numpy as np
+    from raysearch.recommend import request
 
-    from raysearch.cli import options
-    from raysearch.cli.answers import asked, to_json
-    from raysearch.recommend.answer import answer as answered
-    from raysearch.recommend.collect import collect
-    from raysearch.recommend.label_value import unpriced
-    from raysearch.recommend.points import OWN
-
-    points = collect(_run(run, options.share_of(given)))
-    setting = asked(points, dict(given))
-    found = answered(points, **setting)
-    if setting["cost"] == OWN and not np.isfinite(found.own).any():
-        raise InputError(f"--cost own: {'; '.join(unpriced(points, found))}")
-    return _json(to_json(points, found))
+    points, found = request.recommend(_run(run, request.share_of(given)), given)
+    return _json(request.to_json(points, found))
 
 
 def _cache(run: Path) -> Path:
@@ -171,9 +153,7 @@ def _put(path: Path, write: Callable[[Path], object]) -> bytes:
 def _parquet(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.analysis import write_parquet
 
-    return _put(
-        _cache(run) / "records.parquet", lambda draft: write_parquet(_run(run).table, draft)
-    )
+    return _put(_cache(run) / TABLE, lambda draft: write_parquet(_run(run).table, draft))
 
 
 def _rows(run: Path, given: Mapping[str, Any]) -> bytes:
@@ -187,7 +167,7 @@ def _pages(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.panels.page import write_pages
 
     # No names of rows: those would open the data, and show hashes at most.
-    return str(write_pages(_run(run), _cache(run) / "dashboard").parent).encode()
+    return str(write_pages(_run(run), _cache(run) / PAGES).parent).encode()
 
 
 def _model(run: Path, given: Mapping[str, Any]) -> bytes:

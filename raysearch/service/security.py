@@ -1,7 +1,7 @@
 """Check every request: its Host, the length of its body, its token; and write the audit.
 
-It stands in front of all routes, so that none can forget it. Starlette's TrustedHostMiddleware
-checks the name; docs/decisions/0011 says what is kept here and why.
+It is in front of all routes, so that every one is covered. Starlette's TrustedHostMiddleware
+checks the name; docs/decisions/0011 explains what is kept here and why.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"content-security-policy": CLOSED.encode(),
 }
-"""On every answer that does not say otherwise."""
+"""Headers of every answer that does not set its own."""
 
 
 class Refused(Exception):

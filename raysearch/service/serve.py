@@ -83,14 +83,14 @@ def serve(
     say: Callable[[str], None],
     cpus: int | None = None,
 ) -> None:
-    """Run the service until it is told to end; Ray and every study go on without it.
+    """Run the service until it is stopped; Ray and every study go on without it.
 
     Args:
         settings: what the operator decided.
         host: where to listen.
         port: likewise.
         address: of a Ray dashboard; `auto`: the head that this root has started, or a new one.
-        say: hears what a person needs to know.
+        say: called with messages for a person.
         cpus: CPUs of a new head; None: the machine's.
 
     Raises:

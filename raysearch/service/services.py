@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Services:
-    """One service's."""
+    """The parts of one service."""
 
     settings: Settings
     database: Database
@@ -78,7 +78,7 @@ class Services:
     async def answer(
         self, what: str, id: str, given: Mapping[str, Any] | None = None
     ) -> QueryResult:
-        """Return what its records say; to the last record once it has ended."""
+        """Return an answer from its records; up to the last record once it has ended."""
         ended = self.studies.state(id).state in ENDED
         return await self.queries.get(what, self.records(id), given, exact=ended)
 

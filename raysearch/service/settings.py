@@ -33,17 +33,17 @@ class Settings:
     studies: int = 50
     """Studies that an owner may keep."""
     owner_trials: int | None = None
-    """Trials at once of one owner; None: what the cluster holds."""
+    """Trials at once of one owner; None: as many as the cluster has room for."""
     streams: int = 200
     """Live streams of events at once."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Of each job."""
 
     def folders(self) -> list[str]:
-        """Return the options that say where data and models lie."""
+        """Return the options for the folders of data and models."""
         given = (("data-dir", self.data_dir), ("models-dir", self.models_dir))
         return [f"--{name}={folder.resolve()}" for name, folder in given if folder is not None]
 
     def stored(self) -> list[str]:
-        """Return the option that says where records are mirrored."""
+        """Return the option for the storage of records."""
         return [] if self.storage is None else [f"--storage={self.storage}"]

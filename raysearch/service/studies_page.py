@@ -1,4 +1,4 @@
-"""The first page of a service: every study, how it stands, and what it came to."""
+"""The first page of a service: every study, its state, and its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
     linked: bool
     """Whether there is a page of it."""
     found: Mapping[str, Any] | None = None
-    """What its records say (`run_queries`' summary); None where they have not been read yet."""
+    """Summary of its records (of `run_queries`); None where they have not been read yet."""
 
     @property
     def id(self) -> str:
@@ -50,13 +50,13 @@ class Row:
 
     @property
     def lines(self) -> list[str]:
-        """Return the first sentence of its page, and why it stands as it does."""
+        """Return the first sentence of its page, and the reason for its state."""
         sentence = (self.found or {}).get("says")
         return [str(text) for text in (sentence, self.study.why) if text]
 
     @property
     def about(self) -> str:
-        """Return owner, task, study, trials and since when it stands so."""
+        """Return owner, task, study, trials and since when it has this state."""
         study = self.study
         since = study.since[:16].replace("T", " ")
         parts = [study.owner, f"task {study.task}", f"study {study.study}", self._trials()]

@@ -1,4 +1,4 @@
-"""Studies and their states in the database; each study's files lie in a folder of its own."""
+"""Studies and their states in the database; each study's files are in a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import Any
 
+from raysearch.config.names import NAME
 from raysearch.errors import RecordError
+from raysearch.run.folder import STUDY
 from raysearch.service.database import Database
 from raysearch.service.errors import NotFound
-from raysearch.service.paths import NAME, Paths
+from raysearch.service.paths import Paths
 from raysearch.service.study_state import ENDED, Kind, Spec, State, run_in
 
 SPEC = tuple(f.name for f in fields(Spec))
@@ -40,7 +42,7 @@ class StudyRepository:
         return self._database.transaction()
 
     def all(self) -> list[tuple[Spec, State]]:
-        """Return every study as it stands, the oldest first."""
+        """Return every study with its state, the oldest first."""
         columns = ", ".join([f"s.{c}" for c in SPEC] + [f"x.{c}" for c in STATE])
         with self._database.snapshot() as db:
             rows = db.execute(
@@ -58,7 +60,7 @@ class StudyRepository:
             return [r["id"] for r in db.execute("SELECT id FROM studies ORDER BY created, id")]
 
     def folder(self, id: str) -> Path:
-        """Return where a study's files lie; NotFound when there is none."""
+        """Return the folder of a study's files; NotFound when there is none."""
         with self._database.snapshot() as db:
             found = db.execute("SELECT 1 FROM studies WHERE id = ?", (id,)).fetchone()
         if found is None or not NAME.match(id):
@@ -66,9 +68,9 @@ class StudyRepository:
         return self._paths.studies / id
 
     def run(self, id: str) -> Path:
-        """Return the run's folder: what the command line knows as --out.
+        """Return the run's folder: the command line's --out.
 
-        It is called as the study is: on a storage a run lies under its folder's name.
+        On a storage a run is under its folder's name, so that it is called as the study is.
         """
         return run_in(self.folder(id))
 
@@ -98,11 +100,11 @@ class StudyRepository:
             return int(found.fetchone()[0])
 
     def state(self, id: str) -> State:
-        """Return how a study stands; NotFound when there is none."""
+        """Return a study's state; NotFound when there is none."""
         return self.states(id, last=True)[0]
 
     def states(self, id: str, *, last: bool = False) -> list[State]:
-        """Return how a study stood, the oldest first, or its last state alone."""
+        """Return a study's states, the oldest first, or its last state alone."""
         only = f"AND {LAST}" if last else ""
         with self._database.snapshot() as db:
             rows = db.execute(
@@ -220,7 +222,7 @@ class StudyRepository:
         for folder in self._paths.studies.iterdir():
             if folder.name in known or not folder.is_dir():
                 continue
-            if {p.name for p in folder.iterdir()} <= {"study.yaml"}:
+            if {p.name for p in folder.iterdir()} <= {STUDY}:
                 shutil.rmtree(folder, ignore_errors=True)  # its submission was never answered
 
 

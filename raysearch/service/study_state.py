@@ -16,7 +16,7 @@ Verb = Literal["frontier", "confirm", "export"]
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a study is; written once."""
+    """The description of a study; written once."""
 
     id: str
     owner: str
@@ -24,7 +24,7 @@ class Spec:
     task: str
     study: str
     arguments: Sequence[str]
-    """Options of `raysearch frontier` for the first time; later the run's folder knows them."""
+    """Options of `raysearch frontier` for the first time; later they are in the run's folder."""
     datasets: Sequence[str] = ()
     """Ids of the owner's data sets that it reads."""
     concurrency: int | None = None
@@ -47,7 +47,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a study stands; each change makes a new one, and all are kept."""
+    """The state of a study; each change makes a new one, and all are kept."""
 
     time: float
     state: Kind

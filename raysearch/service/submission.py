@@ -1,6 +1,6 @@
-"""What somebody submits, and the command line that it becomes.
+"""Submissions, and the command lines that they become.
 
-No key of it names code, nor a file but one that was uploaded before, by its content.
+No key names code, nor a file but one that was uploaded before, by its content.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ class Submission(Strict):
 
 
 def read(body: bytes, kind: str) -> Submission:
-    """Read a body that is JSON, or YAML where its content type says so.
+    """Read a body that is JSON, or YAML by its content type.
 
     Raises:
-        InputError: not that, or a key or value that may not stand there.
+        InputError: not that, or a key or value that is not allowed.
     """
     value = _yaml(body) if "yaml" in kind else _json(body)
     if not isinstance(value, dict):

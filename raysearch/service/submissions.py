@@ -15,6 +15,7 @@ import yaml
 
 from raysearch.config.study import Study
 from raysearch.errors import InputError
+from raysearch.run.folder import STUDY
 from raysearch.service import submission
 from raysearch.service.datasets import Datasets
 from raysearch.service.errors import QuotaExceeded
@@ -26,10 +27,10 @@ from raysearch.service.submission import Submission
 
 Check = Callable[[Sequence[str], Mapping[str, str]], dict[str, Any]]
 AT_ONCE = 2
-"""Submissions that are checked at once; others wait for their turn."""
+"""Submissions that are checked at once; others wait."""
 IN_LINE = 8
 """Submissions that are checked or wait for that, at most half of them one owner's; more are sent
-away, so that readers are heard."""
+away, so that readers are served."""
 TURN_SECONDS = 20.0
 """How long one waits for others' checks [s]."""
 
@@ -115,7 +116,7 @@ class Submissions:
         try:
             file = None
             if isinstance(study, Study):
-                file = draft / "study.yaml"
+                file = draft / STUDY
                 file.write_text(yaml.safe_dump(study.model_dump(mode="json", exclude_none=True)))
             words = self._words(given, task, files, file)
             limit = [] if given.concurrency is None else [f"--concurrency={given.concurrency}"]

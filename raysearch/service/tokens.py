@@ -1,6 +1,6 @@
 """Tokens: who may use the service, as what, until when. The database holds hashes alone.
 
-A token is 256 random bits, which nobody guesses however fast the hash. A slow hash, made for
+A token is 256 random bits, which cannot be guessed however fast the hash. A slow hash, made for
 passwords that people think up, would cost each request what it costs a thief.
 """
 
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
+from raysearch.config.names import checked
 from raysearch.errors import InputError, unknown
 from raysearch.service.database import Database
-from raysearch.service.paths import checked
 
 Role = Literal["reader", "submitter"]
 ROLES: tuple[Role, ...] = get_args(Role)

@@ -7,15 +7,14 @@ import uuid
 from pathlib import Path
 
 from raysearch.errors import InputError, RecordError
-from raysearch.run.folder import NODES, Folder
-from raysearch.run.study_file import FILE
+from raysearch.run.folder import LOG, NODES, STUDY, SUGGESTIONS, RunFolder
 from raysearch.storage.remote import Remote, StorageLost
 from raysearch.storage.trial_checkpoints import IMPATIENT
 
 SEGMENTS = "records"
 DRIVER = "driver"
 """Whose turn it is to write."""
-BESIDE = (FILE, "suggestions.jsonl", NODES, "log.txt")
+BESIDE = (STUDY, SUGGESTIONS, NODES, LOG)
 """Files that go along whole: the study as it runs, what was proposed, node-hours, what happened."""
 EVERY = 10.0
 """At least between two segments while a study runs [s]."""
@@ -32,7 +31,7 @@ class Mirror:
     claimed the run last may write; an earlier one that was cut off finds that out before it writes.
     """
 
-    def __init__(self, run: str, folder: Folder) -> None:
+    def __init__(self, run: str, folder: RunFolder) -> None:
         self._run, self._folder = run, folder
         self._me = uuid.uuid4().hex
         self._at = 0

@@ -164,7 +164,7 @@ class Remote:
         return sorted(path.removeprefix(base).lstrip("/") for path in found)
 
     def drop(self, key: str, first: str) -> None:
-        """Delete what lies below a key, the file named `first` before all others."""
+        """Delete what is below a key, the file named `first` before all others."""
 
         def once() -> None:
             try:

@@ -76,9 +76,7 @@ class Store:
         try:
             facts = fill(draft) or {}
             _write_json(draft / MANIFEST, facts)
-            self._put(
-                draft, kind, key
-            )  # first, so that whatever is here is on the shared storage too
+            self._put(draft, kind, key)  # first: local entries are always shared
             self._settle(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from raysearch.run.folder import CHECKPOINTS
 from raysearch.storage.remote import PATIENCE, Remote, below
 from raysearch.storage.store import Store, copy_of
-
-CHECKPOINTS = "checkpoints"
-"""Of a run on shared storage."""
 
 
 @dataclass(frozen=True, slots=True)

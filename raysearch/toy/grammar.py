@@ -77,7 +77,7 @@ _SPLIT_SEEDS: Final[Mapping[SplitName, int]] = {
     "unlabelled": 7_004,
 }
 _NEUTRAL_BAND: Final = 0.25
-"""A review whose score is within this of zero says nothing either way."""
+"""A review whose score is within this of zero is neutral."""
 
 
 _Plan: TypeAlias = Callable[[_Dice, lexicon.Topic], _Clause]

@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a review can be about."""
+    """A subject of reviews."""
 
     things: tuple[str, ...]
     """Nouns for the whole."""

@@ -70,7 +70,7 @@ class Fitting:
     Args:
         ctx: the trial's context.
         knobs: how long and how fast.
-        head: what stands on the encoder.
+        head: the head on the encoder.
         rows: what is trained on, one part after the other; positions count through them.
         loss: of the logits of some positions.
         renewed: draws the encoder's weights anew, where training starts from scratch.

@@ -38,7 +38,7 @@ def _cpu_speedup() -> float:
 
     The layer is 128 x 384 by 1536, forward and backward. CPUs without bfloat16 instructions are
     some ten times slower in it, those with them two to four times faster, so that a measurement of
-    a few milliseconds tells them apart even on a busy machine.
+    a few milliseconds distinguishes them even on a busy machine.
     """
     times = {}
     for dtype in (torch.float32, torch.bfloat16):

@@ -48,7 +48,7 @@ class LogitsSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TextPool:
-    """TextPool without labels: the task's own, a corpus, or what a stage has written."""
+    """Texts without labels: the task's own, a corpus, or what a stage has written."""
 
     rows: Rows
 
@@ -85,7 +85,10 @@ def _cpu() -> torch.device:
 
 @dataclass(slots=True)
 class Context:
-    """All a learner is given. It never sees the task's name, a path, Ray or the test split."""
+    """All that a learner gets.
+
+    It has no access to the task's name, a path, Ray or the test split.
+    """
 
     rung: Rung
     classes: int
@@ -108,7 +111,7 @@ class Context:
     )
     """What the method's `inputs` declare, by role."""
     calibration: Rows | None = None
-    """Labelled rows that are not in `train`, as many as the method's `calibration` asks for."""
+    """Labelled rows that are not in `train`, as many as the method's `calibration` requires."""
     open_encoder: Callable[[], Encoder] | None = None
     """Builds the rung's encoder with its weights, or those of a checkpoint among the inputs
     (float32, eval mode, on `device`)."""
@@ -117,14 +120,14 @@ class Context:
     """Builds the rung's masked-LM head for label words' token ids, by class."""
 
     def logits_source(self, role: str) -> LogitsSource:
-        """Return the model that stands for a role; TypeError where there is none."""
+        """Return the model of a role; TypeError where there is none."""
         value = self.inputs.get(role)
         if not isinstance(value, LogitsSource):
             raise TypeError(f"the trial has no model that gives logits as its {role}")
         return value
 
     def texts(self, role: str) -> Rows:
-        """Return the texts that stand for a role; TypeError where there are none."""
+        """Return the texts of a role; TypeError where there are none."""
         return self._input(role, TextPool).rows
 
     def prompt(self) -> Prompt:
@@ -170,7 +173,7 @@ class Telling(Protocol):
 
 
 class Learner(Protocol):
-    """The training model: trains by steps, predicts, and can be saved at any step."""
+    """The model in training: it trains by steps, predicts, and can be saved at any step."""
 
     def step(self) -> bool:
         """Run one unit of work and charge it; return False when nothing is left to do."""
@@ -206,7 +209,7 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a price can be predicted from, before anything is loaded."""
+    """The sizes from which a price is predicted, before anything is loaded."""
 
     rung: Rung
     task: Task
@@ -244,7 +247,7 @@ class Method:
     labelled: bool = True
     """Whether it uses labels; one that does not is run once, without a validation score."""
     unlabelled: Callable[[Any], int] = lambda knobs: 0
-    """TextPool without a label that these knobs ask for."""
+    """Unlabelled texts that these knobs need."""
     calibration: Callable[[Any, int], int] = lambda knobs, rows: 0
     """(knobs, labelled rows) -> how many of them are held back for calibrating."""
     refuses: Callable[[Any, Rung], str] = lambda knobs, rung: ""

@@ -1,4 +1,4 @@
-"""Adam for the rows of a word table: only rows that a step touches move."""
+"""Adam for the rows of a word table: only rows that a step touches change."""
 
 from __future__ import annotations
 

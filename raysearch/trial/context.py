@@ -23,7 +23,7 @@ from raysearch.storage.store import Store, copy_of
 from raysearch.training.protocol import Method, Prompt
 
 LENGTHS = 512
-"""Texts whose lengths stand for the evaluation's when inference FLOPs are reckoned."""
+"""Texts whose lengths represent the evaluation's when inference FLOPs are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Place:
     inputs: str | None = None
     """Likewise of data and checkpoints, which studies share."""
     shipped: Mapping[str, str] = field(default_factory=dict)
-    """What lies there, by role: `task`, `pool`, and each model by its name."""
+    """Keys of the uploaded inputs there, by role: `task`, `pool`, and each model by its name."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON."""

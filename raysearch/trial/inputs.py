@@ -47,7 +47,7 @@ class Setting:
 
 
 class Adapter(Protocol):
-    """An input of a trial at work."""
+    """An input of a running trial."""
 
     def value(self) -> Value:
         """Return the value for the learner."""
@@ -121,14 +121,14 @@ class LogitsInput(_Upstream):
 
 
 class TextsInput(_Upstream):
-    """TextPool without labels: of a stage, of a corpus, or the task's own."""
+    """Texts without labels: of a stage, of a corpus, or the task's own."""
 
     def value(self) -> TextPool:
         """Return the texts of the trial's budget."""
         return TextPool(self.rows())
 
     def rows(self) -> Rows:
-        """Return the rows, as many as the budget says.
+        """Return the rows, as many as the budget has.
 
         Raises:
             InputError: the corpus is not the one the trial was planned with.

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from raysearch import __version__, scores
+from raysearch import scores
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
 from raysearch.trial.context import Place
+from raysearch.version import __version__
 
 
 def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:

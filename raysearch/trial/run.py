@@ -71,7 +71,7 @@ class TrialRun:
         Opening a model is not timed: a process pays for its imports once, not every trial.
 
         Raises:
-            Infeasible: the rows are too few, whatever a teacher would say.
+            Infeasible: the rows are too few, with any teacher.
         """
         self.setup.charge(self.ledger)
         self.learner = self.setup.learner(self.ledger)

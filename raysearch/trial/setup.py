@@ -32,7 +32,7 @@ from raysearch.trial.inputs import (
 
 
 class TrialSetup:
-    """A configuration on a machine, checked against what lies there.
+    """A configuration on a machine, checked against the data and weights there.
 
     Args:
         config: the trial.
@@ -110,7 +110,7 @@ class TrialSetup:
         """Charge what comes before the first step: labels, and what the inputs cost.
 
         Raises:
-            Infeasible: the rows are too few, whatever a teacher would say.
+            Infeasible: the rows are too few, with any teacher.
         """
         parts = [rows for rows in (self.train, self.unlabelled) if len(rows)]
         if reason := self.method.lacks(self.knobs, self.rung, parts):

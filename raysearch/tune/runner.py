@@ -23,7 +23,7 @@ from raysearch.cluster.resources import share as fit_share
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError
-from raysearch.run.folder import Folder, held
+from raysearch.run.folder import RunFolder, locked
 from raysearch.search.backend import Kit, World, real_kit
 from raysearch.search.budget import Budget
 from raysearch.search.controller import Desk
@@ -89,7 +89,7 @@ def run_study(
         world: configurations, prices, place; its store is pruned to the winners' weights.
         out: the study's folder; on a cluster, on storage every node sees.
         trials: trials the study is to have in all, instead of `study.trials`.
-        on_event: told everything as it happens, in this thread.
+        on_event: called with every event, in this thread.
         address: of a running Ray cluster; None: the one at hand, or one started for the run.
         cpus: how many a cluster started here may use; None: all.
         kit: what workers run; None: true trials.
@@ -107,12 +107,12 @@ def run_study(
             run as it stands.
         RecordError: the folder cannot be read or written before the first trial.
     """
-    folder = Folder(out.resolve())
+    folder = RunFolder(out.resolve())
     if draws is not None:
         phase, score_test, trials = CONFIRM, False, len(draws)
     budget = replace(budget or Budget.of(study), trials=study.trials if trials is None else trials)
     with (
-        held(folder),
+        locked(folder),
         started(study.concurrency, address, cpus),
         preflight(storage, folder.root) as mark,
     ):

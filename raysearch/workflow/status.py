@@ -9,7 +9,8 @@ from typing import Any
 
 from raysearch.cluster.node_hours import read_hours
 from raysearch.errors import InputError
-from raysearch.run.folder import Folder, read_suggestions, running
+from raysearch.run.folder import RunFolder, read_suggestions, running
+from raysearch.run.study_file import read_asrun
 from raysearch.search.budget import spent_by
 
 
@@ -19,7 +20,7 @@ def status(out: Path) -> dict[str, Any]:
     Raises:
         InputError: no study has begun there.
     """
-    folder = Folder(out)
+    folder = RunFolder(out)
     if not folder.records.exists():
         raise InputError(f"{out}: holds no study (no {folder.records.name})")
     records = folder.read()
@@ -43,3 +44,19 @@ def status(out: Path) -> dict[str, Any]:
         "nodes": {id_: asdict(hours) for id_, hours in read_hours(out).items()},
         "skipped": list(records.skipped),
     }
+
+
+def study_status(out: Path) -> dict[str, Any]:
+    """Return the same with the names of task and study, and how many trials it is to have.
+
+    A run that has no records yet has no trials.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    as_run = read_asrun(out)
+    found: dict[str, Any] = {"trials": 0, "by_status": {}, "running": False}
+    if RunFolder(out).records.exists():
+        found = status(out)
+    names = {"task": as_run.task.name, "study": as_run.study.name}
+    return {**names, **found, "wanted": as_run.study.trials}

@@ -14,8 +14,9 @@ import pytest
 
 from raysearch.analysis import Run, read_run
 from raysearch.analysis.bootstrap import features
-from raysearch.analysis.cascade import Cascade, cascades, of_pair, why
+from raysearch.analysis.cascade import cascades, of_pair, why
 from raysearch.analysis.cascade_members import Pair, members, pairs
+from raysearch.analysis.cascade_point import Cascade
 from raysearch.analysis.confirmation import confirmation, stored_logits
 from raysearch.analysis.thresholds import (
     confidence,

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raysearch.analysis import read_run
 from raysearch.analysis.bootstrap import Judged
 from raysearch.analysis.domain_words import choice_words, drop_words, dropped_words, models_words
-from raysearch.analysis.domains import FILE, Matrix, read_domains, write_domains
+from raysearch.analysis.domains import Matrix, read_domains, write_domains
 from raysearch.analysis.external import rows_interval
 from raysearch.analysis.selected_point import chosen
-from raysearch.analysis.table import read_run
 from raysearch.analysis.transfer import transfer
 from raysearch.errors import InputError, RecordError
+from raysearch.run.folder import DOMAINS
 from tests.support.domains import matrix
 from tests.support.synthetic import records, write_run
 
@@ -186,7 +187,7 @@ def test_a_matrix_comes_back_whole_and_replaces_the_last(tmp_path: Path) -> None
     write_domains(folders, matrix(("x", "y")))
     write_domains(folders, made)
     assert [read_domains(f) for f in folders] == [made, made]
-    assert [p.name for p in folders[0].iterdir()] == [FILE], "no draft is left"
+    assert [p.name for p in folders[0].iterdir()] == [DOMAINS], "no draft is left"
     assert Matrix.from_json(json.loads(json.dumps(made.to_json()))) == made
     with pytest.raises(RecordError, match="cannot be written"):
         write_domains([tmp_path / "nowhere"], made)
@@ -232,9 +233,9 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, wrong: str) ->
         for key in path:
             at = at[key]
         at[last] = bad
-    (tmp_path / FILE).write_text(text.get(wrong) or json.dumps(value))
+    (tmp_path / DOMAINS).write_text(text.get(wrong) or json.dumps(value))
     if wrong == "bytes":
-        (tmp_path / FILE).write_bytes(b"\xff\xfe{")
+        (tmp_path / DOMAINS).write_bytes(b"\xff\xfe{")
     with pytest.raises(InputError, match="is not whole") as e:
         read_domains(tmp_path)
     line = str(e.value)
@@ -244,7 +245,7 @@ def test_what_is_not_whole_is_refused_in_one_line(tmp_path: Path, wrong: str) ->
 def test_older_files_were_chosen_on_validation(tmp_path: Path) -> None:
     value = matrix().to_json()
     assert value.pop("by_hand") is False
-    (tmp_path / FILE).write_text(json.dumps(value))
+    (tmp_path / DOMAINS).write_text(json.dumps(value))
     assert read_domains(tmp_path) == matrix()
     write_domains([tmp_path], replace(matrix(), by_hand=True))
     found = read_domains(tmp_path)

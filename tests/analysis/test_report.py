@@ -22,10 +22,9 @@ from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.point_lookup import find, name_of
 from raysearch.analysis.report import report
 from raysearch.analysis.report_text import RowName, summary, title, to_json
-from raysearch.cli.answers import recommended
 from raysearch.data.own import own_task
 from raysearch.errors import InputError
-from raysearch.recommend.recommended import look
+from raysearch.recommend.recommended import look, recommended_id
 from tests.support import tiny
 from tests.support.judged import RECIPES, Recipe, own_csv, write_run
 
@@ -63,7 +62,7 @@ def test_hardest_leaves_out_rows_that_no_draw_gets_wrong() -> None:
 
 
 def test_a_report_stands_on_the_fresh_draws(run: Run) -> None:
-    best = recommended(run)
+    best = recommended_id(run)
     assert best is not None and name_of(*find(run, best)) == "ngram_linear, hash-16, 32 labels"
     made = report(run, best)
     assert [d.draw for d in made.about.draws] == [1, 2, 3] and made.about.confirmed
@@ -148,7 +147,7 @@ def test_a_class_that_nobody_sees_has_no_number(tmp_path: Path) -> None:
 
 
 def test_points_are_found_by_the_start_of_an_id(run: Run) -> None:
-    best = recommended(run)
+    best = recommended_id(run)
     assert best is not None
     record, point = find(run, best[:6])
     assert point.point_id == best and find(run, record.id[:8])[1].point_id == best
@@ -162,7 +161,7 @@ def test_what_cannot_be_reported_is_one_sentence(run: Run) -> None:
     untested = find_untested(run)
     with pytest.raises(InputError, match="not scored on test"):
         report(run, untested)
-    best = recommended(run)
+    best = recommended_id(run)
     assert best is not None
     made = confirmation(run)
     assert made.at(best) is not None

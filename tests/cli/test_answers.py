@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from raysearch.analysis import Run, read_run
-from raysearch.cli.answers import LIMITS
-from raysearch.cli.studies import confirmed_json
+from raysearch.cli.shown import shown_json
 from raysearch.config.option_values import number
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
+from raysearch.recommend.request import LIMITS
 from raysearch.recommend.sentences import headline
 from raysearch.recommend.words import WORDS, brief, fixed, money, text
 from tests.support import tiny
@@ -342,7 +342,7 @@ def test_nothing_confirmed_is_said_and_how_to_go_on(say: Say, tmp_path: Path) ->
 def test_the_json_of_confirm_holds_no_nan(tmp_path: Path) -> None:
     """As after an interrupted search: winners were not scored yet, draws have run."""
     run = told(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
-    json.dumps(confirmed_json(run), allow_nan=False)
+    json.dumps(shown_json(run), allow_nan=False)
 
 
 def test_a_confirmed_point_needs_no_test_score_of_its_lucky_trial(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import to_table
-from raysearch.cli.prepare import prepare
-from raysearch.cli.studies import drawable
 from raysearch.run.study_file import AsRun, read_asrun, write_asrun
+from raysearch.workflow.prepare import prepare
+from raysearch.workflow.studies import can_confirm
 from tests.support.synthetic import records, write_run, zero_shots
 from tests.support.verbs import Say, refused
 
@@ -256,8 +256,8 @@ def test_own_data_is_asked_by_its_template_and_words(
 def test_only_what_used_labels_is_drawn_again() -> None:
     shots = zero_shots({"bert_tiny": 0.6})
     failed = [r for r in records(60) if r.status == "FAILED"]
-    assert failed and not drawable(to_table([*shots, *failed]))
-    assert drawable(to_table([*shots, *records(6)]))
+    assert failed and not can_confirm(to_table([*shots, *failed]))
+    assert can_confirm(to_table([*shots, *records(6)]))
 
 
 def test_a_torn_last_line_is_said_and_an_unknown_schema_refused(say: Say, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.cli import finish
 from raysearch.errors import InputError
+from raysearch.workflow import finish
 from tests.support.verbs import Say, refused
 
 RUN = ("run", "--task", "toy", "--models", "toy-tiny", "--trials", "1", "--yes")

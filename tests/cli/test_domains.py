@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from raysearch.analysis import Run
-from raysearch.analysis.domains import FILE, read_domains
+from raysearch.analysis.domains import read_domains
 from raysearch.config.task import Task
 from raysearch.data.task_data import load_task
 from raysearch.errors import InputError
+from raysearch.run.folder import DOMAINS
 from raysearch.run.records import read_records
 from tests.support import tiny
 from tests.support.domains import NGRAM, learn, own, task, train
@@ -74,7 +75,9 @@ def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path, two: Two
     code, out, err = say("domains", "books", "dvd")
     assert code == 0 and not err, err
     for name in ("books", "dvd"):
-        assert (tmp_path / name / FILE).read_bytes() == (tmp_path / "books" / FILE).read_bytes()
+        assert (tmp_path / name / DOMAINS).read_bytes() == (
+            tmp_path / "books" / DOMAINS
+        ).read_bytes()
         fresh = [r for r in read_records(tmp_path / name / "records.jsonl").trials
                  if r.phase == "confirm"]  # fmt: skip
         fresh.sort(key=lambda r: r.config.data.seed)
@@ -123,7 +126,7 @@ def test_known_texts_are_left_out_and_counted(say: Say, tmp_path: Path) -> None:
     assert code == 0 and (found["books", "dvd"].rows, found["books", "dvd"].dropped) == (35, 5)
     assert found["dvd", "books"].dropped == found["dvd", "dvd"].dropped == 0
     assert "5 of dvd from books." in out
-    whole = (tmp_path / "books" / FILE).read_text()
+    whole = (tmp_path / "books" / DOMAINS).read_text()
     assert not any(t in whole for t in texts) and str(tmp_path) not in whole
 
 
@@ -193,7 +196,7 @@ def test_all_draws_are_judged_on_the_same_rows(
 def test_without_any_weights_the_error_says_what_to_do(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path, kept=[])
     refused(say("domains", "books", "dvd"), "books", "were not kept", "--train trains it again")
-    assert not (tmp_path / "books" / FILE).exists()
+    assert not (tmp_path / "books" / DOMAINS).exists()
     code, out, _ = say("domains", "books", "dvd", "--train", "--json")
     assert code == 0 and json.loads(out)["schema"] == 1
 
@@ -251,8 +254,8 @@ def test_tasks_that_cannot_be_compared_are_refused_in_one_line(
 
 def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
     """Of eight classes six are shown; and a name with a comma is not two names."""
-    from raysearch.cli.domains import comparable
     from raysearch.run.study_file import AsRun
+    from raysearch.workflow.domains import comparable
 
     told = task(tmp_path, "books", 1)
     study = tiny.world(told, tmp_path / "world").study
@@ -276,9 +279,9 @@ def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
 
 
 def test_an_ambiguous_point_is_an_error_whatever_the_other_run_has(tmp_path: Path) -> None:
+    from raysearch.analysis import read_run
     from raysearch.analysis.point_lookup import find
-    from raysearch.analysis.table import read_run
-    from raysearch.cli.domains import _named
+    from raysearch.workflow.domains import _named
     from tests.support.synthetic import records, write_run
 
     made = list(records(12))
@@ -342,7 +345,7 @@ def test_changed_data_are_refused(say: Say, tmp_path: Path, two: Two) -> None:
 def test_a_torn_file_is_one_line(say: Say, tmp_path: Path, two: Two) -> None:
     two(tmp_path)
     assert say("domains", "books", "dvd")[0] == 0
-    path = tmp_path / "books" / FILE
+    path = tmp_path / "books" / DOMAINS
     page = tmp_path / "books" / "dashboard" / "domains.html"
     for torn in (path.read_text()[:200], "[]", '{"schema": 2}', '{"schema": 1}'):
         path.write_text(torn)
@@ -367,8 +370,8 @@ def test_points_that_leave_by_exits_and_encoders(say: Say, tmp_path: Path) -> No
 
 
 def test_a_run_at_work_is_left_alone(say: Say, tmp_path: Path, two: Two) -> None:
-    from raysearch.run.folder import Folder, held
+    from raysearch.run.folder import RunFolder, locked
 
     two(tmp_path)
-    with held(Folder(tmp_path / "dvd")):
+    with locked(RunFolder(tmp_path / "dvd")):
         refused(say("domains", "books", "dvd"), "another run of this study is at work")

@@ -234,10 +234,10 @@ def test_changed_data_are_refused(say: Say, made: Made, tmp_path: Path) -> None:
 
 
 def test_a_run_at_work_is_not_written_to(say: Say, made: Made) -> None:
-    from raysearch.run.folder import Folder, held
+    from raysearch.run.folder import RunFolder, locked
 
     before = made.records()
-    with held(Folder(made.run)):
+    with locked(RunFolder(made.run)):
         refused(
             say("add-point", made.run, "--name", "x", "--predictions", made.path),
             "another run of this study is at work",

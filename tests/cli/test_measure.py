@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from raysearch.cli import measuring
+from raysearch.analysis import RunReader
 from raysearch.config.catalog import find_task
 from raysearch.errors import RaysearchError
 from raysearch.record import OperatingPoint, TrialRecord
-from raysearch.run.folder import Folder, held
+from raysearch.run.folder import RunFolder, locked
 from raysearch.run.records import RecordWriter, read_records
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.storage.remote import StorageLost
 from raysearch.trial.run import TrialRun
+from raysearch.workflow import measure as measuring
+from raysearch.workflow import studies
 from tests.support import tiny
 from tests.support.judged import Recipe, write_run
 from tests.support.sparse import TABLES, sparse
@@ -159,7 +161,7 @@ def test_a_folder_that_a_run_holds_is_left_alone(
     say: Say, out: Path, timed: list[tuple[TrialRecord, OperatingPoint]]
 ) -> None:
     before = (out / "records.jsonl").read_bytes()
-    with held(Folder(out.resolve())):
+    with locked(RunFolder(out.resolve())):
         code, _, err = say("measure", out)
     assert code == 2 and f"(process {os.getpid()})" in err and len(err.splitlines()) == 1
     assert timed == [] and (out / "records.jsonl").read_bytes() == before
@@ -174,7 +176,7 @@ def test_no_run_can_start_while_it_measures(
 
     def look(*args: Any) -> list[dict[str, float]]:
         with pytest.raises(InputError, match="another run of this study") as e:
-            with held(Folder(out.resolve())):
+            with locked(RunFolder(out.resolve())):
                 pass
         tried.append(str(e.value))
         return [dict(NUMBERS)]
@@ -304,13 +306,11 @@ def test_a_machine_that_is_lost_costs_the_times_alone(
     """A study on a cluster keeps its page, whatever becomes of the machine that is to time it."""
     from types import SimpleNamespace
 
-    from raysearch.cli import studies
-
     def lost() -> float:
         raise RaysearchError("'w1' was lost: it died")
 
     gone = measuring.Bench("w1", lost, lambda record, points: [])
-    done = measuring.measure_run(out, print, nullcontext(gone))
+    done = measuring.measure_run(RunReader(out), print, nullcontext(gone))
     assert (done["measured"], done["graphs"], done["failed"]) == (0, 0, 2)
     assert capsys.readouterr().out.count("'w1' was lost: it died") == 2
 
@@ -319,11 +319,10 @@ def test_a_machine_that_is_lost_costs_the_times_alone(
         raise StorageLost("storage 's3://b': does not answer")
         yield
 
-    monkeypatch.setattr(measuring, "bench", none)
+    monkeypatch.setattr(studies, "bench", none)
     said: list[str] = []
     prepared: Any = SimpleNamespace(out=out)
-    given = {"address": "auto", "data_dir": None, "models_dir": None}
-    studies._measure(prepared, given, said.append)
+    studies.measure_confirmed(prepared, RunReader(out), said.append, "auto")
     assert said[0].startswith("not measured: storage 's3://b'") and "--address auto" in said[0]
     with pytest.raises(StorageLost):
-        studies._measure(prepared, {**given, "address": None}, said.append)
+        studies.measure_confirmed(prepared, RunReader(out), said.append)

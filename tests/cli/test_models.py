@@ -142,10 +142,10 @@ def test_int8_becomes_a_point_of_the_run(say, tmp_path):
 
 
 def test_int8_waits_for_no_one(say, tmp_path):
-    from raysearch.run.folder import Folder, held
+    from raysearch.run.folder import RunFolder, locked
 
     made = tiny.run_folder(tmp_path / "run", "two", FINETUNE)
-    with held(Folder(made.out)):
+    with locked(RunFolder(made.out)):
         result = say("export", made.out, "--to", "m", "--format", "onnx", "--int8")
     refused(result, "another run of this study is at work")
     assert not Path("m").exists()

@@ -14,7 +14,6 @@ import pytest
 from huggingface_hub import constants
 
 from raysearch.analysis import read_run
-from raysearch.cli.open_run import namer
 from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.data.crossfit import crossfit, folds_of
@@ -27,6 +26,7 @@ from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_h
 from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import AsRun, write_asrun
 from raysearch.trial.trained import score_points
+from raysearch.workflow.open_run import row_namer
 from tests.support import tiny
 from tests.support.exiting import exiting
 from tests.support.synthetic import records, write_run
@@ -115,7 +115,7 @@ def test_a_page_without_such_rows_opens_no_data(
     def opened(*of: object, **how: object) -> None:
         raise AssertionError("nothing is to be opened")
 
-    monkeypatch.setattr("raysearch.cli.open_run.open_data", opened)
+    monkeypatch.setattr("raysearch.workflow.open_run.open_data", opened)
     write_run(tmp_path / "run", records(12, seed=3))
     code, out, err = say("page", "run")
     assert code == 0 and "by number" not in out, err
@@ -147,7 +147,7 @@ def test_rows_of_a_split_that_was_carved_anew_are_named(tmp_path: Path, split: s
     anew = crossfit(data, folds_of(data), 2).splits[split].ids.tolist()
     assert not set(anew) <= set(data.splits[split].ids.tolist()), "else nothing is shown"
     for asked in (False, True):
-        known = namer(out, texts=asked)(split, [*anew, 10**6, -1])
+        known = row_namer(out, texts=asked)(split, [*anew, 10**6, -1])
         assert list(known) == anew, "a number that no row has is left out"
         for i in anew:
             assert known[i].hash == row_hash(texts[i])
@@ -162,7 +162,7 @@ def test_official_validation_rows_are_not_those_of_the_pool(tmp_path: Path) -> N
         (home / f"{name}.jsonl").write_text("\n".join(lines))
     task = own_task(str(home))
     write_asrun(tmp_path / "run", AsRun(Study(name="tiny"), task, load_task(task).digest))
-    names = namer(tmp_path / "run", texts=True)
+    names = row_namer(tmp_path / "run", texts=True)
     assert names("validation", [3])[3].text == "validation 3"
     assert names("test", [3])[3].text == "train 3"
 
@@ -198,11 +198,11 @@ def test_the_hub_is_asked_for_texts_alone(tmp_path: Path, monkeypatch: pytest.Mo
     task = dataclasses.replace(task, source="hf:nobody/nothing")
     write_asrun(tmp_path / "run", AsRun(Study(name="tiny"), task, "0" * 16))
     heard: list[str] = []
-    names = namer(tmp_path / "run", say=heard.append)
+    names = row_namer(tmp_path / "run", notify=heard.append)
     assert asked == [] and names("test", [1]) == {} == names("test", [2])
     assert asked == [False] and heard == ["rows are named by number: out of reach"]
     with pytest.raises(InputError, match="out of reach"):
-        namer(tmp_path / "run", texts=True)
+        row_namer(tmp_path / "run", texts=True)
     assert asked == [False, True]
 
 

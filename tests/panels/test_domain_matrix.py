@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.domains import FILE, Matrix, write_domains
+from raysearch.analysis.domains import Matrix, write_domains
 from raysearch.analysis.selected_point import chosen
 from raysearch.panels import domain_matrix, write_pages
+from raysearch.run.folder import DOMAINS
 from tests.panels.visit import Visit, draw_all
 from tests.support.domains import matrix
 from tests.support.synthetic import records, write_run
@@ -71,7 +72,7 @@ def test_points_named_by_hand_were_not_chosen(tmp_path: Path) -> None:
 def test_a_broken_file_takes_no_other_page_down(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", matrix())
     for torn in ('{"schema": 1}', "[" * 100_000, "\x00"):
-        (tmp_path / "run" / FILE).write_text(torn)
+        (tmp_path / "run" / DOMAINS).write_text(torn)
         info = domain_matrix.info(run)
         assert not info.panes and info.caption.startswith("domains.json: is not whole (")
         assert str(tmp_path) not in info.caption

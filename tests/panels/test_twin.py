@@ -139,6 +139,8 @@ def agree(points: Points, given_: list[Setting], twin: Twin) -> None:
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())
+# 525 pairs of points and settings, each answered twice
+@pytest.mark.processor_seconds(15)
 def test_the_page_answers_as_python_does_on_any_points_and_settings(
     twin: Twin, data: st.DataObject
 ) -> None:

@@ -107,7 +107,7 @@ def _laid_out(value: Any, depth: int, pad: str = "") -> str:
 
 def verb(*args: str | Path, stdin: bytes | None = None) -> Said:
     """Run a verb in this process."""
-    from raysearch.cli import main
+    from raysearch.program import main
 
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0

@@ -12,7 +12,7 @@ import optuna
 import pytest
 
 from raysearch.config.space import Domain
-from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.controller import Desk
 from raysearch.search.dependencies import Parking
 from raysearch.search.suggestion import Offer, missing_upstream, proposal_from, upstream_trials
@@ -290,7 +290,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     text = (tmp_path / "run" / "records.jsonl").read_text().splitlines()
     ids = [json.loads(line)["id"] for line in text]
     assert len(ids) == len(set(ids)) == trials
-    suggested = {s.id for s in read_suggestions(Folder(tmp_path / "run"))}
+    suggested = {s.id for s in read_suggestions(RunFolder(tmp_path / "run"))}
     assert suggested == set(ids), "nothing was suggested in vain"
     for record in at.records.values():
         for teacher in record.config.upstream.values():

@@ -16,7 +16,8 @@ from raysearch.config.study import Study
 from raysearch.record import TrialRecord
 from raysearch.search import distributions
 from raysearch.search.leaderboard import best_score
-from raysearch.search.proposer import RANDOM_TRIES, Proposer
+from raysearch.search.proposals import RANDOM_TRIES
+from raysearch.search.proposer import Proposer
 from raysearch.search.suggestion import Offer, upstream_trials
 from tests.tune.fakes import SIZES, FakeTrial, FakeWorld, failed, taught_space
 
@@ -184,7 +185,7 @@ def test_optuna_knows_every_teacher_and_learns_of_those_in_the_space() -> None:
         world = FakeWorld(taught_space(LABELS, outside=outside))
         proposer = Proposer(study(), world, 40)
         offers, adopted = run(proposer, world, 40)
-        told = [t.params for t in proposer._optuna.trials if t.values]
+        told = [t.params for t in proposer._sampler.optuna.trials if t.values]
         expected = [o.proposal for o in offers] + [o.proposal for o in adopted if not outside]
         key = sorted(map(repr, map(dict.items, told)))
         assert len(key) == len(expected)
@@ -200,7 +201,7 @@ def test_a_failed_teacher_is_told_as_a_violated_constraint() -> None:
     world = FakeWorld(taught_space((32,), outside=False))
     proposer = Proposer(study(labels=(32,)), world, 24)
     run(proposer, world, 3, status="INFEASIBLE")
-    pruned = [t for t in proposer._optuna.trials if t.state.name == "PRUNED"]
+    pruned = [t for t in proposer._sampler.optuna.trials if t.state.name == "PRUNED"]
     assert [t.params["method"] for t in pruned] == ["kd", "finetune"], "and its student"
     assert all(t.constraints for t in pruned)
 
@@ -267,7 +268,7 @@ def test_chance_tries_the_fixed_teacher_before_any_other() -> None:
     world = FakeWorld(taught_space((32,)))
     proposer = Proposer(study(labels=(32,)), world, 60)
     teacher = proposer._inputs.of("kd", 32)
-    drawn = list(itertools.islice(proposer._chances(32, "kd", teacher), 2 * RANDOM_TRIES))
+    drawn = list(itertools.islice(proposer._sampler.chances(32, "kd", teacher), 2 * RANDOM_TRIES))
     assert {repr(p.inputs) for p in drawn[:RANDOM_TRIES]} == {repr(teacher)}
     assert len({repr(p.inputs.get("teacher")) for p in drawn[RANDOM_TRIES:]}) == RANDOM_TRIES
 
@@ -280,7 +281,7 @@ def test_an_infeasible_teacher_is_what_fails_not_its_student() -> None:
     (teacher,) = offer.config.upstream.values()
     adopted = proposer.adopt(teacher, teacher_of(offer.proposal), "teacher")
     assert (adopted.infeasible, adopted.config.id) == ("does not fit", teacher.id)
-    other = proposer._configured(
+    other = proposer._reader.configured(
         replace(
             offer.proposal, inputs={"teacher": replace(teacher_of(offer.proposal), rung="tiny")}
         )
@@ -307,9 +308,11 @@ def test_resume_learns_the_same_with_and_without_suggestions() -> None:
             assert again.needs() == lived.needs() and len(again.needs()) > 1
             assert again._inputs._taken == lived._inputs._taken
             assert again._coverage._labels == lived._coverage._labels
-            mine = {repr(sorted(t.params.items())): t.values for t in again._optuna.trials}
+            mine = {repr(sorted(t.params.items())): t.values for t in again._sampler.optuna.trials}
             theirs = {
-                repr(sorted(t.params.items())): t.values for t in lived._optuna.trials if t.values
+                repr(sorted(t.params.items())): t.values
+                for t in lived._sampler.optuna.trials
+                if t.values
             }
             assert mine == theirs
         followed = [run(p, world, 10)[0] for p in told]
@@ -323,8 +326,8 @@ def test_a_student_whose_teachers_record_is_lost_cannot_be_read_back() -> None:
     taught = [done(o, world) for o in offers if o.proposal.method == "kd"]
     again = Proposer(study(labels=(32,)), world, 24)
     again.resume(taught, [])
-    assert again._optuna.trials == []
-    assert [again._read_back(r, {}) for r in taught] == [None] * len(taught)
+    assert again._sampler.optuna.trials == []
+    assert [again._reader.read_back(r, {}) for r in taught] == [None] * len(taught)
     later = [again.offer() for _ in range(12)]
     assert not {r.id for r in taught} & {o.config.id for o in later if o is not None}
 

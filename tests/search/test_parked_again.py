@@ -12,7 +12,7 @@ import pytest
 
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
 from raysearch.search.replicates import CONFIRM, plan_draws
 from tests.tune.desks import (
     KNOBS,
@@ -48,10 +48,10 @@ def test_parked_students_are_taken_up_again(tmp_path: Path, done: bool, order: i
     if done:
         end(at, teacher)
     at.close()
-    past = read_suggestions(Folder(tmp_path / "run"))
+    past = read_suggestions(RunFolder(tmp_path / "run"))
     (tmp_path / "run" / "suggestions.jsonl").unlink()
     for s in past[::order]:  # whatever the order of the lines
-        append_suggestion(Folder(tmp_path / "run"), s)
+        append_suggestion(RunFolder(tmp_path / "run"), s)
     again = desk(tmp_path / "run", crossing=crossing)
     found = [again.draw() for _ in range(3)]
     if done:
@@ -68,7 +68,7 @@ def test_a_queued_teacher_has_room_though_its_student_came_first(tmp_path: Path)
     out = tmp_path / "run"
     out.mkdir()
     for n, p in enumerate((student(0.1), TEACHER)):
-        append_suggestion(Folder(out), Suggestion(n, id_of(p), p, "first"))
+        append_suggestion(RunFolder(out), Suggestion(n, id_of(p), p, "first"))
     at = desk(out, 2, crossing=[student(0.1)])
     teacher = at.draw()
     assert teacher is not None and teacher.proposal == TEACHER and at.draw() is None and at.waits
@@ -139,7 +139,7 @@ def test_weights_for_a_queued_student_are_kept_by_every_phase(tmp_path: Path) ->
 
 
 def laid(out: Path, n: int = 3, **more: Any) -> tuple[TrialConfig, ...]:
-    return plan_draws(Folder(out).read().trials, STUDY, n, **more).draws
+    return plan_draws(RunFolder(out).read().trials, STUDY, n, **more).draws
 
 
 def searched(out: Path) -> list[TrialRecord]:
@@ -173,7 +173,7 @@ def test_draws_of_students_wait_for_the_same_draws_of_their_teachers(tmp_path: P
         }
     assert sorted(ran) == sorted(d.id for d in plan)
     assert at.stopped_by == "all 12 trials have run"
-    sources = Counter(s.source for s in read_suggestions(Folder(out)))
+    sources = Counter(s.source for s in read_suggestions(RunFolder(out)))
     assert sources[CONFIRM] == 12, "a teacher's draw is a draw"
 
 

@@ -201,7 +201,7 @@ def test_resume_needs_no_suggestions_and_rebuilds_the_same_optuna_trials() -> No
     offers = run(proposer, world, 12)
     again = Proposer(study(), world, 24)
     again.resume([done(o.config, world) for o in offers], [])
-    lived, rebuilt = proposer._optuna.trials, again._optuna.trials  # type: ignore[union-attr]
+    lived, rebuilt = proposer._sampler.optuna.trials, again._sampler.optuna.trials  # type: ignore[union-attr]
     lived = [t for t in lived if t.values]
     assert [t.params for t in lived] == [t.params for t in rebuilt]
     assert [t.values for t in lived] == [t.values for t in rebuilt]
@@ -215,7 +215,7 @@ def test_failed_and_infeasible_trials_violate_a_constraint() -> None:
         offer = proposer.offer()
         assert offer is not None
         proposer.tell(failed(offer.config, world.place, "search", status, "no", {}))
-    told = proposer._optuna.trials  # type: ignore[union-attr]
+    told = proposer._sampler.optuna.trials  # type: ignore[union-attr]
     assert [t.state.name for t in told] == ["PRUNED"] * 3
     assert [bool(t.constraints) for t in told] == [True, True, False]
 
@@ -255,7 +255,7 @@ def test_an_absent_objective_is_never_told_as_a_number() -> None:
     assert values(record, study()) is not None
     assert values(unscored, study()) is None
     proposer.tell(unscored)
-    assert proposer._optuna.trials[0].state.name == "FAIL"  # type: ignore[union-attr]
+    assert proposer._sampler.optuna.trials[0].state.name == "FAIL"  # type: ignore[union-attr]
 
 
 def test_of_several_points_the_best_in_the_first_objective_speaks() -> None:

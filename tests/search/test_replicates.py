@@ -20,7 +20,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.ledger import OWN, Charge
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.budget import Budget
 from raysearch.search.controller import Desk
 from raysearch.search.replicates import CONFIRM, START_SECONDS, Draws, Limits, Plan, plan_draws
@@ -317,7 +317,7 @@ def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> 
     made = Desk(
         study,
         FakeWorld(space()),
-        Folder(out),
+        RunFolder(out),
         dataclasses.replace(Budget.of(study), trials=trials if draws is None else len(draws)),
         KIT,
         place=FakeWorld(space()).place,
@@ -341,7 +341,7 @@ def work(at: Desk, most: int = 10**6) -> list[str]:
 
 def fake_plan(out: Path, draws: int = 3, **more: Any) -> Plan:
     study = Study.model_validate(FAKE)
-    return plan_draws(Folder(out).read().trials, study, draws, **more)
+    return plan_draws(RunFolder(out).read().trials, study, draws, **more)
 
 
 def test_a_search_goes_on_as_if_nothing_had_been_confirmed(tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_interrupted_draws_go_on_and_each_runs_once(tmp_path: Path) -> None:
     first = work(desk(tmp_path / "run", 12, laid.draws), 4)
     then = work(desk(tmp_path / "run", 12, fake_plan(tmp_path / "run").draws))
     assert first + then == [d.id for d in laid.draws]
-    sources = Counter(s.source for s in read_suggestions(Folder(tmp_path / "run")))
+    sources = Counter(s.source for s in read_suggestions(RunFolder(tmp_path / "run")))
     assert sources[CONFIRM] == len(laid.draws)
     last = desk(tmp_path / "run", 12, laid.draws)
     assert last.draw() is None and last.stopped_by.startswith("all ")
@@ -397,7 +397,7 @@ def test_a_draw_that_fails_is_recorded_and_not_run_again(tmp_path: Path) -> None
     work(at)
     again = fake_plan(tmp_path / "run")
     assert again.due == 0
-    by_id = {r.id: r for r in Folder(tmp_path / "run").read().trials}
+    by_id = {r.id: r for r in RunFolder(tmp_path / "run").read().trials}
     assert by_id[offer.config.id].status == "FAILED" and by_id[offer.config.id].phase == CONFIRM
 
 

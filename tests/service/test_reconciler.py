@@ -32,7 +32,7 @@ def option(words: list[str], name: str) -> str:
 
 @pytest.mark.parametrize("verb", ["frontier", "confirm"])
 def test_two_studies_on_one_storage_lie_in_two_places(tmp_path: Path, verb: str):
-    from raysearch.cli.prepare import run_at
+    from raysearch.workflow.sync import run_at
 
     stored = tmp_path / "stored"
     stored.mkdir()

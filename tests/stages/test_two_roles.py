@@ -47,7 +47,7 @@ def world(plugged, tmp_path):
 
 def search(world, out: Path, trials: int = 8):
     """Run a study with the real controller and real trials, without Ray."""
-    from raysearch.run.folder import Folder
+    from raysearch.run.folder import RunFolder
     from raysearch.run.study_file import AsRun, write_asrun
     from raysearch.search.backend import real_kit
     from raysearch.search.budget import Budget
@@ -58,7 +58,7 @@ def search(world, out: Path, trials: int = 8):
     desk = Desk(
         world.study,
         world,
-        Folder(out),
+        RunFolder(out),
         Budget(trials),
         real_kit(),
         place=world.place,

@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.storage.mirror import Mirror, Overtaken
 from raysearch.storage.remote import Remote
 from raysearch.storage.store import Store
 from raysearch.storage.trial_checkpoints import Saves
 
 
-def folder(path: Path, *lines: str) -> Folder:
+def folder(path: Path, *lines: str) -> RunFolder:
     path.mkdir(parents=True)
     (path / "records.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return Folder(path)
+    return RunFolder(path)
 
 
-def add(at: Folder, text: str) -> None:
+def add(at: RunFolder, text: str) -> None:
     with at.records.open("a") as f:
         f.write(text)
 
@@ -39,7 +39,7 @@ def test_segments_repeat_what_stands_in_the_folder(tmp_path: Path) -> None:
     assert b"".join(there.read(f"records/{n}") or b"" for n in names) == b"1\n2\n3\n"
     assert len(names) == 2  # nothing new, no segment
 
-    other = Folder(tmp_path / "elsewhere" / "a")
+    other = RunFolder(tmp_path / "elsewhere" / "a")
     assert Mirror(share, other).meet() is True
     assert other.records.read_bytes() == b"1\n2\n3\n"
 

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import ray
 
-from raysearch.cli.measuring import bench, measure_run
-from raysearch.cli.prepare import prepare
-from raysearch.cli.studies import NOTHING
+from raysearch.analysis import RunReader
 from raysearch.cluster.nodes import machines
 from raysearch.errors import InputError, RaysearchError
 from raysearch.tune.dedicated_node import Machine, largest
 from raysearch.tune.session import started
+from raysearch.workflow.measure import bench, measure_run
+from raysearch.workflow.options import DEFAULT_OPTIONS
+from raysearch.workflow.prepare import prepare
 
 
 def gpus() -> float:
@@ -34,12 +35,12 @@ def broken() -> None:
 
 def main() -> None:
     address, run = sys.argv[1], Path(sys.argv[2])
-    prepared = prepare({**NOTHING, "out": run})
+    prepared = prepare({**DEFAULT_OPTIONS, "out": run})
     prepared.world.place = replace(prepared.world.place, device="cuda")
     said: list[str] = []
     with started(None, address):
         with bench(prepared, run, None, None) as there:
-            done = measure_run(run, said.append, nullcontext(there), again=True)
+            done = measure_run(RunReader(run), said.append, nullcontext(there), again=True)
             time.sleep(1.0)  # Ray's count comes by the heartbeat
             during = gpus()
         end = time.monotonic() + 30

@@ -10,7 +10,7 @@ from typing import Any
 from raysearch.config.space import Proposal, SearchSpace
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
-from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.budget import Budget
 from raysearch.search.controller import Desk
 from raysearch.search.replicates import CONFIRM
@@ -51,7 +51,7 @@ def desk(
     made = Desk(
         study,
         world,
-        Folder(out),
+        RunFolder(out),
         dataclasses.replace(Budget.of(study), trials=trials if draws is None else len(draws)),
         KIT,
         place=world.place,
@@ -86,7 +86,7 @@ def kept(at: Desk) -> set[str]:
 
 
 def lines(out: Path) -> list[tuple[int, str, str]]:
-    return [(s.number, s.source, s.proposal.method) for s in read_suggestions(Folder(out))]
+    return [(s.number, s.source, s.proposal.method) for s in read_suggestions(RunFolder(out))]
 
 
 def error(at: Desk, proposal: Proposal) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from raysearch.config.study import Study
-from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.budget import Budget
 from raysearch.search.event import Event
@@ -34,7 +34,7 @@ def search(out: Path, trials: int, world: FakeWorld | None = None, **changes: An
 
 
 def planned(out: Path, draws: int, **more: Any) -> Plan:
-    return plan_draws(Folder(out).read().trials, study(8), draws, **more)
+    return plan_draws(RunFolder(out).read().trials, study(8), draws, **more)
 
 
 def confirm(out: Path, laid: Plan, world: FakeWorld | None = None, **more: Any) -> Outcome:
@@ -71,7 +71,7 @@ def test_every_draw_runs_once_and_is_only_added(tmp_path: Path) -> None:
     found = {r.id: r for r in read_records(out / "records.jsonl").trials}
     assert all(found[d.id].config == d and found[d.id].phase == CONFIRM for d in laid.draws)
     assert Counter(r.phase for r in found.values()) == {"search": 8, CONFIRM: len(laid.draws)}
-    sources = Counter(s.source == CONFIRM for s in read_suggestions(Folder(out)))
+    sources = Counter(s.source == CONFIRM for s in read_suggestions(RunFolder(out)))
     assert sources == {True: len(laid.draws), False: 8}
     assert world.kept[-1] <= set(found) - {d.id for d in laid.draws}
     last = events[-1].snapshot
@@ -134,7 +134,7 @@ def test_draws_teach_the_search_nothing(tmp_path: Path) -> None:
 
 
 def suggested(out: Path) -> list[str]:
-    return [s.id for s in read_suggestions(Folder(out)) if s.source != CONFIRM]
+    return [s.id for s in read_suggestions(RunFolder(out)) if s.source != CONFIRM]
 
 
 def test_the_budget_of_the_draws_is_theirs_alone(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Pa
     search(out, 8)
     laid = planned(out, 3)
     first, second = laid.chosen[:2]
-    recipes = {r.id: r.config.seedless_id for r in Folder(out).read().trials}
+    recipes = {r.id: r.config.seedless_id for r in RunFolder(out).read().trials}
     for id_ in (first, second):
         mine = [d for d in laid.draws if d.seedless_id == recipes[id_]]
         outcome = run_study(study(8), FakeWorld(space()), out, kit=KIT, draws=mine)

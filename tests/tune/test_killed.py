@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.run.records import read_records
 from raysearch.workflow.status import status
 from tests.tune.fakes import diary
@@ -68,7 +68,7 @@ def test_a_killed_driver_loses_no_record_and_runs_none_twice(
     assert status(out)["running"] is True
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    before = read_records(Folder(out).records)
+    before = read_records(RunFolder(out).records)
     kept = {r.id for r in before.trials}
     assert len(kept) >= 3 and status(out)["running"] is False
     assert status(out)["unfinished"] >= 1

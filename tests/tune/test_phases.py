@@ -11,18 +11,18 @@ from typing import Any
 import optuna
 import pytest
 
-from raysearch.cli.phases import SEARCH_SHARE, Confirmed, as_json, confirm_run, search_budget
-from raysearch.cli.prepare import Prepared
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.data import crossfit
 from raysearch.errors import InputError
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.search.budget import Budget, spent_by
 from raysearch.search.controller import Desk
 from raysearch.search.replicates import CONFIRM
 from raysearch.tune import runner
 from raysearch.tune.runner import Outcome
+from raysearch.workflow.confirm import SEARCH_SHARE, Confirmed, confirm_run, search_budget
+from raysearch.workflow.prepare import Prepared
 from tests.tune.fakes import KIT, FakeTrial, FakeWorld, space
 
 
@@ -54,7 +54,7 @@ class InTurn:
         desk = Desk(
             study,
             world,
-            Folder(out),
+            RunFolder(out),
             dataclasses.replace(budget or Budget.of(study), trials=limit),
             KIT,
             place=world.place,
@@ -103,7 +103,7 @@ def prepared(tmp_path: Path) -> Make:
 
 
 def spent(out: Path, phase: str) -> float:
-    return spent_by(r for r in Folder(out).read().trials if r.phase == phase).flops
+    return spent_by(r for r in RunFolder(out).read().trials if r.phase == phase).flops
 
 
 def confirm(at: Any, draws: int = 3, **more: Any) -> tuple[Confirmed, list[str]]:
@@ -120,7 +120,7 @@ def test_candidates_are_confirmed_and_it_is_said_what_that_costs(
     assert done.outcome.by_status == {"DONE": 3 * done.chosen}
     assert lines[0].startswith(f"confirming {done.chosen} of {done.chosen} candidates on 3 fresh ")
     assert f"{3 * done.chosen} trials, " in lines[0] and "cross-fitting" not in lines[0]
-    assert as_json(done) == {
+    assert done.to_json() == {
         "candidates": done.chosen,
         "left_out": 0,
         "draws": 3,
@@ -129,7 +129,7 @@ def test_candidates_are_confirmed_and_it_is_said_what_that_costs(
     }
     again, lines = confirm(at)
     assert again.outcome is None and len(turn.calls) == 1, "nothing is due: nothing is started"
-    assert "0 trials, " in lines[0] and as_json(again)["trials"] == {}
+    assert "0 trials, " in lines[0] and again.to_json()["trials"] == {}
 
 
 def test_cross_fitting_is_said(turn: InTurn, prepared: Make) -> None:
@@ -175,7 +175,7 @@ def test_a_limit_does_not_stop_what_was_interrupted(
     at = prepared(prices={"cpu_hour": 3600.0})  # a dollar a second, half a second a trial
     whole, _ = confirm(prepared_copy(at))
     assert whole.outcome is not None
-    records = Folder(at.out).read().trials
+    records = RunFolder(at.out).read().trials
     used = {"flops": spent(at.out, "search"), "dollars": 0.5 * len(records)}[limit]
     need = {"flops": whole.outcome.flops, "dollars": 0.5 * 3 * whole.chosen}[limit]
     at.run.study = at.run.study.model_copy(update={limit: used + 1.01 * need})
@@ -184,7 +184,7 @@ def test_a_limit_does_not_stop_what_was_interrupted(
     assert first.left_out == 0 and first.outcome is not None and first.outcome.interrupted
     turn.most = 10**6
     confirm(at)
-    ran = [r for r in Folder(at.out).read().trials if r.phase == CONFIRM]
+    ran = [r for r in RunFolder(at.out).read().trials if r.phase == CONFIRM]
     assert len(ran) == 3 * whole.chosen
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import ray
 
+from raysearch import record as record_module
 from raysearch.config.space import Domain
 from raysearch.config.study import Study
 from raysearch.errors import InputError
-from raysearch.run import records as record_module
-from raysearch.run.folder import Folder, held, read_suggestions
+from raysearch.run.folder import RunFolder, locked, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.event import Event
 from raysearch.tune import runner
@@ -63,7 +63,7 @@ def test_a_study_from_its_first_to_its_last_event(tmp_path: Path, capfd: Any) ->
     assert outcome.labels == 100
     ids = [e["id"] for e in lines(tmp_path / "out", "trial")]
     assert len(ids) == len(set(ids)) == 8
-    suggested = read_suggestions(Folder(tmp_path / "out"))
+    suggested = read_suggestions(RunFolder(tmp_path / "out"))
     assert [s.id for s in suggested] != [] and {s.id for s in suggested} == set(ids)
     assert [s.number for s in suggested] == list(range(8))
     assert Counter(s.proposal.labels for s in suggested) == {32: 4, 100: 4}
@@ -200,7 +200,7 @@ def test_a_full_disk_stops_cleanly_and_can_be_resumed(
 
 
 def test_a_second_run_on_one_folder_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with held(Folder(tmp_path / "out")):
+    with locked(RunFolder(tmp_path / "out")):
         with pytest.raises(InputError, match=rf"another run .*process {os.getpid()}\)") as e:
             go(tmp_path / "out", 2)
     assert "\n" not in str(e.value)

@@ -14,7 +14,7 @@ import pytest
 
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
-from raysearch.run.folder import Folder, read_suggestions
+from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.event import Event
 from raysearch.search.replicates import CONFIRM, plan_draws
@@ -98,7 +98,7 @@ def test_sixteen_students_build_one_teacher_and_no_slot_waits(tmp_path: Path) ->
     busy = sum(b - a for a, b in when.values())
     wall = max(b for _, b in when.values()) - min(a for a, _ in when.values())
     assert busy / wall > 1.5, "two trials at once"
-    sources = Counter(s.source for s in read_suggestions(Folder(out)))
+    sources = Counter(s.source for s in read_suggestions(RunFolder(out)))
     assert sources == {"first": 28, "teacher": 1}
 
 
@@ -119,7 +119,7 @@ def test_a_search_of_students_stays_within_its_trials(tmp_path: Path) -> None:
     for record in taught:
         for t in record.config.upstream.values():
             assert ids.index(t.id) < ids.index(record.id)
-    assert {s.id for s in read_suggestions(Folder(out))} == set(ids)
+    assert {s.id for s in read_suggestions(RunFolder(out))} == set(ids)
 
 
 def test_a_teacher_killed_once_goes_on_and_its_students_run(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_students_parked_at_an_interrupt_run_when_the_study_goes_on(tmp_path: Pa
 
     stopped = go(out, given, on_event=interrupt)
     assert stopped.interrupted and stopped.by_status == {}
-    assert len({s.id for s in read_suggestions(Folder(out))}) == 5
+    assert len({s.id for s in read_suggestions(RunFolder(out))}) == 5
     given.place = FakePlace(diary=str(notes), seconds=0.5)
     again = go(out, given)
     assert again.by_status == {"DONE": 5} and not again.interrupted

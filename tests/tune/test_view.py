@@ -18,7 +18,7 @@ from raysearch.errors import InputError
 from raysearch.export.optuna import export_optuna
 from raysearch.ledger import Charge
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder, held
+from raysearch.run.folder import RunFolder, locked
 from raysearch.search.budget import Budget, Spent
 from raysearch.search.controller import Desk
 from raysearch.search.event import Event, Snapshot
@@ -36,7 +36,7 @@ def desk(out: Path, on_event: object = None, **changes: object) -> Desk:
     made = Desk(
         study,
         FakeWorld(space()),
-        Folder(out),
+        RunFolder(out),
         Budget.of(study),
         KIT,
         place=FakePlace(),
@@ -179,7 +179,7 @@ def test_status_tells_from_records_alone(tmp_path: Path) -> None:
     run(desk(tmp_path / "out", trials=4))
     found = status(tmp_path / "out")
     assert (found["trials"], found["by_status"], found["running"]) == (4, {"DONE": 4}, False)
-    with held(Folder(tmp_path / "out")):
+    with locked(RunFolder(tmp_path / "out")):
         assert status(tmp_path / "out")["running"] is True
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raysearch.data.rows import Logits, Rows
 from raysearch.ngrams import hashed
-from raysearch.training.graph import NgramGraph
+from raysearch.ngrams.graphs import NgramGraph
 from raysearch.training.linear import LinearModel
 from raysearch.training.protocol import Context, Input, Method, Shape
 
@@ -36,7 +36,7 @@ class Student:
         self._linear.fit(x, label, self._knobs.c, self._ctx.ledger)
         return False
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         return [{}]
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:

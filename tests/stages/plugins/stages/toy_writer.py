@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raysearch.data.rows import Rows
 from raysearch.data.texts import write_texts
 from raysearch.training.protocol import Context, Method, Shape
 
@@ -31,7 +32,7 @@ class Writer:
         self._ctx.ledger.charge("generate", flops=100, texts=1, tokens=len(words))
         return len(self._texts) < self._knobs.texts
 
-    def points(self) -> Sequence[Mapping[str, Any]]:
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
         return []
 
     def write(self, folder: Path) -> Mapping[str, Any]:

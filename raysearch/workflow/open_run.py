@@ -1,30 +1,20 @@
-"""The data of a run that is there already, opened as it was when the run began."""
+"""The data of a run, opened as they were when the run began."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from raysearch.cli import options
 from raysearch.errors import InputError
 from raysearch.run.study_file import AsRun, read_asrun
+from raysearch.workflow.listeners import Notify, ignore
 
 if TYPE_CHECKING:
     from raysearch.analysis.report_text import Namer, RowName
     from raysearch.data.rows import Rows
     from raysearch.data.task_data import TaskData
-
-data_dir: Callable[[Any], Any] = click.option(
-    "--data-dir",
-    type=options.FOLDER,
-    envvar="RAYSEARCH_DATA_DIR",
-    metavar="DIR",
-    help="Folder of data sets, where they no longer lie where the run found them.",
-)
 
 
 def open_data(out: Path, given: Path | None, *, ask_hub: bool = True) -> TaskData:
@@ -56,15 +46,15 @@ def _load(as_run: AsRun, folder: Path | None, ask_hub: bool) -> TaskData:
     from raysearch.data.task_data import load_task
     from raysearch.storage import hub
 
-    there = ask_hub or not as_run.task.source.startswith("hf:")
-    if there or sources.files(as_run.task, folder):
+    online = ask_hub or not as_run.task.source.startswith("hf:")
+    if online or sources.files(as_run.task, folder):
         return load_task(as_run.task, data_dir=folder)
     with hub.offline():
         return load_task(as_run.task, data_dir=folder)
 
 
 def rows_of(data: TaskData, split: str) -> Rows:
-    """The rows that a run's row numbers of a split are of.
+    """Return the rows that a run's row numbers of a split are of.
 
     What was carved out of the pool may be carved anew for a draw, so that any row of the pool may
     be meant.
@@ -77,7 +67,7 @@ def rows_of(data: TaskData, split: str) -> Rows:
 
 
 def row_names(rows: Rows, ids: Iterable[int], *, texts: bool) -> dict[int, RowName]:
-    """Hashes of rows by row number, and their texts where a reader asked for them.
+    """Return hashes of rows by row number, and their texts where `texts`.
 
     Numbers that no row has are left out.
     """
@@ -100,17 +90,18 @@ def row_names(rows: Rows, ids: Iterable[int], *, texts: bool) -> dict[int, RowNa
     return out
 
 
-def namer(
+def row_namer(
     out: Path,
     given: Path | None = None,
     *,
     texts: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    notify: Notify = ignore,
 ) -> Namer:
-    """What names rows of a run's data by their hashes, and by their texts where asked for.
+    """Return what names rows of a run's data by their hashes, and by their texts where asked for.
 
     For texts the data are opened at once. For hashes they are opened when the first row is to be
-    named, from this machine alone; where that cannot be, no row is named and `say` hears why.
+    named, from this machine alone; where that cannot be, no row is named and `notify` is given
+    the reason.
 
     Raises:
         InputError: texts are asked for, and the data cannot be read.
@@ -123,12 +114,12 @@ def namer(
         except InputError as e:
             if texts:
                 raise
-            say(f"rows are named by number: {e}")
+            notify(f"rows are named by number: {e}")
             return None
 
     def names(split: str, ids: Sequence[int]) -> Mapping[int, RowName]:
-        held = data()
-        return {} if held is None else row_names(rows_of(held, split), ids, texts=texts)
+        opened = data()
+        return {} if opened is None else row_names(rows_of(opened, split), ids, texts=texts)
 
     if texts:
         data()

@@ -11,15 +11,19 @@ from raysearch.config.catalog import find_task, tasks
 from raysearch.config.task import Task
 from raysearch.errors import InputError
 from raysearch.run.study_file import AsRun
+from raysearch.workflow.options import OWN_DATA
 
 
 def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
-    """The task that is meant; the run's own when none is named."""
+    """Return the task that is meant; the run's own when none is named.
+
+    Raises:
+        InputError: no such task, or one that the run is not of.
+    """
     name: str | None = given["task"]
-    own = {k: given[k] for k in ("text", "label", "group", "unlabelled", "score")}
-    own |= {"template": given.get("template") or None, "words": given.get("words")}
+    own = {k: given.get(k) for k in OWN_DATA} | {"template": given.get("template") or None}
     if name is None and old is not None:
-        return _asked(old.task, old, given)
+        return _with_question(old.task, old, given)
     if name is None or name in tasks():
         extra = [k for k, v in own.items() if v is not None]
         if extra:
@@ -37,11 +41,11 @@ def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
             f"{given['out']}: holds a run of task '{old.task.name}', not '{task.name}'; "
             "give another --out"
         )
-    return task if old is None else _asked(task, old, given)
+    return task if old is None else _with_question(task, old, given)
 
 
-def _asked(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
-    """The task with its cloze question: a run keeps the one it began with, or gets its first.
+def _with_question(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
+    """Return the task with its question: a run keeps the one it began with, or gets its first.
 
     A run is of one question, as of one task: points that asked different ones are not compared.
     """
@@ -55,8 +59,8 @@ def _asked(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
         task = with_question(task, templates, words)
     if not task.templates:
         return replace(task, templates=old.task.templates, words=old.task.words)
-    asked = [(t.templates, dict(t.words)) for t in (task, old.task)]
-    if old.task.templates and asked[0] != asked[1]:
+    questions = [(t.templates, dict(t.words)) for t in (task, old.task)]
+    if old.task.templates and questions[0] != questions[1]:
         raise InputError(
             f"task '{task.name}': its run has other templates or label words; give another --out"
         )

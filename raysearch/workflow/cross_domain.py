@@ -1,13 +1,16 @@
-"""Trained points of runs are opened from their Stores and asked about other runs' test rows."""
+"""Open trained points of runs from their Stores and score them on other runs' test rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, RaysearchError
+from raysearch.run.folder import RunFolder
+from raysearch.workflow.export import open_trial
+from raysearch.workflow.listeners import Notify
 
 if TYPE_CHECKING:
     from raysearch.analysis import Run
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One chosen point of a run, and the trained models that answer for it."""
+class TrainedPoint:
+    """One chosen point of a run, and the trained models that stand for it."""
 
     run: Run
     data: TaskData
@@ -37,7 +40,7 @@ class Asked:
     """Draws there are beside it."""
 
 
-def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bool) -> Asked:
+def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bool) -> TrainedPoint:
     """Find the models of a point: of its fresh draws those with weights, else the search's trial.
 
     Args:
@@ -59,40 +62,42 @@ def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bo
     words = name_of(record, point)
     if point.knobs.get("int8"):
         raise InputError(f"{run.folder}: point {point_id} is an int8 twin; name its float point")
-    store = Store(run.folder / "store")
+    store = Store(RunFolder(run.folder).store)
     fresh = fresh_draws(run).get(point_id, (record, point, {}))[2]
-    held = {
+    kept = {
         draw: (draw, r, like)
         for draw, r in sorted(fresh.items())
         if (train or store.entry("weights", r.id)) and (like := twin(r, point)) is not None
     }
-    many = sum(r.id != record.id for r in fresh.values())
-    if any(r.id != record.id for _, r, _ in held.values()):
-        return Asked(run, data, method, point_id, words, tuple(held.values()), False, many)
+    confirmed = sum(r.id != record.id for r in fresh.values())
+    if any(r.id != record.id for _, r, _ in kept.values()):
+        return TrainedPoint(
+            run, data, method, point_id, words, tuple(kept.values()), False, confirmed
+        )
     if not train and store.entry("weights", record.id) is None:
         raise InputError(
             f"{run.folder}: the weights of trial {record.id} ({words}) were not kept; "
             "--train trains it again"
         )
-    return Asked(run, data, method, point_id, words, ((0, record, point),), True, many)
+    return TrainedPoint(run, data, method, point_id, words, ((0, record, point),), True, confirmed)
 
 
-def ask(
-    source: Asked,
+def predict_tests(
+    source: TrainedPoint,
     targets: Mapping[str, TaskData],
     *,
     data_dir: Path | None,
     models_dir: Path | None,
-    say: Callable[[str], None],
+    notify: Notify,
 ) -> tuple[dict[str, list[Judged]], dict[str, int]]:
-    """Ask a point's models about the test rows of every task; their labels only score.
+    """Score a point's models on the test rows of every task.
 
     Args:
-        source: what is asked.
+        source: the point with its models.
         targets: the tasks' data by name, the source's own among them.
         data_dir: where data sets lie; None: where the run found them.
         models_dir: likewise of checkpoints.
-        say: hears what is trained again.
+        notify: takes a line for each trial that is trained again.
 
     Returns:
         By task the draws as the bootstrap takes them, all on the same rows (at home folds have
@@ -103,20 +108,18 @@ def ask(
         InputError: the data have changed, or no row of a test is left.
         RaysearchError: a model's answer is not a finite number.
     """
-    from raysearch.cli.models import opened
-
     known = _known(source.data)
     judged: dict[str, list[Judged]] = {task: [] for task in targets}
     for draw, record, point in source.models:
-        trial, _ = opened(source.run.folder, record, data_dir, models_dir)
+        trial, _ = open_trial(source.run.folder, record, data_dir, models_dir)
         try:
             if not trial.restore_weights():
-                say(f"weights were not kept: trains trial {record.id} again")
+                notify(f"weights were not kept: trains trial {record.id} again")
                 trial.train()
-            mine = known | _keys(trial.unlabelled)
+            learnt = known | _keys(trial.unlabelled)
             for task, data in targets.items():
                 home = data.digest == source.data.digest
-                rows = trial.data.splits["test"] if home else _foreign(data, mine)
+                rows = trial.data.splits["test"] if home else _foreign(data, learnt)
                 if not len(rows):
                     raise _nothing(source, task)
                 judged[task].append(_judged(trial, point, draw, rows, data.task.score))
@@ -130,7 +133,7 @@ def ask(
     return judged, {task: _left_out(found, targets[task]) for task, found in judged.items()}
 
 
-def _nothing(source: Asked, task: str) -> InputError:
+def _nothing(source: TrainedPoint, task: str) -> InputError:
     return InputError(
         f"{source.run.folder}: every test text of '{task}' stands among those that "
         f"{source.words} may have learnt from"
@@ -138,7 +141,7 @@ def _nothing(source: Asked, task: str) -> InputError:
 
 
 def _same_rows(judged: Sequence[Judged]) -> list[Judged]:
-    """The draws on the rows that all of them were asked about: pools differ from draw to draw."""
+    """Return the draws on the rows that all of them have: pools differ from draw to draw."""
     import numpy as np
 
     from raysearch.analysis.bootstrap import Judged
@@ -157,7 +160,7 @@ def _keys(rows: Rows) -> frozenset[str]:
 
 
 def _known(data: TaskData) -> frozenset[str]:
-    """Every text of a task that one of its models may have learnt or been chosen by.
+    """Return every text of a task that one of its models may have learnt or been chosen by.
 
     Where it is cross-fitted a fresh draw learns from rows of the carved test split as well.
     """
@@ -168,7 +171,7 @@ def _known(data: TaskData) -> frozenset[str]:
 
 
 def _foreign(data: TaskData, known: frozenset[str]) -> Rows:
-    """Another task's test rows, those known left out.
+    """Return another task's test rows without those known.
 
     They have a name of their own: a split of the trial's would be read from its Store.
     """
@@ -195,8 +198,8 @@ def _judged(
 
 
 def _left_out(judged: Sequence[Judged], data: TaskData) -> int:
-    """Rows of the test split that the draws were not asked about."""
+    """Count the rows of the test split that no draw has."""
     import numpy as np
 
-    asked = np.unique(np.concatenate([j.ids for j in judged]))
-    return int((~np.isin(data.splits["test"].ids, asked)).sum())
+    scored = np.unique(np.concatenate([j.ids for j in judged]))
+    return int((~np.isin(data.splits["test"].ids, scored)).sum())

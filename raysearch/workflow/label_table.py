@@ -1,27 +1,77 @@
-"""Rows of a table get their predictions: which columns are read, and what is put into a row."""
+"""Label a table: which columns are read, and what each row gets."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raysearch.data.tables_in import Reader, Row
+from raysearch.data.tables_out import writing
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
     from raysearch.export.predictor import Predictor
 
-EVERY = 30.0
-"""Seconds between two lines of progress where no terminal is [s]."""
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What labelling a table came to."""
+
+    rows: int
+    blank: int
+    """Rows without a text; they stay empty."""
+
+
+def label_table(
+    predictor: Predictor,
+    reader: Reader,
+    out: str,
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    force: bool = False,
+    advanced: Callable[[int], None] | None = None,
+) -> Labelled:
+    """Copy a table with the columns `prediction` and, for each class, `p_LABEL`.
+
+    Args:
+        predictor: what labels it.
+        reader: the table.
+        out: file to write, by its ending; `-` for standard output.
+        text: column of the text; None: guessed.
+        pair: column of the second text of a pair; None: guessed.
+        force: replace a file.
+        advanced: takes the count of rows so far, after each chunk.
+
+    Raises:
+        InputError: a column is missing or stands in the way, or a file cannot be written.
+    """
+    columns = text_columns(predictor, reader, text, pair)
+    added: dict[str, type] = {"prediction": float if predictor.manifest.regression else str}
+    added |= {f"p_{label}": float for label in predictor.labels}
+    for name in added:
+        if name in reader.columns:
+            raise InputError(f"{reader.where}: has a column '{name}' already; rename it first")
+    rows = blank = 0
+    with writing(out, reader, added, force) as write:
+        for chunk in reader:
+            blank += label_rows(predictor, chunk, columns, list(added), reader.where)
+            write(chunk)
+            rows += len(chunk)
+            if advanced is not None:
+                advanced(rows)
+    return Labelled(rows, blank)
 
 
 def text_columns(
     predictor: Predictor, reader: Reader, text: str | None, pair: str | None
 ) -> tuple[str, ...]:
-    """The one or two columns to read: as named, as in training, else as guessed for own data."""
+    """Return the one or two columns to read: as named, as in training, else as guessed.
+
+    Raises:
+        InputError: no such column, or nothing that looks like a text.
+    """
     import pandas as pd
 
     from raysearch.data import columns
@@ -58,7 +108,7 @@ def text_columns(
 def label_rows(
     predictor: Predictor, rows: list[Row], columns: tuple[str, ...], added: list[str], where: str
 ) -> int:
-    """Put predictions into rows, in place; returns how many had no text and stay empty."""
+    """Put predictions into rows, in place; return how many had no text and stay empty."""
     whole, texts = [], []
     for i, row in enumerate(rows):
         found = [_text(row.get(c), c, where) for c in columns]
@@ -90,28 +140,3 @@ def _text(value: Any, column: str, where: str) -> str:
     if isinstance(value, list | dict):
         raise InputError(f"{where}: column '{column}' holds lists or mappings, must hold text")
     return str(value)
-
-
-@contextmanager
-def progress(reader: Reader) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line now and then; on standard error."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        shown = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=reader.size or None)
-            yield lambda rows: bar.update(
-                task, completed=reader.done(), description=f"{rows:,} rows"
-            )
-        return
-    last = time.monotonic()
-
-    def line(rows: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVERY:
-            last = time.monotonic()
-            print(f"{rows:,} rows", file=sys.stderr, flush=True)
-
-    yield line

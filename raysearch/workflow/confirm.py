@@ -1,30 +1,29 @@
-"""The phases after a search, as the verbs run them: confirm (and, alone, `raysearch confirm`)."""
+"""The phase after a search: fresh draws of its best candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raysearch.cli.prepare import Prepared, span
 from raysearch.config.study import Study
 from raysearch.errors import InputError
 from raysearch.record import TrialRecord
-from raysearch.run.records import read_records
+from raysearch.run.folder import RunFolder
 from raysearch.search.budget import Budget, spent_by
+from raysearch.workflow.durations import span
+from raysearch.workflow.listeners import Notify, Watching, unwatched
+from raysearch.workflow.prepare import Prepared
 
 if TYPE_CHECKING:
     from raysearch.search.replicates import Limits
     from raysearch.tune.runner import Outcome
 
-RECORDS = "records.jsonl"
 SEARCH_SHARE = 0.6
 """Part of a limited budget that the search may use where confirming draws follow."""
 
 
 def search_budget(study: Study) -> Budget:
-    """The search's part of the study's limits."""
+    """Return the search's part of the study's limits."""
     whole = Budget.of(study)
     if not study.draws:
         return whole
@@ -58,12 +57,23 @@ class Confirmed:
     rounds: int
     folds: int
 
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "candidates": self.chosen,
+            "left_out": self.left_out,
+            "draws": self.rounds,
+            "folds": self.folds,
+            "trials": {} if self.outcome is None else dict(self.outcome.by_status),
+        }
+
 
 def confirm_run(
     prepared: Prepared,
     draws: int,
-    say: Callable[[str], None],
+    notify: Notify,
     *,
+    watching: Watching = unwatched,
     hours: float | None = None,
     address: str | None = None,
 ) -> Confirmed:
@@ -72,20 +82,20 @@ def confirm_run(
     Args:
         prepared: the run, with its world.
         draws: fresh draws of each candidate.
-        say: takes one line for a person.
+        notify: takes one line for a person.
+        watching: opens what takes the events of the trials.
         hours: wall-clock time this phase may take [h]; None: no limit.
         address: of a running Ray cluster.
 
     Raises:
         InputError: the search has no finished trial with a validation score.
     """
-    from raysearch.cli.progress import watching
     from raysearch.data.crossfit import folds_of
     from raysearch.search.replicates import plan_draws
     from raysearch.tune.runner import run_study
 
     study, world = prepared.run.study, prepared.world
-    records = _records(prepared.out)
+    records = RunFolder(prepared.out).read().trials
     folds = folds_of(world.data)
     limits, budget = _room(study, records, hours)
     crossing = bool(study.procedures)
@@ -101,13 +111,13 @@ def confirm_run(
         limits=limits,
         everything=crossing,
     )
-    many = len(plan.chosen) + len(plan.left_out)
-    if not many:
+    candidates = len(plan.chosen) + len(plan.left_out)
+    if not candidates:
         raise InputError(f"{prepared.out}: no finished trial to confirm")
     how = f"; {folds}-fold cross-fitting judges every row {plan.rounds // folds}x" if folds else ""
     room = f", {len(plan.left_out)} candidates do not fit the limits" if plan.left_out else ""
-    say(
-        f"{'repeating' if crossing else 'confirming'} {len(plan.chosen)} of {many} "
+    notify(
+        f"{'repeating' if crossing else 'confirming'} {len(plan.chosen)} of {candidates} "
         f"{'cells' if crossing else 'candidates'} on {plan.rounds} fresh draws each{how}"
         f"{room}: {plan.due} trials, {plan.flops:.2g} FLOPs, about {span(plan.seconds)}"
     )
@@ -129,14 +139,10 @@ def confirm_run(
     return Confirmed(outcome, done.chosen, done.left_out, plan.rounds, folds)
 
 
-def _records(out: Path) -> tuple[TrialRecord, ...]:
-    return read_records(out / RECORDS).trials if (out / RECORDS).exists() else ()
-
-
 def _room(
     study: Study, records: tuple[TrialRecord, ...], hours: float | None
 ) -> tuple[Limits, Budget]:
-    """What the study's limits leave for the draws: to choose candidates by, and to stop at.
+    """Return what the limits leave for the draws: to choose candidates by, and to stop at.
 
     Draws that have run count against the former; the desk counts them against the latter itself.
 
@@ -165,15 +171,3 @@ def _room(
         prices,
     )
     return Limits(hours, flops, min(work) if work else None), budget
-
-
-def as_json(done: Confirmed) -> dict[str, Any]:
-    """Plain JSON."""
-    outcome = done.outcome
-    return {
-        "candidates": done.chosen,
-        "left_out": done.left_out,
-        "draws": done.rounds,
-        "folds": done.folds,
-        "trials": {} if outcome is None else dict(outcome.by_status),
-    }

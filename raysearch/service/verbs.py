@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raysearch.cli import options
 from raysearch.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from raysearch.service.settings import Settings
     from raysearch.service.tokens import Tokens
 
+FOLDER = click.Path(path_type=Path)
 ROOT = click.option(
     "--root",
-    type=options.FOLDER,
+    type=FOLDER,
     default=Path("service"),
     show_default=True,
     metavar="DIR",
@@ -28,7 +28,7 @@ ROOT = click.option(
 
 
 def need() -> None:
-    """InputError where the service's libraries are not installed."""
+    """Raise InputError where the service's libraries are not installed."""
     try:
         import fastapi  # noqa: F401
         import uvicorn  # noqa: F401
@@ -51,7 +51,20 @@ def need() -> None:
     help="A Ray dashboard, as http://127.0.0.1:8265; auto: a head of its own.",
 )
 @click.option("--cpus", type=int, metavar="N", help="CPUs of a head of its own.")
-@options.folders
+@click.option(
+    "--data-dir",
+    type=FOLDER,
+    envvar="RAYSEARCH_DATA_DIR",
+    metavar="DIR",
+    help="Folder of data sets as DIR/TASK/{train,validation,test}.parquet; or the hub.",
+)
+@click.option(
+    "--models-dir",
+    type=FOLDER,
+    envvar="RAYSEARCH_MODELS_DIR",
+    metavar="DIR",
+    help="Folder of checkpoints (config.json, model.safetensors, tokenizer.json); or the hub.",
+)
 @click.option(
     "--storage",
     envvar="RAYSEARCH_STORAGE",

@@ -1,4 +1,4 @@
-"""The third phase: confirmed candidates are timed, one after the other and nothing beside them."""
+"""The third phase: confirmed candidates are timed, one after the other, nothing beside them."""
 
 from __future__ import annotations
 
@@ -11,60 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from raysearch.cli import options
-from raysearch.cli.sync import carry
 from raysearch.errors import InputError, RaysearchError
 from raysearch.run.study_file import read_asrun
+from raysearch.workflow.export import open_trial
+from raysearch.workflow.listeners import Notify
 
 if TYPE_CHECKING:
-    from raysearch.cli.prepare import Prepared
+    from raysearch.analysis import RunReader
     from raysearch.config.trial import TrialConfig
     from raysearch.record import OperatingPoint, TrialRecord
     from raysearch.run.records import RecordWriter
     from raysearch.trial.context import Place
+    from raysearch.workflow.prepare import Prepared
 
 QUIET = 0.3
 """Cores at work beside us up to which a machine counts as quiet."""
 PATIENCE = 60.0
 """How long a busy machine is waited for in all [s]."""
-
-
-@click.command()
-@click.argument("run", type=options.FOLDER)
-@options.folders
-@click.option("--again", is_flag=True, help="Also what has been measured.")
-@options.address
-@options.gpus
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
-    r"""Time the confirmed candidates alone: latency, throughput, tokenising, memory.
-
-    With --address on a machine of that cluster with a GPU, held whole; else on this one.
-
-    \b
-    raysearch measure runs/sst2-quick
-    """
-    from raysearch.cli import studies
-    from raysearch.cli.prepare import prepare
-
-    say = studies.printer(as_json)
-    read_asrun(run)  # says at once when there is no run
-    where = {name: given[name] for name in ("data_dir", "models_dir")}
-    with studies.at_hand(given["address"]) as cluster:
-        prepared = None
-        if cluster:
-            prepared = prepare({**studies.NOTHING, "out": run, **given}, **cluster)
-        done = measure_run(run, say, bench(prepared, run, **where), again=again)
-    found, table = studies.read_back(run)
-    page = studies.write_page(run)
-    carry(run)
-    if as_json:
-        print(json.dumps({**done, "page": str(page)}))
-        return 0
-    print(f"page: {page}\nrecords: {table}")
-    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +46,10 @@ class Bench:
 def bench(
     prepared: Prepared | None, out: Path, data_dir: Path | None, models_dir: Path | None
 ) -> Iterator[Bench]:
-    """A machine with a GPU, held whole, of the cluster at hand where there is one; or this one.
+    """Give a machine with a GPU of the connected cluster, reserved whole; else this one.
 
     Args:
-        prepared: the run, where a cluster is at hand.
+        prepared: the run, where a cluster is connected.
         out: the run's folder.
         data_dir: folder of data sets, for this machine.
         models_dir: folder of checkpoints, for this machine.
@@ -116,8 +79,8 @@ def bench(
 
 
 def measure_run(
-    out: Path,
-    say: Callable[[str], None],
+    reader: RunReader,
+    notify: Notify,
     where: AbstractContextManager[Bench],
     *,
     again: bool = False,
@@ -125,22 +88,28 @@ def measure_run(
     """Measure each graph of the confirmed candidates once, and of zero-shot points scored on test.
 
     Of a model with exits some points along its curve are timed, with those that a cell or the
-    frontier hangs on. Writes `measure` events. `where` is entered once there is something to time.
+    frontier hangs on. Writes `measure` events.
+
+    Args:
+        reader: reads the run's folder.
+        notify: takes one line for a person.
+        where: the machine; entered once there is something to time.
+        again: time anew what has been timed.
 
     Raises:
         InputError: trials are running, or nothing is confirmed.
     """
-    from raysearch.analysis import read_run
     from raysearch.analysis.candidates import to_measure
     from raysearch.analysis.confirmation import confirmation
     from raysearch.analysis.without_labels import unlabelled_points
-    from raysearch.run.folder import Folder, held
+    from raysearch.run.folder import RunFolder, locked
     from raysearch.run.records import RecordWriter
 
-    read_asrun(out)  # says at once when there is no run
-    folder = Folder(out.resolve())
-    with held(folder):  # refuses while trials run, and keeps them from starting
-        found = read_run(out)
+    out = reader.folder
+    read_asrun(out)  # raises where the folder holds no run
+    folder = RunFolder(out.resolve())
+    with locked(folder):  # refuses while trials run, and keeps them from starting
+        found = reader.read()
         made = confirmation(found)
         if not made.estimates:
             why = f" ({made.why})" if made.why else ""
@@ -151,18 +120,18 @@ def measure_run(
         shots = {p.point_id for _, p in unlabelled_points(found.records) if "test" in p.scores}
         groups = _graphs(found.records, wanted | shots, again=again)
         if not groups:
-            say("measured already")
+            notify("measured already")
             return {"measured": 0, "graphs": 0}
-        asked = sum(p.point_id in shots for g in groups for _, p in g)
-        points = sum(len(g) for g in groups) - asked
-        more = f" and {asked} zero-shot" if asked else ""
+        label_free = sum(p.point_id in shots for g in groups for _, p in g)
+        points = sum(len(g) for g in groups) - label_free
+        more = f" and {label_free} zero-shot" if label_free else ""
         graphs = f"{len(groups)} graphs of {points} confirmed{more} points"
         writer = RecordWriter(folder.records)
         try:
-            with where as there:
-                on = f" on {there.host}" if there.host else ""
-                say(f"measuring {graphs}{on}, one after the other")
-                measured, failed = _timed(_together(groups), there, writer, say)
+            with where as used:
+                on = f" on {used.host}" if used.host else ""
+                notify(f"measuring {graphs}{on}, one after the other")
+                measured, failed = _timed(_together(groups), used, writer, notify)
         finally:
             writer.close()
     return {"measured": measured, "graphs": len(groups) - failed, "failed": failed}
@@ -170,11 +139,11 @@ def measure_run(
 
 def _timed(
     jobs: Sequence[list[list[tuple[TrialRecord, OperatingPoint]]]],
-    there: Bench,
+    where: Bench,
     writer: RecordWriter,
-    say: Callable[[str], None],
+    notify: Notify,
 ) -> tuple[int, int]:
-    """Time one job after the other; returns points measured and graphs that failed."""
+    """Time one job after the other; return points measured and graphs that failed."""
     from raysearch.outputs.described import label_of
     from raysearch.record import measure_event
 
@@ -185,26 +154,26 @@ def _timed(
         name = f"{record.config.method} {record.config.rung}"
         begun = time.monotonic()
         try:
-            busy = _wait_for_quiet(there.busy_cores, say, patience)
+            busy = _wait_for_quiet(where.busy_cores, notify, patience)
             patience = max(0.0, patience - (time.monotonic() - begun))
-            every = there.timed(record, [group[0][1] for group in job])
+            found = where.timed(record, [group[0][1] for group in job])
         except RaysearchError as e:
             failed += len(job)
-            say(f"{name}: {e}")
+            notify(f"{name}: {e}")
             continue
-        for group, numbers in zip(job, every, strict=True):
+        for group, numbers in zip(job, found, strict=True):
             numbers["busy_cores"] = round(busy, 2)
             for record, point in group:
                 writer.append(measure_event(record.id, point.point_id, numbers))
             measured += len(group)
-            say(_line(", ".join(filter(None, (name, label_of(point)))), numbers))
+            notify(_line(", ".join(filter(None, (name, label_of(point)))), numbers))
     return measured, failed
 
 
 def _graphs(
     records: tuple[TrialRecord, ...], wanted: set[str], *, again: bool
 ) -> list[list[tuple[TrialRecord, OperatingPoint]]]:
-    """The wanted points by what they compute: weights apart, equal points take equal time."""
+    """Return the wanted points by what they compute: equal graphs take equal time."""
     groups: dict[str, list[tuple[TrialRecord, OperatingPoint]]] = {}
     for record in records:
         for point in record.points:
@@ -220,7 +189,7 @@ def _graphs(
 def _together(
     groups: list[list[tuple[TrialRecord, OperatingPoint]]],
 ) -> list[list[list[tuple[TrialRecord, OperatingPoint]]]]:
-    """Return graphs that one process times one after the other: points of curves of one trial."""
+    """Return the graphs that one process times: points of the curves of one trial."""
     from raysearch.outputs.described import curve_of
 
     jobs: dict[str, list[list[tuple[TrialRecord, OperatingPoint]]]] = {}
@@ -231,17 +200,15 @@ def _together(
     return list(jobs.values())
 
 
-def _wait_for_quiet(
-    busy_cores: Callable[[], float], say: Callable[[str], None], patience: float
-) -> float:
-    """Wait so long for a busy machine [s]; returns the cores that still are at work."""
+def _wait_for_quiet(busy_cores: Callable[[], float], notify: Notify, patience: float) -> float:
+    """Wait at most `patience` [s] for a busy machine; return the cores that still are at work."""
     begun = time.monotonic()
     busy = busy_cores()
     while busy > QUIET and time.monotonic() - begun < patience:
         time.sleep(2.0)
         busy = busy_cores()
     if busy > QUIET:
-        say(f"other programs keep {busy:.1f} cores busy: the times will be too high")
+        notify(f"other programs keep {busy:.1f} cores busy: the times will be too high")
     return busy
 
 
@@ -252,9 +219,7 @@ def _measured(
     data_dir: Path | None,
     models_dir: Path | None,
 ) -> list[dict[str, float]]:
-    from raysearch.cli.models import opened
-
-    run, _ = opened(out, record, data_dir, models_dir)
+    run, _ = open_trial(out, record, data_dir, models_dir)
     return time_trial(run.config, run.place, points, os.cpu_count() or 1)
 
 

@@ -1,4 +1,4 @@
-"""What answers in `predict`: a folder as it is, with another threshold, or two folders in a row."""
+"""A predictor by options: a folder as it is, with another threshold, or two folders in a row."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from raysearch.export.predictor import Predictor
 
 
-def answering(
+def predictor_from_options(
     model: Path, otherwise: Path | None, threshold: str | None, criterion: str | None
 ) -> Predictor:
-    """The predictor that a person has described.
+    """Open the predictor that the options describe.
 
     Args:
         model: an exported folder.

@@ -1,22 +1,22 @@
-"""What stands at the end of a study: its bill of nodes, its overshoot, the cluster taken down."""
+"""The end of a study: its bill of nodes, how it kept to its time, the cluster taken down."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from raysearch.cli.prepare import span
 from raysearch.config.study import Prices, Study
 from raysearch.errors import InputError
+from raysearch.workflow.durations import span
+from raysearch.workflow.listeners import Notify
 
 OPTION = "--down-when-done"
 
 
 def overshoot(study: Study, seconds: float) -> list[str]:
-    """How a study kept to its hours; nothing where it had no limit.
+    """Say how a study kept to its hours; nothing where it had no limit.
 
     >>> overshoot(Study(name="s", hours=1), 3900.0)
     ['took 65 min, 5 min over --hours 1: what runs when the time is up runs to its end']
@@ -32,15 +32,15 @@ def overshoot(study: Study, seconds: float) -> list[str]:
     ]
 
 
-def nodes(out: Path, prices: Prices) -> list[str]:
-    """The bill of the nodes; nothing for a run on one machine."""
+def node_bill(out: Path, prices: Prices) -> list[str]:
+    """Return the bill of the nodes in lines; none for a run on one machine."""
     from raysearch.cluster.node_hours import read_hours, sentences
 
     return sentences(read_hours(out), prices)
 
 
 def can_go_down(storage: str | None, address: str | None) -> Path:
-    """The file of the cluster whose head this is.
+    """Return the file of the cluster whose head this is.
 
     Raises:
         InputError: the study does not run on it, this is no head that `ray up` made, or the records
@@ -60,14 +60,14 @@ def can_go_down(storage: str | None, address: str | None) -> Path:
     return BOOTSTRAP.expanduser()
 
 
-def go_down(path: Path, others: int, say: Callable[[str], None]) -> None:
+def go_down(path: Path, others: int, notify: Notify) -> None:
     """Take the cluster down, in a process that outlives this one; not while others work on it."""
     if others:
-        say(f"{OPTION}: left up, {others} other programs work on the cluster; later: ray down")
+        notify(f"{OPTION}: left up, {others} other programs work on the cluster; later: ray down")
         return
     beside = Path(sys.executable).with_name("ray")
     ray = str(beside) if beside.exists() else shutil.which("ray") or "ray"
-    say(f"taking the cluster down: ray down -y {path}")
+    notify(f"taking the cluster down: ray down -y {path}")
     subprocess.Popen(
         [ray, "down", "-y", str(path)],
         stdin=subprocess.DEVNULL,
