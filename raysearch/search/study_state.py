@@ -11,7 +11,7 @@ from typing import Any
 from raysearch.config.study import Study
 from raysearch.errors import RecordError
 from raysearch.record import TrialRecord
-from raysearch.run.folder import Folder
+from raysearch.run.folder import RunFolder
 from raysearch.search.budget import Budget, spent_by
 from raysearch.search.dependencies import Parking
 from raysearch.search.event import Event, Snapshot
@@ -37,7 +37,7 @@ class StudyState:
     def __init__(
         self,
         study: Study,
-        folder: Folder,
+        folder: RunFolder,
         budget: Budget,
         phase: str,
         on_event: Callable[[Event], None] | None,
