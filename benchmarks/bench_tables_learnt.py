@@ -30,8 +30,8 @@ from raysearch.config.catalog import find_task, method_spaces
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.data.task_data import TaskData, load_task
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.export.predictor import open_model
 from raysearch.planning.planner import World
 from raysearch.record import OperatingPoint
 from raysearch.trial.run import TrialRun

@@ -18,12 +18,12 @@ __all__ = ["get", "names"]
 
 
 def names() -> list[str]:
-    """The names of all formats, sorted; loads every module of the folder."""
+    """Return the names of all formats, sorted; loads every module of the folder."""
     return sorted(m for m in _modules() if _format(m) is not None)
 
 
 def get(name: str) -> Format:
-    """The format of that name; InputError with the nearest name otherwise."""
+    """Return the format of that name; InputError with the nearest name otherwise."""
     found = _format(name) if name in _modules() else None
     if found is None:
         raise unknown("export", "format", name, names())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.errors import InputError
-from raysearch.export.manifest import Manifest, read_manifest
+from raysearch.export.manifest import Manifest
 
 if TYPE_CHECKING:
     from raysearch.export.layout import Layout
@@ -96,19 +96,6 @@ def whole(texts: list[str]) -> list[str]:
     ['a', 'b?']
     """
     return [t.encode("utf-8", "replace").decode() for t in texts]
-
-
-def open_model(folder: Path) -> Predictor:
-    """Open a folder that `raysearch export` wrote; no code of the folder is run, no pickle read.
-
-    Raises:
-        InputError: the folder is not whole, or of a format that this version does not know.
-    """
-    from raysearch.export import get
-
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    return get(manifest.format).open(folder, manifest)
 
 
 def part(folder: Path, name: str) -> Path:

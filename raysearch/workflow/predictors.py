@@ -26,7 +26,7 @@ def predictor_from_options(
     Raises:
         InputError: a folder is not whole, or the choices do not go together.
     """
-    from raysearch.export.predictor import open_model
+    from raysearch.export.opening import open_model
 
     if otherwise is not None:
         from raysearch.export.cascade import Cascade

@@ -105,7 +105,7 @@ def test_off_the_diagonal_stands_what_the_model_says_of_the_others_test(
     assert say("export", "books", read_domains(tmp_path / "books").methods[0].sources[0].point_id,
                "--to", model)[0] == 0  # fmt: skip
     rows = load_task(dvd).splits["test"]
-    from raysearch.export.predictor import open_model
+    from raysearch.export.opening import open_model
 
     predictor = open_model(model)
     said = predictor.infer(predictor.prepare(list(rows.text), None)).argmax(axis=1)

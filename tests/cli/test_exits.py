@@ -13,7 +13,7 @@ import pytest
 
 from raysearch.export.cascade import Cascade
 from raysearch.export.manifest import FILE, read_manifest
-from raysearch.export.predictor import open_model
+from raysearch.export.opening import open_model
 from tests.support import tiny
 from tests.support.verbs import refused
 

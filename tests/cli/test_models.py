@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from raysearch.export.manifest import read_manifest
-from raysearch.export.predictor import open_model
+from raysearch.export.opening import open_model
 from raysearch.run.records import RecordWriter, read_records
 from tests.support import tiny
 from tests.support.verbs import refused

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.export.predictor import open_model
 from raysearch.trial.trained import open_trained
 
 ROOT = Path(__file__).resolve().parents[2]

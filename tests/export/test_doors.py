@@ -13,7 +13,7 @@ FOLDERS = ("native", "onnx", "onnx_exits", "onnx prompted")
 CODE = """
 import sys
 from pathlib import Path
-from raysearch.export.predictor import open_model
+from raysearch.export.opening import open_model
 for name in sys.argv[2:]:
     assert len(open_model(Path(sys.argv[1]) / name).probabilities(["red"])) == 1
     print(name, *{m.split(".")[0] for m in sys.modules} & {"torch", "transformers", "ray"}, sep=",")

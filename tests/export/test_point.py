@@ -10,8 +10,8 @@ import pytest
 from raysearch.errors import InputError
 from raysearch.export.card import Facts, card, safe
 from raysearch.export.manifest import read_manifest
+from raysearch.export.opening import open_model
 from raysearch.export.point import base_of, export_point
-from raysearch.export.predictor import open_model
 from raysearch.outputs.calibration import FEWEST, nll, softmax, temperature
 from raysearch.record import OperatingPoint
 from raysearch.run.records import read_records

@@ -16,8 +16,8 @@ from raysearch.data.rows import Rows
 from raysearch.errors import InputError
 from raysearch.export.manifest import FILE
 from raysearch.export.measured import measure_points
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.export.predictor import open_model
 from raysearch.ngrams import dan_numpy
 from raysearch.outputs.calibration import softmax
 from raysearch.trial.trained import open_trained
