@@ -14,8 +14,9 @@ from torch.nn import functional as F
 
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders.batches import evaluation_batches
-from raysearch.encoders.cloze import MaskedHead, Pattern, at_mask
+from raysearch.encoders.cloze import MaskedHead, at_mask
 from raysearch.encoders.models import Encoder, pool
+from raysearch.encoders.patterns import Pattern
 from raysearch.encoders.tokens import Batch, Encoded, Tokeniser
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from raysearch.config.catalog import find_rung
 from raysearch.costs.timing import Model
 from raysearch.data.rows import Logits, Rows
-from raysearch.encoders.cloze import Pattern
 from raysearch.encoders.models import Encoder, open_encoder
+from raysearch.encoders.patterns import Pattern
 from raysearch.encoders.tokens import Encoded, Tokeniser
 from raysearch.storage.store import Store
 from raysearch.trial.trained import TrainedModel

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raysearch.encoders.cloze import Pattern, Slot, word_ids
+from raysearch.encoders.patterns import Pattern, Slot, word_ids
 from raysearch.export import layout
 from raysearch.export.manifest import Manifest
 from raysearch.trial.context import prompt_of

@@ -18,7 +18,7 @@ from raysearch.costs.flops import encoder_forward
 from raysearch.costs.memory import ANSWERING_BYTES, Demand, training_memory, weights
 from raysearch.data.task_data import TaskData
 from raysearch.encoders.batches import ENOUGH, padded_lengths
-from raysearch.encoders.cloze import Pattern
+from raysearch.encoders.patterns import Pattern
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.planning.families import family_of
 from raysearch.planning.throughput import (

@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from raysearch.config.ladder import Rung
 from raysearch.config.task import Task
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import Pattern, lacks, word_ids
+from raysearch.encoders.cloze import lacks
+from raysearch.encoders.patterns import Pattern, word_ids
 from raysearch.encoders.tokens import fast_tokeniser
 from raysearch.errors import InputError
 from raysearch.planning.families import family_of

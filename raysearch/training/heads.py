@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from raysearch.costs import flops
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders.classifier import Classifier, predict
-from raysearch.encoders.cloze import ClozeClassifier, Pattern, word_ids
+from raysearch.encoders.cloze import ClozeClassifier
 from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
 from raysearch.encoders.models import OnEncoder
+from raysearch.encoders.patterns import Pattern, word_ids
 from raysearch.encoders.tokens import Encoded
 from raysearch.training.graph import Graph
 from raysearch.training.protocol import Context

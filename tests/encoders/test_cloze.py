@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch.costs import flops
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import ClozeClassifier, Pattern, lacks, open_head, shortened, word_ids
+from raysearch.encoders.cloze import ClozeClassifier, lacks, open_head
 from raysearch.encoders.models import open_encoder
+from raysearch.encoders.patterns import Pattern, shortened, word_ids
 from raysearch.encoders.tokens import Encoded, fast_tokeniser
 from raysearch.errors import InputError
 from tests.support import tiny

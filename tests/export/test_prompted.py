@@ -15,9 +15,10 @@ import torch
 
 from raysearch import export
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import ClozeClassifier, Pattern, open_head, word_ids
+from raysearch.encoders.cloze import ClozeClassifier, open_head
 from raysearch.encoders.graphs import ClozeGraph
 from raysearch.encoders.models import open_encoder
+from raysearch.encoders.patterns import Pattern, word_ids
 from raysearch.encoders.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import InputError
 from raysearch.export import layout, open_model

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from raysearch.costs.timing import Model, timed
-from raysearch.encoders.cloze import Pattern, open_head
+from raysearch.encoders.cloze import open_head
 from raysearch.encoders.graphs import ClozeGraph
+from raysearch.encoders.patterns import Pattern
 from raysearch.export.graph_parts import Opened, load_tensors, part, save_parts, whose
 from raysearch.trial.trained import TrainedModel
 
