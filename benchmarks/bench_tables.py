@@ -42,8 +42,9 @@ from raysearch.export import table
 from raysearch.export.manifest import Manifest, write_manifest
 from raysearch.export.model import Model as Exported
 from raysearch.ngrams.bag import BagBatch, Dan
+from raysearch.ngrams.bags import Hashed
 from raysearch.ngrams.dan_numpy import Model
-from raysearch.ngrams.grams import Hashed, frequent
+from raysearch.ngrams.grams import frequent
 from raysearch.ngrams.tables import Table
 from raysearch.storage.store import Store
 from raysearch.training.graph import BagGraph

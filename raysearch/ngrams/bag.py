@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from raysearch.costs.flops import linear_forward
 from raysearch.encoders.models import RowEmbedding
-from raysearch.ngrams.grams import Bags
+from raysearch.ngrams.bags import Bags
 
 SIDES = 4
 """A pair's vector: both texts', their product and their distance, one after another."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raysearch.data.rows import Logits, Rows
 from raysearch.ngrams import dan_numpy, hashed
-from raysearch.ngrams.grams import Bags, Frequent, Hashed
+from raysearch.ngrams.bags import Bags, Frequent, Hashed
 from raysearch.ngrams.tables import Table
 
 if TYPE_CHECKING:

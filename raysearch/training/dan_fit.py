@@ -13,7 +13,7 @@ from raysearch.encoders.batches import steps_per_epoch
 from raysearch.errors import Infeasible, InputError
 from raysearch.ngrams import grams
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops, step_flops
-from raysearch.ngrams.grams import Bags, Frequent, Hashed
+from raysearch.ngrams.bags import Bags, Frequent, Hashed
 from raysearch.ngrams.graphs import BagGraph
 from raysearch.ngrams.tables import DTYPES, Table, cuts
 from raysearch.storage.store import State

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raysearch.config.ladder import Rung
 from raysearch.data.rows import Rows
-from raysearch.ngrams import grams
+from raysearch.ngrams import bags, grams
 from raysearch.ngrams.bag import forward_flops, step_flops
 from raysearch.ngrams.dan_numpy import MOST
 from raysearch.training.protocol import Shape
@@ -90,7 +90,7 @@ def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
     if knobs.vocabulary != "frequent":
         return ""
     columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
-    most = grams.most(columns, knobs.ngrams, rung.buckets)
+    most = bags.most(columns, knobs.ngrams, rung.buckets)
     if most >= rung.buckets:
         return ""
     return grams.too_few(rung.buckets, most, knobs.ngrams, "at most ")

@@ -10,7 +10,7 @@ from raysearch.data.rows import Rows
 from raysearch.errors import Infeasible
 from raysearch.ngrams import dan_numpy
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops
-from raysearch.ngrams.grams import Bags
+from raysearch.ngrams.bags import Bags
 from raysearch.ngrams.tables import Table
 from raysearch.record import TrialRecord
 from raysearch.training.dan_fit import Bagging

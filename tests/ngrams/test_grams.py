@@ -11,8 +11,9 @@ import pytest
 
 from raysearch.errors import InputError
 from raysearch.ngrams import dan_numpy, grams
+from raysearch.ngrams.bags import Bags, Frequent, Hashed
 from raysearch.ngrams.dan_numpy import MOST, WORD, Lookup
-from raysearch.ngrams.grams import Bags, Frequent, Hashed, frequent
+from raysearch.ngrams.grams import frequent
 from raysearch.ngrams.growable import Spill
 from raysearch.ngrams.hashed import PATTERN
 
