@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from raysearch.config.catalog import find_task, method_spaces
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.costs.flops import encoder_forward
@@ -38,7 +38,7 @@ from raysearch.encoders.exits import ExitGraph, ExitHeads, Rule
 from raysearch.encoders.models import Encoder
 from raysearch.encoders.tokens import Encoded
 from raysearch.outputs import exit_rules
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.training.graph import EncoderGraph
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel
@@ -49,7 +49,7 @@ LOSS = 0.01
 PASSES = 5
 
 
-def trained(world: World, method: str, rung: str, labels: int, draw: int) -> TrialRun:
+def trained(world: Planner, method: str, rung: str, labels: int, draw: int) -> TrialRun:
     """Return a finished trial of a draw, scored on test in every point."""
     hyper = {**method_spaces()[method].first, **RECIPE}
     if method == "early_exit":
@@ -97,7 +97,7 @@ def compare(
     whole: EncoderGraph | ExitGraph,
     early: ExitGraph,
     encoded: Encoded,
-    rung: Rung,
+    rung: ModelSize,
     size: int,
     device: torch.device,
 ) -> None:
@@ -168,7 +168,7 @@ def real(given: argparse.Namespace, device: torch.device) -> None:
     data = load_task(task, data_dir=given.data_dir)
     names = [f"{given.family}-{k}" for k in given.depths]
     with tempfile.TemporaryDirectory() as home:
-        world = World(
+        world = Planner(
             Study(name="bench", labels=(given.labels,), models=tuple(names)),
             data,
             out=Path(home),
@@ -248,7 +248,9 @@ def forced(layers: int, length: int, texts: int, device: torch.device) -> None:
     from transformers import BertConfig, BertModel
 
     hidden, heads, inner = SHAPES[layers]
-    rung = Rung(f"random-{layers}", "encoder", layers=layers, hidden=hidden, intermediate=inner)
+    rung = ModelSize(
+        f"random-{layers}", "encoder", layers=layers, hidden=hidden, intermediate=inner
+    )
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=3000,

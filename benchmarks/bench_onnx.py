@@ -24,7 +24,7 @@ from raysearch.config.study import Study
 from raysearch.data.task_data import load_task
 from raysearch.export.point import export_point
 from raysearch.export.predictor import Predictor, open_model
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.trial.run import TrialRun
 
 WARM = 20
@@ -34,7 +34,9 @@ def exports(args: argparse.Namespace, home: Path) -> tuple[dict[str, Predictor],
     """Return the same point in torch and in onnxruntime, and real sentences."""
     data = load_task(find_task(args.task), data_dir=args.data_dir)
     study = Study(name="bench", precision="fp32", labels=(128,))
-    world = World(study, data, out=home / "run", data_dir=args.data_dir, models_dir=args.models_dir)
+    world = Planner(
+        study, data, out=home / "run", data_dir=args.data_dir, models_dir=args.models_dir
+    )
     hyper = {"epochs": 1, "min_steps": 8, "pooling": args.pooling}
     run = TrialRun(world.configure(Proposal("finetune", args.rung, 128, hyper)), world.place)
     while run.step(60.0):

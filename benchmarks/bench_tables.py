@@ -42,13 +42,13 @@ from raysearch.export import table
 from raysearch.export.manifest import Manifest, write_manifest
 from raysearch.export.model import Model as Exported
 from raysearch.ngrams.bag import BagBatch, Dan
-from raysearch.ngrams.bags import Hashed
+from raysearch.ngrams.bags import HashedVocabulary
 from raysearch.ngrams.dan_numpy import Model
 from raysearch.ngrams.grams import frequent
 from raysearch.ngrams.tables import Table
 from raysearch.storage.store import Store
 from raysearch.training.graph import BagGraph
-from raysearch.training.loop import Loop, Recipe
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 
 PASSES = 5
 
@@ -152,14 +152,16 @@ def learn_one(given: argparse.Namespace) -> None:
     """Time a hundred updates of one size, in tens."""
     data = load_task(find_task(given.task), data_dir=given.data_dir)
     texts = data.splits["train"].text[: given.texts]
-    bags = Hashed(given.one, given.ngrams).bags(texts)
+    bags = HashedVocabulary(given.one, given.ngrams).bags(texts)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     generator = torch.Generator().manual_seed(0)
     module = Dan(
         given.one, given.width, 2, pair=False, skipped=0.0, dropout=0.0, generator=generator
     )
-    recipe = Recipe(1e-3, "constant")
-    loop = Loop(module, recipe, 10**6, seed=0, precision="fp32", device=torch.device("cpu"))
+    recipe = OptimiserConfig(1e-3, "constant")
+    loop = OptimiserLoop(
+        module, recipe, 10**6, seed=0, precision="fp32", device=torch.device("cpu")
+    )
     rng = np.random.default_rng(0)
     took = []
     touched: set[int] = set()

@@ -32,7 +32,7 @@ from raysearch.config.study import Study
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.record import OperatingPoint
 from raysearch.trial.run import TrialRun
 
@@ -55,7 +55,7 @@ def first(method: str, **over: Any) -> dict[str, Any]:
     return {**method_spaces()[method].first, **over}
 
 
-def trained(world: World, proposal: Proposal, draw: int) -> TrialRun:
+def trained(world: Planner, proposal: Proposal, draw: int) -> TrialRun:
     """Return a finished trial, scored on test in every point."""
     run = TrialRun(
         world.configure(proposal, data_seed=draw, init_seed=draw), world.place, "confirm"
@@ -79,7 +79,7 @@ def rate(run: TrialRun, point: OperatingPoint, fmt: str, texts: list[str]) -> fl
     return len(texts) / took
 
 
-def linear(world: World, data: TaskData, given: argparse.Namespace) -> None:
+def linear(world: Planner, data: TaskData, given: argparse.Namespace) -> None:
     """Print both accuracies and rates."""
     texts = list(data.splits["test"].text[: given.texts])
     knobs = {"c": 10.0, "weighting": "tfidf", "ngrams": given.ngrams}
@@ -104,7 +104,7 @@ def linear(world: World, data: TaskData, given: argparse.Namespace) -> None:
         )
 
 
-def taught(world: World, data: TaskData, given: argparse.Namespace) -> None:
+def taught(world: Planner, data: TaskData, given: argparse.Namespace) -> None:
     """Print accuracies and their ratios to the teacher's."""
     recipe = first("finetune", learning_rate=2e-4, min_steps=100)
     above = Proposal("finetune", given.teacher, given.labels, recipe)
@@ -166,7 +166,7 @@ def main() -> None:
     print(f"{given.task}, {given.labels} labels, {torch.get_num_threads()} threads", flush=True)
     with tempfile.TemporaryDirectory() as home:
         folders = {"data_dir": given.data_dir, "models_dir": given.models_dir}
-        world = World(study, data, out=Path(home), **folders)
+        world = Planner(study, data, out=Path(home), **folders)
         (linear if given.part == "linear" else taught)(world, data, given)
 
 

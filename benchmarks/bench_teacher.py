@@ -19,7 +19,7 @@ from pathlib import Path
 from raysearch.config.catalog import find_task
 from raysearch.config.study import Study
 from raysearch.data.task_data import load_task
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.tune.runner import run_study
 from raysearch.tune.session import started
 
@@ -53,7 +53,7 @@ def study(students: int, *, shared: bool) -> Study:
 def seconds(students: int, folder: Path, *, shared: bool) -> float:
     """Return the wall-clock time of the whole study [s], and how many trials it took."""
     plan = study(students, shared=shared)
-    world = World(plan, load_task(find_task("toy")), out=folder)
+    world = Planner(plan, load_task(find_task("toy")), out=folder)
     start = time.perf_counter()
     outcome = run_study(plan, world, folder, score_test=False)
     took = time.perf_counter() - start

@@ -33,7 +33,7 @@ from transformers import (
 from transformers.utils import logging as hf_logging
 
 from raysearch.config.catalog import find_rung, find_task
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Rows
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.encoders.batches import epoch_batches, steps_per_epoch
@@ -43,7 +43,7 @@ from raysearch.encoders.tokens import Tokeniser
 from raysearch.storage.checkpoints import weights_folder
 from raysearch.storage.store import Store
 from raysearch.training import precision
-from raysearch.training.loop import Loop, Recipe
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 
 BATCH = 16
 RATE = 1e-4
@@ -52,7 +52,7 @@ CPU = torch.device("cpu")
 
 
 def ours(
-    rung: Rung, folder: Path, data: TaskData, rows: Rows, bf16: bool, seed: int, cache: Path
+    rung: ModelSize, folder: Path, data: TaskData, rows: Rows, bf16: bool, seed: int, cache: Path
 ) -> tuple[float, float]:
     """Return (seconds, test accuracy) of one epoch of our loop."""
     tokens = Tokeniser(folder, Store(cache), data.splits, data.digest, data.task.max_length)
@@ -67,9 +67,9 @@ def ours(
     )
     steps = steps_per_epoch(len(rows), BATCH)
     start = time.perf_counter()
-    loop = Loop(
+    loop = OptimiserLoop(
         module,
-        Recipe(RATE, "linear", WARMUP, 0.01),
+        OptimiserConfig(RATE, "linear", WARMUP, 0.01),
         steps,
         seed=seed,
         precision="bf16" if bf16 else "fp32",
@@ -90,7 +90,7 @@ def ours(
 
 
 def theirs(
-    rung: Rung, folder: Path, data: TaskData, rows: Rows, seed: int, **settings: Any
+    rung: ModelSize, folder: Path, data: TaskData, rows: Rows, seed: int, **settings: Any
 ) -> tuple[float, float]:
     """Return (seconds, test accuracy) of one epoch of Trainer."""
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -249,7 +249,7 @@ def test_imports_point_down_and_rooms_keep_to_themselves():
         ("ledger", "from raysearch.record import SCHEMA", "higher floor"),
         ("objectives", "import raysearch.methods", "higher floor"),
         ("search.new", "import raysearch.tune.runner", "higher floor"),
-        ("trial.run", "from raysearch.planning.planner import World", "higher floor"),
+        ("trial.run", "from raysearch.planning.planner import Planner", "higher floor"),
         ("analysis.new", "from raysearch.recommend.answer import answer", "higher floor"),
         ("errors", "from raysearch.ledger import OWN", "higher floor"),
         ("ledger", "from raysearch import planning as p", "higher floor"),
@@ -284,7 +284,7 @@ def test_a_fault_is_seen(module, source, sentence):
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("planning.new", "from raysearch.trial.context import Place"),
+        ("planning.new", "from raysearch.trial.context import ExecutionContext"),
         ("methods.new", "import torch\nfrom raysearch.storage.store import Store"),
         ("tune.new", "import ray\nfrom raysearch.search import controller"),
         ("panels.new", "import plotly\nfrom raysearch import analysis, version"),

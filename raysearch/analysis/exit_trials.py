@@ -18,7 +18,7 @@ from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.point_lookup import find
 from raysearch.analysis.replicates import twin
 from raysearch.config.catalog import ladder
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.errors import InputError, unknown
 from raysearch.outputs.exit_rules import CRITERIA, NEVER, Exits, exits_of
 from raysearch.outputs.point_kinds.exits import read as read_exits
@@ -275,7 +275,7 @@ def first_layers(model: str) -> Mapping[str, int]:
     if model not in known:
         return {}
 
-    def source(rung: Rung) -> tuple[str, str, str]:
+    def source(rung: ModelSize) -> tuple[str, str, str]:
         return rung.family, rung.source, rung.folder
 
     same = [r for r in known.values() if source(r) == source(known[model])]

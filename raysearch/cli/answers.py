@@ -13,7 +13,7 @@ from raysearch.cli import options
 from raysearch.cli.printing import printer
 from raysearch.cli.shown import show_run, shown_json
 from raysearch.errors import InputError
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow.connect import connect_cluster
 from raysearch.workflow.options import DEFAULT_OPTIONS
 
@@ -76,7 +76,7 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
     from raysearch.workflow.prepare import prepare
     from raysearch.workflow.sync import push_to_storage
 
-    as_run = read_asrun(run)
+    as_run = read_study_manifest(run)
     draws = (as_run.study.draws or 5) if draws is None else draws
     if draws < 1:
         raise InputError(f"--draws: {draws} given, must be 1 or more (3 for an interval)")

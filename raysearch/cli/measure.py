@@ -11,7 +11,7 @@ import click
 from raysearch.cli import options
 from raysearch.cli.printing import printer
 from raysearch.run.folder import RunFolder
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow.connect import connect_cluster
 from raysearch.workflow.options import DEFAULT_OPTIONS
 
@@ -37,7 +37,7 @@ def measure(run: Path, again: bool, as_json: bool, **given: Any) -> int:
     from raysearch.workflow.prepare import prepare
     from raysearch.workflow.sync import push_to_storage
 
-    read_asrun(run)  # raises where there is no run
+    read_study_manifest(run)  # raises where there is no run
     reader = RunReader(run)
     with connect_cluster(given["address"]) as cluster:
         prepared = None

@@ -63,9 +63,9 @@ def export_optuna(run: Path, to: Path | None) -> int:
     from raysearch.export.optuna import export_optuna as export
     from raysearch.run.folder import RunFolder
     from raysearch.run.records import read_records
-    from raysearch.run.study_file import read_asrun
+    from raysearch.run.study_file import read_study_manifest
 
-    study, folder = read_asrun(run).study, RunFolder(run)
+    study, folder = read_study_manifest(run).study, RunFolder(run)
     target = to or folder.optuna
     export(read_records(folder.records).trials, study, target)
     print(f"sqlite:///{target}")

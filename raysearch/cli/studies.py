@@ -15,7 +15,7 @@ from raysearch.cli.printing import printer
 from raysearch.cli.shown import show_run, shown_json
 from raysearch.errors import InputError
 from raysearch.run.folder import RunFolder
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow import finish
 from raysearch.workflow.connect import Cluster, connect_cluster, other_drivers
 from raysearch.workflow.options import DEFAULT_OPTIONS
@@ -72,7 +72,7 @@ def resume(out: Path, **given: Any) -> int:
     raysearch resume runs/sst2-quick
     """
     if find_run(out, given["storage"] or None) is None:
-        read_asrun(out)  # raises: there is nothing to resume
+        read_study_manifest(out)  # raises: there is nothing to resume
     return _study({**DEFAULT_OPTIONS, "dry_run": False, "out": out, **given}, whole=True)
 
 
@@ -101,7 +101,7 @@ def status(out: Path, as_json: bool) -> int:
         print(f"  measured: {found['measured']} points")
     if found["trials"]:
         print(f"  spent {found['flops']:.3g} FLOPs, {found['train_seconds']:.0f} s of trials")
-    for line in finish.node_bill(out, read_asrun(out).study.prices):
+    for line in finish.node_bill(out, read_study_manifest(out).study.prices):
         print(f"  {line}")
     if not found["running"] and found["trials"] < found["wanted"]:
         print(f"  go on: raysearch resume {out}")

@@ -36,12 +36,12 @@ PATIENCE = 10.0
 HINT = "; give --storage, a URI or a folder that all nodes mount"
 
 
-class Stranger(RaysearchError):
+class NodeMismatch(RaysearchError):
     """A node does not share the study's storage, or has another raysearch: the study must stop."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StorageProbe:
     """A file that the driver has written to the study's storage, for every node to find."""
 
     where: str
@@ -98,7 +98,7 @@ class Mark:
         )
         fault = looks(self._fault_now)
         if fault:
-            raise Stranger(f"node '{platform.node()}': {fault}")
+            raise NodeMismatch(f"node '{platform.node()}': {fault}")
         _CHECKED.add(self.token)
 
     def _fault_now(self) -> str:
@@ -115,7 +115,7 @@ _CHECKED: set[str] = set()
 
 
 @contextlib.contextmanager
-def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
+def preflight(storage: str | None, out: Path) -> Iterator[StorageProbe]:
     """Check that all nodes share the study's storage; the mark stays while the study runs.
 
     The driver writes the mark. Where there are several nodes each reads it and writes a probe of
@@ -130,7 +130,7 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
             f"{out}: nodes that the cluster starts later do not see it; give --storage URI"
         )
     hint = HINT if storage is None else ""
-    mark = Mark(storage or str(out), uuid.uuid4().hex, __version__, hint)
+    mark = StorageProbe(storage or str(out), uuid.uuid4().hex, __version__, hint)
     place = Remote(mark.where, patience=PATIENCE)
     if storage is None:  # there is one driver at a time: files of a killed one
         for old in out.glob(f"{PROBES}-*"):
@@ -145,7 +145,7 @@ def preflight(storage: str | None, out: Path) -> Iterator[Mark]:
             place.drop(mark.folder, DRIVER)
 
 
-def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
+def _ask(nodes: list[dict[str, str]], mark: StorageProbe, place: Remote) -> None:
     """Probe the nodes that are present."""
     asked = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
     ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
@@ -156,7 +156,7 @@ def _ask(nodes: list[dict[str, str]], mark: Mark, place: Remote) -> None:
             raise InputError(f"node '{host}': {fault}")
 
 
-def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: Mark) -> str:
+def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: StorageProbe) -> str:
     """Return what is wrong with a probed node; empty where nothing is."""
     try:
         found: Answer = ray.get(future)
@@ -178,7 +178,7 @@ class Answer:
     error: str = ""
 
 
-def probe(mark: Mark, name: str) -> Answer:
+def probe(mark: StorageProbe, name: str) -> Answer:
     """Look for the driver's mark and write this node's own; runs on a node."""
     try:
         if fault := mark.fault():

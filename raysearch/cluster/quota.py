@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from raysearch.cluster.resources import Share
+from raysearch.cluster.resources import ResourcePlan
 
 CPUS = "RAYSEARCH_CPUS"
 """CPUs that the trials of a study may use together."""
@@ -24,7 +24,7 @@ def environment(cpus: int, gpus: int = 0) -> dict[str, str]:
     return {CPUS: str(cpus), GPUS: str(gpus)}
 
 
-def part_of(share: Share, given: Mapping[str, str] = os.environ) -> Share:
+def limit_share(share: ResourcePlan, given: Mapping[str, str] = os.environ) -> ResourcePlan:
     """Return a study's share cut to its part of the cluster; without a limit as it is.
 
     Trials at once are as many as the GPUs allow of those that hold most.
@@ -33,7 +33,7 @@ def part_of(share: Share, given: Mapping[str, str] = os.environ) -> Share:
     (1.0, 8.0)
     >>> part_of(Share(4, 0.25), {"RAYSEARCH_CPUS": "3"}).cpus
     0.25
-    >>> from raysearch.cluster.resources import Hold
+    >>> from raysearch.cluster.resources import ResourceRequest
     >>> whole = {("finetune", "bert"): Hold(2.0, 1.0)}
     >>> own = part_of(Share(8, 1.0, whole), {"RAYSEARCH_CPUS": "2", "RAYSEARCH_GPUS": "2"})
     >>> own.concurrency, own.holds["finetune", "bert"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raysearch.config.trial import TrialConfig
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.errors import InputError
 
 MEMORY_PER_TRIAL = 3 * 2**30
@@ -40,7 +40,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class ResourceRequest:
     """Resources of one running trial."""
 
     cpus: float
@@ -63,14 +63,14 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ResourcePlan:
     """Layout of a study's trials on a cluster."""
 
     concurrency: int
     """Trials at once."""
     cpus: float
     """Of a trial without a GPU."""
-    holds: Mapping[tuple[str, str], Hold] = field(default_factory=dict)
+    holds: Mapping[tuple[str, str], ResourceRequest] = field(default_factory=dict)
     """By method and model, where it is not just CPUs."""
     best: str = ""
     """Accelerator with most memory, where there are several kinds."""
@@ -88,18 +88,18 @@ class Share:
         """Return the most GPUs that a trial holds."""
         return max((h.gpus for h in self.holds.values()), default=0.0)
 
-    def of(self, config: TrialConfig, *, kind: str = "") -> Hold:
+    def of(self, config: TrialConfig, *, kind: str = "") -> ResourceRequest:
         """Return what a trial holds; `kind` is the accelerator it needs, where it needs one."""
-        hold = self.holds.get((config.method, config.rung), Hold(self.cpus))
-        return Hold(hold.cpus, hold.gpus, kind) if hold.gpus and kind else hold
+        hold = self.holds.get((config.method, config.rung), ResourceRequest(self.cpus))
+        return ResourceRequest(hold.cpus, hold.gpus, kind) if hold.gpus and kind else hold
 
 
 def share(
     nodes: Sequence[Node],
-    demands: Mapping[tuple[str, str], Demand],
+    demands: Mapping[tuple[str, str], MemoryEstimate],
     wanted: int | None = None,
     gpus_per_trial: float | None = None,
-) -> Share:
+) -> ResourcePlan:
     """Fit trials at once, and what each holds, to the nodes.
 
     Without GPUs every trial has the same CPUs. With them a trial that gains from one has the
@@ -126,10 +126,10 @@ def share(
         here = []
     gain = {key: d for key, d in demands.items() if d.gpu} if here else {}
     if here and not demands:
-        gain = {("", ""): Demand(True, 0.0)}  # no memory estimate
+        gain = {("", ""): MemoryEstimate(True, 0.0)}  # no memory estimate
     if not gain:
         many = wanted or sum(slots(n) for n in nodes) or 1
-        return Share(many, _even(nodes, many))
+        return ResourcePlan(many, _even(nodes, many))
     holds = {key: _hold(d, here, gpus_per_trial) for key, d in gain.items()}
     least = min(h.gpus for h in holds.values())
     many = sum(int(n.gpus / least + 1e-9) for n in here)
@@ -137,10 +137,10 @@ def share(
         many += sum(min(MOST, max(0, int(n.cpus - n.gpus))) for n in nodes)
     kinds = {n.kind: n.device_memory for n in here if n.kind}
     best = max(kinds, key=lambda k: kinds[k]) if len(kinds) > 1 else ""
-    return Share(wanted or many, 1.0, holds, best)
+    return ResourcePlan(wanted or many, 1.0, holds, best)
 
 
-def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
+def _hold(demand: MemoryEstimate, nodes: Sequence[Node], gpus: float | None) -> ResourceRequest:
     """Return what a trial that gains from a GPU holds on any of these nodes.
 
     Raises:
@@ -159,7 +159,7 @@ def _hold(demand: Demand, nodes: Sequence[Node], gpus: float | None) -> Hold:
         gpus = 1.0 if whole else next(p for p in PARTS if demand.memory <= p * ROOM * min(fits))
     roomy = [n for n in nodes if not n.device_memory or demand.memory <= ROOM * n.device_memory]
     cpus = min(GPU_CPUS, min(n.cpus / n.gpus for n in roomy or nodes) * gpus)
-    return Hold(_rounded(cpus), gpus)
+    return ResourceRequest(_rounded(cpus), gpus)
 
 
 def slots(node: Node) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from raysearch import scores
-from raysearch.config.ladder import FAMILIES, Rung
+from raysearch.config.ladder import FAMILIES, ModelSize
 from raysearch.config.places import shipped
 from raysearch.config.space import MethodSpace, load_method_space
 from raysearch.config.strict import Strict, load_yaml, parse
@@ -36,7 +36,7 @@ def find_task(name: str) -> Task:
     return known[name]
 
 
-def find_rung(name: str) -> Rung:
+def find_rung(name: str) -> ModelSize:
     """Return the rung of that name; InputError with the nearest name otherwise."""
     known = ladder()
     if name not in known:
@@ -59,7 +59,7 @@ def tasks() -> dict[str, Task]:
     return dict(_tasks(_HERE / "tasks.yaml"))
 
 
-def ladder() -> dict[str, Rung]:
+def ladder() -> dict[str, ModelSize]:
     """Return every rung of ladder.yaml by name, cheap to dear within a family."""
     return dict(_ladder(_HERE / "ladder.yaml"))
 
@@ -199,12 +199,12 @@ def _tasks(path: Path) -> dict[str, Task]:
 
 
 @cache
-def _ladder(path: Path) -> dict[str, Rung]:
+def _ladder(path: Path) -> dict[str, ModelSize]:
     out = {}
     for name, value in load_yaml(path).items():
         where = f"{path.name}: {name}"
         step = parse(_Step, value, where)
-        out[str(name)] = Rung(name=str(name), **step.model_dump())
+        out[str(name)] = ModelSize(name=str(name), **step.model_dump())
     return out
 
 

@@ -8,7 +8,7 @@ FAMILIES = ("ngram", "dan", "encoder")
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class ModelSize:
     """One model size."""
 
     name: str

@@ -10,15 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 
 
-def encoder_forward(rung: Rung, lengths: NDArray[np.int64] | int) -> NDArray[np.int64]:
+def encoder_forward(rung: ModelSize, lengths: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """Return the FLOPs of the encoder's layers for texts of these lengths [tokens] (n,).
 
     A layer costs 2s(4h^2 + 2hi) for its six linears and 4 s^2 h for the two attention products.
 
-    >>> from raysearch.config.ladder import Rung
+    >>> from raysearch.config.ladder import ModelSize
     >>> tiny = Rung("tiny", "encoder", layers=2, hidden=128, intermediate=512)
     >>> int(encoder_forward(tiny, 128))
     117440512
@@ -42,7 +42,7 @@ def padded(lengths: NDArray[np.int64]) -> int:
     return int(lengths.max(initial=0)) * len(lengths)
 
 
-def batch_forward(rung: Rung, batches: list[NDArray[np.int64]]) -> int:
+def batch_forward(rung: ModelSize, batches: list[NDArray[np.int64]]) -> int:
     """Return the FLOPs of the layers over batches, each padded to its longest text."""
     return sum(
         len(b) * int(encoder_forward(rung, int(b.max(initial=0)))) for b in batches if len(b)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 
 TRAINED_BYTES = 16
 """A trained parameter's: weight, gradient and two moments in float32."""
@@ -17,7 +17,7 @@ HEAD = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class MemoryEstimate:
     """What the trials of a method on a model need."""
 
     gpu: bool
@@ -30,7 +30,7 @@ class Demand:
     """Of the memory, what no smaller batch can save [bytes]."""
 
 
-def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
+def training_memory(rung: ModelSize, texts: int, tokens: int, width: int) -> float:
     """Return the GPU memory of training with batches of `texts` texts of `tokens` tokens [bytes].
 
     >>> base = Rung("base", "encoder", layers=12, hidden=768, params=110_000_000)
@@ -42,7 +42,7 @@ def training_memory(rung: Rung, texts: int, tokens: int, width: int) -> float:
     return weights(rung) + rung.layers * a_layer
 
 
-def weights(rung: Rung) -> float:
+def weights(rung: ModelSize) -> float:
     """Return the GPU memory of training whatever the batch [bytes].
 
     Weights, their state, a process.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.costs import flops
 from raysearch.data.rows import Logits
 from raysearch.encoders import batches
@@ -61,7 +61,7 @@ def predict(
     encoded: Encoded,
     classes: int | tuple[int, ...],
     *,
-    rung: Rung,
+    rung: ModelSize,
     head_flops: int,
     ledger: Ledger,
     phase: str,

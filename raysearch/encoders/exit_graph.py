@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders.batches import evaluation_batches
 from raysearch.encoders.exits import ExitHeads, segment_flops
@@ -77,7 +77,7 @@ class ExitGraph:
     pooling: str
     """`mean` over tokens or the `cls` state, of each layer."""
     rule: Rule
-    rung: Rung
+    rung: ModelSize
     cold: float = 1.0
     """A temperature on top of the exits' own, for what is answered and not for who leaves."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.costs import flops
 from raysearch.encoders.models import Encoder, OnEncoder, pool
 from raysearch.encoders.tokens import Batch
@@ -103,7 +103,7 @@ def all_flops(layers: Sequence[int], hidden: int, classes: int) -> int:
     return sum(exit_flops(layers, k, hidden, classes) for k in range(len(layers)))
 
 
-def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, length: int) -> int:
+def segment_flops(rung: ModelSize, layers: Sequence[int], k: int, classes: int, length: int) -> int:
     """Return the FLOPs of one text from exit k - 1 (0: from the words) to exit k.
 
     `length` is the text's [tokens].
@@ -114,7 +114,7 @@ def segment_flops(rung: Rung, layers: Sequence[int], k: int, classes: int, lengt
 
 
 def text_flops(
-    rung: Rung, layers: Sequence[int], classes: int, lengths: NDArray[np.int64]
+    rung: ModelSize, layers: Sequence[int], classes: int, lengths: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return the FLOPs of texts on their own up to each exit (n, K), the earlier included.
 

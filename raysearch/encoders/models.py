@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.encoders.tokens import Batch
 from raysearch.errors import InputError
 from raysearch.storage.checkpoints import quiet_libraries
@@ -151,7 +151,7 @@ def pool(hidden: Tensor, batch: Batch, pooling: str) -> Tensor:
     return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
 
 
-def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
+def open_encoder(rung: ModelSize, folder: Path, device: torch.device) -> Encoder:
     """Build a rung's encoder from its checkpoint, float32, in eval mode, on `device`.
 
     Attention is eager on a CPU (at these lengths its bfloat16 backward is faster than the fused
@@ -198,12 +198,12 @@ def open_encoder(rung: Rung, folder: Path, device: torch.device) -> Encoder:
     return Encoder(body, config.hidden_size).to(device).eval()
 
 
-def _broken(rung: Rung, folder: Path, error: Exception) -> InputError:
+def _broken(rung: ModelSize, folder: Path, error: Exception) -> InputError:
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     return InputError(f"model '{rung.name}': {folder.name}/ does not load: {first}")
 
 
-def _check_shape(rung: Rung, body: nn.Module) -> None:
+def _check_shape(rung: ModelSize, body: nn.Module) -> None:
     params = sum(p.numel() for p in body.parameters())
     if rung.params and params != rung.params:
         raise InputError(

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Rows
 from raysearch.encoders.graphs import ClozeGraph, EncoderGraph
 from raysearch.encoders.models import open_encoder
@@ -154,7 +154,7 @@ class EncoderPredictor(Predictor):
         if kind not in ROLES or manifest.layers < 1 or manifest.pooling not in ("mean", "cls"):
             raise InputError(f"{folder.name}: is no encoder that `raysearch export` wrote")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        rung = Rung(folder.name, "encoder", depth=manifest.layers)
+        rung = ModelSize(folder.name, "encoder", depth=manifest.layers)
         encoder = open_encoder(rung, folder, self.device)
         if weight.shape != (manifest.classes, encoder.hidden) or bias.shape != weight.shape[:1]:
             raise InputError(f"{folder.name}/{HEAD}: does not fit the encoder and raysearch.json")

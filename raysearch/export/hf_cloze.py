@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.encoders.cloze import BIASES, HEADS, ClozeClassifier, open_head
 from raysearch.encoders.graphs import ClozeGraph
 from raysearch.encoders.models import open_encoder
@@ -80,7 +80,7 @@ class ClozePredictor(Predictor):
         if manifest.layers < 1:
             raise InputError(f"{folder.name}: is no encoder that `raysearch export` wrote")
         encoder = open_encoder(
-            Rung(folder.name, "encoder", depth=manifest.layers), folder, self.device
+            ModelSize(folder.name, "encoder", depth=manifest.layers), folder, self.device
         )
         mask = self._layout.mask
         try:

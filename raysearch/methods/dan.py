@@ -14,7 +14,7 @@ from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
 from raysearch.outputs.described import words_of_knobs
 from raysearch.training import dan_knobs
-from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_fit import DanTrainer
 from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.protocol import Context, Method, Shape
@@ -42,14 +42,14 @@ class Knobs:
     """Before each dense layer."""
 
 
-def learner(ctx: Context, knobs: Knobs) -> Bagging:
+def learner(ctx: Context, knobs: Knobs) -> DanTrainer:
     """Return a learner fitted to cross-entropy, or to squared error of numbers."""
     label = labels_of(ctx.train, ctx.device)
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
         return task_loss(logits, label[torch.from_numpy(index).to(ctx.device)])
 
-    return Bagging(ctx, knobs, [Stage([ctx.train], loss, knobs.learning_rate, ctx.horizon)])
+    return DanTrainer(ctx, knobs, [Stage([ctx.train], loss, knobs.learning_rate, ctx.horizon)])
 
 
 def horizon(knobs: Knobs, rows: int) -> int:

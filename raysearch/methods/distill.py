@@ -13,7 +13,7 @@ from torch import Tensor
 from raysearch.costs import flops
 from raysearch.encoders.models import scratch
 from raysearch.training import fit
-from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.fit import FineTuner, labels_of
 from raysearch.training.heads import heads
 from raysearch.training.losses import taught
 from raysearch.training.protocol import Context, Input, Method, Shape
@@ -50,7 +50,7 @@ class Knobs:
     """Epochs without a lower validation loss before stopping; 0: train to the end."""
 
 
-def learner(ctx: Context, knobs: Knobs) -> Fitting:
+def learner(ctx: Context, knobs: Knobs) -> FineTuner:
     """Return the student.
 
     Fitted to T^2 KL on all rows and to cross-entropy on the labelled ones.
@@ -79,7 +79,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
 
     head = heads(knobs.head, ctx, pooling=knobs.pooling, dropout=knobs.dropout, template=0)
     renewed = scratch if knobs.start == "scratch" else None
-    return Fitting(ctx, knobs, head, parts, loss, renewed=renewed)
+    return FineTuner(ctx, knobs, head, parts, loss, renewed=renewed)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders import exits
 from raysearch.encoders.classifier import predict
@@ -25,7 +25,7 @@ from raysearch.outputs.exit_rules import Exits
 from raysearch.storage.store import State
 from raysearch.training import fit
 from raysearch.training.exits_head import ExitsHead, exit_loss
-from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.fit import FineTuner, labels_of
 from raysearch.training.protocol import Context, Method, Shape
 
 
@@ -75,7 +75,7 @@ class EarlyExit:
             at = torch.from_numpy(index).to(ctx.device)
             return exit_loss(logits, label[at], weight, follow=knobs.self_distil)
 
-        self._fit = Fitting(ctx, knobs, self._head, [ctx.train], loss)
+        self._fit = FineTuner(ctx, knobs, self._head, [ctx.train], loss)
         self._temperature = np.ones(len(self._head.layers))
         self._sample: tuple[bytes, Exits] | None = None
 
@@ -220,7 +220,7 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
     )
 
 
-def refuses(knobs: Knobs, rung: Rung) -> str:
+def refuses(knobs: Knobs, rung: ModelSize) -> str:
     """Return why a model cannot have these exits; empty where it can."""
     if not 0 <= knobs.calibration <= 0.5:
         return f"calibration: {knobs.calibration:g} is no share from 0 to 0.5"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raysearch.encoders.classifier import task_loss
-from raysearch.training.fit import Fitting, horizon, labels_of, price
+from raysearch.training.fit import FineTuner, horizon, labels_of, price
 from raysearch.training.heads import LinearHead
 from raysearch.training.protocol import Context, Method
 
@@ -34,7 +34,7 @@ class Knobs:
     """Epochs without a lower validation loss before stopping; 0: train to the end."""
 
 
-def learner(ctx: Context, knobs: Knobs) -> Fitting:
+def learner(ctx: Context, knobs: Knobs) -> FineTuner:
     """Return a linear head on the pooled encoder.
 
     Fitted by cross-entropy (squared error for numbers).
@@ -44,7 +44,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
         return task_loss(logits, label[torch.from_numpy(index).to(ctx.device)])
 
-    return Fitting(ctx, knobs, LinearHead(ctx, knobs.pooling, knobs.dropout), [ctx.train], loss)
+    return FineTuner(ctx, knobs, LinearHead(ctx, knobs.pooling, knobs.dropout), [ctx.train], loss)
 
 
 METHOD = Method(

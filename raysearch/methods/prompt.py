@@ -13,7 +13,7 @@ from torch import Tensor
 from raysearch.costs import flops
 from raysearch.encoders.classifier import task_loss
 from raysearch.training import fit
-from raysearch.training.fit import Fitting, labels_of
+from raysearch.training.fit import FineTuner, labels_of
 from raysearch.training.heads import ClozeHead
 from raysearch.training.protocol import Context, Input, Method, Shape
 
@@ -36,7 +36,7 @@ class Knobs:
     """Epochs without a lower validation loss before stopping; 0: train to the end."""
 
 
-def learner(ctx: Context, knobs: Knobs) -> Fitting:
+def learner(ctx: Context, knobs: Knobs) -> FineTuner:
     """Return a learner of the label words' logits at the mask.
 
     Fitted by cross-entropy over those words alone.
@@ -46,7 +46,7 @@ def learner(ctx: Context, knobs: Knobs) -> Fitting:
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
         return task_loss(logits, label[torch.from_numpy(index).to(ctx.device)])
 
-    return Fitting(ctx, knobs, ClozeHead(ctx, knobs.template), [ctx.train], loss)
+    return FineTuner(ctx, knobs, ClozeHead(ctx, knobs.template), [ctx.train], loss)
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:

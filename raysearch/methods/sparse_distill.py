@@ -14,7 +14,7 @@ from raysearch.encoders.batches import steps_per_epoch
 from raysearch.encoders.classifier import task_loss
 from raysearch.outputs.described import words_of_knobs
 from raysearch.training import dan_knobs
-from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_fit import DanTrainer
 from raysearch.training.dan_knobs import Stage
 from raysearch.training.fit import labels_of
 from raysearch.training.losses import distillation
@@ -50,7 +50,7 @@ class Knobs:
     tuning_rate: float = 3e-4
 
 
-def learner(ctx: Context, knobs: Knobs) -> Bagging:
+def learner(ctx: Context, knobs: Knobs) -> DanTrainer:
     """Return the student.
 
     Fitted to T^2 KL to the teacher on all rows, then to cross-entropy on the labelled ones.
@@ -71,7 +71,7 @@ def learner(ctx: Context, knobs: Knobs) -> Bagging:
         return task_loss(logits, label[torch.from_numpy(index).to(ctx.device)])
 
     after = _tuning(knobs, len(ctx.train))
-    return Bagging(
+    return DanTrainer(
         ctx,
         knobs,
         [

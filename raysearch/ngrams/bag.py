@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from raysearch.costs.flops import linear_forward
 from raysearch.encoders.models import RowEmbedding
-from raysearch.ngrams.bags import Bags
+from raysearch.ngrams.bags import NgramIds
 
 SIDES = 4
 """A pair's vector: both texts', their product and their distance, one after another."""
@@ -30,7 +30,7 @@ class BagBatch:
     """Where each text begins, and the end (B + 1,) int64."""
 
     @classmethod
-    def of(cls, bags: Bags, device: torch.device) -> BagBatch:
+    def of(cls, bags: NgramIds, device: torch.device) -> BagBatch:
         """Return all n-grams of some bags."""
         ids = torch.from_numpy(bags.ids.astype(np.int64))
         offsets = torch.from_numpy(np.ascontiguousarray(bags.offsets))
@@ -43,7 +43,7 @@ class BagBatch:
         return BagBatch(self.ids[keep], through[self.offsets])
 
 
-class RowBag(RowEmbedding):
+class EmbeddingBagTable(RowEmbedding):
     """A table of which only the batch's distinct rows get a gradient; a text is their mean."""
 
     decays: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class Dan(nn.Module):
         self.hit = 0
         """Rows of the table that all passes so far have summed up."""
         table = torch.empty(rows, width).uniform_(-1, 1, generator=generator)
-        self.table = RowBag(table.mul_(math.sqrt(3 / width)), None)
+        self.table = EmbeddingBagTable(table.mul_(math.sqrt(3 / width)), None)
         self.hidden = _linear(width, width, generator)
         self.head = _linear(width * (SIDES if pair else 1), classes, generator)
         self.dropout = nn.Dropout(dropout)

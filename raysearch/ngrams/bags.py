@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from raysearch.ngrams.dan_numpy import END, TEXTS, Hasher, Reader, inside, split
-from raysearch.ngrams.growable import Spill
+from raysearch.ngrams.growable import GrowableMemmap
 from raysearch.storage.store import State
 
 Ids = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bags:
+class NgramIds:
     """Row numbers of the n-grams of some texts."""
 
     ids: Ids
@@ -33,35 +33,35 @@ class Bags:
         """Return the n-grams of each text (n,)."""
         return np.diff(self.offsets)
 
-    def take(self, index: NDArray[np.int64]) -> Bags:
+    def take(self, index: NDArray[np.int64]) -> NgramIds:
         """Return the bags at these positions, in this order."""
         sizes = self.offsets[index + 1] - self.offsets[index]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         shift = np.repeat(self.offsets[index] - offsets[:-1], sizes)
-        return Bags(self.ids[shift + np.arange(offsets[-1])], offsets)
+        return NgramIds(self.ids[shift + np.arange(offsets[-1])], offsets)
 
-    def below(self, rows: int) -> Bags:
+    def below(self, rows: int) -> NgramIds:
         """Return the bags without the n-grams whose row is not among the first `rows`."""
         keep = self.ids < rows
         if keep.all():
             return self
         through = np.concatenate([[0], np.cumsum(keep)])
-        return Bags(self.ids[keep], through[self.offsets])
+        return NgramIds(self.ids[keep], through[self.offsets])
 
 
-def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> Bags:
+def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> NgramIds:
     """Return all bags; large ones are in a file, so that texts may exceed the memory."""
-    ids, sizes = Spill(np.int32), Spill(np.int64)
+    ids, sizes = GrowableMemmap(np.int32), GrowableMemmap(np.int64)
     sizes.add(np.zeros(1, np.int64))
     for chunk in _chunks(columns):
         found, offsets = reader.bags(chunk)
         ids.add(found)
         sizes.add(np.diff(offsets))
-    return Bags(ids.whole(), np.cumsum(sizes.whole()))
+    return NgramIds(ids.whole(), np.cumsum(sizes.whole()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Frequent:
+class FrequentVocabulary:
     """The V commonest n-grams, commonest first: a trie in two columns, exact.
 
     Ties go to the shorter n-gram, then to the one whose words come first. An n-gram's prefix and
@@ -83,7 +83,7 @@ class Frequent:
         """Return the number of rows, V."""
         return len(self.parent)
 
-    def bags(self, *columns: Sequence[str]) -> Bags:
+    def bags(self, *columns: Sequence[str]) -> NgramIds:
         """Return the n-grams of these texts in the vocabulary; one column after another."""
         return _read(Reader(self.words, self.parent, self.last, self.ngrams), columns)
 
@@ -101,12 +101,14 @@ class Frequent:
         """Return the rows of the single words, in the order of `words`."""
         return np.flatnonzero(self.parent < 0).astype(np.int32)
 
-    def first(self, rows: int) -> Frequent:
+    def first(self, rows: int) -> FrequentVocabulary:
         """Return the vocabulary of this many n-grams."""
         if rows >= self.rows:
             return self
         single = int((self.parent[:rows] < 0).sum())
-        return Frequent(self.words[:single], self.parent[:rows], self.last[:rows], self.ngrams)
+        return FrequentVocabulary(
+            self.words[:single], self.parent[:rows], self.last[:rows], self.ngrams
+        )
 
     def bytes_of(self, rows: int) -> int:
         """Return the bytes of the first rows: the words, and two numbers a row."""
@@ -124,7 +126,7 @@ class Frequent:
         return {k: torch.from_numpy(v) for k, v in columns.items()}
 
     @classmethod
-    def restored(cls, state: State, ngrams: int) -> Frequent:
+    def restored(cls, state: State, ngrams: int) -> FrequentVocabulary:
         """Restore a vocabulary from its `state()`."""
         spelled = state["words"].numpy().tobytes().decode("utf-8", "surrogatepass")
         words = tuple(spelled.split("\n")) if spelled else ()
@@ -132,7 +134,7 @@ class Frequent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hashed:
+class HashedVocabulary:
     """A row for every n-gram, by a hash that is the same in every process."""
 
     rows: int
@@ -140,7 +142,7 @@ class Hashed:
     ngrams: int
     """Longest n-gram."""
 
-    def bags(self, *columns: Sequence[str]) -> Bags:
+    def bags(self, *columns: Sequence[str]) -> NgramIds:
         """Return all n-grams of these texts; one column after another."""
         return _read(Hasher(self.rows, self.ngrams), columns)
 
@@ -162,7 +164,7 @@ class Hashed:
                 np.maximum.at(most, rows, here)
         return int((least <= most).sum()), int((least < most).sum())
 
-    def first(self, rows: int) -> Hashed:
+    def first(self, rows: int) -> HashedVocabulary:
         """Return the vocabulary itself: which rows matter is not known."""
         assert rows == self.rows
         return self

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raysearch.errors import InputError
-from raysearch.ngrams.bags import Frequent, _chunks
+from raysearch.ngrams.bags import FrequentVocabulary, _chunks
 from raysearch.ngrams.dan_numpy import END, split
-from raysearch.ngrams.growable import HELD, Spill
+from raysearch.ngrams.growable import HELD, GrowableMemmap
 
 
 def frequent(
     texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], held: int = HELD
-) -> Frequent:
+) -> FrequentVocabulary:
     """Return the commonest n-grams of these texts, exactly.
 
     Length by length: an n-gram is counted only where its prefix and its last word may still be
@@ -88,7 +88,7 @@ def _numbers(
 
     -1 for a word without one and between texts.
     """
-    out, bounds = Spill(np.int32, held), [0]
+    out, bounds = GrowableMemmap(np.int32, held), [0]
     for chunk in _chunks(columns):
         out.add(np.array([rank.get(w, -1) for w in split(chunk)], np.int32))
         bounds.append(len(out))
@@ -96,7 +96,7 @@ def _numbers(
 
 
 def _copied(blocks: Sequence[NDArray[np.int32]], held: int) -> NDArray[np.int32]:
-    out = Spill(np.int32, held)
+    out = GrowableMemmap(np.int32, held)
     for block in blocks:
         out.add(block.copy())
     return out.whole()
@@ -198,7 +198,7 @@ def _ranked(
     lasts: Sequence[NDArray[np.int64]],
     rows: int,
     ngrams: int,
-) -> Frequent:
+) -> FrequentVocabulary:
     """Return the `rows` commonest of all lengths.
 
     Within a length `counts` are in the words' order.
@@ -218,7 +218,7 @@ def _ranked(
     parent = np.where(length > 0, row[np.where(length > 0, above + shift, 0)], -1)
     last = row[np.concatenate(lasts)]
     kept = order[length[order] == 0]
-    return Frequent(
+    return FrequentVocabulary(
         tuple(alphabet[i] for i in kept),
         parent[order].astype(np.int32),
         last[order].astype(np.int32),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raysearch.data.rows import Logits, Rows
 from raysearch.ngrams import dan_numpy, hashed
-from raysearch.ngrams.bags import Bags, Frequent, Hashed
+from raysearch.ngrams.bags import FrequentVocabulary, HashedVocabulary, NgramIds
 from raysearch.ngrams.tables import Table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class BagGraph:
     """A deep averaging network over n-grams; numpy arrays, float32 but for the table."""
 
     kind: ClassVar[str] = "bag"
-    vocabulary: Frequent | Hashed
+    vocabulary: FrequentVocabulary | HashedVocabulary
     table: Table
     """(V, d)."""
     dense: Mapping[str, NDArray[np.float32]]
@@ -98,7 +98,7 @@ class BagGraph:
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Return None: the trained state cuts and rounds each table."""
 
-    def answer(self, bags: Sequence[Bags]) -> Logits:
+    def answer(self, bags: Sequence[NgramIds]) -> Logits:
         """Return logits (n, C) of the texts' bags and, of pairs, of the second texts'."""
         vectors = [
             dan_numpy.means(self.table.values, self.table.scale, b.ids, b.offsets) for b in bags

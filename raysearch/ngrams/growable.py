@@ -12,7 +12,7 @@ HELD = 2**28
 """Bytes that are kept in memory; more are in a temporary file."""
 
 
-class Spill:
+class GrowableMemmap:
     """A column that grows at its end.
 
     Beyond `held` bytes it is in a file without a name in the folder for temporary files (the

@@ -16,7 +16,7 @@ from raysearch.planning.families import family_of
 from raysearch.stages import find
 from raysearch.storage.checkpoints import weights_digest
 from raysearch.training.protocol import Method
-from raysearch.trial.context import Place, knobs_of, prompt_of, question_of
+from raysearch.trial.context import ExecutionContext, parse_knobs, prompt_digest, prompt_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Configurator:
     """What configurations of one study have in common."""
 
     data: TaskData
-    place: Place
+    place: ExecutionContext
     precision: str
     corpus: Corpus | None
     """The corpus for transfer; None where the task's own texts serve."""
@@ -46,7 +46,7 @@ class Configurator:
             raise Infeasible(f"method '{method.name}' cannot train a model of family {rung.family}")
         plain = {f: v for f, v in asdict(method.knobs()).items()}
         try:
-            knobs = knobs_of(method, proposal.hyper)
+            knobs = parse_knobs(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
         refused = method.refuses(knobs, rung)
@@ -113,7 +113,7 @@ class Configurator:
                     raise Infeasible(
                         f"method '{method.name}': the task has no template and label words"
                     )
-                out[role] = question_of(self.data.task, getattr(knobs, "template", 0))
+                out[role] = prompt_digest(self.data.task, getattr(knobs, "template", 0))
             elif declared.gives == "texts":
                 if method.unlabelled(knobs) and self.corpus is not None:
                     out[role] = ArtifactConfig("corpus", self.corpus.digest)  # whatever its name

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from raysearch.config.catalog import find_rung, method_spaces
-from raysearch.config.ladder import FAMILIES, Rung
+from raysearch.config.ladder import FAMILIES, ModelSize
 from raysearch.config.space import Domain, MethodSpace, SearchSpace
 from raysearch.config.trial import Scalar, TrialConfig
 from raysearch.costs.flops import encoder_forward
-from raysearch.costs.memory import ANSWERING_BYTES, Demand, training_memory, weights
+from raysearch.costs.memory import ANSWERING_BYTES, MemoryEstimate, training_memory, weights
 from raysearch.data.task_data import TaskData
 from raysearch.encoders.batches import ENOUGH, padded_lengths
 from raysearch.encoders.patterns import Pattern
@@ -29,10 +29,10 @@ from raysearch.planning.throughput import (
 from raysearch.stages import find
 from raysearch.storage.store import Store
 from raysearch.training.protocol import Method, Shape
-from raysearch.trial.context import Place, knobs_of, lengths_sample
+from raysearch.trial.context import ExecutionContext, lengths_sample, parse_knobs
 
 
-class Pricing:
+class CostModel:
     """Prices of one task on one machine.
 
     `texts(labels)` returns how many texts are left without a label; `there` calls a function on
@@ -42,7 +42,7 @@ class Pricing:
     def __init__(
         self,
         data: TaskData,
-        place: Place,
+        place: ExecutionContext,
         store: Store,
         precision: str,
         texts: Callable[[int], int],
@@ -58,11 +58,11 @@ class Pricing:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = self._shape(config)
-        parts = method.price(knobs_of(method, config.hyper), shape)
+        parts = method.price(parse_knobs(method, config.hyper), shape)
         own = sum(parts.values())
         seconds = self._seconds(rung, parts, shape)
         full = own
-        answering = method.inputs_of(knobs_of(method, config.hyper), "logits")
+        answering = method.inputs_of(parse_knobs(method, config.hyper), "logits")
         for role, given in config.upstream.items():
             full += self.price(given).flops
             if role not in answering:
@@ -77,7 +77,7 @@ class Pricing:
         labels = config.data.train + config.data.validation
         return Price(full, labels, seconds, own)
 
-    def demands(self, space: SearchSpace) -> dict[tuple[str, str], Demand]:
+    def demands(self, space: SearchSpace) -> dict[tuple[str, str], MemoryEstimate]:
         """Return what trials need, by method and model, those that make inputs included."""
         above = {name for names in space.upstream_rungs.values() for name in names}
         largest = max((find_rung(name).params for name in above), default=0)
@@ -93,12 +93,14 @@ class Pricing:
                     shown = f"method '{name}' on model '{rung.name}'"
                     # a method that learns from an encoder may have to open it
                     gains = family_of(rung).gpu or bool(answers)
-                    out[name, rung.name] = Demand(gains, memory, shown, weights(rung) + answers)
+                    out[name, rung.name] = MemoryEstimate(
+                        gains, memory, shown, weights(rung) + answers
+                    )
         return out
 
-    def _memory(self, space: MethodSpace, rung: Rung) -> float:
+    def _memory(self, space: MethodSpace, rung: ModelSize) -> float:
         """Return the GPU memory needed at the largest batch of the space [bytes]."""
-        usual = getattr(knobs_of(find(space.method), space.first), "batch_size", 32)
+        usual = getattr(parse_knobs(find(space.method), space.first), "batch_size", 32)
         domain = space.knobs.get("batch_size")
         most = usual if domain is None else max(usual, *map(int, _ends(domain)))
         width = 2 if self.precision == "bf16" else 4
@@ -109,10 +111,10 @@ class Pricing:
         """Return the predicted time to score a trial's point on the whole test split [s]."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = replace(self._shape(config), n_validation=len(self.data.splits["test"]))
-        parts = method.price(knobs_of(method, config.hyper), shape)
+        parts = method.price(parse_knobs(method, config.hyper), shape)
         return self._seconds(rung, {"validate": parts.get("validate", 0.0)}, shape)
 
-    def first_seconds(self, name: str, rung: Rung, most: int) -> float:
+    def first_seconds(self, name: str, rung: ModelSize, most: int) -> float:
         """Return the predicted time of a method's first knobs on the label budget `most` [s].
 
         0 if the method cannot train this model with them.
@@ -120,7 +122,7 @@ class Pricing:
         method = find(name)
         if rung.family not in method.families:
             return 0.0
-        knobs = knobs_of(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].first)
         if method.refuses(knobs, rung):
             return 0.0
         shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
@@ -163,16 +165,16 @@ class Pricing:
     def _most_texts(self, name: str, labels: int) -> int:
         """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
-        asked = [method.unlabelled(knobs_of(method, space.first))]
+        asked = [method.unlabelled(parse_knobs(method, space.first))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            asked.append(method.unlabelled(knobs_of(method, {**space.first, knob: value})))
+            asked.append(method.unlabelled(parse_knobs(method, {**space.first, knob: value})))
         return max(0, min(max(asked), self._texts(labels)))
 
-    def _seconds(self, rung: Rung, parts: Mapping[str, float], shape: Shape) -> float:
+    def _seconds(self, rung: ModelSize, parts: Mapping[str, float], shape: Shape) -> float:
         of = replace(shape, rung=rung)
         return family_of(rung).seconds(parts, of, lambda: self._rates_of(rung, shape))
 
-    def _rates_of(self, rung: Rung, shape: Shape) -> Rates:
+    def _rates_of(self, rung: ModelSize, shape: Shape) -> Rates:
         """Return this machine's rates at the model's width of layer; measured once."""
         width = (rung.hidden, rung.intermediate)
         if width not in self._rates:
@@ -185,7 +187,7 @@ class Pricing:
 
     def _shape(self, config: TrialConfig) -> Shape:
         method, rung = find(config.method), find_rung(config.rung)
-        knobs = knobs_of(method, config.hyper)
+        knobs = parse_knobs(method, config.hyper)
         return Shape(
             rung,
             self.data.task,
@@ -195,10 +197,10 @@ class Pricing:
             config.data.unlabelled,
         )
 
-    def _largest(self, name: str, rung: Rung, n_train: int, n_validation: int) -> Shape:
+    def _largest(self, name: str, rung: ModelSize, n_train: int, n_validation: int) -> Shape:
         """Return the sizes from which a method's price at this model size is predicted."""
         method = find(name)
-        knobs = knobs_of(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].first)
         lengths = self._text_lengths(rung, self._pattern(method, knobs))
         return Shape(rung, self.data.task, n_train, n_validation, lengths)
 
@@ -209,7 +211,7 @@ class Pricing:
         return Pattern(templates[getattr(knobs, "template", 0) % len(templates)])
 
     def _text_lengths(
-        self, rung: Rung, pattern: Pattern | None = None
+        self, rung: ModelSize, pattern: Pattern | None = None
     ) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Return the tokens of a sample of texts (n,) under the rung's tokeniser.
 
@@ -244,7 +246,7 @@ def _depth(name: str, spaces: Mapping[str, MethodSpace], below: tuple[str, ...] 
     return max((1 + _depth(n, spaces, (*below, name)) for n in inputs), default=0)
 
 
-def size_of(rung: Rung) -> tuple[int, int]:
+def size_of(rung: ModelSize) -> tuple[int, int]:
     """Return a sort key from cheap to dear.
 
     N-grams come first, then tables of them, then encoders by what a token costs.
@@ -265,11 +267,11 @@ def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]
     """Return FLOPs by phase of the knob set that coordinate-wise costs most."""
     method = find(name)
     best = dict(space.first)
-    parts = method.price(knobs_of(method, best), shape)
+    parts = method.price(parse_knobs(method, best), shape)
     for knob, value in itertools.chain.from_iterable(
         [(k, v) for v in _ends(d)] for k, d in space.knobs.items()
     ):
-        tried = method.price(knobs_of(method, {**best, knob: value}), shape)
+        tried = method.price(parse_knobs(method, {**best, knob: value}), shape)
         if sum(tried.values()) > sum(parts.values()):
             best, parts = {**best, knob: value}, tried
     return parts

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from raysearch.config.catalog import find_rung, ladder, method_spaces
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.space import NONE, MethodSpace, SearchSpace
 from raysearch.config.study import Procedure, Study
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, unknown
 from raysearch.methods import names as method_names
-from raysearch.planning.cost_model import Pricing, size_of
+from raysearch.planning.cost_model import CostModel, size_of
 from raysearch.planning.families import family_of, get
 from raysearch.planning.model_fit import cannot_prompt, too_large
 from raysearch.stages import find
 from raysearch.storage.checkpoints import NotHere
-from raysearch.trial.context import Place, knobs_of
+from raysearch.trial.context import ExecutionContext, parse_knobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,11 @@ class Eligibility:
 
 
 def eligible(
-    study: Study, data: TaskData, place: Place, pricing: Pricing, texts: Callable[[int], int]
+    study: Study,
+    data: TaskData,
+    place: ExecutionContext,
+    pricing: CostModel,
+    texts: Callable[[int], int],
 ) -> Eligibility:
     """Return the joint space of a study: what the task, the folders and the machine allow.
 
@@ -54,8 +58,8 @@ class _Rules:
         self,
         study: Study,
         data: TaskData,
-        place: Place,
-        pricing: Pricing,
+        place: ExecutionContext,
+        pricing: CostModel,
         texts: Callable[[int], int],
     ) -> None:
         self.study, self.data, self.place, self.pricing = study, data, place, pricing
@@ -113,11 +117,11 @@ class _Rules:
         known += [find_rung(n) for n in self.study.models or ()]
         return any(r.family in find(name).families for r in known)
 
-    def _usable(self, name: str, rungs: Iterable[Rung]) -> tuple[str, ...]:
+    def _usable(self, name: str, rungs: Iterable[ModelSize]) -> tuple[str, ...]:
         """Return the models that a method can train here; if none, `_excluded` has the reason."""
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
-        knobs = knobs_of(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].first)
         refused = {r.name: method.refuses(knobs, r) for r in kin}
         if kin and all(refused.values()):
             self._excluded[name] = next(iter(refused.values()))
@@ -159,7 +163,7 @@ class _Rules:
             out[name] = spaces[name]
         return out
 
-    def _rungs(self) -> list[Rung]:
+    def _rungs(self) -> list[ModelSize]:
         """Return the models of the study that fit; by default only those that are present."""
         known = ladder()
         if self.study.models is not None:
@@ -209,7 +213,7 @@ class _Rules:
             lines += line.inputs.values()
         return found
 
-    def _fitting(self, rungs: list[Rung]) -> list[Rung]:
+    def _fitting(self, rungs: list[ModelSize]) -> list[ModelSize]:
         """Leave out models whose dearest first trial would take longer than the study allows."""
         limit = self.study.trial_minutes
         if limit is None:

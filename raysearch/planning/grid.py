@@ -12,7 +12,7 @@ from raysearch.config.trial import Scalar, canonical
 from raysearch.errors import InputError, unknown
 from raysearch.planning.eligibility import Eligibility
 from raysearch.stages import find
-from raysearch.trial.context import knobs_of
+from raysearch.trial.context import parse_knobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Crossing:
         inputs = self._inputs(line, labels)
         names = self.space.rungs[line.method]
         for role, given in inputs.items():
-            if role in method.inputs_of(knobs_of(method, _hyper(line)), "logits"):
+            if role in method.inputs_of(parse_knobs(method, _hyper(line)), "logits"):
                 sizes = list(self.space.upstream_rungs[given.method])
                 smaller = sizes[: sizes.index(given.rung)] if given.rung in sizes else []
                 names = tuple(n for n in names if n in smaller) or names

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.task import Task
 from raysearch.data.rows import Rows
 from raysearch.encoders.cloze import lacks
@@ -20,7 +20,7 @@ from raysearch.planning.families import family_of
 from raysearch.trial.context import prompt_of
 
 
-def cannot_prompt(rung: Rung, task: Task, folder: Path | None) -> str | None:
+def cannot_prompt(rung: ModelSize, task: Task, folder: Path | None) -> str | None:
     """Return why a model cannot answer the task's cloze question; None when it can."""
     prompt = prompt_of(task)
     if prompt is None:
@@ -46,7 +46,7 @@ def cannot_prompt(rung: Rung, task: Task, folder: Path | None) -> str | None:
     return None
 
 
-def too_large(rung: Rung, device: str) -> str | None:
+def too_large(rung: ModelSize, device: str) -> str | None:
     """Return why a model cannot be trained in this machine's memory; None when it can."""
     needed = family_of(rung).memory(rung, device)
     if device.startswith("cuda"):

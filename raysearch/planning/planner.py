@@ -15,13 +15,13 @@ from raysearch.config.catalog import find_rung, task_to_json
 from raysearch.config.space import Proposal, SearchSpace
 from raysearch.config.study import Study
 from raysearch.config.trial import Scalar, TrialConfig
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.data.corpora import Corpus
 from raysearch.data.evaluate import majority
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError
 from raysearch.planning.configuration import Configurator
-from raysearch.planning.cost_model import Pricing
+from raysearch.planning.cost_model import CostModel
 from raysearch.planning.eligibility import Eligibility, eligible
 from raysearch.planning.grid import GridDesign, grid
 from raysearch.planning.throughput import Price
@@ -31,13 +31,13 @@ from raysearch.stages import find
 from raysearch.storage.remote import Remote, below
 from raysearch.storage.store import Store, copy_of
 from raysearch.training.precision import resolve
-from raysearch.trial.context import Place, knobs_of
+from raysearch.trial.context import ExecutionContext, parse_knobs
 
 TABLE_BYTES, BESIDE = 4, 2**31
 """A table's parameter's, and what training takes beside a table whatever its size [bytes]."""
 
 
-class World:
+class Planner:
     """The driver's side of a study: the space, configurations and their prices, and the place.
 
     Args:
@@ -73,7 +73,7 @@ class World:
             there = _here
         self.precision = str(there(resolve, study.precision, torch.device(device)))
         concurrency = study.concurrency or at_once or _concurrency(device)
-        self.place = Place(
+        self.place = ExecutionContext(
             store=str(RunFolder(out).store.resolve()),
             task=task_to_json(data.task),
             data_dir=None if data_dir is None else str(data_dir.resolve()),
@@ -88,7 +88,7 @@ class World:
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
         self._store = Store(RunFolder(out).store, behind)
-        self.pricing = Pricing(data, self.place, self._store, self.precision, self._texts, there)
+        self.pricing = CostModel(data, self.place, self._store, self.precision, self._texts, there)
 
     @cached_property
     def eligibility(self) -> Eligibility:
@@ -145,7 +145,7 @@ class World:
         """
         method = find(name)
         try:
-            return method.refuses(knobs_of(method, hyper), find_rung(rung))
+            return method.refuses(parse_knobs(method, hyper), find_rung(rung))
         except TypeError as e:
             raise InputError(f"procedures: '{name}': {e}") from e
 
@@ -165,7 +165,7 @@ class World:
 
     def hyper(self, config: TrialConfig) -> dict[str, Any]:
         """Return all knobs of a configuration, defaults included."""
-        return asdict(knobs_of(find(config.method), config.hyper))
+        return asdict(parse_knobs(find(config.method), config.hyper))
 
     def price(self, config: TrialConfig) -> Price:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
@@ -179,11 +179,11 @@ class World:
         """Drop the kept weights of every trial but these."""
         self._store.keep_only("weights", ids)
 
-    def demands(self) -> dict[tuple[str, str], Demand]:
+    def demands(self) -> dict[tuple[str, str], MemoryEstimate]:
         """Return what trials need, by method and model, teachers included."""
         return self.pricing.demands(self.space)
 
-    def ship(self) -> Place:
+    def ship(self) -> ExecutionContext:
         """Return the place as workers see it; upload what they read, where there is a storage.
 
         Raises:

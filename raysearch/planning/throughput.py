@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.costs import flops
 from raysearch.encoders.classifier import Classifier, task_loss
 from raysearch.encoders.models import Encoder
 from raysearch.encoders.tokens import Batch
 from raysearch.storage.checkpoints import quiet_libraries
-from raysearch.training.loop import Loop, Recipe
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 
 LAYERS = 2
 """Layers that are timed; a deeper encoder of the same width works at the same rate."""
@@ -69,7 +69,9 @@ class Price:
     """The part of the FLOPs that the trial executes itself [FLOP]."""
 
 
-def measure(rung: Rung, length: int, precision: str, device: torch.device, threads: int) -> Rates:
+def measure(
+    rung: ModelSize, length: int, precision: str, device: torch.device, threads: int
+) -> Rates:
     """Time a few training steps (batch 16) and forwards (batch 32) of two layers of this width."""
     from transformers import BertConfig, BertModel
 
@@ -91,7 +93,9 @@ def measure(rung: Rung, length: int, precision: str, device: torch.device, threa
         module = Classifier(
             Encoder(body, rung.hidden), 2, pooling="mean", dropout=0.1, generator=torch.Generator()
         ).to(device)
-        loop = Loop(module, Recipe(1e-5), 100, seed=0, precision=precision, device=device)
+        loop = OptimiserLoop(
+            module, OptimiserConfig(1e-5), 100, seed=0, precision=precision, device=device
+        )
         rng = np.random.default_rng(0)
 
         def batch(rows: int) -> Batch:
@@ -123,7 +127,7 @@ def _median(work: Callable[[], object], device: torch.device) -> float:
     return statistics.median(times[2:])
 
 
-def seconds(parts: Mapping[str, float], rates: Rates, rung: Rung) -> float:
+def seconds(parts: Mapping[str, float], rates: Rates, rung: ModelSize) -> float:
     """Return the predicted time of FLOPs by phase at these rates [s].
 
     Opening the model is included.
@@ -133,7 +137,7 @@ def seconds(parts: Mapping[str, float], rates: Rates, rung: Rung) -> float:
     return setup + train + sum(v for k, v in parts.items() if k != "train") / rates.infer
 
 
-def dan_seconds(flops: float, texts: int, length: float, rung: Rung) -> float:
+def dan_seconds(flops: float, texts: int, length: float, rung: ModelSize) -> float:
     """Return the predicted time of training a table of n-grams [s].
 
     Reading its texts' words, its updates and its weights.

@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 from urllib.parse import quote
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.trial import digest
 from raysearch.data import sources
 from raysearch.data.corpora import corpus_key
@@ -18,7 +18,7 @@ from raysearch.outputs.point_kinds import raw_kinds
 from raysearch.storage.checkpoints import BUILTIN, weights_digest
 from raysearch.storage.remote import below
 from raysearch.storage.store import Store
-from raysearch.trial.context import Place
+from raysearch.trial.context import ExecutionContext
 
 CHECKPOINT = ("*.json", "model.safetensors", "vocab.txt", "merges.txt")
 """Files of a checkpoint that are opened."""
@@ -45,7 +45,9 @@ def inputs_of(run: str) -> str:
     return below(path.rsplit("/", 2)[0] + mark + options, INPUTS)
 
 
-def ship(place: Place, data: TaskData, rungs: Iterable[Rung], inputs: Store) -> Place:
+def ship(
+    place: ExecutionContext, data: TaskData, rungs: Iterable[ModelSize], inputs: Store
+) -> ExecutionContext:
     """Upload what a study's trials read to the Store of inputs; return the place that reads it.
 
     What is stored already, by the digest of its bytes, is not written again. A corpus has been

@@ -33,7 +33,7 @@ class _Found(Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class AsRun:
+class StudyManifest:
     """A study, its task, and what was there when it began."""
 
     study: Study
@@ -52,12 +52,12 @@ class AsRun:
     folders: Mapping[str, str] = field(default_factory=dict)
     """data and models: where they were; command-line options come first."""
 
-    def with_study(self, study: Study) -> AsRun:
+    def with_study(self, study: Study) -> StudyManifest:
         """Return the same with another study."""
         return replace(self, study=study)
 
 
-def write_asrun(out: Path, run: AsRun) -> None:
+def write_study_manifest(out: Path, run: StudyManifest) -> None:
     """Write the file, whole or not at all."""
     value: dict[str, Any] = run.study.model_dump(mode="json", exclude_none=True)
     value |= {
@@ -81,7 +81,7 @@ def write_asrun(out: Path, run: AsRun) -> None:
         raise RecordError(f"{path}: cannot be written: {e.strerror}") from e
 
 
-def read_asrun(out: Path) -> AsRun:
+def read_study_manifest(out: Path) -> StudyManifest:
     """Read a run's study.yaml; InputError when the folder holds none or it is not whole."""
     path = RunFolder(out).study
     if not path.is_file():
@@ -93,7 +93,7 @@ def read_asrun(out: Path) -> AsRun:
     study = parse(Study, value, path.name)
     here = parse(_Found, found, path.name)
     kept = {name: getattr(here, name) for name in _Found.model_fields if name != "task_as_run"}
-    return AsRun(study, task_from_json(here.task_as_run), **kept)
+    return StudyManifest(study, task_from_json(here.task_as_run), **kept)
 
 
 def read_study_file(out: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from raysearch.config.space import Proposal, SearchSpace
 from raysearch.config.trial import TrialConfig
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.record import OperatingPoint, TrialRecord
 
 
@@ -29,7 +29,7 @@ class Price(Protocol):
         """Return the wall-clock time on this machine [s]."""
 
 
-class World(Protocol):
+class Planner(Protocol):
     """The driver's side: turns proposals into configurations and keeps the store small."""
 
     @property
@@ -58,7 +58,7 @@ class World(Protocol):
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
 
-    def demands(self) -> Mapping[tuple[str, str], Demand]:
+    def demands(self) -> Mapping[tuple[str, str], MemoryEstimate]:
         """Return what trials need, by method and model, teachers included."""
 
     def ship(self) -> Any:
@@ -91,7 +91,7 @@ class Trial(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class TrialBackend:
     """What workers call: three importable functions, so that they can be sent to processes."""
 
     open: Callable[[TrialConfig, Any, str], Trial]
@@ -102,10 +102,10 @@ class Kit:
     """(config, place, points of one trial, split) -> their `score` events."""
 
 
-def real_kit() -> Kit:
+def trial_backend() -> TrialBackend:
     """Return the functions that run real trials; imports torch."""
     from raysearch.trial.records import failed_record
     from raysearch.trial.run import TrialRun
     from raysearch.trial.trained import score_points
 
-    return Kit(TrialRun, failed_record, score_points)
+    return TrialBackend(TrialRun, failed_record, score_points)

@@ -17,7 +17,7 @@ GIVE_UP = 2
 own; the sampler may still try it."""
 
 
-class Coverage:
+class BalancedSchedule:
     """Counts what has been proposed, and chooses which label budget and first cell are due."""
 
     def __init__(self, space: SearchSpace, price: Callable[[Proposal], float]) -> None:

@@ -19,47 +19,47 @@ from raysearch.errors import RaysearchError, RecordError
 from raysearch.record import TrialRecord
 from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
 from raysearch.run.records import RecordWriter
-from raysearch.search.backend import Kit, World
+from raysearch.search.backend import Planner, TrialBackend
 from raysearch.search.budget import Budget, spent_by
 from raysearch.search.event import Event
 from raysearch.search.messages import ended, input_failed, named
 from raysearch.search.proposer import Proposer
-from raysearch.search.replicates import CONFIRM, Draws
+from raysearch.search.replicates import CONFIRM, ReplicateQueue
 from raysearch.search.study_state import StudyState
 from raysearch.search.suggestion import Offer, missing_upstream, upstream_trials
 from raysearch.storage.mirror import Mirror
 from raysearch.storage.remote import StorageLost
-from raysearch.storage.trial_checkpoints import Saves
+from raysearch.storage.trial_checkpoints import TrialCheckpoints
 
 STRIKES = 2
 """A trial that was at work each time this many runs broke down is recorded as FAILED."""
 
 
-class Desk(StudyState):
+class StudyController(StudyState):
     """Hands out trials, takes in records, keeps the budget; one per run of a study."""
 
     def __init__(
         self,
         study: Study,
-        world: World,
+        world: Planner,
         folder: RunFolder,
         budget: Budget,
-        kit: Kit,
+        kit: TrialBackend,
         *,
         place: Any,
         phase: str,
         on_event: Callable[[Event], None] | None,
         draws: Sequence[TrialConfig] | None = None,
-        saves: Saves | None = None,
+        saves: TrialCheckpoints | None = None,
         mirror: Mirror | None = None,
     ) -> None:
         super().__init__(study, folder, budget, phase, on_event, mirror)
-        self.saves = saves or Saves(folder.checkpoints)
+        self.saves = saves or TrialCheckpoints(folder.checkpoints)
         self.world, self.kit, self.place = world, kit, place
         past = folder.read()
         self.writer = RecordWriter(folder.records)
-        self.proposer: Proposer | Draws = (
-            Proposer(study, world, budget.trials) if draws is None else Draws(draws)
+        self.proposer: Proposer | ReplicateQueue = (
+            Proposer(study, world, budget.trials) if draws is None else ReplicateQueue(draws)
         )
         self.actors: dict[str, str] = {}
         self.stopped_by = ""

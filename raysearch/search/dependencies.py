@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from raysearch.search.suggestion import Offer
 
 
-class Parking:
+class DependencyQueue:
     """The trials between their suggestion and their start."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import Scalar
 from raysearch.search import distributions
 from raysearch.search.proposals import RANDOM_TRIES
-from raysearch.search.sampling import Sampling
+from raysearch.search.sampling import OptunaSampler
 from raysearch.search.suggestion import Offer
 
 SAMPLED_TRIES = 4
@@ -31,7 +31,7 @@ class KnobSampler:
         """Start afresh after so many trials: a resumed study must not draw the same numbers."""
         seeds = np.random.SeedSequence([self._study.seed, past]).generate_state(2)
         self._rng = np.random.default_rng(int(seeds[0]))
-        self.optuna = Sampling(self._study, self._space, int(seeds[1]))
+        self.optuna = OptunaSampler(self._study, self._space, int(seeds[1]))
 
     def draw(
         self,

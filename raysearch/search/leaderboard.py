@@ -9,7 +9,7 @@ from raysearch.objectives import View, get
 from raysearch.record import OperatingPoint, TrialRecord
 
 
-class Standing:
+class Leaderboard:
     """The best trial of each (method, model, labels) so far, and the frontier so far."""
 
     def __init__(self, study: Study) -> None:

@@ -10,7 +10,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import DataBudget, TrialConfig
 from raysearch.errors import Infeasible
 from raysearch.record import TrialRecord
-from raysearch.search.backend import World
+from raysearch.search.backend import Planner
 
 RANDOM_TRIES = 200
 """How often chance may fail before a continuous space counts as exhausted."""
@@ -19,7 +19,7 @@ RANDOM_TRIES = 200
 class ProposalReader:
     """What proposals of one study come to."""
 
-    def __init__(self, study: Study, world: World) -> None:
+    def __init__(self, study: Study, world: Planner) -> None:
         self._study, self._world, self._space = study, world, world.space
 
     def id_of(self, proposal: Proposal) -> str:

@@ -12,8 +12,8 @@ from raysearch.config.trial import Scalar, TrialConfig
 from raysearch.errors import Infeasible, unknown
 from raysearch.record import TrialRecord
 from raysearch.search import distributions
-from raysearch.search.backend import World
-from raysearch.search.balance import Coverage
+from raysearch.search.backend import Planner
+from raysearch.search.balance import BalancedSchedule
 from raysearch.search.inputs import InputChoice
 from raysearch.search.knob_sampler import KnobSampler
 from raysearch.search.proposals import ProposalReader
@@ -35,14 +35,14 @@ class Proposer:
     exhausted = "the search space is exhausted: every configuration has run"
     """Message when `offer` has nothing left."""
 
-    def __init__(self, study: Study, world: World, trials: int) -> None:
+    def __init__(self, study: Study, world: Planner, trials: int) -> None:
         if study.searcher not in SEARCHERS:
             raise unknown("study", "searcher", study.searcher, SEARCHERS)
         self._study = study
         self._world = world
         self._space = world.space
         self._reader = ProposalReader(study, world)
-        self._coverage = Coverage(world.space, self._price)
+        self._coverage = BalancedSchedule(world.space, self._price)
         self._inputs = InputChoice(world.space, self._reader.id_of)
         self._crossing = self._crossed() if study.procedures else None
         self._ahead: set[str] | None = None

@@ -61,7 +61,7 @@ class Plan:
     """Predicted training FLOPs of those [FLOP]."""
 
 
-def plan_draws(
+def plan_replicates(
     records: Iterable[TrialRecord],
     study: Study,
     draws: int,
@@ -138,7 +138,7 @@ def _draws(config: TrialConfig, rounds: int, folds: int) -> dict[str, tuple[Tria
     return {drawn.id: (drawn, origin) for drawn, origin in pairs}
 
 
-class Draws:
+class ReplicateQueue:
     """Hands out a fixed list of trials, each once, in its order."""
 
     exhausted = "all confirming draws have run"

@@ -7,7 +7,7 @@ from raysearch.record import TrialRecord
 from raysearch.search.suggestion import upstream_trials
 
 
-class Weights:
+class CheckpointRetention:
     """The inputs of every trial that was suggested or recorded, and the replicates of such inputs.
 
     A replicate of an input is kept in every phase: that of the trial which takes it may run much

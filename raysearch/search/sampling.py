@@ -23,7 +23,7 @@ INFEASIBLE = "cannot run"
 """Name of the constraint that failed and infeasible trials violate."""
 
 
-class Sampling:
+class OptunaSampler:
     """An Optuna study over the space, by the ids of our trials."""
 
     def __init__(self, study: Study, space: SearchSpace, seed: int) -> None:

@@ -13,13 +13,13 @@ from raysearch.errors import RecordError
 from raysearch.record import TrialRecord
 from raysearch.run.folder import RunFolder
 from raysearch.search.budget import Budget, spent_by
-from raysearch.search.dependencies import Parking
+from raysearch.search.dependencies import DependencyQueue
 from raysearch.search.event import Event, Snapshot
-from raysearch.search.leaderboard import Standing
+from raysearch.search.leaderboard import Leaderboard
 from raysearch.search.messages import named
-from raysearch.search.retention import Weights
+from raysearch.search.retention import CheckpointRetention
 from raysearch.search.suggestion import Offer
-from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.mirror import LostOwnership, Mirror
 
 
 class StudyState:
@@ -47,12 +47,12 @@ class StudyState:
         self._on_event, self._mirror = on_event, mirror
         self.begun = time.monotonic()
         self.records: dict[str, TrialRecord] = {}
-        self.parked = Parking()
+        self.parked = DependencyQueue()
         self.running: dict[str, Offer] = {}
         self.fault: RecordError | None = None
         self.fresh = 0
-        self._standing = Standing(study)
-        self._weights = Weights()
+        self._standing = Leaderboard(study)
+        self._weights = CheckpointRetention()
         self.spent = spent_by(())
 
     @property
@@ -109,7 +109,7 @@ class StudyState:
             try:
                 if self._mirror is not None and (said := self._mirror.soon()):
                     self.log(said)
-            except Overtaken as e:
+            except LostOwnership as e:
                 self.fault = e
         if self._on_event is not None:
             self._on_event(Event(kind, text, self.snapshot(), id_, data))

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from raysearch.cluster.quota import environment
 from raysearch.errors import RaysearchError, RecordError
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.service import queue
 from raysearch.service.commands import STORAGE, program, shell
 from raysearch.service.job_cluster import JobCluster
@@ -127,7 +127,7 @@ class StudyLauncher:
             return 1, min(spec.concurrency or fit, fit)
         if verb == "export":
             return 1, 1
-        count = read_asrun(self._studies.run(spec.id)).study.concurrency or 1
+        count = read_study_manifest(self._studies.run(spec.id)).study.concurrency or 1
         room = self._cluster.known_room()
         if room is not None:  # the cluster may have shrunk since
             count = min(count, room.cpus, room.owner_trials or count)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.errors import InputError
 from raysearch.storage.hub import answers
 
@@ -27,7 +27,7 @@ class NotHere(InputError):
 BUILTIN = Path(__file__).resolve().parent.parent / "toy" / "rungs"
 
 
-def weights_folder(rung: Rung, models_dir: Path | None) -> Path:
+def weights_folder(rung: ModelSize, models_dir: Path | None) -> Path:
     """Find the folder of a rung's checkpoint: --models-dir first, then the rung's own source.
 
     Raises:
@@ -48,7 +48,7 @@ def weights_folder(rung: Rung, models_dir: Path | None) -> Path:
     )
 
 
-def _checked(folder: Path, rung: Rung) -> Path:
+def _checked(folder: Path, rung: ModelSize) -> Path:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise InputError(
@@ -68,7 +68,7 @@ def vocabulary_file(folder: Path) -> Path:
 
 
 @cache
-def _from_hub(rung: Rung, place: str) -> Path:
+def _from_hub(rung: ModelSize, place: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 

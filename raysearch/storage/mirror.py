@@ -20,7 +20,7 @@ EVERY = 10.0
 """At least between two segments while a study runs [s]."""
 
 
-class Overtaken(RecordError):
+class LostOwnership(RecordError):
     """Another driver has claimed the run."""
 
 
@@ -101,7 +101,7 @@ class Mirror:
         """
         remote = Remote(self._run, patience=patience)
         if remote.read(DRIVER) != self._me.encode():
-            raise Overtaken(f"storage '{self._run}': another driver has taken this run up")
+            raise LostOwnership(f"storage '{self._run}': another driver has taken this run up")
         for name in BESIDE:
             path = self._folder.root / name
             if path.exists():

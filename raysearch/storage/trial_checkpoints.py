@@ -13,7 +13,7 @@ from raysearch.storage.store import Store, copy_of
 
 
 @dataclass(frozen=True, slots=True)
-class Saves:
+class TrialCheckpoints:
     """The checkpoints of one study: of each trial the newest, whole or absent."""
 
     folder: Path

@@ -13,12 +13,12 @@ from raysearch.encoders.batches import steps_per_epoch
 from raysearch.errors import Infeasible, InputError
 from raysearch.ngrams import grams
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops, step_flops
-from raysearch.ngrams.bags import Bags, Frequent, Hashed
+from raysearch.ngrams.bags import FrequentVocabulary, HashedVocabulary, NgramIds
 from raysearch.ngrams.graphs import BagGraph
 from raysearch.ngrams.tables import DTYPES, Table, cuts
 from raysearch.storage.store import State
-from raysearch.training.dan_knobs import Choices, Stage
-from raysearch.training.loop import Loop, Recipe
+from raysearch.training.dan_knobs import DanKnobs, Stage
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 from raysearch.training.protocol import Context
 from raysearch.training.row_adam import under
 
@@ -28,10 +28,10 @@ COUNTED = 2**17
 """Texts over which collisions are counted, of each set that is trained on."""
 
 
-class Bagging:
+class DanTrainer:
     """A learner: a vocabulary from the first stage's texts, then one update a step."""
 
-    def __init__(self, ctx: Context, knobs: Choices, stages: Sequence[Stage]) -> None:
+    def __init__(self, ctx: Context, knobs: DanKnobs, stages: Sequence[Stage]) -> None:
         self._ctx, self._knobs = ctx, knobs
         self._stages = [s for s in stages if s.steps]
         self._pair = ctx.train.pair is not None
@@ -45,21 +45,23 @@ class Bagging:
             dropout=knobs.dropout,
             generator=ctx.torch_rng,
         ).to(ctx.device)
-        self._vocabulary: Frequent | Hashed | None = None
+        self._vocabulary: FrequentVocabulary | HashedVocabulary | None = None
         self._at = 0
         """The stage at work."""
         self._loop = self._looped()
-        self._bags: list[Bags] = []
+        self._bags: list[NgramIds] = []
         """Of the stage's rows: first texts and, of pairs, second ones."""
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        self._seen: tuple[bytes, list[Bags]] = (b"", [])
+        self._seen: tuple[bytes, list[NgramIds]] = (b"", [])
         """Rows that were predicted last, read: all points ask for the same."""
 
-    def _looped(self) -> Loop:
+    def _looped(self) -> OptimiserLoop:
         stage, knobs = self._stages[self._at], self._knobs
-        recipe = Recipe(stage.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay)
+        recipe = OptimiserConfig(
+            stage.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay
+        )
         seed = self._seed + self._at
-        return Loop(
+        return OptimiserLoop(
             self._module,
             recipe,
             stage.steps,
@@ -105,18 +107,18 @@ class Bagging:
         self._bags, self._order = [], (-1, self._order[1])
         return True
 
-    def _found(self) -> Frequent | Hashed:
+    def _found(self) -> FrequentVocabulary | HashedVocabulary:
         """Build the vocabulary, from training texts only, never from those that evaluate."""
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":
-            return Hashed(rows, ngrams)
+            return HashedVocabulary(rows, ngrams)
         every = [c for p in self._stages[0].parts for c in (p.text, p.pair) if c is not None]
         try:
             return grams.frequent(every[0], rows, ngrams, *every[1:])
         except InputError as e:
             raise Infeasible(str(e)) from e
 
-    def _read(self, parts: Sequence[Rows]) -> list[Bags]:
+    def _read(self, parts: Sequence[Rows]) -> list[NgramIds]:
         """Return bags of the first texts and, of pairs, of the second ones."""
         vocabulary = self._vocabulary
         assert vocabulary is not None
@@ -129,7 +131,7 @@ class Bagging:
             vocabulary.bags(*([""] * len(p) if p.pair is None else p.pair for p in parts)),
         ]
 
-    def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[Bags]:
+    def _cut(self, rows: Rows, knobs: Mapping[str, Any]) -> list[NgramIds]:
         """Return bags of rows without what a point's table has lost."""
         key = rows.split.encode() + rows.ids.tobytes()
         if self._seen[0] != key:
@@ -147,7 +149,7 @@ class Bagging:
 
         Counted over the first 2^17 rows of each kind at most.
         """
-        if not isinstance(self._vocabulary, Hashed):
+        if not isinstance(self._vocabulary, HashedVocabulary):
             return {}
         parts = [p.take(np.arange(min(len(p), COUNTED))) for p in self._stages[0].parts]
         every = [c for p in parts for c in (p.text, p.pair) if c is not None]
@@ -165,7 +167,7 @@ class Bagging:
         for a, b in _slices(bags, AT_ONCE // self._ctx.rung.hidden):
             some = [x.take(np.arange(a, b)) for x in bags]
             hit = np.unique(np.concatenate([x.ids for x in some]))
-            here = [Bags(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some]
+            here = [NgramIds(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some]
             out[a:b] = self._graph(knobs, hit).answer(here)
         return out
 
@@ -220,13 +222,13 @@ class Bagging:
         if state["read"]:
             rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
             if self._knobs.vocabulary == "hashed":
-                self._vocabulary = Hashed(rows, ngrams)
+                self._vocabulary = HashedVocabulary(rows, ngrams)
             else:
-                self._vocabulary = Frequent.restored(under("vocabulary.", state), ngrams)
+                self._vocabulary = FrequentVocabulary.restored(under("vocabulary.", state), ngrams)
         self._bags = []
 
 
-def _slices(bags: Sequence[Bags], most: int) -> Iterator[tuple[int, int]]:
+def _slices(bags: Sequence[NgramIds], most: int) -> Iterator[tuple[int, int]]:
     """Yield where texts begin and end that hold about `most` n-grams together."""
     through = np.cumsum(np.sum([b.sizes for b in bags], axis=0))
     start, texts = 0, len(bags[0])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Rows
 from raysearch.ngrams import bags, grams
 from raysearch.ngrams.bag import forward_flops, step_flops
@@ -24,7 +24,7 @@ LONGEST = 4
 """Words of an n-gram at most."""
 
 
-class Choices(Protocol):
+class DanKnobs(Protocol):
     """The knobs of any such fit."""
 
     @property
@@ -49,7 +49,7 @@ class Choices(Protocol):
 
     @property
     def schedule(self) -> str:
-        """Return the schedule's name, as in raysearch.training.loop.Recipe."""
+        """Return the schedule's name, as in raysearch.training.loop.OptimiserConfig."""
 
     @property
     def skipped(self) -> float:
@@ -73,7 +73,7 @@ class Stage:
     steps: int
 
 
-def refuses(knobs: Choices, rung: Rung) -> str:
+def refuses(knobs: DanKnobs, rung: ModelSize) -> str:
     """Return why such a network cannot be trained with these knobs; empty where it can."""
     if knobs.vocabulary not in VOCABULARIES:
         return f"vocabulary: no '{knobs.vocabulary}'. Known: {', '.join(VOCABULARIES)}"
@@ -82,7 +82,7 @@ def refuses(knobs: Choices, rung: Rung) -> str:
     return ""
 
 
-def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
+def lacks(knobs: DanKnobs, rung: ModelSize, parts: Sequence[Rows]) -> str:
     """Return why texts have too few words to fill a vocabulary, without counting n-grams.
 
     Empty where they may fill it.
@@ -96,7 +96,7 @@ def lacks(knobs: Choices, rung: Rung, parts: Sequence[Rows]) -> str:
     return grams.too_few(rung.buckets, most, knobs.ngrams, "at most ")
 
 
-def price(knobs: Choices, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:
+def price(knobs: DanKnobs, shape: Shape, stages: Sequence[tuple[int, int]]) -> Mapping[str, float]:
     """Return predicted FLOPs by phase, of stages of (rows, steps).
 
     An n-gram a word and length, all known: an upper bound, since n-grams outside the vocabulary

@@ -19,7 +19,7 @@ from raysearch.encoders.tokens import joined
 from raysearch.storage.store import State
 from raysearch.training.graph import Graph
 from raysearch.training.heads import Head, Module, answered, text_flops
-from raysearch.training.loop import Loop, Recipe
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 from raysearch.training.protocol import Context, Shape
 from raysearch.training.row_adam import under
 
@@ -45,7 +45,7 @@ class Schedule(Protocol):
 
     @property
     def schedule(self) -> str:
-        """Return the schedule's name, as in raysearch.training.loop.Recipe."""
+        """Return the schedule's name, as in raysearch.training.loop.OptimiserConfig."""
 
     @property
     def warmup(self) -> float:
@@ -64,7 +64,7 @@ Loss: TypeAlias = Callable[[Tensor, NDArray[np.int64]], Tensor]
 """(logits (B, C), positions (B,) among the rows) -> the batch's loss."""
 
 
-class Fitting:
+class FineTuner:
     """A learner: one optimiser step at a time over length-bucketed batches of the rows.
 
     Args:
@@ -101,14 +101,16 @@ class Fitting:
         self._best: State = {}
         self._best_loss, self._waited, self._stopped = float("inf"), 0, False
 
-    def _fresh(self, precision: str, generator: torch.Generator) -> tuple[Module, Loop]:
+    def _fresh(self, precision: str, generator: torch.Generator) -> tuple[Module, OptimiserLoop]:
         """Return the module before the first step, and the loop that trains it."""
         knobs = self._knobs
         module = self._head.fresh(generator)
         if self._renewed is not None:
             self._renewed(module.encoder, generator)
-        recipe = Recipe(knobs.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay)
-        return module, Loop(
+        recipe = OptimiserConfig(
+            knobs.learning_rate, knobs.schedule, knobs.warmup, knobs.weight_decay
+        )
+        return module, OptimiserLoop(
             module,
             recipe,
             self._ctx.horizon,

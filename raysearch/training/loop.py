@@ -21,7 +21,7 @@ from raysearch.training.row_adam import BETAS, EPS, LazyAdam, under
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class OptimiserConfig:
     """Settings of the optimiser."""
 
     learning_rate: float
@@ -36,7 +36,7 @@ class Recipe:
     """Largest global gradient norm."""
 
 
-def rate(recipe: Recipe, step: int, horizon: int) -> float:
+def rate(recipe: OptimiserConfig, step: int, horizon: int) -> float:
     """Return the learning rate of 0-based `step` of `horizon`.
 
     >>> [round(rate(Recipe(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
@@ -67,13 +67,13 @@ def step_rng(seed: int, step: int, device: torch.device) -> Iterator[None]:
         yield
 
 
-class Loop:
+class OptimiserLoop:
     """Updates a module's trainable parameters, one optimiser step at a time."""
 
     def __init__(
         self,
         module: nn.Module,
-        recipe: Recipe,
+        recipe: OptimiserConfig,
         horizon: int,
         *,
         seed: int,
@@ -213,7 +213,7 @@ class Loop:
         for lazy in self._rows:
             lazy.rest()
 
-    def follow(self, before: Loop) -> None:
+    def follow(self, before: OptimiserLoop) -> None:
         """Count the rows changed by an earlier loop over the same module as changed here."""
         for lazy, other in zip(self._rows, before._rows, strict=True):
             lazy.follow(other)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.task import Task
 from raysearch.data.rows import Logits, Rows
 from raysearch.ledger import Ledger
@@ -90,7 +90,7 @@ class Context:
     It has no access to the task's name, a path, Ray or the test split.
     """
 
-    rung: Rung
+    rung: ModelSize
     classes: int
     """Width of the logits; 1 for regression."""
     regression: bool
@@ -211,7 +211,7 @@ class Learner(Protocol):
 class Shape:
     """The sizes from which a price is predicted, before anything is loaded."""
 
-    rung: Rung
+    rung: ModelSize
     task: Task
     n_train: int
     n_validation: int
@@ -250,9 +250,9 @@ class Method:
     """Unlabelled texts that these knobs need."""
     calibration: Callable[[Any, int], int] = lambda knobs, rows: 0
     """(knobs, labelled rows) -> how many of them are held back for calibrating."""
-    refuses: Callable[[Any, Rung], str] = lambda knobs, rung: ""
+    refuses: Callable[[Any, ModelSize], str] = lambda knobs, rung: ""
     """Why these knobs cannot train a model of its families; empty where they can."""
-    lacks: Callable[[Any, Rung, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
+    lacks: Callable[[Any, ModelSize, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
     """Why these rows, labelled ones and the pool, cannot train a model; empty where they may."""
     words: Callable[[Mapping[str, Any]], PointWords] = plain_words
     """(a point's knobs) -> its label and its curve, which the records carry."""

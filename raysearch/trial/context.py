@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from raysearch.config.catalog import task_from_json
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.task import Task
 from raysearch.config.trial import ArtifactConfig, digest
 from raysearch.data.corpora import Corpus, open_corpus, read_corpus
@@ -27,7 +27,7 @@ LENGTHS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExecutionContext:
     """Where a trial runs; nothing of it enters an id."""
 
     store: str
@@ -59,7 +59,7 @@ class Place:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Place:
+    def from_json(cls, value: Mapping[str, Any]) -> ExecutionContext:
         """Read what `to_json` wrote."""
         return cls(**value)
 
@@ -88,7 +88,7 @@ class Place:
         folder = None if self.data_dir is None else Path(self.data_dir)
         return open_corpus(self.pool, data, folder, store, lines=self.pool_lines)
 
-    def folder(self, rung: Rung) -> Path | None:
+    def folder(self, rung: ModelSize) -> Path | None:
         """Return the folder of the rung's checkpoint; None for rungs that have none."""
         if not rung.has_checkpoint:
             return None
@@ -120,7 +120,7 @@ def prompt_of(task: Task) -> Prompt | None:
     return Prompt(task.templates, {name: task.words[name] for name in task.label_names})
 
 
-def question_of(task: Task, template: int) -> ArtifactConfig:
+def prompt_digest(task: Task, template: int) -> ArtifactConfig:
     """Return a template of the task with its label words, as an input of a prompting trial."""
     prompt = prompt_of(task)
     assert prompt is not None
@@ -131,7 +131,7 @@ def question_of(task: Task, template: int) -> ArtifactConfig:
     return ArtifactConfig("question", digest(asked))
 
 
-def knobs_of(method: Method, hyper: Mapping[str, Any]) -> Any:
+def parse_knobs(method: Method, hyper: Mapping[str, Any]) -> Any:
     """Return the method's knobs with these values, the others at their default.
 
     A number takes the type of its knob's default, so that 10 and 10.0 are one configuration.

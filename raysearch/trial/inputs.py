@@ -21,7 +21,7 @@ from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.storage.store import Store
 from raysearch.training.protocol import Checkpoint, Input, LogitsSource, Prompt, TextPool
-from raysearch.trial.context import Place, prompt_of, question_of
+from raysearch.trial.context import ExecutionContext, prompt_digest, prompt_of
 from raysearch.trial.upstream import Run, UpstreamTrial
 
 Value = LogitsSource | TextPool | Checkpoint | Prompt
@@ -38,7 +38,7 @@ class Setting:
     """What the adapters of one trial have in common."""
 
     config: TrialConfig
-    place: Place
+    place: ExecutionContext
     data: TaskData
     store: Store
     open_run: OpenRun
@@ -171,7 +171,7 @@ class PromptInput(_Upstream):
     ) -> None:
         super().__init__(declared, given, at)
         self._prompt = prompt_of(at.data.task)
-        found = None if self._prompt is None else question_of(at.data.task, at.template)
+        found = None if self._prompt is None else prompt_digest(at.data.task, at.template)
         if given is not None and given != found:
             raise InputError(
                 f"task '{at.config.task}': its template or label words have changed since the "

@@ -13,11 +13,13 @@ import torch
 from raysearch import scores
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
-from raysearch.trial.context import Place
+from raysearch.trial.context import ExecutionContext
 from raysearch.version import __version__
 
 
-def made_by(config: TrialConfig, place: Place, started: str | None = None) -> dict[str, Any]:
+def made_by(
+    config: TrialConfig, place: ExecutionContext, started: str | None = None
+) -> dict[str, Any]:
     """Return versions, device, host, precision, concurrency at the time, and when."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
@@ -36,7 +38,7 @@ def made_by(config: TrialConfig, place: Place, started: str | None = None) -> di
     }
 
 
-def _device_name(place: Place) -> str:
+def _device_name(place: ExecutionContext) -> str:
     if not place.device.startswith("cuda"):
         return platform.machine()
     # the driver, which records crashed trials, may have no GPU itself
@@ -45,7 +47,7 @@ def _device_name(place: Place) -> str:
 
 def failed_record(
     config: TrialConfig,
-    place: Place,
+    place: ExecutionContext,
     phase: str,
     status: str,
     error: str,

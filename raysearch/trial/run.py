@@ -19,7 +19,7 @@ from raysearch.ledger import Ledger
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from raysearch.storage.store import facts, load_state, save_state
 from raysearch.training.protocol import Learner, Making, Telling
-from raysearch.trial.context import Place, lengths_sample
+from raysearch.trial.context import ExecutionContext, lengths_sample
 from raysearch.trial.inputs import KINDS
 from raysearch.trial.records import made_by
 from raysearch.trial.scoring import Scorer
@@ -32,7 +32,7 @@ ANSWERED = 2**14
 class TrialRun:
     """A running trial: opened from its configuration, run by slices, ended as a record."""
 
-    def __init__(self, config: TrialConfig, place: Place, phase: str = "search") -> None:
+    def __init__(self, config: TrialConfig, place: ExecutionContext, phase: str = "search") -> None:
         self.config, self.place, self.phase = config, place, phase
         self.ledger = Ledger()
         self.setup = TrialSetup(config, place, partial(TrialRun, place=place))

@@ -21,7 +21,7 @@ from raysearch.ledger import Ledger
 from raysearch.stages import find
 from raysearch.storage.checkpoints import weights_digest
 from raysearch.training.protocol import Checkpoint, Context, Learner
-from raysearch.trial.context import Place, knobs_of
+from raysearch.trial.context import ExecutionContext, parse_knobs
 from raysearch.trial.inputs import (
     Adapter,
     OpenRun,
@@ -44,7 +44,7 @@ class TrialSetup:
         Infeasible: the labelled rows cannot be divided as the method needs them.
     """
 
-    def __init__(self, config: TrialConfig, place: Place, open_run: OpenRun) -> None:
+    def __init__(self, config: TrialConfig, place: ExecutionContext, open_run: OpenRun) -> None:
         self.config, self.place = config, place
         self.method = find(config.method)
         self.data = place.open_task()
@@ -55,7 +55,7 @@ class TrialSetup:
             )
         if config.data.folds:
             self.data = crossfit(self.data, config.data.folds, config.data.seed)
-        self.knobs = knobs_of(self.method, config.hyper)
+        self.knobs = parse_knobs(self.method, config.hyper)
         self.rung = find_rung(config.rung)
         self.store = place.open_store()
         self.device = torch.device(place.device)

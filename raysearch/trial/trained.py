@@ -13,7 +13,7 @@ from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, score_event
 from raysearch.training.graph import Graph
-from raysearch.trial.context import Place
+from raysearch.trial.context import ExecutionContext
 from raysearch.trial.run import TrialRun
 from raysearch.trial.scoring import predict_logits
 
@@ -30,7 +30,7 @@ class TrainedModel:
         return self.run.config
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ExecutionContext:
         """Return where the trial runs."""
         return self.run.place
 
@@ -127,7 +127,7 @@ class TrainedModel:
         self.run.close()
 
 
-def open_trained(config: TrialConfig, place: Place) -> TrainedModel:
+def open_trained(config: TrialConfig, place: ExecutionContext) -> TrainedModel:
     """Return a trial's model, not yet restored.
 
     Raises:
@@ -137,7 +137,7 @@ def open_trained(config: TrialConfig, place: Place) -> TrainedModel:
 
 
 def score_points(
-    config: TrialConfig, place: Place, points: Sequence[OperatingPoint], split: str
+    config: TrialConfig, place: ExecutionContext, points: Sequence[OperatingPoint], split: str
 ) -> list[dict[str, Any]]:
     """Return `score` events of points of one trial: from kept weights, or by training it again."""
     model = open_trained(config, place)

@@ -13,7 +13,7 @@ from ray.tune import Callback
 from ray.tune.stopper import Stopper
 
 from raysearch.errors import RecordError
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.tune.trainable import sentence
 
 NODE_LOST = ("its node has died", "temporarily unavailable")
@@ -26,10 +26,10 @@ NODES = 5
 """Nodes that one trial may lose beside its own failures: more, and it may be what kills them."""
 
 
-class News(Callback):
+class RayCallback(Callback):
     """Passes Tune's callbacks on to the desk."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StudyController) -> None:
         self._desk = desk
         self._nodes: Counter[str] = Counter()
 
@@ -82,7 +82,7 @@ class News(Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> News:
+    def __deepcopy__(self, memo: dict[int, Any]) -> RayCallback:
         return self
 
 
@@ -94,10 +94,10 @@ def _error_text(trial: Any) -> str:
         return ""
 
 
-class StopNow(Stopper):
+class StudyStopper(Stopper):
     """Ends the fit at once when the desk requests it; running trials keep their checkpoints."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StudyController) -> None:
         self._desk = desk
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -111,7 +111,7 @@ class StopNow(Stopper):
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> StopNow:
+    def __deepcopy__(self, memo: dict[int, Any]) -> StudyStopper:
         return self
 
 

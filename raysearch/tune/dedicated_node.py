@@ -12,11 +12,11 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from raysearch.cluster.nodes import PATIENCE, last_line
 from raysearch.cluster.quota import CPUS, GPUS
-from raysearch.cluster.resources import Hold, Node
+from raysearch.cluster.resources import Node, ResourceRequest
 from raysearch.errors import InputError, RaysearchError
 
 
-def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hold | None:
+def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> ResourceRequest | None:
     """Return all GPUs and CPUs of the machine whose GPU has most memory; None without any GPU.
 
     A study that may take only a part of the cluster takes no more of it, but a whole GPU.
@@ -31,7 +31,7 @@ def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Hol
     if best is None:
         return None
     most = {name: max(1.0, float(given.get(name, "inf"))) for name in (CPUS, GPUS)}
-    return Hold(min(best.cpus, most[CPUS]), min(best.gpus, most[GPUS]), best.kind)
+    return ResourceRequest(min(best.cpus, most[CPUS]), min(best.gpus, most[GPUS]), best.kind)
 
 
 class Machine:
@@ -41,7 +41,7 @@ class Machine:
         InputError: it was not free in time, or cannot run raysearch.
     """
 
-    def __init__(self, hold: Hold, *, patience: float = PATIENCE) -> None:
+    def __init__(self, hold: ResourceRequest, *, patience: float = PATIENCE) -> None:
         self.hold = hold
         self._patience = patience
         self.host = ""

@@ -16,23 +16,23 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from raysearch.cluster.node_hours import watched
 from raysearch.cluster.nodes import kinds, machines
-from raysearch.cluster.preflight import Mark, preflight
-from raysearch.cluster.quota import part_of
-from raysearch.cluster.resources import Share
+from raysearch.cluster.preflight import StorageProbe, preflight
+from raysearch.cluster.quota import limit_share
+from raysearch.cluster.resources import ResourcePlan
 from raysearch.cluster.resources import share as fit_share
 from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError
 from raysearch.run.folder import RunFolder, locked
-from raysearch.search.backend import Kit, World, real_kit
+from raysearch.search.backend import Planner, TrialBackend, trial_backend
 from raysearch.search.budget import Budget
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.search.event import Event
 from raysearch.search.replicates import CONFIRM
-from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.mirror import LostOwnership, Mirror
 from raysearch.storage.remote import StorageLost
-from raysearch.storage.trial_checkpoints import Saves
-from raysearch.tune.callbacks import News, StopNow, blame
+from raysearch.storage.trial_checkpoints import TrialCheckpoints
+from raysearch.tune.callbacks import RayCallback, StudyStopper, blame
 from raysearch.tune.scoring import score_winners
 from raysearch.tune.searcher import StudySearcher
 from raysearch.tune.session import environment, signals, started
@@ -66,14 +66,14 @@ class Outcome:
 
 def run_study(
     study: Study,
-    world: World,
+    world: Planner,
     out: Path,
     *,
     trials: int | None = None,
     on_event: Callable[[Event], None] | None = None,
     address: str | None = None,
     cpus: int | None = None,
-    kit: Kit | None = None,
+    kit: TrialBackend | None = None,
     phase: str = "search",
     score_test: bool = True,
     save_every: float = 30.0,
@@ -122,19 +122,21 @@ def run_study(
             mirror.claim()
         if world.place.device == "cpu":  # this torch can use none of Ray's GPUs
             gpus_per_trial = 0
-        share = part_of(fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial))
+        share = limit_share(
+            fit_share(machines(), world.demands(), study.concurrency, gpus_per_trial)
+        )
         place = replace(world.ship(), threads=share.threads, concurrency=share.concurrency)
-        desk = Desk(
+        desk = StudyController(
             study,
             world,
             folder,
             budget,
-            kit or real_kit(),
+            kit or trial_backend(),
             place=place,
             phase=phase,
             on_event=on_event,
             draws=draws,
-            saves=Saves(folder.checkpoints, storage),
+            saves=TrialCheckpoints(folder.checkpoints, storage),
             mirror=mirror,
         )
         try:
@@ -148,7 +150,7 @@ def run_study(
             if mirror is not None:
                 try:
                     mirror.push()
-                except (StorageLost, Overtaken) as e:  # everything is in the folder
+                except (StorageLost, LostOwnership) as e:  # everything is in the folder
                     desk.log(f"records not mirrored: {e}")
 
 
@@ -156,7 +158,12 @@ class _Run:
     """One run: the supervisor around Tune."""
 
     def __init__(
-        self, desk: Desk, share: Share, mark: Mark, score_test: bool, save_every: float
+        self,
+        desk: StudyController,
+        share: ResourcePlan,
+        mark: StorageProbe,
+        score_test: bool,
+        save_every: float,
     ) -> None:
         self._desk, self._share, self._mark = desk, share, mark
         self._score_test, self._save_every = score_test, save_every
@@ -241,8 +248,8 @@ class _Run:
             run_config=RunConfig(
                 name="tune",
                 storage_path=str(storage),
-                callbacks=[News(desk)],
-                stop=StopNow(desk),
+                callbacks=[RayCallback(desk)],
+                stop=StudyStopper(desk),
                 failure_config=FailureConfig(max_failures=1),
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,

@@ -13,18 +13,18 @@ import ray
 from raysearch.analysis.table import to_table
 from raysearch.analysis.winners import selected, winners
 from raysearch.analysis.without_labels import used_none
-from raysearch.cluster.resources import Share
+from raysearch.cluster.resources import ResourcePlan
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RecordError
 from raysearch.record import OperatingPoint
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.tune.trainable import placed, sentence
 
 WAIT = 0.5
 """How often a waiting driver looks whether it was interrupted [s]."""
 
 
-def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
+def score_winners(desk: StudyController, share: ResourcePlan, stop: Callable[[], bool]) -> int:
     """Score winners, the frontier and zero-shot points on test; return how many.
 
     A point that has its test score already is left alone, one that cannot be scored is noted.
@@ -71,7 +71,7 @@ def score_winners(desk: Desk, share: Share, stop: Callable[[], bool]) -> int:
     return scored
 
 
-def unscored(desk: Desk) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
+def unscored(desk: StudyController) -> Iterator[tuple[TrialConfig, OperatingPoint]]:
     """Yield winners, members of the frontier and zero-shot points without a test score."""
     if not desk.records:
         return

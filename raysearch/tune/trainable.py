@@ -18,14 +18,14 @@ from typing import Any, ClassVar
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from raysearch.cluster.preflight import Mark, Stranger
-from raysearch.cluster.resources import Hold
+from raysearch.cluster.preflight import NodeMismatch, StorageProbe
+from raysearch.cluster.resources import ResourceRequest
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import Infeasible, RaysearchError, RecordError
 from raysearch.record import TrialRecord
-from raysearch.search.backend import Kit, Trial
+from raysearch.search.backend import Trial, TrialBackend
 from raysearch.storage.remote import StorageLost
-from raysearch.storage.trial_checkpoints import Saves
+from raysearch.storage.trial_checkpoints import TrialCheckpoints
 
 SAVE_SHARE = 0.05
 """Checkpoints may take at most this part of a trial's time."""
@@ -37,11 +37,11 @@ SPENT = ("step", "bill", "labels_used", "unlabelled_used")
 class TrialTrainable(tune.Trainable):
     """Runs trials one after the other in one process; `bound` sets what all trials share."""
 
-    kit: ClassVar[Kit]
+    kit: ClassVar[TrialBackend]
     place: ClassVar[Any]
     phase: ClassVar[str]
-    saves: ClassVar[Saves]
-    mark: ClassVar[Mark]
+    saves: ClassVar[TrialCheckpoints]
+    mark: ClassVar[StorageProbe]
     save_every: ClassVar[float]
     """Seconds of work between two checkpoints [s]."""
     slice_seconds: ClassVar[float] = 1.0
@@ -54,14 +54,14 @@ class TrialTrainable(tune.Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """Return one trial's resources; Tune calls it before it starts an actor."""
-        return PlacementGroupFactory([Hold(**json.loads(config["holds"])).resources])
+        return PlacementGroupFactory([ResourceRequest(**json.loads(config["holds"])).resources])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Store a trial's configuration; nothing is opened yet, since nothing here may raise."""
         value = json.loads(config["trial"])
         self._config = TrialConfig.from_json(value["config"])
         self._hyper = value["hyper"]
-        self._place = placed(self.place, Hold(**json.loads(config["holds"])))
+        self._place = placed(self.place, ResourceRequest(**json.loads(config["holds"])))
         self._ended = False
         self._saved_at = time.monotonic()
         self._save_cost = 0.0
@@ -85,7 +85,7 @@ class TrialTrainable(tune.Trainable):
             text = _text(self._trial.record())
         except Infeasible as e:
             text = self._failed("INFEASIBLE", str(e))
-        except (StorageLost, Stranger) as e:  # no fault of the trial's: the study stops
+        except (StorageLost, NodeMismatch) as e:  # no fault of the trial's: the study stops
             self._leave()
             return {"done": True, "fault": str(e), "log": log}
         except RaysearchError as e:
@@ -177,7 +177,12 @@ class TrialTrainable(tune.Trainable):
 
 
 def bound(
-    kit: Kit, place: Any, phase: str, saves: Saves, mark: Mark, save_every: float
+    kit: TrialBackend,
+    place: Any,
+    phase: str,
+    saves: TrialCheckpoints,
+    mark: StorageProbe,
+    save_every: float,
 ) -> type[TrialTrainable]:
     """Return the trainable of one study: a subclass that carries what all its trials share."""
     shared = {
@@ -191,7 +196,7 @@ def bound(
     return type("Trial", (TrialTrainable,), shared)
 
 
-def placed(place: Any, hold: Hold) -> Any:
+def placed(place: Any, hold: ResourceRequest) -> Any:
     """Return the place of one trial.
 
     It has the trial's threads, and its device where it holds a part of one.

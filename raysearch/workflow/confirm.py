@@ -91,7 +91,7 @@ def confirm_run(
         InputError: the search has no finished trial with a validation score.
     """
     from raysearch.data.crossfit import folds_of
-    from raysearch.search.replicates import plan_draws
+    from raysearch.search.replicates import plan_replicates
     from raysearch.tune.runner import run_study
 
     study, world = prepared.run.study, prepared.world
@@ -101,7 +101,7 @@ def confirm_run(
     crossing = bool(study.procedures)
     if crossing and not folds:
         draws = max(0, draws - 1)  # nothing was chosen: the first draw counts
-    plan = plan_draws(
+    plan = plan_replicates(
         # what uses no labels has nothing to draw
         [r for r in records if r.labels_used or r.status != "DONE"],
         study,

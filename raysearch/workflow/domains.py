@@ -15,7 +15,7 @@ from raysearch.analysis.selected_point import chosen
 from raysearch.analysis.transfer import transfer
 from raysearch.errors import InputError
 from raysearch.run.folder import RunFolder, locked
-from raysearch.run.study_file import AsRun, read_asrun
+from raysearch.run.study_file import StudyManifest, read_study_manifest
 from raysearch.workflow.cross_domain import TrainedPoint, models_of, predict_tests
 from raysearch.workflow.listeners import Notify
 from raysearch.workflow.open_run import open_data
@@ -49,7 +49,7 @@ def compare_domains(
     """
     if len(runs) < 2:
         raise InputError(f"{runs[0]}: one run given; domains are compared between two or more")
-    comparable([(run, read_asrun(run)) for run in runs])
+    comparable([(run, read_study_manifest(run)) for run in runs])
     with ExitStack() as stack:
         for run in runs:  # a search that is at work would drop weights meanwhile
             stack.enter_context(locked(RunFolder(run.resolve())))
@@ -62,7 +62,7 @@ def compare_domains(
     return matrix
 
 
-def comparable(runs: Sequence[tuple[Path, AsRun]]) -> None:
+def comparable(runs: Sequence[tuple[Path, StudyManifest]]) -> None:
     """Refuse runs whose models cannot answer each other's tests.
 
     Raises:

@@ -12,7 +12,7 @@ from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.folder import RunFolder, locked
 from raysearch.run.records import RecordWriter
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow.listeners import Notify
 from raysearch.workflow.open_run import open_data
 from raysearch.workflow.sync import push_to_storage
@@ -108,10 +108,10 @@ def open_trial(
     Raises:
         InputError: a folder is missing, or the data have changed since the run began.
     """
-    from raysearch.planning.planner import World
+    from raysearch.planning.planner import Planner
     from raysearch.trial.trained import open_trained
 
-    as_run = read_asrun(run)
+    as_run = read_study_manifest(run)
     places = {"data": data_dir, "models": models_dir}
     for kind, given in places.items():
         if given is None and kind in as_run.folders:
@@ -119,7 +119,9 @@ def open_trial(
         if given is not None and not given.is_dir():
             raise InputError(f"--{kind}-dir: no folder '{given}'")
     data = open_data(run, data_dir)
-    world = World(as_run.study, data, out=run, data_dir=places["data"], models_dir=places["models"])
+    world = Planner(
+        as_run.study, data, out=run, data_dir=places["data"], models_dir=places["models"]
+    )
     licence = ""
     if places["data"] is not None:
         about = places["data"] / (as_run.task.folder or as_run.task.name) / "meta.json"

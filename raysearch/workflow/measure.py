@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, RaysearchError
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow.export import open_trial
 from raysearch.workflow.listeners import Notify
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from raysearch.config.trial import TrialConfig
     from raysearch.record import OperatingPoint, TrialRecord
     from raysearch.run.records import RecordWriter
-    from raysearch.trial.context import Place
+    from raysearch.trial.context import ExecutionContext
     from raysearch.workflow.prepare import Prepared
 
 QUIET = 0.3
@@ -106,7 +106,7 @@ def measure_run(
     from raysearch.run.records import RecordWriter
 
     out = reader.folder
-    read_asrun(out)  # raises where the folder holds no run
+    read_study_manifest(out)  # raises where the folder holds no run
     folder = RunFolder(out.resolve())
     with locked(folder):  # refuses while trials run, and keeps them from starting
         found = reader.read()
@@ -224,7 +224,7 @@ def _measured(
 
 
 def time_trial(
-    config: TrialConfig, place: Place, points: Sequence[OperatingPoint], threads: int
+    config: TrialConfig, place: ExecutionContext, points: Sequence[OperatingPoint], threads: int
 ) -> list[dict[str, float]]:
     """Time points of a trial on this machine, from its kept weights or trained again."""
     from raysearch.export.measured import measure_points

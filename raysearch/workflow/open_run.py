@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raysearch.errors import InputError
-from raysearch.run.study_file import AsRun, read_asrun
+from raysearch.run.study_file import StudyManifest, read_study_manifest
 from raysearch.workflow.listeners import Notify, ignore
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def open_data(out: Path, given: Path | None, *, ask_hub: bool = True) -> TaskDat
     Raises:
         InputError: no run, no data, or data that have changed since.
     """
-    as_run = read_asrun(out)
+    as_run = read_study_manifest(out)
     folder = given or (Path(as_run.folders["data"]) if "data" in as_run.folders else None)
     if given is not None and not given.is_dir():
         raise InputError(f"--data-dir: no folder '{given}'")
@@ -41,7 +41,7 @@ def open_data(out: Path, given: Path | None, *, ask_hub: bool = True) -> TaskDat
     return data
 
 
-def _load(as_run: AsRun, folder: Path | None, ask_hub: bool) -> TaskData:
+def _load(as_run: StudyManifest, folder: Path | None, ask_hub: bool) -> TaskData:
     from raysearch.data import sources
     from raysearch.data.task_data import load_task
     from raysearch.storage import hub

@@ -14,7 +14,7 @@ from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.errors import InputError
 from raysearch.objectives import get as find_objective
-from raysearch.run.study_file import AsRun
+from raysearch.run.study_file import StudyManifest
 from raysearch.search.budget import Budget
 from raysearch.workflow.connect import Cluster
 from raysearch.workflow.options import gpus_of
@@ -22,15 +22,15 @@ from raysearch.workflow.sync import absolute, find_run, run_at
 from raysearch.workflow.task_option import task_of
 
 if TYPE_CHECKING:
-    from raysearch.planning.planner import World
+    from raysearch.planning.planner import Planner
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A study that could start now."""
 
-    run: AsRun
-    world: World
+    run: StudyManifest
+    world: Planner
     out: Path
     extends: bool
     """The folder already holds a run of this study."""
@@ -80,7 +80,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
             raise InputError(f"{option}: no folder '{folder}'")
 
     from raysearch.data.task_data import load_task
-    from raysearch.planning.planner import World
+    from raysearch.planning.planner import Planner
 
     data = load_task(task, data_dir=data_dir)
     if old is not None and data.digest != old.splits:
@@ -88,7 +88,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
             f"{out}: its run is of other data under the name '{task.name}'; give --out"
         )
     _check_labels(given, len(data.splits["train"]), task.name)
-    world = World(
+    world = Planner(
         study,
         data,
         out=out,
@@ -104,7 +104,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
     study = study.model_copy(update={"labels": space.labels})
     if study.procedures:  # a crossing is as large as it is
         study = study.model_copy(update={"trials": len(world.crossing())})
-    run = AsRun(
+    run = StudyManifest(
         study,
         task,
         data.digest,
@@ -122,7 +122,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
     return Prepared(run, world, out, old is not None, at, gpus)
 
 
-def _folder(old: AsRun | None, kind: str) -> Path | None:
+def _folder(old: StudyManifest | None, kind: str) -> Path | None:
     return Path(old.folders[kind]) if old is not None and kind in old.folders else None
 
 

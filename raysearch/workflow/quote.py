@@ -11,7 +11,7 @@ from raysearch.workflow.durations import span
 from raysearch.workflow.prepare import Prepared
 
 if TYPE_CHECKING:
-    from raysearch.planning.planner import World
+    from raysearch.planning.planner import Planner
 
 START_SECONDS = 30.0
 """Importing, starting Ray and its first workers, and writing the page [s]: 23 + 8 measured."""
@@ -79,7 +79,7 @@ def quote(prepared: Prepared, done: int = 0, *, confirm: bool = True) -> Quote:
     return Quote(left, again * mean(flops), max(labels), min(hours, limit), times, crossing)
 
 
-def _draw(study: Study, world: World, left: int) -> tuple[float, float, int]:
+def _draw(study: Study, world: Planner, left: int) -> tuple[float, float, int]:
     """Return (FLOPs, seconds of work, labels) of one search at random, test scores included."""
     from raysearch.search.proposer import Proposer
 

@@ -10,7 +10,7 @@ from typing import Any
 from raysearch.cluster.node_hours import read_hours
 from raysearch.errors import InputError
 from raysearch.run.folder import RunFolder, read_suggestions, running
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.search.budget import spent_by
 
 
@@ -54,7 +54,7 @@ def study_status(out: Path) -> dict[str, Any]:
     Raises:
         InputError: the folder holds no run.
     """
-    as_run = read_asrun(out)
+    as_run = read_study_manifest(out)
     found: dict[str, Any] = {"trials": 0, "by_status": {}, "running": False}
     if RunFolder(out).records.exists():
         found = status(out)

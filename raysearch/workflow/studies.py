@@ -13,7 +13,7 @@ from raysearch.analysis import Run, RunReader
 from raysearch.analysis.confirmation import confirmation
 from raysearch.errors import InputError, RaysearchError
 from raysearch.run.folder import RunFolder
-from raysearch.run.study_file import write_asrun
+from raysearch.run.study_file import write_study_manifest
 from raysearch.workflow.confirm import confirm_run, search_budget
 from raysearch.workflow.finish import node_bill, overshoot
 from raysearch.workflow.listeners import Notify, Watching, unwatched
@@ -87,7 +87,7 @@ def run_prepared(
     study, out, begun = prepared.run.study, prepared.out, time.monotonic()
     draws = study.draws if whole else 0
     reader = RunReader(out)
-    write_asrun(out, prepared.run)
+    write_study_manifest(out, prepared.run)
     with started(study.concurrency, address):
         with watching() as watch:
             outcome = run_study(

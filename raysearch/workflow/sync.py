@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raysearch.run.folder import STORE, RunFolder
-from raysearch.run.study_file import AsRun, read_asrun
+from raysearch.run.study_file import StudyManifest, read_study_manifest
 
 
 def push_to_storage(out: Path) -> None:
@@ -14,7 +14,7 @@ def push_to_storage(out: Path) -> None:
     Raises:
         InputError: the storage holds another run of this name, or does not answer.
     """
-    storage = read_asrun(out).folders.get("storage")
+    storage = read_study_manifest(out).folders.get("storage")
     if storage is None:
         return
     from raysearch.planning.upload import KEPT
@@ -30,7 +30,7 @@ def push_to_storage(out: Path) -> None:
     mirror.push()
 
 
-def find_run(out: Path, storage: str | None) -> AsRun | None:
+def find_run(out: Path, storage: str | None) -> StudyManifest | None:
     """Return the run of a folder, or of its name on a storage; None where there is none.
 
     What the folder lacks of it is brought from the storage.
@@ -40,10 +40,10 @@ def find_run(out: Path, storage: str | None) -> AsRun | None:
     """
     from raysearch.storage.mirror import Mirror
 
-    old = read_asrun(out) if RunFolder(out).study.exists() else None
+    old = read_study_manifest(out) if RunFolder(out).study.exists() else None
     storage = storage or (None if old is None else old.folders.get("storage"))
     if storage is not None and Mirror(run_at(storage, out), RunFolder(out.resolve())).meet():
-        old = read_asrun(out)
+        old = read_study_manifest(out)
     return old
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from raysearch.config.catalog import find_task, tasks
 from raysearch.config.task import Task
 from raysearch.errors import InputError
-from raysearch.run.study_file import AsRun
+from raysearch.run.study_file import StudyManifest
 from raysearch.workflow.options import OWN_DATA
 
 
-def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
+def task_of(given: Mapping[str, Any], old: StudyManifest | None) -> Task:
     """Return the task that is meant; the run's own when none is named.
 
     Raises:
@@ -44,7 +44,7 @@ def task_of(given: Mapping[str, Any], old: AsRun | None) -> Task:
     return task if old is None else _with_question(task, old, given)
 
 
-def _with_question(task: Task, old: AsRun, given: Mapping[str, Any]) -> Task:
+def _with_question(task: Task, old: StudyManifest, given: Mapping[str, Any]) -> Task:
     """Return the task with its question: a run keeps the one it began with, or gets its first.
 
     A run is of one question, as of one task: points that asked different ones are not compared.

@@ -368,15 +368,15 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     from raysearch.config.catalog import find_task
     from raysearch.config.study import Study
     from raysearch.run.records import RecordWriter
-    from raysearch.run.study_file import AsRun, write_asrun
-    from raysearch.search.replicates import plan_draws
+    from raysearch.run.study_file import StudyManifest, write_study_manifest
+    from raysearch.search.replicates import plan_replicates
     from raysearch.trial.run import TrialRun
     from raysearch.trial.trained import TrainedModel
     from tests.support import tiny
 
     out = tmp_path / "run"
     w = tiny.world(find_task("toy"), out, labels=(16,))
-    write_asrun(out, AsRun(w.study, find_task("toy"), w.data.digest))
+    write_study_manifest(out, StudyManifest(w.study, find_task("toy"), w.data.digest))
     writer = RecordWriter(out / "records.jsonl")
     made = []
     for ngrams in (1, 2, 3):
@@ -392,7 +392,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     before = collect(read_run(out))
     first = before.ids[answer(before).choice or 0]
     study = Study(name="s", objectives=("score", "infer_flops"))
-    for config in plan_draws(made, study, 5).draws:
+    for config in plan_replicates(made, study, 5).draws:
         writer.append(tiny.finish(TrialRun(config, w.place, "confirm")).record().to_json())
     writer.close()
     run = read_run(out)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from raysearch.analysis import to_table
-from raysearch.run.study_file import AsRun, read_asrun, write_asrun
+from raysearch.run.study_file import StudyManifest, read_study_manifest, write_study_manifest
 from raysearch.workflow.prepare import prepare
 from raysearch.workflow.studies import can_confirm
 from tests.support.synthetic import records, write_run, zero_shots
@@ -193,22 +193,22 @@ def test_a_run_folder_of_another_task_is_refused(say: Say, tmp_path: Path) -> No
     out = tmp_path / "run"
     assert say("frontier", "--dry-run", "--trials", "2", "--out", out)[0] == 0
     from raysearch.config.catalog import find_study, find_task
-    from raysearch.run.study_file import AsRun, write_asrun
+    from raysearch.run.study_file import StudyManifest, write_study_manifest
 
-    write_asrun(out, AsRun(find_study("quick"), find_task("toy"), "0" * 16))
+    write_study_manifest(out, StudyManifest(find_study("quick"), find_task("toy"), "0" * 16))
     refused(say("frontier", "--task", table(tmp_path / "mine.csv"), "--out", out), "toy", "--out")
     refused(say("frontier", "--study", "default", "--out", out), "quick")
 
 
-def prepared(*args: str | Path, monkeypatch: pytest.MonkeyPatch) -> AsRun:
+def prepared(*args: str | Path, monkeypatch: pytest.MonkeyPatch) -> StudyManifest:
     """The study that these words would start."""
     from raysearch.cli import main, studies
 
-    found: list[AsRun] = []
+    found: list[StudyManifest] = []
 
     def study(given: dict[str, Any], *, whole: bool) -> int:
         found.append(prepare(given).run)
-        write_asrun(prepare(given).out, found[0])
+        write_study_manifest(prepare(given).out, found[0])
         return 0
 
     monkeypatch.setattr(studies, "_study", study)
@@ -234,7 +234,7 @@ def test_own_data_is_asked_by_its_template_and_words(
     assert not {"zero_shot", "prompt"} & set(run.left_out)
     assert run.study.shared_by == 3 and run.study.pool == str(more)
     assert any("2 texts of column 'text'; 1 dropped" in note for note in run.notes)
-    again = read_asrun(Path("run"))
+    again = read_study_manifest(Path("run"))
     assert again.task == run.task and again.study == run.study
 
     # A run keeps its question; one that had none may get its first.

@@ -16,7 +16,7 @@ from raysearch.data.evaluate import scores
 from raysearch.data.splits import normalise
 from raysearch.data.task_data import own_task
 from raysearch.ledger import TRAINING
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.record import TrialRecord
 from raysearch.run.records import RecordWriter, read_records
 from raysearch.storage.store import Store
@@ -38,14 +38,14 @@ def own(home: Path) -> Task:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Planner]:
     home = tmp_path_factory.mktemp("worlds")
     tasks = {"own": own(home), "two": tiny.write_task(home / "two", "two")}
     return {name: tiny.world(task, home / f"out-{name}") for name, task in tasks.items()}
 
 
 def open_draw(
-    world: World, method: str, draw: int, store: Path, phase: str = "confirm"
+    world: Planner, method: str, draw: int, store: Path, phase: str = "confirm"
 ) -> TrialRun:
     config = tiny.configure(world, method, METHODS[method], 30, **SHORT.get(method, {}))
     if draw:
@@ -71,7 +71,7 @@ def timeless(record: TrialRecord) -> str:
 @every_method
 @pytest.mark.parametrize("task", ["own", "two"])
 def test_a_draw_from_its_first_step_to_its_record(
-    worlds: dict[str, World], tmp_path: Path, task: str, method: str
+    worlds: dict[str, Planner], tmp_path: Path, task: str, method: str
 ) -> None:
     world = worlds[task]
     folds = folds_of(world.data)
@@ -107,7 +107,7 @@ def test_a_draw_from_its_first_step_to_its_record(
 
 @every_method
 def test_a_cross_fitted_draw_never_saw_what_judges_it(
-    worlds: dict[str, World], tmp_path: Path, method: str
+    worlds: dict[str, Planner], tmp_path: Path, method: str
 ) -> None:
     world = worlds["own"]
     folds = folds_of(world.data)
@@ -133,7 +133,7 @@ def test_a_cross_fitted_draw_never_saw_what_judges_it(
     assert sorted(judged) == sorted(pool.ids.tolist()), "every row is judged once"
 
 
-def test_draws_differ_and_a_draw_repeats(worlds: dict[str, World], tmp_path: Path) -> None:
+def test_draws_differ_and_a_draw_repeats(worlds: dict[str, Planner], tmp_path: Path) -> None:
     for name, world in worlds.items():
         made = [
             tiny.finish(open_draw(world, "finetune", d, tmp_path / name / str(k))).record()
@@ -146,7 +146,7 @@ def test_draws_differ_and_a_draw_repeats(worlds: dict[str, World], tmp_path: Pat
 
 
 def test_the_draws_of_an_official_test_share_its_rows(
-    worlds: dict[str, World], tmp_path: Path
+    worlds: dict[str, Planner], tmp_path: Path
 ) -> None:
     runs = [open_draw(worlds["two"], "ngram_linear", d, tmp_path) for d in (1, 2)]
     tests = [r.setup.data.splits["test"].ids.tolist() for r in runs]
@@ -156,7 +156,7 @@ def test_the_draws_of_an_official_test_share_its_rows(
     )
 
 
-def test_test_is_paid_for_apart_from_training(worlds: dict[str, World], tmp_path: Path) -> None:
+def test_test_is_paid_for_apart_from_training(worlds: dict[str, Planner], tmp_path: Path) -> None:
     search = tiny.finish(open_draw(worlds["two"], "finetune", 0, tmp_path / "a", "search"))
     draw = tiny.finish(open_draw(worlds["two"], "finetune", 0, tmp_path / "b"))
     assert {c.phase for c in search.record().bill} == {"train", "validate"}
@@ -167,7 +167,7 @@ def test_test_is_paid_for_apart_from_training(worlds: dict[str, World], tmp_path
 
 
 def test_the_phase_changes_nothing_of_what_is_learnt(
-    worlds: dict[str, World], tmp_path: Path
+    worlds: dict[str, Planner], tmp_path: Path
 ) -> None:
     for method in METHODS:
         search = tiny.finish(open_draw(worlds["two"], method, 0, tmp_path / "a", "search"))
@@ -183,7 +183,7 @@ def test_the_phase_changes_nothing_of_what_is_learnt(
 
 @every_method
 def test_a_draw_cut_short_goes_on_where_it_was(
-    worlds: dict[str, World], tmp_path: Path, method: str
+    worlds: dict[str, Planner], tmp_path: Path, method: str
 ) -> None:
     world = worlds["own"]
     expected = timeless(tiny.finish(open_draw(world, method, 3, tmp_path / "whole")).record())
@@ -196,7 +196,9 @@ def test_a_draw_cut_short_goes_on_where_it_was(
     assert timeless(tiny.finish(again).record()) == expected
 
 
-def test_a_draw_is_another_trial_than_the_searchs(worlds: dict[str, World], tmp_path: Path) -> None:
+def test_a_draw_is_another_trial_than_the_searchs(
+    worlds: dict[str, Planner], tmp_path: Path
+) -> None:
     run = open_draw(worlds["own"], "ngram_linear", 1, tmp_path)
     plain = open_draw(worlds["own"], "ngram_linear", 0, tmp_path, "search")
     assert run.config.id != plain.config.id

@@ -254,7 +254,7 @@ def test_tasks_that_cannot_be_compared_are_refused_in_one_line(
 
 def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
     """Of eight classes six are shown; and a name with a comma is not two names."""
-    from raysearch.run.study_file import AsRun
+    from raysearch.run.study_file import StudyManifest
     from raysearch.workflow.domains import comparable
 
     told = task(tmp_path, "books", 1)
@@ -262,7 +262,7 @@ def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
 
     def refused_of(one: tuple[str, ...], other: tuple[str, ...]) -> str:
         runs = [
-            (Path(name), AsRun(study, replace(told, name=name, label_names=names), name))
+            (Path(name), StudyManifest(study, replace(told, name=name, label_names=names), name))
             for name, names in (("books", one), ("dvd", other))
         ]
         with pytest.raises(InputError) as e:

@@ -17,7 +17,7 @@ from raysearch.errors import RaysearchError
 from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.folder import RunFolder, locked
 from raysearch.run.records import RecordWriter, read_records
-from raysearch.run.study_file import AsRun, write_asrun
+from raysearch.run.study_file import StudyManifest, write_study_manifest
 from raysearch.storage.remote import StorageLost
 from raysearch.trial.run import TrialRun
 from raysearch.workflow import measure as measuring
@@ -258,7 +258,7 @@ def test_true_graphs_are_measured_in_fresh_processes(
     monkeypatch.setattr(measuring, "PATIENCE", 0.0)
     out = tmp_path / "run"
     w = tiny.world(find_task("toy"), out, labels=(32,))
-    write_asrun(out, AsRun(w.study, find_task("toy"), w.data.digest))
+    write_study_manifest(out, StudyManifest(w.study, find_task("toy"), w.data.digest))
     writer = RecordWriter(out / "records.jsonl")
     short = {name: {"min_steps": 12, "epochs": 1} for name in ("prompt", "early_exit")}
     methods = (

@@ -24,7 +24,7 @@ from raysearch.errors import InputError
 from raysearch.outputs.point_kinds.exits import read as read_exits
 from raysearch.panels import exit_accuracy, exit_calibration, exit_curve, exit_histogram
 from raysearch.run.records import RecordWriter
-from raysearch.run.study_file import AsRun, write_asrun
+from raysearch.run.study_file import StudyManifest, write_study_manifest
 from raysearch.trial.trained import score_points
 from raysearch.workflow.open_run import row_namer
 from tests.support import tiny
@@ -137,7 +137,7 @@ def pooled(home: Path, rows: int = 150) -> tuple[Path, TaskData, list[str]]:
     task = own_task(str(home))
     data = load_task(task)
     out = home.parent / "run"
-    write_asrun(out, AsRun(Study(name="tiny"), task, data.digest))
+    write_study_manifest(out, StudyManifest(Study(name="tiny"), task, data.digest))
     return out, data, texts
 
 
@@ -161,7 +161,9 @@ def test_official_validation_rows_are_not_those_of_the_pool(tmp_path: Path) -> N
         lines = [json.dumps({"text": f"{name} {i}", "label": f"k{i % 2}"}) for i in range(many)]
         (home / f"{name}.jsonl").write_text("\n".join(lines))
     task = own_task(str(home))
-    write_asrun(tmp_path / "run", AsRun(Study(name="tiny"), task, load_task(task).digest))
+    write_study_manifest(
+        tmp_path / "run", StudyManifest(Study(name="tiny"), task, load_task(task).digest)
+    )
     names = row_namer(tmp_path / "run", texts=True)
     assert names("validation", [3])[3].text == "validation 3"
     assert names("test", [3])[3].text == "train 3"
@@ -196,7 +198,7 @@ def test_the_hub_is_asked_for_texts_alone(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("raysearch.data.task_data.load_task", load)
     task = tiny.write_task(tmp_path / "two", "two")
     task = dataclasses.replace(task, source="hf:nobody/nothing")
-    write_asrun(tmp_path / "run", AsRun(Study(name="tiny"), task, "0" * 16))
+    write_study_manifest(tmp_path / "run", StudyManifest(Study(name="tiny"), task, "0" * 16))
     heard: list[str] = []
     names = row_namer(tmp_path / "run", notify=heard.append)
     assert asked == [] and names("test", [1]) == {} == names("test", [2])

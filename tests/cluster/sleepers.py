@@ -18,7 +18,7 @@ from pathlib import Path
 from raysearch.config.study import Study
 from raysearch.record import TrialRecord
 from raysearch.run.records import read_records
-from raysearch.search.backend import Kit
+from raysearch.search.backend import TrialBackend
 from raysearch.tune.runner import run_study
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
 
@@ -39,7 +39,7 @@ class Sleeper(FakeTrial):
         return replace(super().record(), made_by=made)
 
 
-KIT = Kit(Sleeper, failed, score)
+KIT = TrialBackend(Sleeper, failed, score)
 
 
 def main() -> None:

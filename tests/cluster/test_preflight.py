@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from raysearch.cluster import preflight as door
-from raysearch.cluster.preflight import Answer, Mark, Stranger, probe
+from raysearch.cluster.preflight import Answer, NodeMismatch, StorageProbe, probe
 from raysearch.config.space import Proposal
 from raysearch.errors import InputError
-from raysearch.search.backend import Kit
+from raysearch.search.backend import TrialBackend
 from raysearch.storage import remote
 from raysearch.storage.remote import StorageLost
-from raysearch.storage.trial_checkpoints import Saves
+from raysearch.storage.trial_checkpoints import TrialCheckpoints
 from raysearch.tune.trainable import bound
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
 
@@ -34,7 +34,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     see: dict[str, str] = {}
     say: dict[str, Answer] = {}
 
-    def ask(node: str, act: Any, mark: Mark, name: str) -> Answer:
+    def ask(node: str, act: Any, mark: StorageProbe, name: str) -> Answer:
         assert act is probe and name == node
         return say.get(node) or probe(replace(mark, where=see.get(node, mark.where)), node)
 
@@ -70,7 +70,7 @@ def test_a_node_whose_files_stay_with_it_is_named(cluster: Any) -> None:
 
 
 def test_a_node_with_another_version_is_named(cluster: Any, monkeypatch: Any) -> None:
-    mine = Mark(str(cluster.share), "token", "0.0.1")
+    mine = StorageProbe(str(cluster.share), "token", "0.0.1")
     assert mine.fault().startswith("has raysearch ") and mine.fault().endswith("driver 0.0.1")
     cluster.say["w1"] = probe(mine, "w1")
     with pytest.raises(InputError, match=r"node 'w1': has raysearch .*, the driver 0\.0\.1"):
@@ -110,8 +110,11 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
     value = {"config": FakeWorld(space()).configure(proposal).to_json(), "hyper": {"k": 5}}
     config = {"trial": json.dumps(value), "holds": json.dumps({"cpus": 1.0})}
 
-    def first_slice(mark: Mark) -> dict[str, Any]:
-        kit, saves = Kit(FakeTrial, failed, score), Saves(tmp_path / "checkpoints")
+    def first_slice(mark: StorageProbe) -> dict[str, Any]:
+        kit, saves = (
+            TrialBackend(FakeTrial, failed, score),
+            TrialCheckpoints(tmp_path / "checkpoints"),
+        )
         made = bound(kit, FakePlace(), "search", saves, mark, 60.0)
         trial = made.__new__(made)
         trial.setup(config)
@@ -124,7 +127,7 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
         named = f"node '{platform.node()}': does not see what is written to '{other.where}'"
         assert said["fault"] == named + door.HINT
         assert "fault" not in first_slice(mark)
-    with pytest.raises(Stranger):
+    with pytest.raises(NodeMismatch):
         replace(mark, token="another").check()
     mark.check()  # asked once in a process
 
@@ -141,7 +144,7 @@ def test_a_node_whose_mount_comes_late_is_waited_for(cluster: Any, tmp_path: Pat
 
         replace(mark, where=str(late)).check(sleep, lambda: clock[0])
         assert clock[0] == 30.0
-        with pytest.raises(Stranger):
+        with pytest.raises(NodeMismatch):
             replace(mark, where=str(tmp_path / "never"), token="other").check(
                 sleep, lambda: clock[0]
             )
@@ -151,12 +154,12 @@ def test_a_node_whose_mount_comes_late_is_waited_for(cluster: Any, tmp_path: Pat
 def test_a_storage_that_is_away_is_waited_for_as_ever(cluster: Any, monkeypatch: Any) -> None:
     asked = []
 
-    def away(self: Mark, patience: float) -> str:
+    def away(self: StorageProbe, patience: float) -> str:
         asked.append(patience)
         raise StorageLost("is away")
 
     with door.preflight(str(cluster.share), Path("/nowhere")) as mark:
-        monkeypatch.setattr(Mark, "fault", away)
+        monkeypatch.setattr(StorageProbe, "fault", away)
         with pytest.raises(StorageLost):
             mark.check()
     assert asked == [remote.PATIENCE]

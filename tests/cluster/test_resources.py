@@ -10,19 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raysearch.cluster.autoscaler import to_come
-from raysearch.cluster.resources import MOST, PARTS, Hold, Node, share, slots
+from raysearch.cluster.resources import MOST, PARTS, Node, ResourceRequest, share, slots
 from raysearch.config.trial import DataBudget, TrialConfig
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.errors import InputError
 
 GIB = 2**30
 SMALL, MEDIUM, LARGE = ("finetune", "small"), ("finetune", "medium"), ("finetune", "large")
 LINEAR = ("ngram_linear", "ngram")
 DEMANDS = {
-    SMALL: Demand(True, 4 * GIB, "small"),
-    MEDIUM: Demand(True, 9 * GIB, "medium"),
-    LARGE: Demand(True, 20 * GIB, "large"),
-    LINEAR: Demand(False, 2 * GIB, "linear"),
+    SMALL: MemoryEstimate(True, 4 * GIB, "small"),
+    MEDIUM: MemoryEstimate(True, 9 * GIB, "medium"),
+    LARGE: MemoryEstimate(True, 20 * GIB, "large"),
+    LINEAR: MemoryEstimate(False, 2 * GIB, "linear"),
 }
 A10G = Node("gpu-1", 8, 1, memory=32 * GIB, kind="A10G", device_memory=24 * GIB)
 H100 = Node("gpu-2", 16, 1, memory=128 * GIB, kind="H100", device_memory=80 * GIB)
@@ -49,14 +49,16 @@ def test_so_many_really_fit(cpus: list[int], wanted: int | None) -> None:
     found = share(nodes, DEMANDS, wanted)
     assert found.concurrency == (wanted or sum(min(c, MOST) for c in cpus))
     assert sum(int(c / found.cpus + 1e-9) for c in cpus) >= found.concurrency
-    assert found.of(config_of(*SMALL)) == Hold(found.cpus)
+    assert found.of(config_of(*SMALL)) == ResourceRequest(found.cpus)
 
 
 def test_a_gpu_is_shared_by_what_fits_it() -> None:
     found = share([HEAD, A10G], DEMANDS)
     parts = {key: found.of(config_of(*key)).gpus for key in DEMANDS}
     assert parts == {SMALL: 0.25, MEDIUM: 0.5, LARGE: 1.0, LINEAR: 0.0}
-    assert found.of(config_of(*SMALL)).cpus == 2.0 and found.of(config_of(*LINEAR)) == Hold(1.0)
+    assert found.of(config_of(*SMALL)).cpus == 2.0 and found.of(
+        config_of(*LINEAR)
+    ) == ResourceRequest(1.0)
     assert found.concurrency == 4 + 4 + 7  # four quarters, and what needs no GPU beside
     assert all(h.gpus in PARTS for h in found.holds.values())
 
@@ -90,12 +92,14 @@ def test_what_no_node_can_ever_hold_is_refused(nodes, wanted, gpus, says) -> Non
 
 def test_a_model_that_fits_no_gpu_is_refused_by_name() -> None:
     name = "method 'finetune' on model 'huge'"
-    huge = {("finetune", "huge"): Demand(True, 95 * GIB, name, 90 * GIB)}
+    huge = {("finetune", "huge"): MemoryEstimate(True, 95 * GIB, name, 90 * GIB)}
     with pytest.raises(InputError, match="'huge': needs 90.0 GiB of a GPU or more.* 80.0"):
         share([A10G, H100], huge)
-    tight = {("finetune", "huge"): Demand(True, 95 * GIB, name, 60 * GIB)}  # with small batches
+    tight = {
+        ("finetune", "huge"): MemoryEstimate(True, 95 * GIB, name, 60 * GIB)
+    }  # with small batches
     assert share([A10G, H100], tight).of(config_of("finetune", "huge")).gpus == 1.0
-    fits = share([A10G, H100], {("finetune", "huge"): Demand(True, 40 * GIB)})
+    fits = share([A10G, H100], {("finetune", "huge"): MemoryEstimate(True, 40 * GIB)})
     assert fits.of(config_of("finetune", "huge")).gpus == 1.0
 
 

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.costs import flops
 
 # Layers' forward FLOPs of the BERT miniatures (arXiv:1908.08962) at 64 and 128 tokens: /work notes,
@@ -26,7 +26,7 @@ MINIATURES = {
 
 
 def shape(layers, hidden, intermediate=None):
-    return Rung(
+    return ModelSize(
         "x", "encoder", layers=layers, hidden=hidden, intermediate=intermediate or 4 * hidden
     )
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Rows
 from raysearch.encoders.models import open_encoder, pool
 from raysearch.encoders.tokens import Tokeniser
@@ -53,7 +53,7 @@ def test_a_folder_that_lacks_a_file_is_one_sentence(folder, name):
 
 
 def source(folder):
-    return Rung("x", "encoder", source=f"file:{folder}")
+    return ModelSize("x", "encoder", source=f"file:{folder}")
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -100,7 +100,7 @@ def test_models_dir_comes_first(folder, tmp_path):
 
 
 def test_a_rung_that_is_read_from_models_dir_only(tmp_path):
-    rung = Rung("x", "encoder", folder="gone")
+    rung = ModelSize("x", "encoder", folder="gone")
     with pytest.raises(InputError, match="no folder 'gone' under --models-dir"):
         weights_folder(rung, tmp_path)
 

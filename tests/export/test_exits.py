@@ -420,14 +420,14 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     from raysearch.config.space import Proposal
     from raysearch.config.study import Study
     from raysearch.data.task_data import load_task
-    from raysearch.planning.planner import World
+    from raysearch.planning.planner import Planner
 
     shared = Path(__file__).resolve().parents[3] / "shared"
     data_dir = Path(os.environ.get("RAYSEARCH_DATA_DIR", shared / "data"))
     models_dir = Path(os.environ.get("RAYSEARCH_MODELS_DIR", shared / "models"))
     data = load_task(find_task("sst2_sent"), data_dir=data_dir)
     study = Study(name="real", precision="fp32", labels=(64,))
-    world = World(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
+    world = Planner(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8}
     run = open_trained(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
     record = tiny.finish(run).record()

@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch import methods
 from raysearch.config.catalog import find_rung, method_spaces
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.costs import flops
 from raysearch.ledger import TRAINING
 from raysearch.ngrams import bag, dan_numpy
 from raysearch.training.linear import LinearModel
-from raysearch.trial.context import Place, knobs_of, lengths_sample
+from raysearch.trial.context import ExecutionContext, lengths_sample, parse_knobs
 from raysearch.trial.run import TrialRun
 from raysearch.trial.setup import TrialSetup
 from raysearch.trial.trained import TrainedModel, score_points
@@ -26,10 +26,10 @@ from tests.support import tiny
 
 RUNGS = {"encoder": ("random-1", "random-2"), "ngram": ("hash-16",), "dan": ("table-400",)}
 LAYERS = {
-    "random-1": Rung("random-1", "encoder", layers=1, hidden=32, intermediate=64),
-    "random-2": Rung("random-2", "encoder", layers=2, hidden=48, intermediate=80),
-    "hash-16": Rung("hash-16", "ngram", buckets=2**16),
-    "table-400": Rung("table-400", "dan", buckets=400, hidden=8),
+    "random-1": ModelSize("random-1", "encoder", layers=1, hidden=32, intermediate=64),
+    "random-2": ModelSize("random-2", "encoder", layers=2, hidden=48, intermediate=80),
+    "hash-16": ModelSize("hash-16", "ngram", buckets=2**16),
+    "table-400": ModelSize("table-400", "dan", buckets=400, hidden=8),
 }
 TASKS = ("two", "five", "number")
 CASES = [
@@ -338,14 +338,14 @@ class Poison:
 
 @every_case
 def test_the_test_split_is_never_read(trial, tmp_path, monkeypatch):
-    open_task = Place.open_task
+    open_task = ExecutionContext.open_task
 
     def poisoned(place):
         data = open_task(place)
         test = dataclasses.replace(data.splits["test"], text=Poison(), label=Poison())
         return dataclasses.replace(data, splits={**data.splits, "test": test})
 
-    monkeypatch.setattr(Place, "open_task", poisoned)
+    monkeypatch.setattr(ExecutionContext, "open_task", poisoned)
     run = tiny.finish(trial(tmp_path))
     assert run.record().status == "DONE"
     with pytest.raises(AssertionError, match="test split was read"):
@@ -420,7 +420,7 @@ def test_the_search_space_names_real_knobs(method):
     known = {f.name for f in dataclasses.fields(described.knobs)}
     assert set(space.knobs) <= known and set(space.knobs) == set(space.first)
     assert described.knobs.__dataclass_params__.frozen
-    knobs = knobs_of(described, space.first)
+    knobs = parse_knobs(described, space.first)
     assert {k: getattr(knobs, k) for k in space.first} == dict(space.first)
     assert described.horizon(knobs, 32) >= 0
 
@@ -437,7 +437,7 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
             hyper = {**space.first, knob: value}
             config = tiny.configure(worlds["two"], method, rung, **{knob: value})
             # what the task cannot tell apart (more texts than there are) is one computation
-            made = [knobs_of(described, h) for h in (hyper, space.first)]
+            made = [parse_knobs(described, h) for h in (hyper, space.first)]
             task, texts = worlds["two"].data.task, worlds["two"]._texts(32)
             one, other = (described.fitted(k, task, texts) for k in made)
             assert (config.id == first.id) == (one == other)

@@ -10,10 +10,10 @@ from raysearch.data.rows import Rows
 from raysearch.errors import Infeasible
 from raysearch.ngrams import dan_numpy
 from raysearch.ngrams.bag import BagBatch, Dan, dan_params, forward_flops
-from raysearch.ngrams.bags import Bags
+from raysearch.ngrams.bags import NgramIds
 from raysearch.ngrams.tables import Table
 from raysearch.record import TrialRecord
-from raysearch.training.dan_fit import Bagging
+from raysearch.training.dan_fit import DanTrainer
 from raysearch.training.losses import distillation
 from tests.support import tiny
 
@@ -49,7 +49,7 @@ def network(rows=30, width=4, classes=3, *, pair=False, skipped=0.0, dropout=0.0
 
 def batch(*bags):
     sizes = np.cumsum([0, *map(len, bags)])
-    return BagBatch.of(Bags(np.array([i for b in bags for i in b], np.int32), sizes), CPU)
+    return BagBatch.of(NgramIds(np.array([i for b in bags for i in b], np.int32), sizes), CPU)
 
 
 # --- what is learnt -------------------------------------------------------------------------------
@@ -322,7 +322,7 @@ def test_a_trained_student_needs_no_teacher(tasks, tmp_path, monkeypatch):
     expected = run.learner.predict(run.setup.validation, WHOLE, phase="test")
     again = dan(tasks["two"], tmp_path, method="sparse_distill", transfer=20)
     monkeypatch.setattr(type(again.setup.inputs["teacher"].made), "logits", None)
-    assert again.restore_weights() and isinstance(again.learner, Bagging)
+    assert again.restore_weights() and isinstance(again.learner, DanTrainer)
     assert np.array_equal(
         again.learner.predict(run.setup.validation, WHOLE, phase="test"), expected
     )

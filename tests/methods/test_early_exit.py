@@ -23,7 +23,7 @@ from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import nll
 from raysearch.record import TrialRecord
 from raysearch.training.exits_head import exit_loss
-from raysearch.trial.context import knobs_of, lengths_sample
+from raysearch.trial.context import lengths_sample, parse_knobs
 from raysearch.trial.run import TrialRun
 from raysearch.trial.setup import TrialSetup
 from raysearch.trial.trained import TrainedModel
@@ -410,7 +410,7 @@ def test_prices_know_what_calibrates(home):
     w = world(home, train=160, test=60)
     method = find_method("early_exit")
     config = config_of(w, labels=80)
-    knobs = knobs_of(method, config.hyper)
+    knobs = parse_knobs(method, config.hyper)
     assert method.calibration(knobs, 80) == 30
     assert config.horizon == method.horizon(knobs, 80) == max(6, 2 * 4)
     run = tiny.finish(TrialRun(config, w.place))

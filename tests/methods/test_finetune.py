@@ -75,7 +75,7 @@ def test_runs_to_its_horizon_and_no_further(world):
 def watched(run, monkeypatch):
     """The validation losses of a trial as it looks at them, and the steps at which it did."""
     seen = []
-    look = fit.Fitting._look
+    look = fit.FineTuner._look
 
     def spy(self):
         before = self._best_loss, self._waited
@@ -86,7 +86,7 @@ def watched(run, monkeypatch):
             look(self)
         seen.append((self._loop.steps, float(calls[0]), before))
 
-    monkeypatch.setattr(fit.Fitting, "_look", spy)
+    monkeypatch.setattr(fit.FineTuner, "_look", spy)
     tiny.finish(run)
     return seen
 

@@ -14,7 +14,7 @@ from raysearch.config.catalog import find_task
 from raysearch.config.study import Study
 from raysearch.data.task_data import load_task
 from raysearch.errors import InputError
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
@@ -143,7 +143,7 @@ def test_a_real_masked_lm_knows_more_than_chance_before_it_is_trained(tmp_path):
     """On any depth of it; chance is 0.50 on these sentences."""
     data = load_task(find_task("sst2_sent"), data_dir=DATA)
     study = Study(name="x", models=("anydepth-2", "anydepth-6"), methods=("zero_shot", "prompt"))
-    w = World(study, data, out=tmp_path, data_dir=DATA, models_dir=MODELS)
+    w = Planner(study, data, out=tmp_path, data_dir=DATA, models_dir=MODELS)
     assert w.space.rungs["prompt"] == ("anydepth-2", "anydepth-6")
     rows = data.splits["test"].take(np.arange(0, 1821, 6))
     for name in w.space.rungs["zero_shot"]:

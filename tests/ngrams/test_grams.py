@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.ngrams import dan_numpy, grams
-from raysearch.ngrams.bags import Bags, Frequent, Hashed
+from raysearch.ngrams import dan_numpy
+from raysearch.ngrams.bags import FrequentVocabulary, HashedVocabulary, NgramIds
 from raysearch.ngrams.dan_numpy import MOST, WORD, Lookup
 from raysearch.ngrams.grams import frequent
-from raysearch.ngrams.growable import Spill
+from raysearch.ngrams.growable import GrowableMemmap
 from raysearch.ngrams.hashed import PATTERN
 
 ALPHABET = ["a", "b", "c", "it", "'", "s", "good", "!", "é", "ß"]
@@ -60,7 +60,7 @@ def test_the_commonest_are_those_of_a_full_count(ngrams: int, rows: int) -> None
 def test_chunks_and_merges_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = some_texts()
     whole = frequent(texts, 200, 3)
-    monkeypatch.setattr(grams, "TEXTS", 7)
+    monkeypatch.setattr(bags, "TEXTS", 7)
     parts = frequent(texts, 200, 3)
     assert parts.words == whole.words
     assert np.array_equal(parts.parent, whole.parent) and np.array_equal(parts.last, whole.last)
@@ -73,7 +73,7 @@ def test_chunks_and_merges_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 def test_what_does_not_fit_in_memory_changes_nothing(
     held: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grams, "TEXTS", 7)
+    monkeypatch.setattr(bags, "TEXTS", 7)
     texts = some_texts()
     whole, parts = frequent(texts, rows, 3), frequent(texts, rows, 3, held=max(held, 8))
     assert parts.words == whole.words
@@ -85,7 +85,7 @@ def test_what_does_not_fit_in_memory_changes_nothing(
 def test_numbers_beyond_memory_stand_in_a_file() -> None:
     parts = [np.arange(n, dtype=np.int32) for n in (3, 0, 900, 5)]
     for held in (0, 10, 10**6):
-        column = Spill(np.int32, held)
+        column = GrowableMemmap(np.int32, held)
         for part in parts:
             column.add(part)
         found = column.whole()
@@ -93,7 +93,11 @@ def test_numbers_beyond_memory_stand_in_a_file() -> None:
         assert np.array_equal(found, np.concatenate(parts))
         found[3:5] = 7
         assert found[2:6].tolist() == [2, 7, 7, 2]
-    assert Spill(np.int32, 0).whole().tolist() == Spill(np.int64).whole().tolist() == []
+    assert (
+        GrowableMemmap(np.int32, 0).whole().tolist()
+        == GrowableMemmap(np.int64).whole().tolist()
+        == []
+    )
 
 
 def test_prefix_and_last_word_stand_above() -> None:
@@ -125,7 +129,7 @@ def test_a_bag_is_the_texts_known_n_grams_by_where_they_start(ngrams: int) -> No
 
 def test_one_text_at_a_time_is_the_same() -> None:
     texts = [*some_texts(20), "", "a\x00b", "\n\t"]
-    for vocabulary in (frequent(some_texts(), 90, 3), Hashed(1000, 3)):
+    for vocabulary in (frequent(some_texts(), 90, 3), HashedVocabulary(1000, 3)):
         together = vocabulary.bags(texts)
         each = [vocabulary.bags([t]) for t in texts]
         for alone in (
@@ -140,7 +144,7 @@ def test_one_text_at_a_time_is_the_same() -> None:
 @pytest.mark.parametrize("ngrams", [1, 2, 3, 4])
 def test_a_word_alone_has_one_n_gram(ngrams: int) -> None:
     texts = ["a b c"] * 1024 + ["good"]
-    hashed = Hashed(1000, ngrams)
+    hashed = HashedVocabulary(1000, ngrams)
     assert hashed.bags(["good"]).sizes.tolist() == [1] == hashed.bags(texts).sizes[-1:].tolist()
     assert hashed.collisions(["good"])[0] == 1
     assert frequent(texts, 2, ngrams).bags(["good", ""]).sizes.tolist()[1] == 0
@@ -148,7 +152,7 @@ def test_a_word_alone_has_one_n_gram(ngrams: int) -> None:
 
 def test_long_texts_keep_what_starts_first() -> None:
     text = " ".join(["a b c"] * 2000)
-    for vocabulary in (frequent([text], 9, 3), Hashed(50, 3)):
+    for vocabulary in (frequent([text], 9, 3), HashedVocabulary(50, 3)):
         both = vocabulary.bags([text, "a b", text])
         short = vocabulary.bags([" ".join(["a b c"] * 300)])
         assert both.sizes.tolist() == [MOST, 3, MOST]
@@ -167,7 +171,7 @@ def test_the_smaller_vocabulary_is_the_first_rows() -> None:
 
 def test_a_vocabulary_comes_back_from_its_tensors() -> None:
     found = frequent([*some_texts(), "\ud800 odd"], 120, 3)
-    again = Frequent.restored(found.state(), 3)
+    again = FrequentVocabulary.restored(found.state(), 3)
     assert again.words == found.words
     assert np.array_equal(again.parent, found.parent) and np.array_equal(again.last, found.last)
 
@@ -175,7 +179,7 @@ def test_a_vocabulary_comes_back_from_its_tensors() -> None:
 @pytest.mark.slow
 def test_hashes_are_the_same_in_every_process() -> None:
     code = (
-        "from raysearch.ngrams.grams import Hashed\n"
+        "from raysearch.ngrams.grams import HashedVocabulary\n"
         "print(Hashed(1000003, 3).bags(['It is é good!', '']).ids.tolist())"
     )
     said = {
@@ -188,16 +192,16 @@ def test_hashes_are_the_same_in_every_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert said == {f"{Hashed(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
+    assert said == {f"{HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
 
 
 def test_hashed_n_grams_are_as_many_as_there_are_and_order_matters() -> None:
-    bags = Hashed(2**31 - 1, 3).bags(["a b c d", "b a c d", "a"])
+    bags = HashedVocabulary(2**31 - 1, 3).bags(["a b c d", "b a c d", "a"])
     assert bags.sizes.tolist() == [9, 9, 1]
     one, two = (bags.take(np.array([k])).ids.tolist() for k in (0, 1))
     assert len(set(one)) == 9 and one != two
     assert bags.ids[-1] == one[0]
-    single = Hashed(2**31 - 1, 1).bags(["a b c d", "b a c d"])
+    single = HashedVocabulary(2**31 - 1, 1).bags(["a b c d", "b a c d"])
     assert sorted(single.ids[:4]) == sorted(single.ids[4:])
 
 
@@ -225,7 +229,7 @@ def test_no_words_at_all_is_one_line() -> None:
 
 
 def test_bags_are_cut_where_rows_are_dropped() -> None:
-    bags = Bags(np.array([3, 0, 5, 1], np.int32), np.array([0, 2, 2, 4]))
+    bags = NgramIds(np.array([3, 0, 5, 1], np.int32), np.array([0, 2, 2, 4]))
     cut = bags.below(3)
     assert cut.ids.tolist() == [0, 1] and cut.offsets.tolist() == [0, 1, 1, 2]
 
@@ -237,7 +241,7 @@ def test_words_are_those_of_the_other_n_gram_models() -> None:
 @pytest.mark.parametrize(("rows", "ngrams"), [(3, 1), (40, 2), (10**6, 3)])
 def test_collisions_are_those_of_a_full_count(rows: int, ngrams: int) -> None:
     texts = some_texts(60)
-    vocabulary = Hashed(rows, ngrams)
+    vocabulary = HashedVocabulary(rows, ngrams)
     holds: dict[int, set[str]] = {}
     for gram in counted(texts, ngrams):
         alone = vocabulary.bags([" ".join(gram)])

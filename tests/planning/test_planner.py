@@ -19,7 +19,7 @@ from raysearch.ledger import TRAINING
 from raysearch.planning import cost_model as pricing_module
 from raysearch.planning import eligibility
 from raysearch.planning import planner as world_module
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.planning.throughput import Rates
 from raysearch.storage.checkpoints import weights_folder
 from raysearch.training import precision
@@ -62,7 +62,7 @@ def two(tmp_path, tiny_ladder):
 def over(toy):
     """A world over the toy task with these fields of the study."""
     data, out = toy
-    return lambda **study: World(
+    return lambda **study: Planner(
         Study(**{"name": "s", "precision": "fp32", **study}), data, out=out
     )
 
@@ -238,11 +238,11 @@ def test_a_models_folder_without_weights_is_one_line(toy, tmp_path, missing):
     shutil.copytree(weights_folder(find_rung("toy-tiny"), None), tmp_path / "toy-tiny")
     for name in missing:
         (tmp_path / "toy-tiny" / name).unlink(missing_ok=True)
-    w = World(Study(name="s", models=("toy-tiny",)), data, out=out, models_dir=tmp_path)
+    w = Planner(Study(name="s", models=("toy-tiny",)), data, out=out, models_dir=tmp_path)
     with pytest.raises(InputError) as e:
         _ = w.space
     one_line(e, "toy-tiny", missing[0])
-    default = World(Study(name="s"), data, out=out, models_dir=tmp_path)
+    default = Planner(Study(name="s"), data, out=out, models_dir=tmp_path)
     assert default.space.rungs["finetune"] == ("toy-mini", "toy-small")
     assert missing[0] in default.excluded["toy-tiny"]
 
@@ -334,8 +334,8 @@ def test_the_place_enters_no_id(toy, tmp_path):
     """Another output folder, another folder of the same weights, other threads: the same trial."""
     data, out = toy
     shutil.copytree(weights_folder(find_rung("toy-tiny"), None), tmp_path / "m" / "toy-tiny")
-    here = World(Study(name="a", precision="fp32"), data, out=out)
-    there = World(
+    here = Planner(Study(name="a", precision="fp32"), data, out=out)
+    there = Planner(
         Study(name="b", precision="fp32", concurrency=1),
         data,
         out=tmp_path / "out",

@@ -5,12 +5,12 @@ import time
 import pytest
 import torch
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.planning import throughput
 from raysearch.planning.throughput import Rates, measure, seconds
 
 CPU = torch.device("cpu")
-SMALL = Rung(
+SMALL = ModelSize(
     "small", "encoder", layers=3, hidden=64, intermediate=128, vocabulary=1000, params=200_000
 )
 

@@ -13,8 +13,8 @@ import pytest
 
 from raysearch.config.space import Domain
 from raysearch.run.folder import RunFolder, read_suggestions
-from raysearch.search.controller import Desk
-from raysearch.search.dependencies import Parking
+from raysearch.search.controller import StudyController
+from raysearch.search.dependencies import DependencyQueue
 from raysearch.search.suggestion import Offer, missing_upstream, proposal_from, upstream_trials
 from tests.tune.desks import (
     KNOBS,
@@ -100,7 +100,7 @@ def test_a_teacher_that_runs_anyway_is_no_trial_of_its_own(tmp_path: Path) -> No
 
 
 def test_parking_hands_out_in_the_order_of_arrival() -> None:
-    world, parked = FakeWorld(SPACE), Parking()
+    world, parked = FakeWorld(SPACE), DependencyQueue()
     offers = [Offer(world.configure(student(a)), student(a), "first") for a in (0.1, 0.2, 0.3)]
     for offer, waits in zip(offers, (["a", "b"], ["b"], []), strict=True):
         parked.add(offer, waits)
@@ -264,7 +264,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     sick = rng.choice([0.0, 0.3])
     store: set[str] = set()  # whose weights are there
 
-    def opened() -> Desk:
+    def opened() -> StudyController:
         return desk(tmp_path / "run", trials, space=space, labels=(32, 100), stratify=stratify)
 
     at = opened()

@@ -13,7 +13,7 @@ import pytest
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
 from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
-from raysearch.search.replicates import CONFIRM, plan_draws
+from raysearch.search.replicates import CONFIRM, plan_replicates
 from tests.tune.desks import (
     KNOBS,
     SPACE,
@@ -139,7 +139,7 @@ def test_weights_for_a_queued_student_are_kept_by_every_phase(tmp_path: Path) ->
 
 
 def laid(out: Path, n: int = 3, **more: Any) -> tuple[TrialConfig, ...]:
-    return plan_draws(RunFolder(out).read().trials, STUDY, n, **more).draws
+    return plan_replicates(RunFolder(out).read().trials, STUDY, n, **more).draws
 
 
 def searched(out: Path) -> list[TrialRecord]:

@@ -22,8 +22,15 @@ from raysearch.ledger import OWN, Charge
 from raysearch.record import TrialRecord
 from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.budget import Budget
-from raysearch.search.controller import Desk
-from raysearch.search.replicates import CONFIRM, START_SECONDS, Draws, Limits, Plan, plan_draws
+from raysearch.search.controller import StudyController
+from raysearch.search.replicates import (
+    CONFIRM,
+    START_SECONDS,
+    Limits,
+    Plan,
+    ReplicateQueue,
+    plan_replicates,
+)
 from tests.support import synthetic
 from tests.tune.fakes import KIT, FakeTrial, FakeWorld, failed, space
 
@@ -50,7 +57,7 @@ def _quiet() -> None:
 
 
 def plan(made: Sequence[TrialRecord] = MADE, draws: int = 3, **more: Any) -> Plan:
-    return plan_draws(made, STUDY, draws, **more)
+    return plan_replicates(made, STUDY, draws, **more)
 
 
 def confirmed(config: TrialConfig, like: TrialRecord) -> TrialRecord:
@@ -118,7 +125,7 @@ def brute(made: Sequence[TrialRecord]) -> set[str]:
 def test_the_candidates_are_the_frontier_and_each_methods_best_per_budget(seed: int) -> None:
     made = records(90, seed=seed, methods=METHODS)
     study = STUDY.model_copy(update={"objectives": ("score", "infer_flops")})
-    assert set(plan_draws(made, study, 3).chosen) == brute(made)
+    assert set(plan_replicates(made, study, 3).chosen) == brute(made)
     more = set(plan(made).chosen)
     assert more == brute(made) | set(selected(to_table(made), STUDY.objectives)["id"])
 
@@ -205,7 +212,7 @@ def test_more_draws_later_only_add() -> None:
     ran = [confirmed(c, like) for c in three.draws]
     later = plan([*MADE, *ran], draws=5)
     assert later.draws == five.draws and later.due == 2 * len(three.chosen)
-    queue = Draws(later.draws)
+    queue = ReplicateQueue(later.draws)
     queue.resume(ran, [])
     offered = []
     while (offer := queue.offer()) is not None:
@@ -291,7 +298,7 @@ def test_limits_never_take_back_what_has_run() -> None:
 
 def test_the_queue_offers_each_draw_once_and_unfinished_ones_first() -> None:
     made = plan()
-    queue = Draws(made.draws)
+    queue = ReplicateQueue(made.draws)
     first = queue.offer()
     assert first is not None and first.source == CONFIRM and first.config == made.draws[0]
     assert first.proposal.labels == first.config.data.train
@@ -303,18 +310,18 @@ def test_the_queue_offers_each_draw_once_and_unfinished_ones_first() -> None:
     while (offer := queue.offer()) is not None:
         rest.append(offer.config)
     assert rest == list(made.draws[1:]) and queue.offer() is None
-    twice = Draws([*made.draws[:2], *made.draws[:2]])
+    twice = ReplicateQueue([*made.draws[:2], *made.draws[:2]])
     assert [o.config for o in iter(twice.offer, None)] == list(made.draws[:2])
 
 
 FAKE = {"name": "fake", "task": "fake", "labels": (32, 100)}
 
 
-def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> Desk:
+def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> StudyController:
     """A desk as `run_study` opens it."""
     study = Study.model_validate({**FAKE, "trials": trials})
     out.mkdir(exist_ok=True)
-    made = Desk(
+    made = StudyController(
         study,
         FakeWorld(space()),
         RunFolder(out),
@@ -329,7 +336,7 @@ def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> 
     return made
 
 
-def work(at: Desk, most: int = 10**6) -> list[str]:
+def work(at: StudyController, most: int = 10**6) -> list[str]:
     """Run what the desk hands out, one after the other; returns the ids."""
     ran = []
     while len(ran) < most and (offer := at.draw()) is not None:
@@ -341,7 +348,7 @@ def work(at: Desk, most: int = 10**6) -> list[str]:
 
 def fake_plan(out: Path, draws: int = 3, **more: Any) -> Plan:
     study = Study.model_validate(FAKE)
-    return plan_draws(RunFolder(out).read().trials, study, draws, **more)
+    return plan_replicates(RunFolder(out).read().trials, study, draws, **more)
 
 
 def test_a_search_goes_on_as_if_nothing_had_been_confirmed(tmp_path: Path) -> None:
@@ -414,7 +421,7 @@ def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Pa
 
 def test_a_bill_inherited_from_a_teacher_is_not_paid_by_the_draws_price() -> None:
     made = records(60, seed=2, methods=("distill", "finetune"))
-    laid = plan_draws(made, STUDY, 3)
+    laid = plan_replicates(made, STUDY, 3)
     bills = [c for r in made if r.id in laid.chosen for c in r.bill]
     assert any(c.payer != OWN for c in bills)
     assert laid.flops == pytest.approx(3 * sum(c.flops for c in bills if c.payer == OWN))

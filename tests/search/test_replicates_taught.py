@@ -12,7 +12,14 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.ledger import Charge
 from raysearch.record import TrialRecord
-from raysearch.search.replicates import CONFIRM, START_SECONDS, Draws, Limits, Plan, plan_draws
+from raysearch.search.replicates import (
+    CONFIRM,
+    START_SECONDS,
+    Limits,
+    Plan,
+    ReplicateQueue,
+    plan_replicates,
+)
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, taught_space
 
 STUDY = Study(name="s", task="fake", labels=(32,))
@@ -35,7 +42,7 @@ def record(proposal: Proposal, seconds: float = 1.0, flops: int = 100) -> TrialR
 
 
 def plan(made: Sequence[TrialRecord], draws: int = 3, **more: object) -> Plan:
-    return plan_draws(made, STUDY, draws, **{"everything": True, **more})  # type: ignore[arg-type]
+    return plan_replicates(made, STUDY, draws, **{"everything": True, **more})  # type: ignore[arg-type]
 
 
 def drawn(proposal: Proposal, draws: int = 3, folds: int = 0) -> list[TrialConfig]:
@@ -113,7 +120,7 @@ def test_everything_is_every_trial_of_the_search_that_is_done() -> None:
     rate = {"learning_rate": 1e-5, "wish": "fine"}
     poor = record(dataclasses.replace(TEACHER, hyper=rate), 50.0, 5000)
     assert poor.id in plan([*MADE, poor]).chosen
-    assert poor.id not in plan_draws([*MADE, poor], STUDY, 3).chosen, "dominated: no candidate"
+    assert poor.id not in plan_replicates([*MADE, poor], STUDY, 3).chosen, "dominated: no candidate"
     assert plan([]).draws == ()
 
 
@@ -128,14 +135,14 @@ def test_candidates_of_a_search_bring_their_teachers_too() -> None:
         ),
     )
     better = dataclasses.replace(TEACHER, rung="small")
-    laid = plan_draws([weak, record(better), *made[4:]], study, 3)
+    laid = plan_replicates([weak, record(better), *made[4:]], study, 3)
     assert weak.id not in laid.chosen
     assert {d.id for d in drawn(TEACHER)} <= {d.id for d in laid.draws}
 
 
 def test_the_queue_says_whose_weights_it_needs_and_hands_out_teachers_when_told() -> None:
     laid = plan(MADE)
-    queue = Draws(laid.draws)
+    queue = ReplicateQueue(laid.draws)
     teachers = {d.id for p in (TEACHER, ASSISTANT) for d in drawn(p)}
     assert queue.needs() == teachers
     last = drawn(TEACHER)[2]
@@ -146,13 +153,13 @@ def test_the_queue_says_whose_weights_it_needs_and_hands_out_teachers_when_told(
     offered = [o.config for o in iter(queue.offer, None)]
     assert offered == [d for d in laid.draws if d != last] and queue.needs() == set()
     deep = next(d for d in offered if "assist" in {t.method for t in d.upstream.values()})
-    again = Draws([deep])
+    again = ReplicateQueue([deep])
     offer = again.offer()
     assert offer is not None and offer.proposal == student(0.5, ASSISTANT)
-    resumed = Draws(laid.draws)
+    resumed = ReplicateQueue(laid.draws)
     done = [dataclasses.replace(MADE[0], id=d.id) for d in laid.draws[:9]]
     resumed.resume(done, [])
     assert resumed.needs() == {d.id for d in drawn(TEACHER)}
-    deep = Draws(plan(MADE[:1]).draws)
+    deep = ReplicateQueue(plan(MADE[:1]).draws)
     deep.resume([dataclasses.replace(MADE[0], id=i) for i in teachers], [])
     assert deep.needs() == teachers, "of those still to come, and their teachers'"

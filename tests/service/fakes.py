@@ -136,12 +136,12 @@ def recorded(folder: Path, n: int, seed: int = 0, confirm: int = 3, **study: Any
     from dataclasses import replace
 
     from raysearch.config.catalog import find_study, find_task
-    from raysearch.run.study_file import AsRun, write_asrun
+    from raysearch.run.study_file import StudyManifest, write_study_manifest
     from tests.support.synthetic import MAJORITY, records, write_run
 
     write_run(folder, records(n, seed, confirm=confirm))
     task = replace(find_task("toy"), name="sst2")
     plan = find_study("quick").model_copy(update={"task": "sst2", "trials": n, **study})
     reference = {"score": MAJORITY, "train_flops_full": 1e15, "infer_flops": 1e10}
-    write_asrun(folder, AsRun(plan, task, "5f1d0c0ffee15bad", reference=reference))
+    write_study_manifest(folder, StudyManifest(plan, task, "5f1d0c0ffee15bad", reference=reference))
     return folder

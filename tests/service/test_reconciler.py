@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from raysearch.cli.studies import frontier
-from raysearch.cluster.quota import part_of
-from raysearch.cluster.resources import Hold, Share
+from raysearch.cluster.quota import limit_share
+from raysearch.cluster.resources import ResourcePlan, ResourceRequest
 from raysearch.service import commands
 from raysearch.service.submission import Submission
 from tests.service.fakes import HOST, FakeJobs, Site, recorded, site
@@ -101,8 +101,11 @@ def test_trials_at_once_hold_no_more_gpus_than_are_booked(tmp_path: Path, body: 
         given = there.jobs.environments[id_]
         assert given["RAYSEARCH_GPUS"] == str(body["gpus"])
         # and whatever the driver finds out about its trials
-        holds = {("finetune", "a"): Hold(2.0, 1.0), ("finetune", "b"): Hold(0.5, 0.25)}
-        share = part_of(Share(64, 1.0, holds), given)
+        holds = {
+            ("finetune", "a"): ResourceRequest(2.0, 1.0),
+            ("finetune", "b"): ResourceRequest(0.5, 0.25),
+        }
+        share = limit_share(ResourcePlan(64, 1.0, holds), given)
         assert share.concurrency * max(h.gpus for h in share.holds.values()) <= body["gpus"]
         assert share.concurrency * max(h.cpus for h in share.holds.values()) <= most
 

@@ -48,19 +48,19 @@ def world(plugged, tmp_path):
 def search(world, out: Path, trials: int = 8):
     """Run a study with the real controller and real trials, without Ray."""
     from raysearch.run.folder import RunFolder
-    from raysearch.run.study_file import AsRun, write_asrun
-    from raysearch.search.backend import real_kit
+    from raysearch.run.study_file import StudyManifest, write_study_manifest
+    from raysearch.search.backend import trial_backend
     from raysearch.search.budget import Budget
-    from raysearch.search.controller import Desk
+    from raysearch.search.controller import StudyController
     from raysearch.trial.run import TrialRun
 
-    write_asrun(out, AsRun(world.study, world.data.task, world.data.digest))
-    desk = Desk(
+    write_study_manifest(out, StudyManifest(world.study, world.data.task, world.data.digest))
+    desk = StudyController(
         world.study,
         world,
         RunFolder(out),
         Budget(trials),
-        real_kit(),
+        trial_backend(),
         place=world.place,
         phase="search",
         on_event=None,

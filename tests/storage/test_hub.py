@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import constants
 
 from raysearch.config.catalog import find_task
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.data.task_data import load_task, own_task
 from raysearch.errors import InputError
 from raysearch.storage import hub
@@ -110,7 +110,7 @@ def test_the_hub_is_asked_once_whether_it_is_there(monkeypatch):
     try:
         assert not hub.answers() and not hub.answers()
         assert hub.answers.cache_info().misses == 1
-        rung = Rung("far", "encoder", source="hf:someone/far-away-model")
+        rung = ModelSize("far", "encoder", source="hf:someone/far-away-model")
         for _ in range(20):
             with pytest.raises(NotHere, match="far-away-model.*--models-dir") as e:
                 weights_folder(rung, None)

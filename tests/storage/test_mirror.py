@@ -8,10 +8,10 @@ import pytest
 
 from raysearch.errors import InputError
 from raysearch.run.folder import RunFolder
-from raysearch.storage.mirror import Mirror, Overtaken
+from raysearch.storage.mirror import LostOwnership, Mirror
 from raysearch.storage.remote import Remote
 from raysearch.storage.store import Store
-from raysearch.storage.trial_checkpoints import Saves
+from raysearch.storage.trial_checkpoints import TrialCheckpoints
 
 
 def folder(path: Path, *lines: str) -> RunFolder:
@@ -56,7 +56,7 @@ def test_who_claims_last_writes_and_the_other_hears_of_it(tmp_path: Path) -> Non
     add(second, "2\n")
     two.push()
     add(first, "3\n")
-    with pytest.raises(Overtaken, match="another driver has taken this run up"):
+    with pytest.raises(LostOwnership, match="another driver has taken this run up"):
         one.push()
     names = Remote(share).files("records")
     assert b"".join(Remote(share).read(f"records/{n}") or b"" for n in names) == b"1\n2\n"
@@ -79,7 +79,7 @@ def test_checkpoints_leave_no_copies_where_they_were_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAYSEARCH_CACHE_DIR", str(tmp_path / "cache"))
-    saves = Saves(tmp_path / "run" / "checkpoints", str(tmp_path / "share"))
+    saves = TrialCheckpoints(tmp_path / "run" / "checkpoints", str(tmp_path / "share"))
     assert saves.newest("t1") is None
     for text in ("one", "two"):
         saves.save("t1", lambda f, text=text: (f / "state").write_text(text) and None)
@@ -96,7 +96,7 @@ def test_checkpoints_of_versions_without_a_manifest_are_found(tmp_path: Path) ->
     old = tmp_path / "t1" / "000003"
     old.mkdir(parents=True)
     (tmp_path / "t1" / "draft-7").mkdir()
-    assert Saves(tmp_path).newest("t1") == old
+    assert TrialCheckpoints(tmp_path).newest("t1") == old
 
 
 def test_a_run_that_began_without_a_storage_goes_there_whole(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from raysearch.config.task import Task
 from raysearch.data.own import own_task
 from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.records import RecordWriter
-from raysearch.run.study_file import AsRun, write_asrun
+from raysearch.run.study_file import StudyManifest, write_study_manifest
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel
 from tests.support import tiny
@@ -71,7 +71,7 @@ def train(
     Draw 0 is the search's own trial. With folds the draws are those of a cross-fitting.
     """
     world = tiny.world(told, out, labels=(labels,))
-    write_asrun(out, AsRun(world.study, told, world.data.digest))
+    write_study_manifest(out, StudyManifest(world.study, told, world.data.digest))
     writer = RecordWriter(out / "records.jsonl")
     records = []
     for method, rung in trials or (NGRAM,):

@@ -18,7 +18,7 @@ from raysearch.data.evaluate import scores
 from raysearch.data.rows import Rows
 from raysearch.data.task_data import TaskData
 from raysearch.record import OperatingPoint, TrialRecord, point_id
-from raysearch.run.study_file import AsRun, write_asrun
+from raysearch.run.study_file import StudyManifest, write_study_manifest
 from tests.support import tiny
 
 
@@ -62,7 +62,7 @@ def write_run(
     folds = folds_of(data)
     rows = {name: len(part) for name, part in data.splits.items()}
     study = Study(name="quick", task=task.name, draws=draws)
-    write_asrun(folder, AsRun(study, task, data.digest, rows))
+    write_study_manifest(folder, StudyManifest(study, task, data.digest, rows))
     records = []
     for recipe in recipes:
         config = TrialConfig(

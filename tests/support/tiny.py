@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from raysearch.config.catalog import method_spaces
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.config.trial import TrialConfig
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.methods import get as find_method
-from raysearch.planning.planner import World
+from raysearch.planning.planner import Planner
 from raysearch.record import TrialRecord
 from raysearch.run.records import RecordWriter
-from raysearch.run.study_file import AsRun, write_asrun
+from raysearch.run.study_file import StudyManifest, write_study_manifest
 from raysearch.trial.run import TrialRun
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -109,10 +109,10 @@ def write_encoder(
     return folder
 
 
-def rung(name: str, home: Path, **changes: object) -> Rung:
+def rung(name: str, home: Path, **changes: object) -> ModelSize:
     """The rung of an encoder that `write_encoder` wrote."""
     shape = json.loads((home / "config.json").read_text())
-    return Rung(
+    return ModelSize(
         **{
             "name": name,
             "family": "encoder",
@@ -170,9 +170,9 @@ def write_task(folder: Path, name: str, *, train: int = 60, test: int = 30, seed
     )
 
 
-def world(task: Task, out: Path, **study: object) -> World:
+def world(task: Task, out: Path, **study: object) -> Planner:
     """A world over a tiny task, float32 unless said."""
-    return World(Study(**{"name": "tiny", "precision": "fp32", **study}), load(task), out=out)
+    return Planner(Study(**{"name": "tiny", "precision": "fp32", **study}), load(task), out=out)
 
 
 def load(task: Task) -> TaskData:
@@ -181,7 +181,7 @@ def load(task: Task) -> TaskData:
 
 
 def configure(
-    w: World, method: str, rung: str, labels: int = 32, *, init_seed: int = 0, **hyper: object
+    w: Planner, method: str, rung: str, labels: int = 32, *, init_seed: int = 0, **hyper: object
 ) -> TrialConfig:
     """The configuration of a method's first knob set, some knobs changed.
 
@@ -205,7 +205,7 @@ def finish(run: TrialRun) -> TrialRun:
     return run
 
 
-def trial(w: World, method: str, rung: str, labels: int = 32, **hyper: object) -> TrialRun:
+def trial(w: Planner, method: str, rung: str, labels: int = 32, **hyper: object) -> TrialRun:
     """The trial of a method's first knob set, some knobs changed; not yet begun."""
     return TrialRun(configure(w, method, rung, labels, **hyper), w.place)
 
@@ -222,7 +222,7 @@ class Made:
     """A run's folder, its world, and the records of its trials."""
 
     out: Path
-    world: World
+    world: Planner
     records: tuple[TrialRecord, ...]
 
 
@@ -236,7 +236,7 @@ def run_folder(
     """Train trials (method, rung, knobs) on a tiny task and leave a run's folder, without Ray."""
     told = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
     w = world(told, home / "out", labels=(labels,))
-    write_asrun(home / "out", AsRun(w.study, told, w.data.digest))
+    write_study_manifest(home / "out", StudyManifest(w.study, told, w.data.digest))
     writer = RecordWriter(home / "out" / "records.jsonl")
     records = []
     for method, rung, hyper in trials:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from raysearch.encoders.models import RowEmbedding
 from raysearch.storage.store import load_state, save_state
 from raysearch.training import row_adam
-from raysearch.training.loop import Loop, Recipe, clip_, rate
+from raysearch.training.loop import OptimiserConfig, OptimiserLoop, clip_, rate
 from raysearch.training.row_adam import LazyAdam
 
 CPU = torch.device("cpu")
@@ -42,8 +42,8 @@ def batch(step, words=20, rows=8, low=1):
 
 
 def loop_of(module, horizon=20, precision="fp32", **recipe):
-    recipe = Recipe(**{"learning_rate": 0.05, "schedule": "constant", **recipe})
-    return Loop(module, recipe, horizon, seed=3, precision=precision, device=CPU)
+    recipe = OptimiserConfig(**{"learning_rate": 0.05, "schedule": "constant", **recipe})
+    return OptimiserLoop(module, recipe, horizon, seed=3, precision=precision, device=CPU)
 
 
 def work(loop, steps):
@@ -179,7 +179,7 @@ def test_the_schedule_is_torchs_and_transformers():
     for name, make in kinds.items():
         adam = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
         schedule = make(adam, 5, 20)
-        recipe = Recipe(2.0, name, warmup=0.25)
+        recipe = OptimiserConfig(2.0, name, warmup=0.25)
         for step in range(20):
             theirs = adam.param_groups[0]["lr"]
             adam.step()
@@ -195,15 +195,15 @@ def test_the_schedule_is_torchs_and_transformers():
 def test_the_rate_never_leaves_zero_to_peak(name):
     for horizon in (1, 2, 3, 50):
         for warmup in (0.0, 0.06, 0.1, 1.0):
-            rates = [rate(Recipe(1e-3, name, warmup), s, horizon) for s in range(horizon)]
+            rates = [rate(OptimiserConfig(1e-3, name, warmup), s, horizon) for s in range(horizon)]
             assert all(0 < r <= 1e-3 + 1e-12 for r in rates), (horizon, warmup, rates)
-    assert rate(Recipe(1.0, "constant"), 49, 50) == 1.0
-    assert rate(Recipe(1.0, "linear"), 0, 50) == 1.0
+    assert rate(OptimiserConfig(1.0, "constant"), 49, 50) == 1.0
+    assert rate(OptimiserConfig(1.0, "linear"), 0, 50) == 1.0
 
 
 def test_an_unknown_schedule_is_named():
     with pytest.raises(ValueError, match="schedule: no 'cosin'. Known: linear, cosine, constant"):
-        rate(Recipe(1.0, "cosin"), 3, 5)
+        rate(OptimiserConfig(1.0, "cosin"), 3, 5)
 
 
 @pytest.mark.parametrize("limit", [0.1, 1.0, 1e3])

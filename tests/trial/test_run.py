@@ -22,7 +22,7 @@ from raysearch.ledger import TRAINING
 from raysearch.record import TrialRecord
 from raysearch.run.records import RecordWriter, read_records
 from raysearch.storage.store import Store
-from raysearch.trial.context import Place
+from raysearch.trial.context import ExecutionContext
 from raysearch.trial.records import failed_record
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel, score_points
@@ -296,7 +296,7 @@ def test_a_record_says_what_made_it_and_nothing_of_where(trial, tmp_path):
 
 def test_a_place_travels_as_json_and_opens_the_same_task(worlds):
     world = worlds["two"]
-    place = Place.from_json(json.loads(json.dumps(world.place.to_json())))
+    place = ExecutionContext.from_json(json.loads(json.dumps(world.place.to_json())))
     assert place == world.place
     assert place.open_task().digest == world.data.digest
 

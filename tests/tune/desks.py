@@ -12,7 +12,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.budget import Budget
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.search.replicates import CONFIRM
 from raysearch.search.suggestion import Offer
 from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, taught_space
@@ -41,14 +41,14 @@ def desk(
     space: SearchSpace = SPACE,
     draws: Sequence[TrialConfig] | None = None,
     **changes: Any,
-) -> Desk:
+) -> StudyController:
     """A desk as `run_study` opens it; with a crossing, of a grid study."""
     if crossing:
         changes |= {"searcher": "grid", "procedures": [{"method": p.method} for p in crossing]}
     study = Study.model_validate({**STUDY.model_dump(), **changes, "trials": trials})
     world = FakeWorld(space, crossed=tuple(crossing))
     out.mkdir(exist_ok=True)
-    made = Desk(
+    made = StudyController(
         study,
         world,
         RunFolder(out),
@@ -67,7 +67,7 @@ def id_of(proposal: Proposal) -> str:
     return FakeWorld(SPACE).configure(proposal).id
 
 
-def end(at: Desk, offer: Offer, status: str = "DONE", error: str | None = "no") -> None:
+def end(at: StudyController, offer: Offer, status: str = "DONE", error: str | None = "no") -> None:
     """The trial ends so."""
     if status == "DONE":
         at.take(FakeTrial(offer.config, at.place, at.phase).record())
@@ -76,12 +76,12 @@ def end(at: Desk, offer: Offer, status: str = "DONE", error: str | None = "no") 
         at.take(dataclasses.replace(bad, error=error))
 
 
-def drawn(at: Desk) -> Proposal | None:
+def drawn(at: StudyController) -> Proposal | None:
     offer = at.draw()
     return None if offer is None else offer.proposal
 
 
-def kept(at: Desk) -> set[str]:
+def kept(at: StudyController) -> set[str]:
     return at.world.kept[-1]  # type: ignore[attr-defined, no-any-return]
 
 
@@ -89,7 +89,7 @@ def lines(out: Path) -> list[tuple[int, str, str]]:
     return [(s.number, s.source, s.proposal.method) for s in read_suggestions(RunFolder(out))]
 
 
-def error(at: Desk, proposal: Proposal) -> str | None:
+def error(at: StudyController, proposal: Proposal) -> str | None:
     record = at.records[id_of(proposal)]
     assert record.status == "FAILED"
     return record.error

@@ -14,11 +14,11 @@ from typing import Any
 
 from raysearch.config.space import Domain, MethodSpace, Proposal, SearchSpace
 from raysearch.config.trial import DataBudget, TrialConfig
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.errors import Infeasible
 from raysearch.ledger import Charge
 from raysearch.record import OperatingPoint, TrialRecord, point_id, score_event
-from raysearch.search.backend import Kit
+from raysearch.search.backend import TrialBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class FakeWorld:
     place: FakePlace = field(default_factory=FakePlace)
     kept: list[set[str]] = field(default_factory=list)
     crossed: tuple[Proposal, ...] = ()
-    needs: dict[tuple[str, str], Demand] = field(default_factory=dict)
+    needs: dict[tuple[str, str], MemoryEstimate] = field(default_factory=dict)
 
     def configure(self, proposal: Proposal) -> TrialConfig:
         if proposal.hyper.get("wish") == "unfit":
@@ -138,7 +138,7 @@ class FakeWorld:
     def keep(self, ids: Set[str]) -> None:
         self.kept.append(set(ids))
 
-    def demands(self) -> dict[tuple[str, str], Demand]:
+    def demands(self) -> dict[tuple[str, str], MemoryEstimate]:
         return self.needs
 
     def ship(self) -> FakePlace:
@@ -267,7 +267,7 @@ def score(
     return [score_event(config.id, p.point_id, split, 100, reached) for p in points]
 
 
-KIT = Kit(FakeTrial, failed, score)
+KIT = TrialBackend(FakeTrial, failed, score)
 
 
 def diary(path: Path) -> list[dict[str, Any]]:

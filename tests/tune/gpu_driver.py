@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raysearch.cluster.node_hours import read_hours
 from raysearch.config.study import Study
-from raysearch.costs.memory import Demand
+from raysearch.costs.memory import MemoryEstimate
 from raysearch.tune.runner import run_study
 from tests.tune.fakes import KIT, SIZES, FakePlace, FakeWorld, space
 
@@ -21,7 +21,9 @@ from tests.tune.fakes import KIT, SIZES, FakePlace, FakeWorld, space
 def main() -> None:
     address, out, diary, trials, gpus = sys.argv[1:]
     needs = {
-        (m, r): Demand(m == "finetune", 2.0**30) for m in ("finetune", "lookup") for r in SIZES
+        (m, r): MemoryEstimate(m == "finetune", 2.0**30)
+        for m in ("finetune", "lookup")
+        for r in SIZES
     }
     world = FakeWorld(space(), FakePlace(diary=diary, seconds=2.0, device="cuda"), needs=needs)
     outcome = run_study(

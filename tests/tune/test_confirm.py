@@ -15,7 +15,7 @@ from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.budget import Budget
 from raysearch.search.event import Event
-from raysearch.search.replicates import CONFIRM, Plan, plan_draws
+from raysearch.search.replicates import CONFIRM, Plan, plan_replicates
 from raysearch.tune.runner import Outcome, run_study
 from raysearch.workflow.status import status
 from tests.tune.fakes import KIT, FakePlace, FakeWorld, diary, space
@@ -34,7 +34,7 @@ def search(out: Path, trials: int, world: FakeWorld | None = None, **changes: An
 
 
 def planned(out: Path, draws: int, **more: Any) -> Plan:
-    return plan_draws(RunFolder(out).read().trials, study(8), draws, **more)
+    return plan_replicates(RunFolder(out).read().trials, study(8), draws, **more)
 
 
 def confirm(out: Path, laid: Plan, world: FakeWorld | None = None, **more: Any) -> Outcome:

@@ -17,7 +17,7 @@ from raysearch.data import crossfit
 from raysearch.errors import InputError
 from raysearch.run.folder import RunFolder
 from raysearch.search.budget import Budget, spent_by
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.search.replicates import CONFIRM
 from raysearch.tune import runner
 from raysearch.tune.runner import Outcome
@@ -51,7 +51,7 @@ class InTurn:
     ) -> Outcome:
         self.calls.append({"draws": draws, "budget": budget, **more})
         limit = study.trials if draws is None else len(draws)
-        desk = Desk(
+        desk = StudyController(
             study,
             world,
             RunFolder(out),

@@ -17,7 +17,7 @@ from raysearch.config.study import Study
 from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.event import Event
-from raysearch.search.replicates import CONFIRM, plan_draws
+from raysearch.search.replicates import CONFIRM, plan_replicates
 from raysearch.tune.runner import Outcome, run_study
 from tests.tune.fakes import KIT, FakePlace, FakeWorld, diary, taught_space
 
@@ -203,7 +203,7 @@ def test_confirming_draws_wait_for_their_teachers_draws(tmp_path: Path) -> None:
     given = world(notes, [*students(2), *others(1)])
     go(out, given)
     study = Study(name="fake", task="fake", labels=(32,), concurrency=2)
-    plan = plan_draws(read_records(out / "records.jsonl").trials, study, 3, everything=True)
+    plan = plan_replicates(read_records(out / "records.jsonl").trials, study, 3, everything=True)
     outcome = go(out, given, draws=plan.draws)
     assert outcome.by_status == {"DONE": 12} and outcome.stopped_by == "all 12 trials have run"
     ids = [e["id"] for e in records(out) if e["phase"] == CONFIRM]

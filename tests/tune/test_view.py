@@ -20,7 +20,7 @@ from raysearch.ledger import Charge
 from raysearch.record import TrialRecord
 from raysearch.run.folder import RunFolder, locked
 from raysearch.search.budget import Budget, Spent
-from raysearch.search.controller import Desk
+from raysearch.search.controller import StudyController
 from raysearch.search.event import Event, Snapshot
 from raysearch.tune.callbacks import blame
 from raysearch.tune.scoring import unscored
@@ -30,10 +30,10 @@ from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, space
 STUDY = Study(name="fake", task="fake", trials=9)
 
 
-def desk(out: Path, on_event: object = None, **changes: object) -> Desk:
+def desk(out: Path, on_event: object = None, **changes: object) -> StudyController:
     study = STUDY.model_copy(update=changes)
     out.mkdir(exist_ok=True)
-    made = Desk(
+    made = StudyController(
         study,
         FakeWorld(space()),
         RunFolder(out),
@@ -47,7 +47,7 @@ def desk(out: Path, on_event: object = None, **changes: object) -> Desk:
     return made
 
 
-def run(made: Desk) -> list[TrialRecord]:
+def run(made: StudyController) -> list[TrialRecord]:
     found = []
     while (offer := made.draw()) is not None:
         record = FakeTrial(offer.config, FakePlace(), "search").record()

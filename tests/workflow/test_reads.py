@@ -18,7 +18,7 @@ from raysearch.analysis import Run, RunReader, confirmation, read_run
 from raysearch.record import measure_event
 from raysearch.run.folder import RunFolder
 from raysearch.run.records import RecordWriter, read_records
-from raysearch.run.study_file import read_asrun
+from raysearch.run.study_file import read_study_manifest
 from raysearch.workflow import studies
 from raysearch.workflow.confirm import Confirmed
 from raysearch.workflow.measure import Bench
@@ -107,7 +107,7 @@ def test_a_study_reads_once_a_phase_and_resamples_once(
     world: Any = None
     lines: list[str] = []
 
-    done = studies.run_prepared(Prepared(read_asrun(run), world, run, True), lines.append)
+    done = studies.run_prepared(Prepared(read_study_manifest(run), world, run, True), lines.append)
 
     assert counts == {"reads": 2, "bootstraps": 1}
     assert lines[0] == "all trials have run" and lines[1].startswith("measuring ")

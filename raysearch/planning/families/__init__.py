@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.planning.family import Family
 
 __all__ = ["family_of", "get", "names"]
@@ -24,6 +24,6 @@ def get(name: str) -> Family:
     return family
 
 
-def family_of(rung: Rung) -> Family:
+def family_of(rung: ModelSize) -> Family:
     """Return the family of a model."""
     return get(rung.family)

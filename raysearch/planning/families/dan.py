@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from raysearch.config.ladder import Rung
+from raysearch.config.ladder import ModelSize
 from raysearch.planning.family import Family, trained_bytes
 from raysearch.planning.throughput import Rates, dan_seconds
 from raysearch.training.protocol import Shape
@@ -19,7 +19,7 @@ def seconds(parts: Mapping[str, float], shape: Shape, rates: Callable[[], Rates]
     return dan_seconds(sum(parts.values()), texts, float(shape.lengths.mean()), shape.rung)
 
 
-def memory(rung: Rung, device: str) -> float:
+def memory(rung: ModelSize, device: str) -> float:
     """Return what training takes: on a CPU moments stand for touched rows alone [bytes]."""
     if device == "cpu":
         return float(TABLE_BYTES * rung.params + BESIDE)
