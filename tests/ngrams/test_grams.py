@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from raysearch.errors import InputError
-from raysearch.ngrams import dan_numpy
+from raysearch.ngrams import bags, dan_numpy
 from raysearch.ngrams.bags import FrequentVocabulary, HashedVocabulary, NgramIds
 from raysearch.ngrams.dan_numpy import MOST, WORD, Lookup
 from raysearch.ngrams.grams import frequent
