@@ -22,10 +22,11 @@ from raysearch.encoders.graphs import EncoderGraph
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
-from raysearch.export import ngram_numpy, open_model
+from raysearch.export import ngram_numpy
 from raysearch.export import write as writing
 from raysearch.export.manifest import FILE, Manifest
 from raysearch.export.model import Model
+from raysearch.export.opening import open_model
 from raysearch.export.predictor import probabilities
 from raysearch.ngrams.graphs import NgramGraph
 from raysearch.ngrams.hashed import PATTERN
