@@ -93,9 +93,9 @@ def _show(run: Run, made: tuple[Cascade, ...]) -> None:
         )
     Console(width=max(120, Console().width), highlight=False).print(table)
     tested = [c.test is not None for c in made]
-    said = shown_words(made)
+    words = shown_words(made)
     paired = "; 95 % intervals over draws and rows, differences paired" if any(tested) else ""
-    print(f"{said[0].upper()}{said[1:]}{paired}.")
+    print(f"{words[0].upper()}{words[1:]}{paired}.")
     where = "test" if any(tested) else "validation"
     more = " (validation where test is -)" if any(tested) and not all(tested) else ""
     print(
@@ -116,8 +116,8 @@ def _beside(cascade: Cascade) -> list[str]:
     out = []
     for which, member in (("first", cascade.first), ("second", cascade.second)):
         ratio = cascade.infer_flops / cascade.alone[member]
-        many = f"{ratio:,.0f} times" if ratio >= 10 else f"{100 * ratio:.0f} % of"
-        line = f"  against the {which} alone: {many} its infer FLOPs"
+        part = f"{ratio:,.0f} times" if ratio >= 10 else f"{100 * ratio:.0f} % of"
+        line = f"  against the {which} alone: {part} its infer FLOPs"
         if member in cascade.against:
             value, low, high = cascade.against[member]
             line += f", on test {value:+.3f} [{low:+.3f}, {high:+.3f}]"
