@@ -34,12 +34,13 @@ from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.costs.flops import encoder_forward
 from raysearch.data.task_data import load_task
-from raysearch.encoders.exits import ExitGraph, ExitHeads, Rule
+from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exits import ExitHeads
+from raysearch.encoders.graphs import EncoderGraph
 from raysearch.encoders.models import Encoder
 from raysearch.encoders.tokens import Encoded
 from raysearch.outputs import exit_rules
 from raysearch.planning.planner import Planner
-from raysearch.training.graph import EncoderGraph
 from raysearch.trial.run import TrialRun
 from raysearch.trial.trained import TrainedModel
 

@@ -45,9 +45,9 @@ from raysearch.ngrams.bag import BagBatch, Dan
 from raysearch.ngrams.bags import HashedVocabulary
 from raysearch.ngrams.dan_numpy import Model
 from raysearch.ngrams.grams import frequent
+from raysearch.ngrams.graphs import BagGraph
 from raysearch.ngrams.tables import Table
 from raysearch.storage.store import Store
-from raysearch.training.graph import BagGraph
 from raysearch.training.loop import OptimiserConfig, OptimiserLoop
 
 PASSES = 5
