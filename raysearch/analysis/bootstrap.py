@@ -124,17 +124,17 @@ class Replicates:
     """Between which the score lies."""
 
     def interval(self, i: int) -> tuple[float, float]:
-        """The 95 % interval of choice i."""
+        """Return the 95 % interval of choice i."""
         low, high = ends_of(self.resampled[:, i], self.per_draw[i])
         return max(low, self.bounds[0]), min(high, self.bounds[1])
 
     def difference(self, i: int, j: int) -> tuple[float, float]:
-        """The 95 % interval of choice i minus choice j, paired over draws and rows."""
+        """Return the 95 % interval of choice i minus choice j, paired over draws and rows."""
         apart = self.resampled[:, i] - self.resampled[:, j]
         return ends_of(apart, self.per_draw[i] - self.per_draw[j])
 
     def differences(self) -> Floats:
-        """Every pair (m, m, 3): choice i minus choice j, and the ends of `difference`. O(m^2 B)."""
+        """Return choice i minus choice j and the ends of `difference`, (m, m, 3). O(m^2 B)."""
         m = len(self.estimate)
         out = np.zeros((m, m, 3))
         by_choice = np.ascontiguousarray(self.resampled.T)
@@ -212,7 +212,7 @@ def replicates(
 def row_weights(
     rng: np.random.Generator, resamples: int, rows: int
 ) -> Iterator[tuple[int, Floats]]:
-    """Blocks of how often each row is taken, (b, n), with their place; line 0 takes each once."""
+    """Yield blocks (b, n) of how often each row is taken, and their place; line 0: once each."""
     many = max(1, BLOCK // rows)
     for start in range(0, resamples + 1, many):
         out = np.ones((min(many, resamples + 1 - start), rows))
@@ -222,7 +222,7 @@ def row_weights(
 
 
 def ends_of(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
-    """The 95 % interval of a number, from its resampled values (B,) and that of each draw (k,).
+    """Return a number's 95 % interval from its resampled values (B,) and each draw's (k,).
 
     >>> ends_of(np.ones(100), np.ones(3))
     (1.0, 1.0)
@@ -232,7 +232,7 @@ def ends_of(resampled: Floats, per_draw: Floats) -> tuple[float, float]:
 
 
 def _intervals(resampled: Floats, per_draw: Floats) -> Floats:
-    """Ends (p, 2) of p intervals, of resampled values (p, B) and those of each draw (p, k)."""
+    """Return the ends (p, 2) of p intervals from resampled values (p, B) and draws' (p, k)."""
     low, middle, high = np.quantile(resampled, [0.025, 0.5, 0.975], axis=1)
     stretch = _stretch(resampled.var(axis=1), per_draw)
     # Of three or four draws the percentiles are the extremes of a few values: too narrow.
@@ -247,7 +247,7 @@ def _intervals(resampled: Floats, per_draw: Floats) -> Floats:
 
 
 def _stretch(variance: Floats, per_draw: Floats) -> Floats:
-    """Student's quantile over the normal one (p,), at Welch and Satterthwaite's degrees of freedom.
+    """Return Student's quantile over the normal one (p,), with Welch-Satterthwaite freedom.
 
     The draws' share of the variance is known from k draws alone; that of the rows is known well.
 

@@ -41,7 +41,7 @@ class Calibration:
 
 
 def spread_of(values: Sequence[float], whole: float | None = None) -> Spread:
-    """Mean (or the number over all rows), least and most, draws without a number left out."""
+    """Return mean (or the number over all rows), least and most, of the draws with a number."""
     known = [v for v in values if np.isfinite(v)]
     if not known:
         return Spread(*([float("nan")] * 3))
@@ -49,7 +49,7 @@ def spread_of(values: Sequence[float], whole: float | None = None) -> Spread:
 
 
 def calibrated(draws: Sequence[Draw], pooled: bool) -> Calibration:
-    """Calibration of classifying draws on test, each scaled by a temperature of its own.
+    """Return the calibration on test of classifying draws, each scaled by its own temperature.
 
     Args:
         draws: of one point; not changed.

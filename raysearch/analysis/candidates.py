@@ -13,7 +13,7 @@ FIRST = ("score", "infer_flops")
 
 
 def to_confirm(table: pd.DataFrame, objectives: Sequence[str] = FIRST) -> tuple[str, ...]:
-    """List the ids of the trials to confirm: frontier members, each procedure's best per budget.
+    """Return the ids of the trials to confirm: frontier members, each procedure's best per budget.
 
     In this order, each by validation score: the best of each procedure; the frontier of score
     against inference FLOPs; each procedure's best of each label budget; the frontier over all
@@ -57,6 +57,6 @@ def to_measure(table: pd.DataFrame, confirmed: Set[str], most: int = 8) -> set[s
 
 
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """By validation score, best first; ties: cheaper, then the id."""
+    """Sort rows by validation score, best first; ties: cheaper, then the id."""
     keys = ["score_validation", "infer_flops", "train_flops_full", "point_id"]
     return rows.sort_values(keys, ascending=[False, True, True, True], na_position="last")

@@ -35,7 +35,7 @@ class _Found:
 
 
 def cascades(run: Run) -> tuple[Cascade, ...]:
-    """List the cascades of two confirmed points that are worth having, cheap ones first.
+    """Return the cascades of two confirmed points that are worth having, cheap ones first.
 
     Members are the winners of their cells: of the confirmed points of one (procedure, model,
     labels) the best on validation, one a cell so that pairs stay few. The first costs less
@@ -58,7 +58,7 @@ def cascades(run: Run) -> tuple[Cascade, ...]:
 
 
 def why(run: Run) -> str:
-    """Say why there are no cascades, or what is missing from them; empty where nothing is."""
+    """Return why there are no cascades, or what is missing from them; empty where nothing is."""
     return _of(run).why
 
 
@@ -83,7 +83,7 @@ def _found(run: Run) -> _Found:
 
 
 def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str]:
-    """List the cascades of two points, cheap ones first, and say what is missing.
+    """Return the cascades of two points, cheap ones first, and what is missing.
 
     Of thresholds between which no validation text lies the highest stands; what points alone beat
     stands too, as `beaten_by` says.
@@ -137,7 +137,7 @@ Chosen = tuple[Cascade, Pair]
 
 
 def _chosen(read: Sequence[Member], score: str) -> list[Chosen]:
-    """The cascades that nothing beats on the validation rows of their members."""
+    """Return the cascades that nothing beats on the validation rows of their members."""
     names = {id(m): m.ids.tobytes() for m in read}
     ids = {names[id(m)]: m.ids for m in read}
     shared: dict[tuple[bytes, bytes], Ints] = {}
@@ -160,7 +160,7 @@ def _chosen(read: Sequence[Member], score: str) -> list[Chosen]:
 def _unbeaten(
     there: Sequence[Member], own: Sequence[Pair], rows: Ints, score: str
 ) -> Iterator[Chosen]:
-    """Of their own pairs the cascades that nothing there beats on these rows."""
+    """Yield those of the own pairs' cascades that no member or pair beats on these rows."""
     # In the order that settles ties: points alone, then less training, then higher thresholds.
     every = sorted(pairs(there), key=lambda p: p.train_flops_full)
     tried, found = thresholds(there[0].classes), _tried(there, every, rows, score)
@@ -172,7 +172,7 @@ def _unbeaten(
 
 
 def _swept(there: Sequence[Member], pair: Pair, rows: Ints, score: str) -> Iterator[Chosen]:
-    """The pair at each threshold that sends on other rows than the next one."""
+    """Yield the pair at each threshold that sends on other rows than the next one."""
     found = _tried(there, [pair], rows, score)
     for t in found.apart(0):
         by = found.beaten_by(0, t)
@@ -181,7 +181,7 @@ def _swept(there: Sequence[Member], pair: Pair, rows: Ints, score: str) -> Itera
 
 
 def _tried(there: Sequence[Member], asked: Sequence[Pair], rows: Ints, score: str) -> Tried:
-    """Members alone, and the pairs at every threshold, on the rows."""
+    """Score members alone, and the pairs at every threshold, on the rows."""
     at = {id(m): i for i, m in enumerate(there)}
     place = [np.searchsorted(m.ids, rows) for m in there]
     said = [m.predicted[p] for m, p in zip(there, place, strict=True)]
@@ -219,7 +219,7 @@ def _cascade(pair: Pair, found: Tried, i: int, t: int, rows: int) -> Cascade:
 
 
 def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
-    """The cascades with their estimates, each over the draws that both its members have.
+    """Return the cascades with their estimates, each over the draws that both its members have.
 
     What cannot be read leaves that one cascade without a test score, and is counted.
     """
@@ -250,7 +250,7 @@ def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
 def _estimated(
     drawn: Drawn, group: Sequence[Chosen], without: Ints, score: str
 ) -> Iterator[Cascade]:
-    """Cascades of the same draws and test rows."""
+    """Yield estimates of cascades of the same draws and test rows."""
     draws, folds = group[0][1].draws, group[0][1].first.folds
     both = {m.point.point_id: m for _, pair in group for m in (pair.first, pair.second)}
     ask: list[Callable[[int], Judged]] = [

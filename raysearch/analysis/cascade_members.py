@@ -49,12 +49,12 @@ class Member:
 
     @property
     def folds(self) -> int:
-        """Cross-fitting folds of its draws."""
+        """Return the number of cross-fitting folds of its draws."""
         return next(iter(self.fresh.values())).config.data.folds
 
     @property
     def data(self) -> tuple[str, int]:
-        """What two members must share to be compared row by row."""
+        """Return what two members must share to be compared row by row."""
         return self.record.config.splits, self.folds
 
 
@@ -81,7 +81,7 @@ def members(
 
 
 def reason(e: Exception) -> str:
-    """An exception in one line."""
+    """Return an exception as one line."""
     return (str(e).splitlines() or [type(e).__name__])[0]
 
 
@@ -101,7 +101,7 @@ def _member(run: Run, fresh: Fresh, winner: bool) -> Member:
 
 
 def _known(flops: float | None) -> float | None:
-    """A cost; None where it is absent, no number, or nothing."""
+    """Return a cost; None where it is absent, not finite, or not above 0."""
     return None if flops is None or not math.isfinite(flops) or flops <= 0 else float(flops)
 
 
@@ -114,17 +114,17 @@ class Pair:
 
     @property
     def train_flops(self) -> float:
-        """Own training of both; a member's answers to the other are own, too [FLOP]."""
+        """Return the training of both; what one predicts to train the other counts, too [FLOP]."""
         return _bill(self, {m.record.id for m in (self.first, self.second)})
 
     @property
     def train_flops_full(self) -> float:
-        """And what they inherited [FLOP]."""
+        """Return the training of both, with what they inherited [FLOP]."""
         return _bill(self, None)
 
     @property
     def labels(self) -> int:
-        """Distinct labelled rows of both.
+        """Return the number of distinct labelled rows of both.
 
         Budgets are nested: of one seed the first n rows of a larger budget are the smaller one,
         and all trials of a search draw alike. So the larger count holds the smaller, unless the
@@ -137,30 +137,30 @@ class Pair:
 
     @property
     def params(self) -> int | None:
-        """Parameters of both; None where one is not known."""
+        """Return the parameters of both; None where one is not known."""
         a, b = self.first.point.params, self.second.point.params
         return None if a is None or b is None else a + b
 
     @property
     def bytes(self) -> int | None:
-        """Stored size of both; None where one is not known."""
+        """Return the stored size of both; None where one is not known."""
         a, b = self.first.point.bytes, self.second.point.bytes
         return None if a is None or b is None else a + b
 
     @property
     def draws(self) -> tuple[int, ...]:
-        """The fresh draws that both have."""
+        """Return the fresh draws that both have."""
         return tuple(sorted(set(self.first.fresh) & set(self.second.fresh)))
 
     def words(self, threshold: float) -> str:
-        """The cascade in words, with the label budgets where they differ."""
+        """Return the cascade in words, with the label budgets where they differ."""
         budgets = {m.record.config.data.train for m in (self.first, self.second)}
         names = [_name(m, labels=len(budgets) > 1) for m in (self.first, self.second)]
         return f"{names[0]}, then {names[1]} below {threshold:g}"
 
 
 def pairs(among: Sequence[Member]) -> Iterator[Pair]:
-    """Every two winners, cheap inference first, that may make a cascade."""
+    """Yield every two winners, cheap inference first, that may make a cascade."""
     best = [m for m in among if m.winner]
     for i, first in enumerate(best):
         for second in best[i + 1 :]:
@@ -169,7 +169,7 @@ def pairs(among: Sequence[Member]) -> Iterator[Pair]:
 
 
 def _bill(pair: Pair, payers: set[str] | None) -> float:
-    """Both bills as one, each payer's work once.
+    """Return the sum of both bills, with each payer's work counted once.
 
     A teacher's training stands on its own bill and on each student's: it is one. What it answered
     stands on the students' alone; one set of texts is answered once (the rule of `spend`).
@@ -216,7 +216,7 @@ class Drawn:
         self._sure: dict[tuple[str, int], tuple[Floats, Ints]] = {}
 
     def chose(self, pair: Pair) -> Ints:
-        """Rows of its members' own validation that draws have among their test rows.
+        """Return rows of its members' own validation that draws have among their test rows.
 
         Raises:
             OSError: logits are gone, those of the first's validation rows in a draw included.
@@ -238,7 +238,7 @@ class Drawn:
         return chose
 
     def judges(self, pair: Pair, without: Ints) -> str:
-        """A digest of the rows that judge the pair in its draws."""
+        """Return a digest of the rows that judge the pair in its draws."""
         made = blake2b(digest_size=16)
         for draw in pair.draws:
             ids = self._read(pair.first, draw)[1]
@@ -246,14 +246,14 @@ class Drawn:
         return made.hexdigest()
 
     def alone(self, member: Member, draw: int, without: Ints) -> Judged:
-        """A member's draw as the bootstrap takes it."""
+        """Return a member's draw as the bootstrap takes it."""
         logits, ids, label = self._read(member, draw)
         kept = _kept(ids, without)
         made = features(logits[kept].astype(np.float64), label[kept], self._score)
         return Judged(draw, ids[kept], made)
 
     def together(self, pair: Pair, threshold: float, draw: int, without: Ints) -> Judged:
-        """The same of a cascade; the temperature is the one of the first member's draw."""
+        """Return a cascade's draw as the bootstrap takes it, at the first member's temperature."""
         first, ids, label = self._read(pair.first, draw)
         second, kept = self._read(pair.second, draw)[0], _kept(ids, without)
         sure = self._sure_of(pair.first, draw)[0][kept]
@@ -261,13 +261,13 @@ class Drawn:
         return Judged(draw, ids[kept], made)
 
     def goes_on(self, pair: Pair, threshold: float, draw: int, without: Ints) -> tuple[int, int]:
-        """How many of the draw's test rows the second answers, and of how many."""
+        """Return how many of the draw's test rows the second model answers, and of how many."""
         kept = _kept(self._read(pair.first, draw)[1], without)
         sure = self._sure_of(pair.first, draw)[0][kept]
         return int((sure < threshold).sum()), len(sure)
 
     def flops(self, member: Member, draw: int) -> float:
-        """Expected inference of the draw, or of the member where that is absent [FLOP/text]."""
+        """Return expected inference of the draw, or of the member where absent [FLOP/text]."""
         like = twin(member.fresh[draw], member.point)
         own = None if like is None else _known(like.infer_flops)
         return member.flops if own is None else own
@@ -281,7 +281,7 @@ class Drawn:
         return self._answers[key]
 
     def _sure_of(self, member: Member, draw: int) -> tuple[Floats, Ints]:
-        """Confidences, and the draw's validation rows."""
+        """Return confidences, and the draw's validation rows."""
         key = member.point.point_id, draw
         if key not in self._sure:
             seen, ids, truth = stored_logits(self._folder, _twin(member, draw), "validation")

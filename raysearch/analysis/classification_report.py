@@ -22,7 +22,7 @@ def confusion(predicted: Ints, label: Ints, classes: int) -> Ints:
 
 
 def per_class(counts: Ints) -> Floats:
-    """Precision, recall, F1 and support of each class: (C, 4) from a confusion matrix (C, C).
+    """Return precision, recall, F1 and support (C, 4) from a confusion matrix (C, C).
 
     As in scikit-learn, precision of a class that occurs and is never predicted is 0; NaN stands
     where a number has no meaning: recall of a class that does not occur, precision and F1 of one
@@ -42,7 +42,7 @@ def per_class(counts: Ints) -> Floats:
 
 
 def normalised(counts: Ints) -> Floats:
-    """Shares of each true class (rows add up to 1; a class that does not occur is all NaN).
+    """Return shares of each true class (rows add up to 1; all NaN for a class that does not occur).
 
     >>> normalised(np.array([[3, 1], [0, 0]])).tolist()
     [[0.75, 0.25], [nan, nan]]
@@ -72,7 +72,7 @@ class Hard:
 def hardest(
     ids: Ints, label: Ints, predicted: Ints, confidence: Floats, most: int = 20
 ) -> list[Hard]:
-    """List the rows most draws get wrong, of those the most confident mistakes first.
+    """Return the rows most draws get wrong, of those the most confident mistakes first.
 
     The draws stand one after the other: every array is (n,), a row number occurs once a draw.
     Ties go to the smaller row number. O(n log n).
@@ -105,7 +105,7 @@ def hardest(
 
 
 def furthest(ids: Ints, label: Floats, predicted: Floats, most: int = 20) -> list[Hard]:
-    """List the rows whose predicted numbers are furthest off, averaged over draws.
+    """Return the rows whose predicted numbers are furthest off, averaged over draws.
 
     As `hardest`, for regression: `wrong` is the number of draws.
 

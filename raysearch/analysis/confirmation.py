@@ -71,7 +71,7 @@ class Confirmation:
     """A grid study: nothing was chosen, and the search's own draw is one of them."""
 
     def at(self, point_id: str) -> int | None:
-        """Where the point stands among the estimates."""
+        """Return the place of the point among the estimates; None where it has none."""
         found = (i for i, e in enumerate(self.estimates) if e.point_id == point_id)
         return next(found, None)
 
@@ -128,7 +128,7 @@ def fresh_draws(run: Run) -> dict[str, Fresh]:
 
 
 def _common(sets: list[set[int]]) -> set[int]:
-    """The draws to compare on: those that most choices have, dropping choices that lack them.
+    """Return the draws to compare on: those that most choices have, dropping choices without them.
 
     >>> sorted(_common([{1, 2, 3}, {1, 2, 3}, {1, 2, 4}]))
     [1, 2, 3]
@@ -155,7 +155,7 @@ def judged_draw(
 
 
 def stored_logits(folder: Path, point_id: str, split: str) -> tuple[Any, Any, Any]:
-    """Logits (n, C), row numbers (n,) and labels (n,) of a point on a split, from the Store.
+    """Read logits (n, C), row numbers (n,) and labels (n,) of a point on a split from the Store.
 
     Raises:
         OSError: they were not kept.

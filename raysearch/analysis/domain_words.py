@@ -9,14 +9,14 @@ FEW = 4
 
 
 def choice_words(matrix: Matrix) -> list[str]:
-    """Who chose the points."""
+    """Return how the points were chosen, in words."""
     if matrix.by_hand:
         return ["Points named by hand, shown on test."]
     return ["Chosen on validation of the domain of training, shown on test."]
 
 
 def drop_words(matrix: Matrix) -> list[str]:
-    """How far each method's score falls off the diagonal; nothing where none could have one."""
+    """Return how far each method's score falls off the diagonal; empty where unknown."""
     known = [(m.method, m.drop) for m in matrix.methods if m.drop is not None]
     lost = sum(_pairs(m) - (0 if m.drop is None else m.drop.pairs) for m in matrix.methods)
     gone = [f"Pairs whose cells share no test row, left out of the drop: {lost:,}."]
@@ -37,13 +37,13 @@ def drop_words(matrix: Matrix) -> list[str]:
 
 
 def _pairs(method: MethodMatrix) -> int:
-    """Cells off the diagonal whose domain of test has a model of its own."""
+    """Count the cells off the diagonal whose domain of test has a model of its own."""
     there = {(c.trained_on, c.tested_on) for c in method.cells}
     return sum(a != b and (b, b) in there for a, b in there)
 
 
 def models_words(matrix: Matrix) -> list[str]:
-    """Whose models were asked: of fresh draws, or the search's own trials."""
+    """Return which models were run: those of fresh draws, or the search's own trials."""
     sources = [(m.method, s) for m in matrix.methods for s in m.sources]
     fresh = sorted({s.draws for _, s in sources if s.draws})
     own = [s for _, s in sources if not s.draws]
@@ -69,7 +69,7 @@ def models_words(matrix: Matrix) -> list[str]:
 
 
 def dropped_words(matrix: Matrix) -> list[str]:
-    """How many test rows were left out, because a source may have learnt their text."""
+    """Return how many test rows were left out, because a source may have learnt their text."""
     most: dict[tuple[str, str], int] = {}
     for m in matrix.methods:
         for c in m.cells:

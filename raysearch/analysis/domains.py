@@ -103,7 +103,7 @@ class Matrix:
     """Whether somebody named the points; else validation of the domain of training chose them."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON; holds no text and no path."""
+        """Return plain JSON; it contains no text and no path."""
         return {"schema": SCHEMA, **asdict(self)}
 
     @classmethod
@@ -160,7 +160,7 @@ def _made(kind: type[Made], value: object) -> Made:
 
 
 def _value(name: str, kind: str, value: object) -> Any:
-    """One value as its field's type has it.
+    """Return one value as its field's type has it.
 
     Raises:
         ValueError: it is not; a number that is not finite, a count below 0, a text that no file

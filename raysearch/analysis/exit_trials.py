@@ -41,13 +41,13 @@ class Leaver:
 
     @property
     def cell(self) -> tuple[str, str, int]:
-        """Procedure, model, label budget."""
+        """Return procedure, model and label budget."""
         config = self.record.config
         return config.method_chain, config.rung, config.data.train
 
     @property
     def points(self) -> list[OperatingPoint]:
-        """Those of the curve."""
+        """Return the points of the curve."""
         return [
             p
             for p in self.record.points
@@ -56,12 +56,12 @@ class Leaver:
 
     @property
     def exits(self) -> int:
-        """How many there are."""
+        """Return the number of exits."""
         return len(self.best.exits)
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """Layers below each exit; empty where the ladder does not know the model."""
+        """Return the number of layers below each exit; empty where the ladder lacks the model."""
         rung = ladder().get(self.record.config.rung)
         try:
             asked = str(self.record.hyper.get("exits", "all"))
@@ -72,7 +72,7 @@ class Leaver:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each exit in words."""
+        """Return the name of each exit in words."""
         of = self.layers
         return tuple(f"layer {n}" for n in of) or tuple(f"exit {k + 1}" for k in range(self.exits))
 
@@ -102,7 +102,7 @@ class Hearing:
 
     @property
     def words(self) -> str:
-        """The split and who spoke, for a caption."""
+        """Return the split and the source of the logits, for a caption."""
         sizes = [len(h.ids) for h in self.heard]
         rows = sum(sizes) if self.folds and self.split == "test" else max(sizes)
         many = len(self.heard)
@@ -112,7 +112,7 @@ class Hearing:
 
 
 def leavers(run: Run) -> tuple[Leaver, ...]:
-    """The best on validation of each (procedure, model, label budget) whose model has exits."""
+    """Return the best trial on validation of each (procedure, model, labels) with exits."""
     return run.cached("exit trials", _leavers)
 
 
@@ -129,7 +129,7 @@ def has_exits(run: Run) -> bool:
 
 
 def leaver(run: Run, point: str = "") -> Leaver | None:
-    """The trial that a point means, or the best of all; None where no model has exits.
+    """Return the trial that a point means, or the best of all; None where no model has exits.
 
     The best: confirmed before the others, then by validation as carefully as its rows allow.
 
@@ -160,13 +160,13 @@ def leaver(run: Run, point: str = "") -> Leaver | None:
 
 
 def title(found: Leaver) -> str:
-    """The trial in words."""
+    """Return the trial in words."""
     procedure, model, labels = found.cell
     return f"{model}, {procedure}, {labels:,} labels"
 
 
 def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
-    """What every exit said of a split: in the confirming draws, else in the search's own trial.
+    """Return every exit's logits on a split: of the confirming draws, else of the search's trial.
 
     None where the Store has neither.
     """
@@ -183,7 +183,7 @@ def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
 
 
 def own(run: Run, found: Leaver, split: str) -> Hearing | None:
-    """What every exit said of a split in the search's own trial; None where it is not kept."""
+    """Return every exit's logits on a split in the search's own trial; None where not kept."""
     try:
         return Hearing(split, (_heard(run, found, found.record.id, 0, split),), False)
     except GONE:
@@ -215,7 +215,7 @@ def score_of(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], sco
 
 
 def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
-    """Points of a criterion, dear to cheap; the whole model belongs to every one.
+    """Return the points of a criterion, dear to cheap; the whole model belongs to every one.
 
     Raises:
         InputError: there is no such criterion.
@@ -227,7 +227,7 @@ def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
 
 
 def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
-    """What the fresh draws made of a point whose shares and FLOPs are their means.
+    """Return a point of each fresh draw, where the shares and FLOPs of the point are their means.
 
     Empty where these are still the search's own; see `raysearch.analysis.replicates.settled`.
     """
@@ -238,19 +238,19 @@ def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
 
 
 def tells(point: OperatingPoint) -> bool:
-    """Whether a point has exits and knobs that say when a text leaves."""
+    """Return whether a point has exits and knobs that set when a text leaves."""
     criterion, threshold = (point.knobs.get(knob) for knob in ("criterion", "threshold"))
     known = threshold == NEVER or isinstance(threshold, int | float)
     return bool(point.exits) and str(criterion) in CRITERIA and known
 
 
 def never(point: OperatingPoint) -> bool:
-    """Whether no text leaves early."""
+    """Return whether no text leaves early."""
     return point.knobs.get("threshold") == NEVER
 
 
 def threshold_words(point: OperatingPoint) -> str:
-    """The threshold alone.
+    """Return the threshold alone, in words.
 
     >>> threshold_words(OperatingPoint("p", 1, {"criterion": "confidence", "threshold": 0.85}))
     '0.85'
@@ -260,7 +260,7 @@ def threshold_words(point: OperatingPoint) -> str:
 
 
 def shares_words(names: Sequence[str], shares: Sequence[float]) -> str:
-    """Where texts leave, exits that nobody leaves at passed over.
+    """Return where texts leave, in words; exits at which no text leaves are left out.
 
     >>> shares_words(["layer 1", "layer 2", "layer 3"], [0.25, 0.0, 0.75])
     'layer 1: 25 %, layer 3: 75 %'
@@ -270,7 +270,7 @@ def shares_words(names: Sequence[str], shares: Sequence[float]) -> str:
 
 
 def first_layers(model: str) -> Mapping[str, int]:
-    """The models that are the first k layers of the same checkpoint, by name: k; the whole too."""
+    """Return k by name of models that are the first k layers of the same checkpoint; itself too."""
     known = ladder()
     if model not in known:
         return {}

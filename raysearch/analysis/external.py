@@ -54,12 +54,12 @@ class Against:
 
     @property
     def verdict(self) -> str:
-        """better, worse or indistinguishable: the system, seen from the point."""
+        """Return better, worse or indistinguishable: the system, as compared with the point."""
         return verdict(self.low, self.high)
 
 
 def systems(run: Run) -> tuple[Outside, ...]:
-    """List what stands beside a run's choice: systems from outside, then zero-shot points.
+    """Return what is compared with a run's choice: systems from outside, then zero-shot points.
 
     The latter as far as they are scored on test, each with the interval over the rows alone.
     """
@@ -87,13 +87,13 @@ def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
 
 
 def _answers(logits: Any) -> Labels:
-    """Class ids (n,) that logits (n, C) say; of (n, 1) the numbers themselves."""
+    """Return the class ids (n,) that logits (n, C) predict; of (n, 1) the numbers themselves."""
     said: Labels = logits[:, 0].astype(np.float64) if logits.shape[1] == 1 else logits.argmax(1)
     return said
 
 
 def verdict(low: float, high: float) -> str:
-    """Say in a word what an interval of a difference means.
+    """Return in a word what an interval of a difference means.
 
     >>> verdict(0.01, 0.02), verdict(-0.1, -0.01), verdict(0.0, 0.1)
     ('better', 'worse', 'indistinguishable')
@@ -104,7 +104,7 @@ def verdict(low: float, high: float) -> str:
 def against(
     run: Run, made: Confirmation, *, outside: Sequence[Outside] | None = None
 ) -> list[Against]:
-    """Hold each system against each confirmed point, paired over rows.
+    """Compare each system with each confirmed point, paired over rows.
 
     Args:
         run: a run; not changed.
@@ -150,7 +150,7 @@ def _against(run: Run, made: Confirmation, held_up: Sequence[Outside]) -> list[A
 
 
 def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
-    """Say why a system is held against nobody; empty where it is not so."""
+    """Return why a system is compared with no point; empty where it is compared."""
     if not made.estimates:
         return made.why or "no point is confirmed yet"
     try:
@@ -168,7 +168,7 @@ def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
 
 
 def predictions(folder: Path, system: Outside) -> tuple[npt.NDArray[np.int64], Labels]:
-    """Row numbers (n,), ascending, and predictions (n,): class ids, or numbers for regression.
+    """Read row numbers (n,), ascending, and predictions (n,): class ids, or regression's numbers.
 
     Raises:
         OSError: they were not kept.
@@ -212,14 +212,14 @@ def rows_interval(
 
 
 def _logits(values: Labels, classes: int) -> Floats:
-    """Predictions as logits: one-hot (n, C), or the numbers themselves (n, 1)."""
+    """Return predictions as logits: one-hot (n, C), or the numbers themselves (n, 1)."""
     if np.issubdtype(values.dtype, np.floating):
         return values.astype(np.float64)[:, None]
     return np.asarray(np.eye(classes)[values.astype(np.int64)])
 
 
 def _truth(run: Run, made: Confirmation) -> dict[int, Any]:
-    """The label of every row that judged a draw, by row number; read off the first estimate."""
+    """Return the label of every row that judged a draw, by row number, off the first estimate."""
     _, point, fresh = fresh_draws(run)[made.estimates[0].point_id]
     out: dict[int, Any] = {}
     for draw in made.drawn:
@@ -238,7 +238,7 @@ def _as_draws(
     score: str,
     alone: bool,
 ) -> list[Judged] | None:
-    """The system as if it had the draws of the others: the same predictions in each."""
+    """Return the system as if it had the draws of the others: the same predictions in each."""
     try:
         ids, values = predictions(folder, system)
     except GONE:

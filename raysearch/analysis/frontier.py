@@ -133,7 +133,7 @@ def searched(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def left_out_sentence(left_out: int, why: dict[str, int]) -> str:
-    """Say how many points were left out and for lack of what; empty when none was.
+    """Return how many points were left out and for lack of what; empty when none was.
 
     >>> left_out_sentence(7, {"latency_ms": 7})
     '7 points without latency_ms left out'
@@ -158,7 +158,7 @@ def _by_tie_rule(rows: pd.DataFrame) -> list[int]:
 def _order(
     pool: pd.DataFrame, larger: Points, chosen: tuple[Objective, ...]
 ) -> npt.NDArray[np.intp]:
-    """Rows by the first cost (cheapest first), then the other objectives (best first), then id."""
+    """Sort rows by the first cost (cheapest first), the other objectives (best first), then id."""
     first = next((j for j, o in enumerate(chosen) if not o.maximise), 0)
     rest = [j for j in range(len(chosen)) if j != first]
     keys = [-larger[:, j] for j in (first, *rest)]

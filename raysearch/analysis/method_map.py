@@ -120,7 +120,7 @@ def method_map(
 
 
 def won(scores: Floats) -> Floats:
-    """In how many of the resamples each choice is the best; a tie of k counts 1/k for each.
+    """Return in which share of the resamples each choice is best; a tie of k counts 1/k each.
 
     Args:
         scores: (B, n), larger is better, B >= 1. Not changed.

@@ -49,7 +49,7 @@ def nondominated(points: Points) -> Mask:
 def duplicates_of(
     points: Points, kept: Mask, order: npt.NDArray[np.intp] | None = None
 ) -> dict[int, tuple[int, ...]]:
-    """List the rows that equal a kept row exactly.
+    """Return the rows that equal a kept row exactly.
 
     Args:
         points: (n, d) values. Not changed.

@@ -42,7 +42,7 @@ def hashes(run: Run, points: Sequence[str]) -> dict[str, Any]:
 
 
 def versions(run: Run) -> list[str]:
-    """List what the trials ran with, as comments, and every package installed here, as pins."""
+    """Return what the trials ran with, as comments, and every package installed here, as pins."""
     said: Counter[str] = Counter()
     for record in run.records:
         facts = {k: record.made_by[k] for k in MADE if k in record.made_by}
@@ -61,7 +61,7 @@ MADE = ("raysearch", "python", "torch", "transformers", "device", "device_name",
 
 
 def commands(run: Run, point: str, paper: str) -> list[str]:
-    """List the commands that make the run, its confirming draws and its report again.
+    """Return the commands that make the run, its confirming draws and its report again.
 
     Folders are named without the place they lie at.
     """
@@ -118,12 +118,12 @@ def _frontier(run: Run, out: str) -> list[str]:
 
 
 def _question(task: Mapping[str, Any]) -> list[str]:
-    """The options that say an own task's cloze question."""
+    """Return the options that set an own task's cloze question."""
     words = [f"{label}={','.join(several)}" for label, several in (task.get("words") or {}).items()]
     asked = [w for t in task.get("templates") or () for w in ("--template", str(t))]
     return [*asked, "--words", ";".join(words)] if words else asked
 
 
 def _sha256(path: Path) -> str | None:
-    """The file's SHA-256; None where it is not there."""
+    """Return the file's SHA-256; None where the file is absent."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

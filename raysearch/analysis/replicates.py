@@ -40,7 +40,7 @@ def draws_of(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> dict[s
 
 
 def is_crossing(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> bool:
-    """Of a crossing nothing was chosen, so that its first draw is as fresh as the others.
+    """Return whether this is a crossing: nothing was chosen of its first draw, which so is fresh.
 
     Where the task is cross-fitted that draw was judged on other rows, and does not count.
     """
@@ -48,13 +48,13 @@ def is_crossing(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> boo
 
 
 def _cell(record: TrialRecord) -> tuple[str, str, int, str]:
-    """Method, model, labels and knobs: what a trial and its draws have in common."""
+    """Return method, model, labels and knobs: what a trial and its draws have in common."""
     config = record.config
     return config.method, config.rung, config.data.train, repr(sorted(config.hyper.items()))
 
 
 def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
-    """The draw's point with the same knobs, scored on test."""
+    """Return the draw's point with the same knobs, scored on test."""
     knobs = canonical(dict(point.knobs))
     for other in record.points:
         if canonical(dict(other.knobs)) == knobs and "test" in other.scores:
@@ -63,7 +63,7 @@ def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
 
 
 def settled(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> tuple[TrialRecord, ...]:
-    """The records, with what is a result of training taken from the fresh draws.
+    """Return the records, with what is a result of training taken from the fresh draws.
 
     Where texts leave a model with exits, and so what it computes, differs from draw to draw, and
     the search has chosen among its own: a point with draws enough for an estimate has their mean

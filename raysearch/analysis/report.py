@@ -75,7 +75,7 @@ class Report:
 
 
 def report(run: Run, point_id: str, *, hardest_rows: int = 20) -> Report:
-    """Take a close look at a point of a run.
+    """Build the report of a point of a run.
 
     Raises:
         InputError: the point is unknown, was not scored on test, or its logits are gone.
@@ -118,7 +118,7 @@ def report(run: Run, point_id: str, *, hardest_rows: int = 20) -> Report:
 
 
 def curve(run: Run, made: Confirmation, method: str, model: str) -> tuple[CurvePoint, ...]:
-    """The score against labels of one method and model: the winner of each label budget.
+    """Return the score against labels of one method and model: the winner of each label budget.
 
     Budgets whose winner has no test score are left out.
     """
@@ -183,7 +183,7 @@ def _alone(draws: Sequence[Draw], name: str) -> tuple[float, float] | None:
 
 
 def _means(ids: npt.NDArray[np.int64], label: Floats, predicted: Floats) -> tuple[Floats, Floats]:
-    """Labels and mean predictions by row (n,), in the order of the row numbers."""
+    """Return labels and mean predictions by row (n,), in the order of the row numbers."""
     _, first, place = np.unique(ids, return_index=True, return_inverse=True)
     total = np.bincount(place, weights=predicted)
     return label[first], total / np.bincount(place)

@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def regression(self) -> bool:
-        """Whether numbers are predicted."""
+        """Return whether numbers are predicted."""
         return bool(np.issubdtype(self.draws[0].label.dtype, np.floating))
 
 

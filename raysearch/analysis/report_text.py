@@ -33,7 +33,7 @@ def title(report: Report) -> str:
 
 
 def summary(report: Report) -> list[str]:
-    """Say what the point scores and what the report stands on, a sentence or two a line."""
+    """Return what the point scores and what the report rests on, a sentence or two a line."""
     many = len(report.about.draws)
     value = report.scores.get(report.score)
     name = report.score
@@ -95,7 +95,7 @@ def spread(value: Spread, digits: int = 3) -> str:
 
 
 def label_name(report: Report, value: float) -> str:
-    """The name of a class id, or the number."""
+    """Return the name of a class id, or the number."""
     names = report.about.names
     return names[int(value)] if names else f"{value:.3g}"
 
@@ -149,7 +149,7 @@ def _hard(report: Report, hard: Any, name: RowName | None) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """The same value with NaN and infinities as None, all the way down."""
+    """Return the same value with NaN and infinities as None, at every depth."""
     if isinstance(value, Mapping):
         return {str(k): _known(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -34,7 +34,7 @@ class Bias:
     """The largest fall from validation."""
 
     def sentence(self) -> str:
-        """For a person."""
+        """Return the comparison as a sentence."""
         if not self.confirmed:
             return ""
         return (
@@ -45,7 +45,7 @@ class Bias:
 
 
 def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
-    """Hold the search's frontier against the confirming draws.
+    """Compare the search's frontier with the confirming draws.
 
     None where none has its draws, and in a grid study, which chose nothing.
     """
@@ -77,7 +77,7 @@ def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
 
 
 def on_frontier(resampled: Floats, cost: Floats) -> Floats:
-    """How often each choice is on the frontier when draws and rows are resampled (m,).
+    """Return how often each choice is on the frontier (m,) when draws and rows are resampled.
 
     A choice is on it where nothing as cheap or cheaper scores higher, and of equals the cheapest,
     then the first, stays. Choices without a finite cost are never on it: NaN.

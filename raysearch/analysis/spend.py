@@ -75,7 +75,7 @@ def hypervolume_over_spend(
     by_method: bool = True,
     log_costs: bool = True,
 ) -> pd.DataFrame:
-    """Follow the hypervolume of everything found so far against what it had cost.
+    """Compute the hypervolume of everything found so far against what it had cost.
 
     Args:
         table: as `to_table` makes it, in the order of records; not changed.
@@ -119,7 +119,7 @@ def hypervolume_over_spend(
 
 
 def best_over_spend(table: pd.DataFrame, *, by_method: bool = True) -> pd.DataFrame:
-    """Follow the best validation score so far against what it had cost, per method and for all.
+    """Compute the best validation score so far against what it had cost, per method and for all.
 
     Returns:
         Columns spend [FLOP], score, method ("all" for the whole): one row per trial of a curve;
@@ -208,7 +208,7 @@ class Trial:
 
 
 def _trials(table: pd.DataFrame) -> list[Trial]:
-    """The trials of the search in the order of their first rows."""
+    """Return the trials of the search in the order of their first rows."""
     search = searched(table)
     codes, known = pd.factorize(search["id"])
     ids = known.tolist()
@@ -229,7 +229,7 @@ def _trials(table: pd.DataFrame) -> list[Trial]:
 
 
 def _spends(trials: list[Trial]) -> list[float]:
-    """Cumulative spend after each trial; a teacher outside the curve is paid by its first student.
+    """Return the spend up to each trial; the first student pays for a teacher outside the curve.
 
     A teacher inside the curve pays for itself, wherever it stands.
     """

@@ -31,7 +31,7 @@ class Teacher:
 
     @property
     def words(self) -> str:
-        """Model and procedure."""
+        """Return model and procedure, in words."""
         return f"{self.record.config.rung}, {self.record.config.method_chain}"
 
 
@@ -50,7 +50,7 @@ class Student:
 
     @property
     def words(self) -> str:
-        """The trial in words."""
+        """Return the trial in words."""
         config = self.record.config
         kind = vocabulary_of(self.record)
         named = [config.rung, config.method_chain, *([kind] if kind else [])]
@@ -75,7 +75,7 @@ class Retained:
 
 
 def students(run: Run) -> tuple[Student, ...]:
-    """The best of each cell among trials with a teacher and tables, by procedure, model, budget.
+    """Return the best trial of each cell with teacher and tables, by procedure, model, budget.
 
     Chosen by the mean validation over draws where a trial is confirmed: what is shown of it holds
     every draw, so that none of them alone may choose.
@@ -118,7 +118,7 @@ _Order: TypeAlias = tuple[bool, float, float, str, str]
 
 
 def _order(made: Confirmation, record: TrialRecord, point: OperatingPoint) -> _Order:
-    """Confirmed ones first, then by validation; ties to the cheaper. inf where it has no score."""
+    """Return a key that sorts confirmed ones first, then by validation; ties to the cheaper."""
     at = made.at(point.point_id)
     seen = point.scores.get("validation", {}).get(record.score, -math.inf)
     if at is not None and math.isfinite(made.estimates[at].validation):
@@ -128,7 +128,7 @@ def _order(made: Confirmation, record: TrialRecord, point: OperatingPoint) -> _O
 
 
 def retained(run: Run, point: OperatingPoint, teacher: Teacher) -> Retained | None:
-    """What a student's point retains of its teacher's score; 1 means all of it.
+    """Return the share of its teacher's score that a student's point retains; 1 means all of it.
 
     Of two confirmed points from their fresh draws, rows and draws resampled alike for both. None
     where one of them has no score on test, or the teacher's is below `LEAST` (in any resample): a

@@ -17,7 +17,7 @@ from raysearch.objectives import OBJECTIVES
 def summary(
     table: pd.DataFrame, objectives: Sequence[str] = ("score", "infer_flops")
 ) -> dict[str, Any]:
-    """Give the frontier and what it cost as plain JSON for `--json`.
+    """Return the frontier and what it cost as plain JSON for `--json`.
 
     A cost that was not measured is left out of `costs`, and a score that is absent is None.
     `spent.flops` are the search's training FLOPs (`search_flops`) and `spent.seconds` the

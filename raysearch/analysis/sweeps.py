@@ -36,12 +36,12 @@ class Sweep:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Their models, each once."""
+        """Return their models, each once."""
         return tuple(dict.fromkeys(s.record.config.rung for s in self.steps))
 
 
 def over_knob(run: Run, knob: str) -> tuple[Sweep, ...]:
-    """Tables of one model that differ in this knob alone, by procedure and label budget."""
+    """Return tables of one model that differ in this knob alone, by procedure and label budget."""
 
     def step(record: TrialRecord, point: OperatingPoint) -> tuple[Hashable, Scalar] | None:
         if knob not in record.hyper:
@@ -53,7 +53,7 @@ def over_knob(run: Run, knob: str) -> tuple[Sweep, ...]:
 
 
 def over_shape(run: Run) -> tuple[Sweep, ...]:
-    """Tables of as many parameters in fewer, wider rows and in more, narrower ones."""
+    """Return tables of as many parameters in fewer, wider rows and in more, narrower ones."""
     sizes = _sizes([p.params for _, p in _tables(run) if p.params])
 
     def step(record: TrialRecord, point: OperatingPoint) -> tuple[Hashable, Scalar] | None:
@@ -65,7 +65,7 @@ def over_shape(run: Run) -> tuple[Sweep, ...]:
 
 
 def _sizes(params: list[int]) -> dict[int, int]:
-    """The smallest number of parameters that counts as the same size, by number.
+    """Return the smallest number of parameters that counts as the same size, by number.
 
     >>> _sizes([1000, 1010, 2000, 990])
     {990: 990, 1000: 990, 1010: 990, 2000: 2000}

@@ -48,7 +48,7 @@ COUNTS = (
 
 
 def columns() -> list[str]:
-    """Name the table's columns in order; one for each objective that is known now."""
+    """Return the table's columns in order; one for each objective that is known now."""
     return [
         "id",
         "point_id",
@@ -204,7 +204,7 @@ def _of_point(
 
 
 def _finite(value: float | None) -> float | None:
-    """Absent stays absent, and what is no number becomes absent."""
+    """Return a finite value as it is; None where it is absent or not finite."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 

@@ -28,7 +28,7 @@ TOGETHER = 30_000_000
 
 
 def thresholds(classes: int) -> Floats:
-    """The confidences that are tried, ascending: those of an early exit, all and none left out.
+    """Return the confidences to try, ascending: those of an early exit, and both ends.
 
     >>> len(thresholds(2)), thresholds(2)[[0, -1]].tolist()
     (22, [0.54167, 0.99995])
@@ -38,7 +38,7 @@ def thresholds(classes: int) -> Floats:
 
 
 def confidence(logits: Logits, temperature: float) -> Floats:
-    """The largest probability (n,) of logits (n, C) over a temperature, as an export has it.
+    """Return the largest probability (n,) of logits (n, C) over a temperature, as exports do.
 
     >>> confidence(np.log(np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)), 1.0).round(3).tolist()
     [0.9, 0.8]
@@ -48,7 +48,7 @@ def confidence(logits: Logits, temperature: float) -> Floats:
 
 
 def levels(sure: Floats, tried: Floats) -> Ints:
-    """How many of the thresholds (T,), ascending, each confidence (n,) reaches. O(n log T).
+    """Count the thresholds (T,), ascending, that each confidence (n,) reaches. O(n log T).
 
     >>> levels(np.array([0.4, 0.5, 0.95]), np.array([0.5, 0.9])).tolist()
     [0, 1, 2]
@@ -94,7 +94,7 @@ def cascaded() -> list[str]:
 
 
 def swept(first: Floats, second: Floats, counts: Ints, score: str) -> tuple[Floats, Floats]:
-    """Scores and shares that go on, both (T,), of each of T thresholds, ascending. O(T f).
+    """Return scores and shares that go on, both (T,), of T thresholds, ascending. O(T f).
 
     Args:
         first: sums (T + 1, f) by level where the first model answers. Not changed.
@@ -138,7 +138,7 @@ class Tried:
     """Inference (p, T) [FLOP/text]."""
 
     def unbeaten(self) -> Iterator[tuple[tuple[int, int], list[tuple[int, int]]]]:
-        """Pair and threshold of what nothing beats in score and cost at once, and their equals.
+        """Yield pair and threshold of what nothing beats in score and cost at once, and its equals.
 
         Models alone win ties, then the pair that comes first, then its higher threshold.
         """
@@ -157,11 +157,11 @@ class Tried:
             yield at(row), [at(other) for other in ties.get(row, ())]
 
     def apart(self, pair: int) -> list[int]:
-        """The pair's thresholds, of several that send the same texts on the highest."""
+        """Return the pair's thresholds; of several that send on the same texts, the highest."""
         return [int(t) for t in np.flatnonzero(np.diff(self.share[pair], append=2.0))]
 
     def beaten_by(self, pair: int, threshold: int) -> int | None:
-        """The best model that alone is no worse and no dearer; None where there is none."""
+        """Return the best model that alone is no worse and no dearer; None where there is none."""
         score, cost = self.value[pair, threshold], self.cost[pair, threshold]
         found = np.flatnonzero((self.alone >= score) & (self.flops <= cost))
         return min(found.tolist(), key=lambda i: (-self.alone[i], self.flops[i]), default=None)
@@ -176,7 +176,7 @@ def swept_pairs(
     classes: int,
     score: str,
 ) -> Tried:
-    """Models alone, and pairs of them at every threshold. O(m n + p (n + T f)).
+    """Score models alone, and pairs of them at every threshold. O(m n + p (n + T f)).
 
     Args:
         predicted: class ids (n,) of each of m models on the same rows. Not changed.
@@ -222,7 +222,7 @@ def judged(
     label: Ints,
     score: str,
 ) -> Floats:
-    """Per-row numbers (n, f) of a cascade, as the bootstrap takes them.
+    """Return per-row numbers (n, f) of a cascade, as the bootstrap takes them.
 
     Args:
         first: logits (n, C) of the model that is asked first. Not changed.

@@ -115,7 +115,7 @@ def transfer(
 def _paired(
     cells: Mapping[Pair, Sequence[Judged]], target: str, pooled: Set[Pair]
 ) -> dict[Pair, dict[Pair, list[Judged]]]:
-    """By cell of a column off the diagonal: the diagonal's and its own draws on rows of both.
+    """Return a column's draws on rows of both by cell off the diagonal: the diagonal's and its own.
 
     What shares no row with the diagonal is left out.
     """
@@ -132,7 +132,7 @@ def _paired(
 
 
 def _answered(cell: Sequence[Judged], pooled: bool) -> npt.NDArray[np.int64]:
-    """The rows that a cell has an answer for: of every draw, or, of folds, of any."""
+    """Return the rows that a cell has an answer for: of every draw, or, of folds, of any."""
     found = cell[0].ids
     for j in cell[1:]:
         found = np.union1d(found, j.ids) if pooled else np.intersect1d(found, j.ids)
@@ -145,7 +145,7 @@ def _among(judged: Judged, rows: npt.NDArray[np.int64]) -> Judged:
 
 
 def _often(cells: Sequence[Sequence[Judged]], resamples: int, seed: list[int]) -> Floats:
-    """How often each draw of a source is taken (B + 1, k); line 0, or too few draws: once each."""
+    """Count how often a source's draws are taken (B + 1, k); line 0, or too few draws: once."""
     k = len(cells[0])
     if any(len(c) != k for c in cells):
         raise ValueError("a source's models were not all asked about every domain")
@@ -164,7 +164,7 @@ def _scores(
     score: str,
     pooled: bool,
 ) -> tuple[Floats, Floats]:
-    """A cell's score (b,) under weights of rows (b, n) and draws (b, k); line 0 by draw (k,)."""
+    """Return a cell's score (b,) for weights of rows (b, n), draws (b, k); line 0 by draw (k,)."""
     places = [np.searchsorted(rows, j.ids) for j in cell]
     taken = [weights[:, at] for at in places]
     mean, single = values(score, [j.features for j in cell], taken, often, pooled)
@@ -178,7 +178,7 @@ def _scores(
 def _interval(
     values: Floats, per_draw: Floats, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The 95 % interval of a value (B + 1,), the estimate first, and of its draws (k,)."""
+    """Return the 95 % interval of a value (B + 1,), the estimate first, and of its draws (k,)."""
     drawn = per_draw if len(per_draw) >= FEWEST else np.full(FEWEST, values[0])
     made = Replicates(values[:1], drawn[None], values[1:, None], bounds)
     low, high = made.interval(0)
@@ -186,7 +186,7 @@ def _interval(
 
 
 def _drop(apart: Sequence[tuple[Floats, Floats]]) -> Drop | None:
-    """The mean of in-domain minus cross-domain, given by pair (B + 1,) and by draw (k,)."""
+    """Return the mean of in-domain minus cross-domain, given by pair (B + 1,) and by draw (k,)."""
     if not apart:
         return None
     k = min(len(each) for _, each in apart)

@@ -9,14 +9,14 @@ from raysearch.record import OperatingPoint, TrialRecord
 
 
 def used_none(record: TrialRecord) -> bool:
-    """Whether a finished trial of the search used no label: nothing is left to choose it by."""
+    """Return whether a finished trial of the search used no label, so none is left to choose it."""
     return record.status == "DONE" and record.phase != "confirm" and not record.labels_used
 
 
 def unlabelled_points(
     records: Iterable[TrialRecord],
 ) -> list[tuple[TrialRecord, OperatingPoint]]:
-    """List the points that used no labels, cheap inference first; scored on test or not."""
+    """Return the points that used no labels, cheap inference first; scored on test or not."""
     found = [(r, p) for r in records if used_none(r) for p in r.points]
     return sorted(found, key=lambda of: (_flops(of[1]), of[1].point_id))
 
