@@ -25,7 +25,7 @@ UNTRAINED = ("train_seconds", "dollars")
 
 
 def used_none(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Which rows of a run's table used no labels (n,)."""
+    """Return which rows of a run's table used no labels (n,)."""
     return table["labels"].eq(0).to_numpy(dtype=np.bool_, na_value=False)
 
 

@@ -37,7 +37,7 @@ PREFERRED = (MS, "infer_flops", TRAIN, "train_seconds", "dollars", "params", "by
 
 
 def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -> Points:
-    """Take from a run what its first page shows.
+    """Collect from a run what its first page shows.
 
     Args:
         run: as `raysearch.analysis.read_run` reads it; not changed.
@@ -150,7 +150,7 @@ class _Fresh:
 
 
 def _costs(shown: pd.DataFrame) -> dict[str, Floats]:
-    """Columns of cost with any value above 0; the two parts of `ms` joined."""
+    """Return columns of cost with any value above 0; the two parts of `ms` joined."""
     names = [n for n, o in OBJECTIVES.items() if not o.maximise and n not in PARTS_OF_MS]
     costs = {n: _floats(shown[n]) for n in names if bool(shown[n].gt(0).any())}
     latency, tokenise = (_floats(shown[n]) for n in PARTS_OF_MS)
@@ -162,7 +162,7 @@ def _costs(shown: pd.DataFrame) -> dict[str, Floats]:
 
 
 def _seconds_text(shown: pd.DataFrame) -> Floats:
-    """Time to label one text in batches of 32, tokenisation included [s]."""
+    """Return the time to label one text in batches of 32, tokenisation included [s]."""
     rate = _floats(shown["throughput"])
     with np.errstate(divide="ignore"):
         return np.where(rate > 0, 1 / rate, np.nan) + _floats(shown["tokenise_ms"]) / 1000
@@ -193,21 +193,21 @@ def _codes(column: pd.Series, names: Sequence[str]) -> Codes:
 
 
 def _formula(score: str, test: Floats, rows: Floats) -> Formula | None:
-    """The formula of the score's interval; None where it has none or its rows are not known."""
+    """Return the formula of the score's interval; None without one or without its row count."""
     if not len(test) or not bool(np.isfinite(rows).all()):
         return None
     return formula_of(score, float(test.min()), float(test.max()))
 
 
 def _has_majority(score: str, formula: Formula | None) -> bool:
-    """Whether a most frequent class can be told beside the score."""
+    """Return whether a most frequent class can be shown beside the score."""
     if formula is None or score not in SCORES:
         return formula is not None and formula.kind == "binomial"
     return SCORES[score].kind == CLASSES
 
 
 def _axes(costs: Mapping[str, Floats], n: int, priced: bool) -> tuple[Cost, ...]:
-    """The costs with any value, the default first.
+    """Return the costs with any value, the default first.
 
     That is dollars where the study has prices, then milliseconds where half the points have them.
     """
@@ -224,7 +224,7 @@ def _axes(costs: Mapping[str, Floats], n: int, priced: bool) -> tuple[Cost, ...]
 
 
 def _steps(labels: pd.Series) -> tuple[int, ...]:
-    """Distinct label counts, thinned evenly to twelve."""
+    """Return distinct label counts, thinned evenly to twelve."""
     steps = sorted({int(v) for v in labels.dropna()})
     if len(steps) <= 12:
         return tuple(steps)

@@ -13,14 +13,14 @@ from raysearch.recommend.points import Points
 
 
 def apart(points: Points, i: int, j: int) -> bool:
-    """Whether two points differ on test by more than the interval of their difference."""
+    """Return whether two points differ on test by more than the interval of their difference."""
     low, high = difference_of(points, i, j) or (0.0, 0.0)
     differs = points.kind == "none" and points.test[i] != points.test[j]
     return bool(low > 0.0 or high < 0.0 or differs)
 
 
 def paired(points: Points, i: int, j: int) -> bool:
-    """Whether both points are confirmed, so that their difference is paired."""
+    """Return whether both points are confirmed, so that their difference is paired."""
     return bool(points.place[i] >= 0 and points.place[j] >= 0)
 
 

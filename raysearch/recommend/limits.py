@@ -27,7 +27,7 @@ def needs(points: Points, setting: Setting) -> dict[str, Floats]:
 
 
 def limits_met(points: Points, setting: Setting) -> dict[str, npt.NDArray[np.bool_]]:
-    """By limit, which points meet it (n,); what is not known does not."""
+    """Return which points meet each limit (n,), by limit; what is not known does not."""
     out = {}
     for name, value in needs(points, setting).items():
         limit = getattr(setting, name)
@@ -46,7 +46,7 @@ def relaxations(
     open_: npt.NDArray[np.bool_],
     met: Mapping[str, npt.NDArray[np.bool_]],
 ) -> tuple[tuple[str, float, int], ...]:
-    """Where nothing fits: each single limit that would let a point in, and how far it had to go.
+    """Return each single limit that would let a point in where none fits, and how far to move it.
 
     Of the points that meet all the other limits, the one that asks least of this limit; ordered by
     the ratio of what it had to be to what it is, of a score by 1 plus the difference.

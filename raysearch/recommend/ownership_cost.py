@@ -17,7 +17,7 @@ MONTHS = 12
 
 
 def dollars_to_own(points: Points, volume: float, prices: Mapping[str, float]) -> Floats:
-    """Dollars of each point (n,): labels and training once, predictions for a year.
+    """Return dollars of each point (n,): labels and training once, predictions for a year.
 
     A cost that is not known is absent (NaN), never 0: the price of the point's device or of a
     label, its training time and, where there is a volume, its measured speed. Training time is

@@ -171,16 +171,16 @@ class Points:
     """Systems from outside, then zero-shot models, cheap inference first."""
 
     def __len__(self) -> int:
-        """How many points there are."""
+        """Return the number of points."""
         return len(self.test)
 
     @property
     def kind(self) -> str:
-        """Which interval the score can have: the formula's kind, or none."""
+        """Return which interval the score can have: the formula's kind, or none."""
         return "none" if self.formula is None else self.formula.kind
 
     def cost(self, axis: str, teacher: str = "full") -> Floats:
-        """The column of that axis; InputError with the nearest name when there is none."""
+        """Return the column of that axis; InputError with the nearest name when unknown."""
         column = TEACHERS[teacher] if axis == TRAIN else axis
         if column not in self.costs:
             raise unknown("cost axis", "cost", axis, [a.name for a in self.axes])

@@ -42,7 +42,7 @@ def recommended_id(run: Run) -> str:
 
 
 def look(run: Run, point: str = "") -> Report | None:
-    """Take a close look at a named point, or at the recommended; None where there is none.
+    """Build the report of a named point, or of the recommended; None where there is none.
 
     Raises:
         InputError: a point is named, and there is no such or its logits are gone.

@@ -83,7 +83,7 @@ def interval_note(points: Points, given: Answer) -> str:
 
 
 def _empty_facts(points: Points) -> dict[str, Fact]:
-    """Why nothing is chosen."""
+    """Return why nothing is chosen, as facts."""
     fates = points.fates.values()
     return {
         "scored": len(points) > 0,
