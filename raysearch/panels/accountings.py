@@ -71,7 +71,7 @@ def info(run: Run) -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Panes side by side on the same axes; the first one's frontier is dotted in the others."""
+    """Draw panes side by side on the same axes; the first frontier is dotted in the others."""
     out = panes(
         [p.title for p in info.panes],
         "training compute [FLOP]",
@@ -95,7 +95,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark and way to count."""
+    """Return every number of the picture, one row per mark and way to count."""
     return [
         {
             "counted": pane.cost,

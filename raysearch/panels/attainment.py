@@ -63,7 +63,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Step lines; the band lies between what some draw and what every draw attains."""
+    """Draw step lines; the band lies between what some draw and what every draw attains."""
     out = style.figure(
         xaxis=style.log_axis(info.cost), annotations=[style.top_title(f"{info.score} on test")]
     )

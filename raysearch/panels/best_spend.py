@@ -31,14 +31,14 @@ class Info:
 
 
 def info(run: Run) -> Info:
-    """Follow the study through its records."""
+    """Compute from the records the best score against spend."""
     points = collect(run, spend=False)
     curves = steps(best_over_spend(run.table), "score")
     return Info(f"best {points.score} on validation so far", points.methods, curves)
 
 
 def steps(frame: pd.DataFrame, column: str) -> tuple[Curve, ...]:
-    """Curves of a spend table, keeping only the rows where the value moves, and the last."""
+    """Return the curves of a spend table: the rows where the value moves, and the last."""
     out = []
     for name, part in frame.groupby("method", sort=True):
         part = part[part[column].notna() & part["spend"].gt(0)]
@@ -53,12 +53,12 @@ def steps(frame: pd.DataFrame, column: str) -> tuple[Curve, ...]:
 
 
 def draw(info: Info) -> go.Figure:
-    """Step lines, held until the next find; dashes and colours by method."""
+    """Draw step lines, level until the next find; dashes and colours by method."""
     return courses(info.value, info.methods, info.curves)
 
 
 def courses(title: str, methods: tuple[str, ...], curves: tuple[Curve, ...]) -> go.Figure:
-    """Step lines against spend."""
+    """Draw step lines against spend."""
     marks = style.marks(methods)
     out = style.figure(
         xaxis=style.log_axis("search compute spent [FLOP]"),

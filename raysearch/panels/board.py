@@ -42,7 +42,7 @@ def fields(
 
 
 def empties(out: go.Figure, places: Sequence[tuple[int, int]]) -> None:
-    """Cells where nothing fits say so."""
+    """Write in each cell where nothing fits that this is so."""
     fields(out, places, "rgba(0,0,0,0)", ["nothing fits"] * len(places))
     if places:
         out.add_scatter(
@@ -57,7 +57,7 @@ def empties(out: go.Figure, places: Sequence[tuple[int, int]]) -> None:
 
 
 def pale(colour: str, share: float) -> str:
-    """A colour through which the paper shows.
+    """Return a colour through which the paper shows.
 
     >>> pale("#0077bb", 0.3)
     'rgba(0,119,187,0.3)'
@@ -67,7 +67,7 @@ def pale(colour: str, share: float) -> str:
 
 
 def power(value: float) -> str:
-    """A half decade as a tick.
+    """Return a half decade as the text of a tick.
 
     >>> power(3.2e12), power(1e9)
     ('3.2·10<sup>12</sup>', '10<sup>9</sup>')

@@ -62,7 +62,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Step lines, paler for fewer labels, each named at its dear end."""
+    """Draw step lines, paler for fewer labels, each named at its dear end."""
     out = style.figure(
         xaxis=style.log_axis(info.cost),
         annotations=[style.top_title(f"{info.score} on test")],

@@ -12,7 +12,7 @@ UNCOUNTED = PRETRAINING[0].upper() + PRETRAINING[1:] + "."
 
 
 def caption(held: Crossing, cells: Sequence[Cell], *left: str) -> str:
-    """Who chose, who reports, on how many draws, and what is not shown or not counted.
+    """Return what chose, what reports, on how many draws, and what is not shown or not counted.
 
     Args:
         held: the run's crossing.
@@ -41,13 +41,13 @@ def caption(held: Crossing, cells: Sequence[Cell], *left: str) -> str:
 
 
 def without(cells: Sequence[Cell], cost: str) -> str:
-    """Say how many of the cells lack a cost; empty where none does."""
+    """Return how many of the cells lack a cost; empty where none does."""
     many = sum(cost not in c.costs for c in cells)
     return f"Points without {cost} left out: {many:,}." if many else ""
 
 
 def span(counts: Sequence[int]) -> str:
-    """The least and the most of them in words.
+    """Return the least and the most of them in words.
 
     >>> span([10, 256]), span([872])
     ('10 to 256', '872')

@@ -9,7 +9,7 @@ from raysearch.panels.captions import span
 
 
 def shown_words(made: Sequence[Cascade]) -> str:
-    """What chose these cascades, what shows them, and on which draws."""
+    """Return what chose these cascades, what scores them, and on which draws."""
     said = f"chosen on validation ({span([c.validation_rows for c in made])} rows), "
     shown = [c for c in made if c.test is not None]
     if not shown:

@@ -15,7 +15,7 @@ RUN = "run"
 
 
 def pictures() -> dict[str, ModuleType]:
-    """Every picture by its name."""
+    """Return every picture by its name."""
     package = importlib.import_module("raysearch.panels")
     found = {}
     for module in pkgutil.iter_modules(package.__path__):
@@ -34,7 +34,7 @@ def needs() -> dict[str, Callable[[Run], bool]]:
 
 
 def picture(name: str, where: str = "panels") -> ModuleType:
-    """The picture of that name; InputError with the nearest name otherwise."""
+    """Return the picture of that name; InputError with the nearest name otherwise."""
     known = pictures()
     if name not in known:
         raise unknown(where, "panel", name, known)

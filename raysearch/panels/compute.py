@@ -57,7 +57,7 @@ def info(run: Run, *, by: str = "phase") -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Stacked bars, one a method."""
+    """Draw stacked bars, one per method."""
     out = style.figure(
         barmode="stack",
         height=120 + 34 * max(3, len(info.methods)),

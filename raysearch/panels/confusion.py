@@ -43,7 +43,7 @@ def info(run: Run, *, point: str = "") -> Info:
 
 
 def of(report: Report) -> Info:
-    """The matrix of a report."""
+    """Return the matrix of a report."""
     counts = report.confusion
     shares = tuple(
         tuple(None if v != v else float(v) for v in row) for row in normalised(counts).tolist()
@@ -113,7 +113,7 @@ def draw_vector(info: Info) -> go.Figure:
 
 
 def _framed(info: Info) -> go.Figure:
-    """The axes: names along both, the first class on top."""
+    """Draw the axes: names along both, the first class on top."""
     many = len(info.names)
     out = style.figure(height=max(280, min(900, 120 + 46 * many)))
     ticks = [style.inert(n if len(n) <= LONGEST else n[: LONGEST - 1] + "…") for n in info.names]
@@ -139,7 +139,7 @@ def _texts(info: Info) -> list[list[str]]:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a cell."""
+    """Return every number of the picture, one row per cell."""
     return [
         {"true": t, "predicted": p, "count": info.counts[i][j], "share": info.shares[i][j]}
         for i, t in enumerate(info.names)

@@ -41,7 +41,7 @@ class Choice:
 
 
 def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
-    """The points that can be compared, and a sentence on those left out, empty where none was.
+    """Return the points to compare, and a sentence on those left out, empty where none was.
 
     Validation chooses within a procedure: the mean over fresh draws, `careful` where rows are few.
     A procedure none of whose points has a validation score needs no labels: the model that is
@@ -79,7 +79,7 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
 
 
 def apart(held: Crossing, found: Sequence[Choice]) -> npt.NDArray[np.bool_]:
-    """Whether the paired 95 % interval of two of them excludes 0 (m, m)."""
+    """Return whether the paired 95 % interval of two of them excludes 0 (m, m)."""
     at = np.array([c.place for c in found], dtype=np.intp)
     ends = held.made.difference[np.ix_(at, at)]
     return np.asarray((ends[..., 1] > 0) | (ends[..., 2] < 0), dtype=np.bool_)
@@ -101,7 +101,7 @@ def label_steps(labels: Floats) -> tuple[float, ...]:
 
 
 def cost_steps(cost: Floats) -> tuple[float, ...]:
-    """Half decades of a cost, the last one holds every point; whole ones where they are many.
+    """Return half decades of a cost, the last one above every point; whole ones where many.
 
     >>> cost_steps(np.array([0.0, 2e9, 5e10])), len(cost_steps(np.array([2e3, 5e13])))
     ((3200000000.0, 10000000000.0, 32000000000.0, 100000000000.0), 11)
@@ -119,7 +119,7 @@ def cost_steps(cost: Floats) -> tuple[float, ...]:
 
 
 def caption(held: Crossing, found: Sequence[Choice], left: str, sure: float) -> str:
-    """Who chose, who compares, on how much, and what was left out; or why there is nothing."""
+    """Return what chose, what compares, on how much, and what was left out; or why it is empty."""
     if not found:
         why = held.made.why or "no point has an interval, and that takes three draws"
         said = f"Nobody can be called a winner: {why.rstrip('.')}."

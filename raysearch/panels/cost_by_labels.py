@@ -52,7 +52,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Filled with a bar where confirmed, hollow otherwise; a step line through the frontier."""
+    """Draw marks, filled with a bar where confirmed, else hollow; a step line: the frontier."""
     titles = [f"{p.budget:,} labels" if p.budget else "no labels" for p in info.panes]
     name = NAMES.get(info.cost, f"{info.cost.replace('_', ' ')} [{info.unit}]")
     every = [c.costs[info.cost] for p in info.panes for c in p.cells]
@@ -68,7 +68,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     return [
         {
             "pane": pane.budget,

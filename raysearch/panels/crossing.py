@@ -150,7 +150,7 @@ def _crossing(run: Run) -> Crossing:
 
 
 def label_free(table: pd.DataFrame) -> pd.DataFrame:
-    """The points without labels and without a validation score, one of each procedure and model.
+    """Return the points with neither labels nor validation score, one per procedure and model.
 
     Of several (operating points of one model) the cheapest to run stands for them, then the first
     by id: nothing else is there to choose by.
@@ -162,7 +162,7 @@ def label_free(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def line(cells: Sequence[Cell], cost: str) -> tuple[int, ...]:
-    """Places of the cells on the frontier of `careful` validation against a cost, cheapest first.
+    """Return places of the cells on the frontier of `careful` and a cost, cheapest first.
 
     Of the confirmed ones where there are any. What has no validation score is on no frontier.
     """
@@ -174,7 +174,7 @@ def line(cells: Sequence[Cell], cost: str) -> tuple[int, ...]:
 
 
 def row(score: str, cell: Cell) -> dict[str, object]:
-    """The cell's numbers, for a table beside a picture."""
+    """Return the cell's numbers, for a table beside a picture."""
     low, high = cell.ends or (None, None)
     return {
         "point_id": cell.point_id,

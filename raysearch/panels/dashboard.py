@@ -44,12 +44,12 @@ class Dashboard:
     """What a run must have for the page to be written; empty: every run has it."""
 
     def meant_for(self, run: Run) -> bool:
-        """Whether the page is written for that run."""
+        """Return whether the page is written for that run."""
         return not self.needs or needs()[self.needs](run)
 
     @property
     def file(self) -> str:
-        """The page's file name."""
+        """Return the page's file name."""
         return "index.html" if self.name == FIRST else f"{self.name}.html"
 
 

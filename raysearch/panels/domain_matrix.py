@@ -122,7 +122,7 @@ def _words(cell: Cell, model: str, draws: int) -> str:
 
 
 def _mine(found: Matrix, run: Run) -> Domain | None:
-    """The domain of the run's own data; None: the file came from elsewhere, or the data changed."""
+    """Return the domain of the run's own data; None: a file from elsewhere, or the data changed."""
     known = {r.config.splits for r in run.records}
     if splits := run.study.get("splits"):
         known = {splits}
@@ -130,7 +130,7 @@ def _mine(found: Matrix, run: Run) -> Domain | None:
 
 
 def _stale(found: Matrix, mine: Domain, run: Run) -> str:
-    """Say whose points of this run are no longer those that would be taken; empty: none's."""
+    """Return whose points of this run are no longer those that would be taken; empty: none's."""
     if found.by_hand:
         return ""
     now = chosen(run)
@@ -215,7 +215,7 @@ def _range(info: Info) -> tuple[float, float]:
 
 
 def _scale(info: Info) -> dict[str, Any]:
-    """One scale for all panes: even to the eye, in grey, and to colour-blind readers."""
+    """Return one scale for all panes: even to the eye, in grey, and to colour-blind readers."""
     low, high = _range(info)
     bar = {"title": {"text": style.inert(info.score), "font": {"size": 12}}, "thickness": 12}
     bar |= {"tickfont": {"size": 12}, "outlinewidth": 0}
@@ -223,7 +223,7 @@ def _scale(info: Info) -> dict[str, Any]:
 
 
 def _cells(out: go.Figure, info: Info, pane: Pane, across: str, up: str) -> None:
-    """The squares of one pane, their numbers, and the outline of the diagonal."""
+    """Draw the squares of one pane, their numbers, and the outline of the diagonal."""
     n, (low, high) = len(info.domains), _range(info)
     z: list[list[float | None]] = [[None] * n for _ in range(n)]
     texts = [[""] * n for _ in range(n)]
@@ -266,7 +266,7 @@ def _cells(out: go.Figure, info: Info, pane: Pane, across: str, up: str) -> None
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a cell."""
+    """Return every number of the picture, one row per cell."""
     return [
         {
             "method": p.method,

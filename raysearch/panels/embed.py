@@ -43,12 +43,12 @@ TABLE = (
 
 
 def escape(text: object) -> str:
-    """A user's text as HTML text or attribute value."""
+    """Return a user's text as HTML text or attribute value."""
     return html.escape(str(text), quote=True)
 
 
 def inline_json(value: object) -> str:
-    """JSON that may stand inside a script element: no tag, comment or entity can be read in it.
+    """Return JSON for a script element: no tag, comment or entity can be read in it.
 
     >>> "<" in inline_json("</script>")
     False
@@ -58,7 +58,7 @@ def inline_json(value: object) -> str:
 
 
 def number(value: Any) -> Any:
-    """A number in the fewest digits that read back the same; absent as None."""
+    """Return a number in the fewest digits that read back the same; absent as None."""
     value = float(value)
     if not math.isfinite(value):
         return None
@@ -66,7 +66,7 @@ def number(value: Any) -> Any:
 
 
 def pack(values: Iterable[Any]) -> Any:
-    """A column; where few values repeat, {"of": distinct values, "at": positions}.
+    """Return a column; where few values repeat, {"of": distinct values, "at": positions}.
 
     >>> pack([1, 2, 3]), pack(["a"] * 9)
     ([1, 2, 3], {'of': ['a'], 'at': [0, 0, 0, 0, 0, 0, 0, 0, 0]})
@@ -85,7 +85,7 @@ def pack(values: Iterable[Any]) -> Any:
 
 
 def points_json(points: Points) -> dict[str, Any]:
-    """`Points` as the page's script reads it."""
+    """Return `Points` as the page's script reads it."""
 
     def numbers(values: Iterable[Any]) -> Any:
         return pack(number(v) for v in values)
@@ -129,7 +129,7 @@ def points_json(points: Points) -> dict[str, Any]:
 
 
 def _apart(points: Points) -> dict[str, Any]:
-    """Ends of the differences of confirmed points i minus j for j < i, in whole units.
+    """Return ends of the differences of confirmed points i minus j for j < i, in whole units.
 
     A trial with exits has dozens of confirmed points, so that pairs are most of a page.
     """
@@ -151,7 +151,7 @@ def _rival(rival: Rival) -> dict[str, Any]:
 
 
 def choices_json(run: Run, points: Points) -> dict[str, Any]:
-    """What the copy buttons give: each point's whole configuration, by key, and its knobs.
+    """Return what the copy buttons copy: each point's configuration, by key, and its knobs.
 
     Values are JSON texts, pasted unread: a script would write the knob 1.0 as 1, another id.
     """
@@ -167,7 +167,7 @@ def choices_json(run: Run, points: Points) -> dict[str, Any]:
 
 
 def table_json(run: Run, points: Points) -> dict[str, Any]:
-    """The table of all points, column by column; columns without any value left out.
+    """Return the table of all points, column by column; columns without any value left out.
 
     Beside the run's own columns stand the confirmed score, its interval and draws, and how often
     the point is on the frontier of score and inference FLOPs when draws and rows are resampled.
@@ -214,11 +214,11 @@ def table_json(run: Run, points: Points) -> dict[str, Any]:
 
 
 def _several(table: pd.DataFrame) -> bool:
-    """Whether a trial has more than one point, so that its id names none of them."""
+    """Return whether a trial has more than one point, so that its id names none of them."""
     return bool(table["id"][table["point_id"].notna()].duplicated().any())
 
 
 def figure_json(figure: go.Figure) -> dict[str, Any]:
-    """A figure for Plotly.newPlot, without the default template."""
+    """Return a figure for Plotly.newPlot, without the default template."""
     value: dict[str, Any] = json.loads(figure.to_json())
     return {"data": value["data"], "layout": value["layout"]}

@@ -136,7 +136,7 @@ def _exits(found: Leaver, test: Hearing | None, seen: Hearing | None) -> tuple[E
 
 
 def _mean(heard: Hearing, k: int, score: str) -> float:
-    """Over draws; of folds, and of validation rows that differ from draw to draw, alike."""
+    """Return the mean over draws; of folds, and of validation rows that differ by draw, alike."""
     if heard.folds and heard.split == "test":
         logits = np.concatenate([h.exits.calibrated[:, k] for h in heard.heard])
         return score_of(logits, np.concatenate([h.labels for h in heard.heard]), score)
@@ -145,7 +145,7 @@ def _mean(heard: Hearing, k: int, score: str) -> float:
 
 
 def draw(info: Info) -> go.Figure:
-    """Marks on test with their bars, a thin line on validation; fine-tuned models beside them."""
+    """Draw marks on test with bars, a thin line on validation; fine-tuned models beside them."""
     out = style.figure(
         height=400,
         xaxis={"title": {"text": info.axis}, "dtick": 1},
@@ -210,7 +210,7 @@ def _words(exit: Exit) -> str:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     out: list[dict[str, object]] = []
     for e in info.exits:
         low, high = e.ends or (None, None)

@@ -47,7 +47,7 @@ class Exit:
 
     @property
     def states(self) -> dict[str, State]:
-        """By name, as they are drawn."""
+        """Return the states by name, as they are drawn."""
         states = zip(STATES, (self.before, self.after), strict=True)
         return {name: state for name, state in states if state is not None}
 
@@ -98,7 +98,7 @@ def _state(heard: Hearing, k: int, *, calibrated: bool) -> State:
 
 
 def draw(info: Info) -> go.Figure:
-    """A pane an exit; on the dotted line confidence can be believed, below it is too sure."""
+    """Draw a pane per exit; confidence is right on the dotted line and too high below it."""
     errors = [" → ".join(f"{s.ece:.3f}" for s in e.states.values()) for e in info.exits]
     titles = [f"{e.name}: ECE {said}" for e, said in zip(info.exits, errors, strict=True)]
     out = panes(titles, "confidence", "share right", (), height=TALL)
@@ -144,7 +144,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a bin."""
+    """Return every number of the picture, one row per bin."""
     return [
         {
             "exit": e.name,

@@ -107,7 +107,7 @@ def info(
 
 
 def _said(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[str]:
-    """Who chose and who reports, of the trials with exits and their baseline."""
+    """Return what chose and what reports the trials with exits and their baseline."""
     if not exits:
         return [NO_EXITS]
     every = [m for p in panes for c in p.curves for m in c.marks]
@@ -130,7 +130,7 @@ def _said(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[
 
 
 def draw(info: Info) -> go.Figure:
-    """Thick lines by one criterion, their intervals as bands; the others as thin lines."""
+    """Draw thick lines by one criterion, their intervals as bands; the others as thin lines."""
     every = [m.cost for p in info.panes for c in p.curves for m in c.marks]
     every += [m.cost for p in info.panes for m in p.cascades]
     every += [c.costs[info.cost] for p in info.panes for c in p.tuned]
@@ -200,7 +200,7 @@ def _marks(
     line: dict[str, Any] | None = None,
     bars: bool = False,
 ) -> None:
-    """Points in pane k; `shape`: small ones of a further criterion."""
+    """Draw points in pane k; `shape`: small ones of a further criterion."""
     across, up = names(k)
     look = style.marks(info.procedures)[procedure]
     scores = [m.test for m in marks]
@@ -243,7 +243,7 @@ def _hover(info: Info, mark: Mark, whose: str) -> str:
 
 
 def _keys(out: go.Figure, info: Info, dashes: dict[str, str]) -> None:
-    """What colours, shapes and lines mean."""
+    """Draw the legend of colours, shapes and lines."""
     drawn = [c.procedure for p in info.panes for c in p.curves]
     drawn += [c.procedure for p in info.panes for c in p.tuned]
     drawn += [CASCADE] * any(p.cascades for p in info.panes)
@@ -266,7 +266,7 @@ def _keys(out: go.Figure, info: Info, dashes: dict[str, str]) -> None:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
 
     def of(mark: Mark) -> dict[str, object]:
         low, high = mark.ends or (None, None)

@@ -141,7 +141,7 @@ def _examples(
 
 
 def named(info: Info, names: Namer) -> Info:
-    """The same with the rows' hashes and texts, as far as they are said."""
+    """Return the same with the rows' hashes and, where asked for, texts."""
     known = names(info.split, [r.row for r in info.rows]) if info.rows else {}
     if not known:
         return info
@@ -150,7 +150,7 @@ def named(info: Info, names: Namer) -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """A table."""
+    """Draw a table."""
     texts = [_text(r) for r in info.rows]
     shown = any(texts)
     lines = [max(1, t.count("<br>") + 1) for t in texts]
@@ -191,7 +191,7 @@ def _right(example: Example) -> str:
 
 
 def _text(example: Example) -> str:
-    """The row's texts as they are, cut and in lines; empty where nobody asked for them."""
+    """Return the row's texts as they are, cut and in lines; empty where not asked for."""
     if example.name is None or example.name.text is None:
         return ""
     parts = [p for p in (example.name.text, example.name.pair) if p is not None]
@@ -203,7 +203,7 @@ def _text(example: Example) -> str:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one line a row; no text."""
+    """Return every number of the picture, one line per row; no text."""
     return [
         {
             "kind": r.kind,

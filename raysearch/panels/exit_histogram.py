@@ -118,7 +118,7 @@ def _level(run: Run, point: OperatingPoint, score: str, whole: float) -> Level:
 
 
 def _who(levels: Sequence[Level]) -> str:
-    """Whose shares and FLOPs the bars are, and on how many validation rows."""
+    """Return whose shares and FLOPs the bars are, and on how many validation rows."""
     fresh, own = [lv for lv in levels if lv.draws], [lv for lv in levels if not lv.draws]
     said = []
     if fresh:
@@ -133,7 +133,7 @@ def _who(levels: Sequence[Level]) -> str:
 
 
 def draw(info: Info) -> go.Figure:
-    """One bar a threshold, its parts by exit; shallow to deep is dark to light."""
+    """Draw one bar per threshold, its parts by exit; shallow to deep is dark to light."""
     many = len(info.levels)
     out = style.figure(
         height=max(200, 130 + ROW * many),
@@ -193,7 +193,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def _shades(many: int) -> tuple[list[str], list[str]]:
-    """Colours of exits, shallow to deep, and of letters on them: one scale, safe in grey too."""
+    """Return colours of exits, shallow to deep, and of letters on them: one scale, safe in grey."""
     at = [0.12 + 0.86 * k / max(1, many - 1) for k in range(many)]
     colours: list[str] = sample_colorscale("Cividis", at)
     return colours, ["#000000" if a > DARK else "#ffffff" for a in at]
@@ -214,7 +214,7 @@ def _hover(info: Info, level: Level, k: int) -> str:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a threshold and exit."""
+    """Return every number of the picture, one row per threshold and exit."""
     return [
         {
             "point_id": level.point_id,

@@ -60,7 +60,7 @@ class Curve:
 
     @property
     def words(self) -> str:
-        """The trial in words."""
+        """Return the trial in words."""
         return f"{self.model}, {self.procedure}, {self.labels:,} labels"
 
 
@@ -89,7 +89,7 @@ class Missing:
 
 
 def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
-    """Each cell's best trial with exits, a curve a criterion, and how many points were not drawn.
+    """Return a curve per criterion of each cell's best trial with exits, and what is missing.
 
     Points that no draw confirms stand at what the search's own trial scores on test: as it is
     recorded, else by what its exits said, where that was kept.
@@ -121,7 +121,7 @@ def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
 
 
 def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark | None]:
-    """What makes a mark of a point of this trial; it gives None where there is no test score."""
+    """Return a maker of marks of this trial's points; it returns None without a test score."""
     made, score = confirmation(run), found.record.score
     heard = own(run, found, "test")
     kept = None if heard is None else heard.heard[0]
@@ -186,7 +186,7 @@ CASCADED = "infer_flops"
 
 
 def cascades(run: Run, cost: str) -> tuple[tuple[tuple[int, Mark], ...], int, str]:
-    """Each cascade of two confirmed points with its label budget.
+    """Return each cascade of two confirmed points with its label budget.
 
     Returns:
         They, how many cannot be drawn, and `shown_words` of those that are.

@@ -57,7 +57,7 @@ def info(run: Run, *, cost: str = "", labels: int | None = None, teacher: str = 
 
 
 def of(points: Points, given: Answer) -> Info:
-    """The picture of one answer."""
+    """Return the picture of one answer."""
     axis = given.setting.cost
     x = cost_of(points, given.setting, given.own) if axis else points.test
     on = set(given.frontier)
@@ -97,7 +97,7 @@ def of(points: Points, given: Answer) -> Info:
 
 
 def axis_title(points: Points, axis: str) -> str:
-    """The axis in words, with its unit."""
+    """Return the axis in words, with its unit."""
     if axis == OWN:
         return f"{NOUNS[OWN]} [$]"
     found = next((a for a in points.axes if a.name == axis), None)

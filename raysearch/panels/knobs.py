@@ -75,7 +75,7 @@ def _axis(name: str, values: Sequence[Any]) -> Axis:
 
 
 def draw(info: Info) -> go.Figure:
-    """One set of coordinates a method, chosen by a menu; lines coloured by validation score."""
+    """Draw one set of coordinates per method, by a menu; lines coloured by validation score."""
     out = style.figure(height=460, margin={"l": 70, "r": 60, "t": 90, "b": 24})
     for i, group in enumerate(info.groups):
         dimensions = []

@@ -65,7 +65,7 @@ def info(run: Run, *, best: int | None = None) -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Lines, hollow points where not confirmed; colour and shape by method, dashes by size."""
+    """Draw lines, hollow points where not confirmed; colour, shape by method, dashes by size."""
     marks = style.marks(info.methods)
     out = style.figure(
         xaxis=style.log_axis("labels used"),

@@ -29,13 +29,13 @@ def info(run: Run, *, point: str = "") -> Info:
 
 
 def of(report: Report) -> Info:
-    """The curve of a report."""
+    """Return the curve of a report."""
     config = report.about.record.config
     return Info(config.method, config.rung, report.score, report.curve)
 
 
 def draw(info: Info) -> go.Figure:
-    """A line; confirmed budgets filled with their interval, the others hollow."""
+    """Draw a line; confirmed budgets filled with their interval, the others hollow."""
     out = style.figure(
         height=380,
         xaxis=style.log_axis("labels used"),
@@ -72,7 +72,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a budget."""
+    """Return every number of the picture, one row per budget."""
     return [
         {
             "method": info.method,

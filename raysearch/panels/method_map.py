@@ -54,7 +54,7 @@ class Square:
 
     @property
     def state(self) -> str:
-        """What is said of the leader."""
+        """Return the state of the leader, in words."""
         if len(self.rivals) == 1:
             return ALONE
         return WINS if self.decided else UNDECIDED
@@ -118,7 +118,7 @@ def info(run: Run, *, cost: str = "train_flops_full", sure: float = SURE) -> Inf
 def _rivals(
     made: MethodMap, kinds: Sequence[str], found: Sequence[Choice], row: int, column: int
 ) -> tuple[Rival, ...]:
-    """Those that fit, the leader first, then by share."""
+    """Return those that fit, the leader first, then by share."""
     choice, share, lead = made.choice[row, column], made.shares[row, column], made.best[row, column]
     here = [p for p in range(len(kinds)) if choice[p] >= 0]
     here.sort(key=lambda p: (p != lead, -share[p], p))
@@ -126,7 +126,7 @@ def _rivals(
 
 
 def draw(info: Info) -> go.Figure:
-    """Squares in the winner's colour, its mark and its share in them; hatched where undecided."""
+    """Draw squares in the winner's colour, with its mark and share; hatched where undecided."""
     tall = HIGH * max(2, len(info.budgets))
     out = style.figure(
         height=170 + tall,
@@ -170,7 +170,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def _squares(out: go.Figure, mine: list[Square], mark: style.Mark, state: str) -> None:
-    """The squares of one leader in one state: the field, then its mark and share."""
+    """Draw the squares of one leader in one state: the field, then its mark and share."""
     sure = state != UNDECIDED
     places = [(s.column, s.row) for s in mine]
     colour = pale(mark.colour, 0.3 if state == WINS else 0.1) if sure else UNSURE
@@ -202,7 +202,7 @@ def _hover(square: Square) -> str:
 
 
 def _keys(out: go.Figure, info: Info) -> None:
-    """What marks and hatches mean: every procedure that stands in some cell, winner or not."""
+    """Draw the legend of marks and hatches: every procedure that stands in some cell."""
     there = {r.procedure for s in info.squares for r in s.rivals}
     for procedure, mark in style.marks(info.procedures).items():
         if procedure in there:
@@ -215,7 +215,7 @@ def _keys(out: go.Figure, info: Info) -> None:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the map, one row a cell and procedure."""
+    """Return every number of the map, one row per cell and procedure."""
     return [
         {
             "labels_at_most": info.labels[s.column],

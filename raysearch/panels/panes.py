@@ -34,7 +34,7 @@ def panes(
     across: int = 4,
     height: int = HEIGHT,
 ) -> go.Figure:
-    """An empty figure of panes in rows, with one x range and one y range for all of them.
+    """Return an empty figure of panes in rows, with one x range and one y range for all of them.
 
     Args:
         titles: of the panes.
@@ -101,7 +101,7 @@ def panes(
 
 
 def names(k: int) -> tuple[str, str]:
-    """The names of the axes of pane k, from 0.
+    """Return the names of the axes of pane k, from 0.
 
     >>> names(0), names(2)
     (('x', 'y'), ('x3', 'y3'))
@@ -115,7 +115,7 @@ def _layout(axis: str) -> str:
 
 
 def legend(out: go.Figure, procedures: Sequence[str], drawn: Sequence[str]) -> None:
-    """One entry a procedure that is drawn; a click on it hides the procedure in every pane."""
+    """Add one entry per procedure that is drawn; a click hides the procedure in every pane."""
     for procedure, mark in style.marks(procedures).items():
         if procedure in drawn:
             out.add_scatter(
@@ -180,7 +180,7 @@ def dots(
 
 
 def symbols(mark: style.Mark, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Markers of one procedure's cells: filled where confirmed, hollow otherwise."""
+    """Return markers of one procedure's cells: filled where confirmed, hollow otherwise."""
     return {
         "symbol": [mark.shape + ("-open" if c.ends is None else "") for c in cells],
         "size": 8,
@@ -198,7 +198,7 @@ def steps(
     ghost: bool = False,
     colour: str = style.GREY,
 ) -> None:
-    """A frontier in pane k, a step line and never a diagonal; `ghost`: not this pane's, dotted."""
+    """Draw a frontier in pane k as a step line; `ghost`: of another pane, dotted."""
     across, up = names(k)
     out.add_scatter(
         x=list(x),
@@ -215,7 +215,7 @@ def steps(
 def level(
     out: go.Figure, k: int, cell: Cell, ends: tuple[float, float], procedures: Sequence[str]
 ) -> None:
-    """A dotted line across pane k at the score of a cell that has no place along x."""
+    """Draw a dotted line across pane k at the score of a cell that has no place along x."""
     across, up = names(k)
     out.add_scatter(
         x=list(ends),
@@ -231,7 +231,7 @@ def level(
 
 
 def half_decades(low: float, high: float) -> list[float]:
-    """Numbers 1, 3.2, 10, 32 and so on, from the last at most `low` to the first not below `high`.
+    """Return 1, 3.2, 10, 32 and so on, from the last at most `low` to the first at least `high`.
 
     >>> half_decades(20, 600)
     [10.0, 32.0, 100.0, 320.0, 1000.0]
@@ -244,5 +244,5 @@ def half_decades(low: float, high: float) -> list[float]:
 
 
 def _rounded(exponent: float) -> float:
-    """10 to a half power in two digits, the closest float to them."""
+    """Return 10 to a half power in two digits, the closest float to them."""
     return float(f"{10**exponent:.1e}")

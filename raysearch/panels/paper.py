@@ -54,7 +54,7 @@ def write_paper(run: Run, report: Report, folder: Path) -> list[Path]:
 
 
 def figures(run: Run, report: Report) -> Mapping[str, tuple[go.Figure, Rows]]:
-    """The figures by file name, each with every number it shows; empty ones are left out."""
+    """Return the figures by file name, each with all its numbers; empty ones are left out."""
     frontier = score_cost.info(run)
     out = {
         "frontier": (score_cost.draw(frontier), score_cost.numbers(frontier)),
@@ -72,7 +72,7 @@ def figures(run: Run, report: Report) -> Mapping[str, tuple[go.Figure, Rows]]:
 
 
 def _csv(rows: Rows) -> str:
-    """Rows as CSV; an absent number is an empty field."""
+    """Return rows as CSV; an absent number is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

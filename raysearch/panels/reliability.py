@@ -41,7 +41,7 @@ def info(run: Run, *, point: str = "") -> Info:
 
 
 def of(report: Report) -> Info:
-    """The bins of a report."""
+    """Return the bins of a report."""
     made = report.calibration
     if made is None:
         return Info(())
@@ -105,7 +105,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a bin."""
+    """Return every number of the picture, one row per bin."""
     return [
         {"state": s.name, "ece": s.ece, "confidence": x, "accuracy": y, "count": n}
         for s in info.series

@@ -46,7 +46,7 @@ def write_report(report: Report, path: Path, rows: Mapping[int, RowName]) -> Pat
 
 
 def figures(report: Report) -> list[tuple[str, str, go.Figure]]:
-    """The report's pictures: title, note, figure."""
+    """Return the report's pictures: title, note, figure."""
     curve = (
         "Score against labels",
         "The best on validation of each label budget, of this method and model. Filled: confirmed, "
@@ -180,7 +180,7 @@ def _section(name: str, heading: str, note: str, table: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], numeric: int | None = None) -> str:
-    """An HTML table, every cell escaped; columns from `numeric` on stand flush right."""
+    """Return an HTML table, every cell escaped; columns from `numeric` on stand flush right."""
 
     def cells(tag: str, values: Sequence[Any], more: str = "") -> str:
         right = [numeric is not None and i >= numeric for i in range(len(values))]

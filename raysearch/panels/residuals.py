@@ -28,7 +28,7 @@ def info(run: Run, *, point: str = "") -> Info:
 
 
 def of(report: Report) -> Info:
-    """The marks of a report."""
+    """Return the marks of a report."""
     if report.fit is None:
         return Info((), ())
     label, predicted = report.fit
@@ -36,7 +36,7 @@ def of(report: Report) -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """A cloud about the diagonal; on it the prediction is right."""
+    """Draw a cloud about the diagonal; on it the prediction is right."""
     out = style.figure(
         height=420,
         xaxis={"title": {"text": "label"}},
@@ -68,6 +68,6 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     pairs = zip(info.label, info.predicted, strict=True)
     return [{"label": x, "predicted": y} for x, y in pairs]

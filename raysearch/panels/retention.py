@@ -57,7 +57,7 @@ class Info:
 
 
 def chance(run: Run) -> float | None:
-    """What the most frequent class scores, of scores that lie above 0; None where not known."""
+    """Return the score of the most frequent class where scores lie above 0; None: not known."""
     value = (run.study.get("baselines") or {}).get("majority")
     scores = {r.score for r in run.records if r.score}
     if not isinstance(value, int | float) or not scores:
@@ -106,7 +106,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
 
 
 def _said(shown: Sequence[Pane]) -> list[str]:
-    """Who chose and who reports, and who is held against whom."""
+    """Return what chose, what reports, and what is compared with what."""
     curves = [c for p in shown for c in p.curves]
     if not curves:
         return []
@@ -128,14 +128,14 @@ def _said(shown: Sequence[Pane]) -> list[str]:
 
 
 def _level(shown: Sequence[Pane], majority: float, score: str) -> str:
-    """Where the most frequent class stands, as shares of the teachers' scores."""
+    """Return where the most frequent class stands, as shares of the teachers' scores."""
     shares = sorted({f"{majority / t:.3f}" for p in shown for t in p.teachers}, key=float)
     of = " to ".join(dict.fromkeys([shares[0], shares[-1]]))
     return f"Dotted: the {MAJORITY}: {score} {majority:.3f}, {of} of a teacher's."
 
 
 def draw(info: Info) -> go.Figure:
-    """A thin line a trained model, but over time, through its points; large: tables as trained.
+    """Draw a thin line per trained model (not over time) through its points; large: as trained.
 
     Dashed at 1: the teacher. Dotted: the most frequent class, over each teacher's score.
     """
@@ -208,7 +208,7 @@ def _curve(out: go.Figure, k: int, curve: Curve, info: Info) -> None:
 
 
 def _size(curve: Curve, mark: Mark) -> int:
-    """Of a mark [px]: the model as trained is the largest, rounded tables are the smallest."""
+    """Return the size of a mark [px]: largest as trained, smallest for rounded tables."""
     if mark.point_id == curve.whole:
         return 9
     return 4 if mark.rounded else 6
@@ -233,7 +233,7 @@ def _hover(info: Info, curve: Curve, mark: Mark) -> str:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     out: list[dict[str, object]] = []
     for pane in info.panes:
         for curve in pane.curves:

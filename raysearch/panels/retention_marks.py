@@ -63,12 +63,12 @@ class Pane:
 
     @property
     def teachers(self) -> tuple[float, ...]:
-        """The teachers' scores that shares are of, each once, ascending."""
+        """Return the teachers' scores that shares are of, each once, ascending."""
         return tuple(sorted({m.kept.teacher for c in self.curves for m in c.marks}))
 
 
 def costs_of(run: Run, cost: str) -> Mapping[str, float]:
-    """What each point of the search costs, as far as it is known."""
+    """Return what each point of the search costs, as far as it is known."""
     columns = list(dict.fromkeys([*PARTS_OF_MS, *([] if cost == MS else [cost])]))
     table = run.table[run.table["phase"].ne("confirm")].drop_duplicates("point_id")
     rows = table.dropna(subset="point_id").set_index("point_id")[columns].astype("float64")
@@ -79,7 +79,7 @@ def costs_of(run: Run, cost: str) -> Mapping[str, float]:
 def mark_of(
     run: Run, one: Student, point: OperatingPoint, costs: Mapping[str, float], cost: str
 ) -> Mark:
-    """A point's mark; LookupError says what it lacks."""
+    """Return a point's mark; LookupError names what it lacks."""
     if one.teacher is None:
         raise LookupError("a teacher")
     own, above = costs.get(point.point_id), costs.get(one.teacher.best.point_id)

@@ -83,7 +83,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
 
 
 def _with_line(found: list[Mark]) -> tuple[Mark, ...]:
-    """The marks, cheapest first, with those on the line told: each better than all before."""
+    """Return the marks, cheapest first, each marked as on the line if it beats all before it."""
     sure = any(m.draws for m in found)
     best = -math.inf
     out = []
@@ -96,7 +96,7 @@ def _with_line(found: list[Mark]) -> tuple[Mark, ...]:
 
 
 def draw(info: Info) -> go.Figure:
-    """Filled and with a bar where confirmed, hollow otherwise; colour and shape by method."""
+    """Draw marks, filled with a bar where confirmed, else hollow; colour and shape by method."""
     unit = f"{info.cost} [{info.unit}]"
     out = style.figure(
         height=440,
@@ -146,7 +146,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     return [
         {
             "point_id": m.point_id,

@@ -62,7 +62,7 @@ def info(run: Run) -> Info:
 
 
 def draw(info: Info) -> go.Figure:
-    """Lines with bars; the marks of one label count stand side by side; no labels at the left."""
+    """Draw lines with bars; marks of one label count side by side; no labels at the left."""
     out = style.figure(
         height=520,
         xaxis=style.log_axis("labels used, validation included [labels]"),
@@ -113,7 +113,7 @@ def _common(cells: tuple[Cell, ...], mark: style.Mark, procedure: str) -> dict[s
 
 
 def _keys(out: go.Figure, info: Info, dashes: dict[str, str]) -> None:
-    """What colours, shapes and dashes mean: one entry a procedure, one a size."""
+    """Draw the legend of colours, shapes and dashes: one entry per procedure, one per size."""
     drawn = {c.procedure for c in info.curves} | {c.procedure for c in info.free}
     for procedure, mark in style.marks(info.procedures).items():
         if procedure in drawn:
@@ -139,6 +139,6 @@ def _keys(out: go.Figure, info: Info, dashes: dict[str, str]) -> None:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     cells = [*info.free, *(c for curve in info.curves for c in curve.cells)]
     return [row(info.score, c) for c in cells]

@@ -53,7 +53,7 @@ def marks(names: Sequence[str]) -> dict[str, Mark]:
 
 
 def inert(text: str) -> str:
-    """A user's text as plotly shows it verbatim: plotly reads tags and entities in labels.
+    """Return a user's text as plotly shows it verbatim: plotly reads tags and entities in labels.
 
     >>> inert("<b>x</b> & y")
     '&lt;b&gt;x&lt;/b&gt; &amp; y'
@@ -65,7 +65,7 @@ Figure: TypeAlias = go.Figure
 
 
 def figure(**layout: Any) -> go.Figure:
-    """An empty figure in the house's manner: no box, faint horizontal lines, small type."""
+    """Return an empty figure in the common style: no box, faint horizontal lines, small type."""
     axis = {
         "gridcolor": "rgba(128,134,145,0.18)",
         "linecolor": "rgba(128,134,145,0.6)",
@@ -116,7 +116,7 @@ def merged(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def log_axis(title: str) -> dict[str, Any]:
-    """A log axis: powers of ten written as such; within a decade few ticks, level."""
+    """Return a log axis: powers of ten written as such; within a decade few ticks, level."""
     return {
         "type": "log",
         "nticks": 6,
@@ -128,7 +128,7 @@ def log_axis(title: str) -> dict[str, Any]:
 
 
 def top_title(text: str) -> dict[str, Any]:
-    """The name of the y axis, level and above it, where it reads without turning the head."""
+    """Return the name of the y axis, level and above it, to be read without turning the head."""
     return {
         "text": inert(text),
         "xref": "paper",
@@ -146,7 +146,7 @@ def top_title(text: str) -> dict[str, Any]:
 
 
 def label_ticks(labels: Sequence[float]) -> dict[str, Any]:
-    """Ticks at the label counts themselves, those too close on a log axis left out.
+    """Return ticks at the label counts themselves, those too close on a log axis left out.
 
     >>> label_ticks([32, 40, 320])["ticktext"]
     ['32', '320']
@@ -160,7 +160,7 @@ def label_ticks(labels: Sequence[float]) -> dict[str, Any]:
 
 
 def bars(y: Sequence[float], ends: Sequence[tuple[float, float] | None]) -> dict[str, object]:
-    """Error bars of 95 % intervals, for a trace's `error_y`; of length 0 where there is none."""
+    """Return error bars of 95 % intervals, for a trace's `error_y`; length 0 where none."""
     both = [e if e is not None else (v, v) for v, e in zip(y, ends, strict=True)]
     return {
         "type": "data",

@@ -134,7 +134,7 @@ def _line(run: Run, sweep: Sweep, untested: set[str]) -> Line:
 
 
 def _mark(run: Run, step: Step) -> Mark | None:
-    """The estimate of its draws, else the search's own trial; None without a score on test."""
+    """Return the estimate of its draws, else of the search's trial; None without a test score."""
     point, score, model = step.point, step.record.score, step.record.config.rung
     rung, rows = ladder().get(model), int(point.knobs["rows"])
     shape = f"{rows:,} × {rung.hidden:,}" if rung is not None else f"{rows:,} rows"
@@ -167,7 +167,7 @@ def _mark(run: Run, step: Step) -> Mark | None:
 
 
 def draw(info: Info) -> go.Figure:
-    """One pane a thing, with axes of their own along x; dashes say the label budget."""
+    """Draw one pane per knob, with axes of their own along x; dashes show the label budget."""
     titles = [p.title for p in info.panes]
     out = panes(titles, "", f"{info.score} on test", [], across=3)
     out.update_layout(meta={"caption": info.caption})
@@ -188,7 +188,7 @@ def draw(info: Info) -> go.Figure:
 
 
 def _axis(out: go.Figure, k: int, pane: Pane) -> None:
-    """Ticks at the values themselves."""
+    """Set ticks at the values themselves."""
     values = sorted({m.value for line in pane.lines for m in line.marks})
     ticks: dict[str, object] = {"type": "category", "categoryarray": values}
     ticks |= {"range": [-0.4, len(values) - 0.6]}
@@ -248,7 +248,7 @@ def _hover(info: Info, line: Line, mark: Mark) -> str:
 
 
 def _value(value: Scalar) -> str:
-    """What goes, in words.
+    """Return the value in words.
 
     >>> _value(3), _value(20000), _value("hashed")
     ('3', '20,000', 'hashed')
@@ -257,7 +257,7 @@ def _value(value: Scalar) -> str:
 
 
 def numbers(info: Info) -> list[dict[str, object]]:
-    """Every number of the picture, one row a mark."""
+    """Return every number of the picture, one row per mark."""
     out: list[dict[str, object]] = []
     for pane in info.panes:
         for line in pane.lines:

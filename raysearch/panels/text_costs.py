@@ -11,7 +11,7 @@ from raysearch.recommend.points import MS, NOUNS, PARTS_OF_MS
 
 
 def axis(cost: str) -> str:
-    """The name of a cost and its unit; `ms` is that of the first page.
+    """Return the name of a cost and its unit; `ms` is that of the first page.
 
     >>> axis("infer_flops"), axis("ms")
     ('inference compute [FLOP/text]', 'time per text [ms]')
@@ -24,7 +24,7 @@ def axis(cost: str) -> str:
 
 
 def cost_of(costs: Mapping[Any, float], cost: str) -> float | None:
-    """A cost out of columns; `ms` is latency with tokenisation, None where not measured.
+    """Return a cost out of columns; `ms` is latency with tokenisation, None where not measured.
 
     >>> cost_of({"latency_ms": 2.0, "tokenise_ms": 0.5}, "ms"), cost_of({}, "ms")
     (2.5, None)

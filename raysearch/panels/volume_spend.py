@@ -27,7 +27,7 @@ def info(
     objectives: tuple[str, ...] | list[str] = ("score", "train_flops_full", "infer_flops"),
     by_method: bool = True,
 ) -> Info:
-    """Follow the study through its records; costs on a log scale."""
+    """Compute from the records the hypervolume against spend; costs on a log scale."""
     names = tuple(objectives)
     corner = reference_point(run.table, names, run.study)
     frame = hypervolume_over_spend(run.table, names, corner, by_method=by_method)
@@ -36,7 +36,7 @@ def info(
 
 
 def draw(info: Info) -> go.Figure:
-    """Step lines, held until the next find."""
+    """Draw step lines, level until the next find."""
     out = courses("hypervolume (score × decades of cost)", info.methods, info.curves)
     out.update_layout(meta={"caption": info.caption})
     return out
