@@ -62,7 +62,7 @@ class Facts:
 
 
 def safe(text: object) -> str:
-    r"""A user's name for Markdown: one line, short, no mark-up, no HTML.
+    r"""Return a user's name for Markdown: one line, short, no mark-up, no HTML.
 
     >>> print(safe("a|b <script>"))
     a\|b &lt;script&gt;
@@ -75,7 +75,7 @@ def safe(text: object) -> str:
 
 
 def card(facts: Facts) -> str:
-    """The README.md of an exported folder, front matter of the hub included."""
+    """Return the README.md of an exported folder, front matter of the hub included."""
     parts = [
         _front(facts),
         f"# {safe(facts.task)}: {safe(facts.method)} on {safe(facts.model)}",

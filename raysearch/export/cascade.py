@@ -47,11 +47,11 @@ class Cascade(Predictor):
         self._answered = [0, 0]
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Prepared:
-        """Texts as the first model reads them."""
+        """Return texts as the first model reads them."""
         return Prepared(self._first.prepare(texts, pairs), texts, pairs)
 
     def infer(self, prepared: Prepared) -> NDArray[np.float32]:
-        """Logits (n, C) of whichever model answers."""
+        """Return logits (n, C) of whichever model answers."""
         out = np.array(self._first.infer(prepared.first), np.float32)
         sure = probabilities(out, regression=False).max(axis=1) >= self._goal
         on = np.flatnonzero(~sure)
@@ -64,7 +64,7 @@ class Cascade(Predictor):
         return out
 
     def summary(self) -> str:
-        """How many texts each has answered."""
+        """Return how many texts each has answered."""
         parts = zip(self._answered, self._names, strict=True)
         return ", ".join(f"{n:,} answered by {name}" for n, name in parts)
 

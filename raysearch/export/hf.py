@@ -74,7 +74,7 @@ def _refuses(graph: Graph) -> str:
 
 
 def _write(model: Model, folder: Path) -> None:
-    """Config, weights, tokeniser, and the head once more for our own loader."""
+    """Write config, weights, tokeniser, and the head once more for this project's loader."""
     graph, manifest = model.graph, model.manifest
     if isinstance(graph, ClozeGraph):
         return hf_cloze.write(model, folder)
@@ -170,19 +170,19 @@ class EncoderPredictor(Predictor):
             raise broken(folder, "tokenizer.json", e) from e
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Encoded:
-        """Token ids, cut at the model's longest input."""
+        """Return token ids, cut at the model's longest input."""
         second = None if pairs is None else whole(pairs)
         return self._tokens.encode(Rows("texts", np.arange(len(texts)), whole(texts), second))
 
     def infer(self, prepared: Encoded) -> NDArray[np.float32]:
-        """Logits (n, C)."""
+        """Return logits (n, C)."""
         return self.graph.encoded_logits(prepared)
 
 
 def _stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
-    """Probabilities through the classes of transformers alone."""
+    """Return probabilities through the classes of transformers alone."""
     if manifest.template:
         return hf_cloze.stock(folder, manifest, texts, pairs)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def write(model: Model, folder: Path) -> None:
-    """Config, weights, tokeniser, and how texts are laid out."""
+    """Write config, weights, tokeniser, and how texts are laid out."""
     graph, manifest, asked = model.graph, model.manifest, model.question
     assert isinstance(graph, ClozeGraph) and asked is not None
     with quiet_libraries():
@@ -41,7 +41,7 @@ def write(model: Model, folder: Path) -> None:
 
 @torch.no_grad()
 def masked_lm(graph: ClozeGraph, asked: Question, temperature: float) -> Any:
-    """The stock class with the trained weights.
+    """Return the stock class with the trained weights.
 
     What follows the head's norm is linear, so that the temperature goes into the norm and into all
     words' biases. Words that no class has keep their bias of the checkpoint; of a class's words
@@ -95,21 +95,21 @@ class ClozePredictor(Predictor):
         self.graph = ClozeGraph(encoder, head.eval(), manifest.template, mask, weight, bias)
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Encoded:
-        """Token ids inside the pattern, the texts cut to fit."""
+        """Return token ids inside the pattern, the texts cut to fit."""
         rows = self._layout.rows(whole(texts), None if pairs is None else whole(pairs))
         offsets = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         flat = np.fromiter((t for r in rows for t in r), np.int32, int(offsets[-1]))
         return Encoded(flat, offsets, None, np.arange(len(rows)), self._layout.pad)
 
     def infer(self, prepared: Encoded) -> NDArray[np.float32]:
-        """Logits (n, C)."""
+        """Return logits (n, C)."""
         return self.graph.encoded_logits(prepared)
 
 
 def stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
-    """Probabilities as the model card's few lines give them."""
+    """Return probabilities as the model card's few lines give them."""
     from transformers import AutoModelForMaskedLM
 
     from raysearch.export.layout import Layout
@@ -127,7 +127,7 @@ def stock(
 
 
 def use(manifest: Manifest) -> str:
-    """The card's few lines."""
+    """Return the card's few lines."""
     given = '["a text"], ["a second text"]' if manifest.pair else '["a text"]'
     return "\n".join(
         [

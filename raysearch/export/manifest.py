@@ -78,7 +78,7 @@ class Manifest:
 
     @property
     def classes(self) -> int:
-        """Width of the logits."""
+        """Return the width of the logits."""
         return 1 if self.regression else len(self.labels)
 
 
@@ -139,7 +139,7 @@ def _short(value: Any) -> str:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a folder but raysearch.json, by name."""
+    """Return the SHA-256 of each file of a folder but raysearch.json, by name."""
     out = {}
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != FILE):
         with path.open("rb") as f:

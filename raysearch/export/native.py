@@ -13,7 +13,7 @@ from raysearch.export.own_code import CODE, WEIGHTS, OwnPredictor, stock, use, w
 
 
 def _write(model: Model, folder: Path) -> None:
-    """The weights as safetensors, and the predictor's own source beside them."""
+    """Write the weights as safetensors, and the predictor's own source beside them."""
     from safetensors.numpy import save_file
 
     from raysearch.ngrams.graphs import NgramGraph

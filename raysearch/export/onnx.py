@@ -40,7 +40,7 @@ def _refuses(graph: Graph) -> str:
 
 
 def _write(model: Model, folder: Path) -> None:
-    """The graph as model.onnx or, quantised, model.int8.onnx, and tokenizer.json."""
+    """Write the graph as model.onnx or, quantised, model.int8.onnx, and tokenizer.json."""
     need("onnx")
     target = folder / weights_file(model.manifest)
     if model.manifest.int8:
@@ -59,7 +59,7 @@ def _write(model: Model, folder: Path) -> None:
 
 
 def write_tokeniser(model: Model, folder: Path) -> None:
-    """tokenizer.json, which cuts and pads."""
+    """Write tokenizer.json, which cuts and pads."""
     backend = copy.deepcopy(model.tokeniser).backend_tokenizer
     backend.enable_truncation(model.manifest.max_length)
     pad = model.tokeniser.pad_token_id or 0
@@ -140,7 +140,7 @@ def trace(
 
 
 def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Hidden states (B, S, H), token ids and which are real (B, S) to logits (B, C)."""
+    """Return a map from hidden states (B, S, H), token ids and mask (B, S) to logits (B, C)."""
     from raysearch.encoders.graphs import EncoderGraph
     from raysearch.encoders.tokens import Batch
 
@@ -158,7 +158,7 @@ def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor]
 
 
 def _quantise(plain: Path, target: Path) -> None:
-    """Weights and word table in 8 bits, activations quantised as they come."""
+    """Quantise weights and word table in 8 bits, activations as they come."""
     quantization = need("onnxruntime.quantization")
     with _quiet():
         quantization.quantize_dynamic(
@@ -174,7 +174,7 @@ def _quantise(plain: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Exporter and quantiser talk through warnings and the root logger."""
+    """Silence the warnings and the root logger, which exporter and quantiser write to."""
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
     try:
@@ -188,7 +188,7 @@ def _quiet() -> Iterator[None]:
 def _stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
-    """Probabilities as the model card's few lines give them."""
+    """Return probabilities as the model card's few lines give them."""
     runtime, tokenizers = need("onnxruntime"), need("tokenizers")
     session = runtime.InferenceSession(folder / weights_file(manifest))
     if manifest.template:

@@ -50,7 +50,7 @@ def _refuses(graph: Graph) -> str:
 
 
 def _write(model: Model, folder: Path) -> None:
-    """The segments, tokenizer.json, and the source of what runs them."""
+    """Write the segments, tokenizer.json, and the source of what runs them."""
     import torch
 
     from raysearch.encoders.exit_graph import ExitGraph
@@ -87,7 +87,7 @@ def _write(model: Model, folder: Path) -> None:
 
 
 def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
-    """What a file computes: the layers from exit k - 1 to exit k, and exit k, calibrated."""
+    """Build what a file computes: the layers from exit k - 1 to exit k, and exit k, calibrated."""
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -113,7 +113,7 @@ def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
             self.register_buffer("bias", bias.float())
 
         def forward(self, first: Tensor, second: Tensor, third: Tensor | None = None) -> object:
-            """From ids, mask and segment ids (or none), else from mask, hidden states, vectors."""
+            """Run on ids, mask and segment ids (or none), else on mask, hidden states, vectors."""
             if k:
                 assert third is not None
                 return self.onward(first, second, [third])
@@ -136,7 +136,7 @@ def _segment(graph: ExitGraph, encoder: Encoder, k: int) -> nn.Module:
 
 
 def _checks(model: Model, rows: Rows, tokeniser: Tokeniser | None) -> list[tuple[Model, Rows]]:
-    """The point's own rule without the rows that rounding decides, and the model whole."""
+    """Return the point's own rule without rows that rounding decides, and the whole model."""
     from raysearch.encoders.exit_graph import ExitGraph
 
     graph = model.graph
@@ -148,7 +148,7 @@ def _checks(model: Model, rows: Rows, tokeniser: Tokeniser | None) -> list[tuple
 
 
 def _undecided(graph: ExitGraph, rows: Rows, tokeniser: Tokeniser) -> NDArray[np.bool_]:
-    """Rows (n,) whose signal comes so near to the threshold that rounding says where they leave."""
+    """Return rows (n,) so near the threshold that rounding decides where they leave."""
     import torch
 
     from raysearch.encoders.batches import evaluation_batches
@@ -224,15 +224,15 @@ class ExitsPredictor(Predictor):
             self._rule = named, threshold_of(threshold, named, self._exits)
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> exits_runtime.Tokens:
-        """Token ids, cut at the model's longest input."""
+        """Return token ids, cut at the model's longest input."""
         return self._model.tokens(texts, pairs)
 
     def infer(self, prepared: exits_runtime.Tokens) -> NDArray[np.float32]:
-        """Logits (n, C) of the exit that each text leaves at."""
+        """Return logits (n, C) of the exit that each text leaves at."""
         return self.left(prepared)[0]
 
     def left(self, prepared: exits_runtime.Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Logits (n, C), and the exit (n,) that each text leaves at, from 0."""
+        """Return logits (n, C), and the exit (n,) that each text leaves at, from 0."""
         criterion, threshold = self._rule
         logits, at = self._model.left(prepared, threshold, criterion)
         self._texts += len(at)
@@ -240,7 +240,7 @@ class ExitsPredictor(Predictor):
         return logits, at
 
     def summary(self) -> str:
-        """Layers that texts have taken."""
+        """Return the mean number of layers that texts have taken, in words."""
         if not self._texts:
             return ""
         mean = self._layers / self._texts
@@ -250,7 +250,7 @@ class ExitsPredictor(Predictor):
 def _stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
-    """Probabilities by the folder's own model.py, which has just been written."""
+    """Return probabilities by the folder's own model.py, which has just been written."""
     model = run_own(folder / CODE).Model(folder)
     rule = {"threshold": manifest.threshold, "criterion": manifest.criterion}
     return np.asarray(model.probabilities(texts, pairs, **rule))

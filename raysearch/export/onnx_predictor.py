@@ -27,7 +27,7 @@ def need(name: str) -> Any:
 
 
 def weights_file(manifest: Manifest) -> str:
-    """The one file of weights in a folder."""
+    """Return the one file of weights in a folder."""
     return "model.int8.onnx" if manifest.int8 else "model.onnx"
 
 
@@ -44,7 +44,7 @@ Read: TypeAlias = Callable[[list[str], list[str] | None], Tokens]
 
 
 def _plain(folder: Path, manifest: Manifest) -> tuple[int, Read]:
-    """The id that pads, and texts to tokens as the tokeniser itself lays them out."""
+    """Return the id that pads, and the tokeniser's own map from texts to tokens."""
     try:
         backend = need("tokenizers").Tokenizer.from_file(str(part(folder, "tokenizer.json")))
     except InputError:
@@ -65,7 +65,7 @@ def _plain(folder: Path, manifest: Manifest) -> tuple[int, Read]:
 
 
 def _prompted(folder: Path, manifest: Manifest) -> tuple[int, Read]:
-    """The same with the texts inside the folder's pattern."""
+    """Return the same with the texts inside the folder's pattern."""
     layout = open_layout(folder, manifest)
 
     def read(texts: list[str], pairs: list[str] | None) -> Tokens:
@@ -105,11 +105,11 @@ class OnnxPredictor(Predictor):
             raise InputError(f"{folder.name}/{path.name}: does not fit raysearch.json")
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Tokens:
-        """Token ids, cut at the model's longest input."""
+        """Return token ids, cut at the model's longest input."""
         return self._read(whole(texts), None if pairs is None else whole(pairs))
 
     def infer(self, prepared: Tokens) -> NDArray[np.float32]:
-        """Logits (n, C); batches of like lengths."""
+        """Return logits (n, C); batches of like lengths."""
         out = np.empty((len(prepared.ids), self.manifest.classes), np.float32)
         for index in evaluation_batches(prepared.lengths):
             width = max(1, int(prepared.lengths[index].max()))

@@ -84,7 +84,7 @@ def _storage(path: Path, draft: Path) -> BaseStorage:
 
 
 def _params(record: TrialRecord) -> dict[str, Any]:
-    """Parameters under the names the searcher uses."""
+    """Return parameters under the names the searcher uses."""
     method = record.config.method
     return {
         "method": method,
@@ -95,7 +95,7 @@ def _params(record: TrialRecord) -> dict[str, Any]:
 
 
 def _ranges(records: Iterable[TrialRecord]) -> dict[str, BaseDistribution]:
-    """A distribution for each parameter, wide enough for every value that occurs.
+    """Return a distribution for each parameter, wide enough for every value that occurs.
 
     The space itself may have changed while the study ran; the records are what is known.
     """
@@ -124,7 +124,7 @@ def _trials(
     objectives: list[Objective],
     ranges: Mapping[str, BaseDistribution],
 ) -> Iterable[FrozenTrial]:
-    """The record's points as trials; one FAIL for a trial without a point."""
+    """Yield the record's points as trials; one FAIL for a trial without a point."""
     prices = study.prices.model_dump(exclude_none=True)
     params = _params(record)
     told: list[tuple[list[float | None], dict[str, Any]]] = []
@@ -157,7 +157,7 @@ def _trials(
 
 
 def _time(record: TrialRecord) -> datetime:
-    """When the trial started, as its record says; Optuna wants local time without a zone."""
+    """Return when the trial started by its record; Optuna wants local time without a zone."""
     for key in ("started", "when", "at"):
         try:
             return (

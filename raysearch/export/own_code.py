@@ -54,28 +54,28 @@ class OwnPredictor(Predictor):
             raise broken(folder, path.name, e) from e
 
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Any:
-        """What the code makes of texts."""
+        """Return what the code makes of texts."""
         return self._model.features(texts, pairs)
 
     def infer(self, prepared: Any) -> NDArray[np.float32]:
-        """Logits (n, C)."""
+        """Return logits (n, C)."""
         return np.asarray(self._model.logits(prepared), np.float32)
 
 
 def stock(
     folder: Path, manifest: Manifest, texts: list[str], pairs: list[str] | None
 ) -> NDArray[np.float64]:
-    """Probabilities by the folder's own model.py, which has just been written."""
+    """Return probabilities by the folder's own model.py, which has just been written."""
     return np.asarray(run_own(folder / CODE).Model(folder).probabilities(texts, pairs))
 
 
 def use(manifest: Manifest) -> str:
-    """How the folder is used, where numpy is all it needs."""
+    """Return how the folder is used, where numpy is all it needs."""
     return usage(manifest, "numpy alone")
 
 
 def usage(manifest: Manifest, needs: str, *commands: str) -> str:
-    """How the folder's model.py is used: a shell's lines and Python's."""
+    """Return how the folder's model.py is used: a shell's lines and Python's."""
     second, said = "", "one text a line"
     if manifest.pair:
         second, said = ', ["a second text"]', "two texts a line with a tab between"

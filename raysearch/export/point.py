@@ -52,7 +52,7 @@ class Exported:
 
 
 def base_of(record: TrialRecord, point: OperatingPoint) -> OperatingPoint:
-    """The float point that an int8 twin was made from; another point itself."""
+    """Return the float point that an int8 twin was made from; another point itself."""
     knobs = {k: v for k, v in point.knobs.items() if k != "int8"}
     name = point_id([record.id], point.step, knobs)
     return next((p for p in record.points if p.point_id == name), replace(point, knobs=knobs))
@@ -135,7 +135,7 @@ def export_point(
 def _calibrate(
     run: TrainedModel, point: OperatingPoint, graph: Graph, tokeniser: Tokeniser | None
 ) -> tuple[float, tuple[int, float, float] | None]:
-    """(temperature, (rows, ECE before, ECE after)) on the trial's own validation rows."""
+    """Return (temperature, (rows, ECE before, ECE after)) on the trial's own validation rows."""
     rows = run.validation
     if run.data.task.regression or not len(rows):
         return 1.0, None
@@ -232,7 +232,7 @@ def _facts(
 
 
 def _versions(made_by: Mapping[str, Any], packages: Sequence[str]) -> dict[str, str]:
-    """What the trial ran with, and what the files were written with."""
+    """Return what the trial ran with, and what the files were written with."""
     names = ["raysearch", "python", "torch", "transformers"]
     out = {name: str(made_by[name]) for name in names if name in made_by}
     for name in packages:

@@ -29,16 +29,16 @@ class Predictor(ABC):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in the order of the columns; empty for a number."""
+        """Return class names in the order of the columns; empty for a number."""
         return self.manifest.labels
 
     @abstractmethod
     def prepare(self, texts: list[str], pairs: list[str] | None = None) -> Any:
-        """Texts, and the second texts of a pair task, as the model reads them."""
+        """Return texts, and the second texts of a pair task, as the model reads them."""
 
     @abstractmethod
     def infer(self, prepared: Any) -> NDArray[np.float32]:
-        """What `prepare` made to logits (n, C), calibrated, in the order of the texts."""
+        """Return logits (n, C) of what `prepare` made, calibrated, in the order of the texts."""
 
     def change_rule(self, threshold: str | None, criterion: str | None, name: str) -> None:
         """Change by which rule texts take a short way, for models that have one.
@@ -55,13 +55,13 @@ class Predictor(ABC):
         raise InputError(f"{name}: takes no {option}: all its texts go the same way")
 
     def summary(self) -> str:
-        """What there is to say of how the texts so far were answered; empty for most models."""
+        """Return how the texts so far were answered, in words; empty for most models."""
         return ""
 
     def probabilities(
         self, texts: list[str], pairs: list[str] | None = None
     ) -> NDArray[np.float64]:
-        """Probabilities (n, C) in the order of `labels`; for a number the number itself (n, 1).
+        """Return probabilities (n, C) in the order of `labels`; for a number the number (n, 1).
 
         Raises:
             InputError: pairs are missing or not asked for.
@@ -77,7 +77,7 @@ class Predictor(ABC):
 
 
 def probabilities(logits: NDArray[np.float32], regression: bool) -> NDArray[np.float64]:
-    """Softmax of logits (n, C); a number stays as it is.
+    """Return the softmax of logits (n, C); a number stays as it is.
 
     >>> probabilities(np.array([[0.0, 0.0]], np.float32), False).tolist()
     [[0.5, 0.5]]
@@ -90,7 +90,7 @@ def probabilities(logits: NDArray[np.float32], regression: bool) -> NDArray[np.f
 
 
 def whole(texts: list[str]) -> list[str]:
-    r"""Texts in which half of a surrogate pair, which no tokeniser takes, has become a "?".
+    r"""Return texts with a "?" for half of a surrogate pair, which no tokeniser takes.
 
     >>> whole(["a", "b\ud800"])
     ['a', 'b?']
@@ -99,7 +99,7 @@ def whole(texts: list[str]) -> list[str]:
 
 
 def part(folder: Path, name: str) -> Path:
-    """A file of an exported folder; InputError when it is not there, pickles named."""
+    """Return a file of an exported folder; InputError when it is absent, pickles named."""
     path = folder / name
     if path.is_file():
         return path
@@ -109,7 +109,7 @@ def part(folder: Path, name: str) -> Path:
 
 
 def open_layout(folder: Path, manifest: Manifest) -> Layout:
-    """How a prompted model's folder lays texts out; our own copy of the code reads it.
+    """Return how a prompted model's folder lays texts out, read by this project's own code.
 
     Raises:
         InputError: a file is not there, does not load, or does not fit raysearch.json.
@@ -129,7 +129,7 @@ def open_layout(folder: Path, manifest: Manifest) -> Layout:
 
 
 def broken(folder: Path, name: str, error: Exception) -> InputError:
-    """The one line for a file of an exported folder that does not load."""
+    """Return the one line for a file of an exported folder that does not load."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
     said = first.replace(f"{folder}/", "")[:200]
     return InputError(f"{folder.name}/{name}: does not load: {said}")

@@ -30,7 +30,7 @@ class Question:
     """Folder of the masked LM that was trained."""
 
     def sentence(self) -> str:
-        """The words for a person.
+        """Return the label words of each class as text.
 
         >>> Question({"neg": ["bad", "sad"], "pos": ["good"]}, (), Path()).sentence()
         'neg: bad, sad; pos: good'
@@ -39,7 +39,7 @@ class Question:
 
 
 def question(run: TrainedModel) -> Question:
-    """The label words of a prompted trial's task, and the checkpoint it asks."""
+    """Return the label words of a prompted trial's task, and the checkpoint it uses."""
     prompt, tokeniser = prompt_of(run.data.task), run.tokeniser()
     assert prompt is not None and tokeniser is not None and run.folder is not None
     ids = word_ids(tokeniser.fast, prompt.words, run.config.rung)

@@ -45,12 +45,12 @@ class Norm:
     beta: Tensor
 
     def bound(self) -> Tensor:
-        """The largest |output| of each channel (H,): a normalised vector has length sqrt(H)."""
+        """Return the largest |output| of each channel (H,): a normalised vector is sqrt(H) long."""
         out: Tensor = self.gamma.abs() * math.sqrt(len(self.gamma)) + self.beta.abs()
         return out
 
     def reach(self, weight: Tensor) -> Tensor:
-        """The largest |weight @ output| of each row of (C, H): Cauchy-Schwarz."""
+        """Return the largest |weight @ output| of each row of (C, H): Cauchy-Schwarz."""
         turned: Tensor = torch.linalg.vector_norm(weight * self.gamma, dim=1)
         out: Tensor = turned * math.sqrt(len(self.gamma)) + (weight @ self.beta).abs()
         return out
@@ -67,12 +67,12 @@ class Reading:
 
 
 def room(classes: int, hidden: int) -> bool:
-    """Whether the averaging layer can carry that many classes."""
+    """Return whether the averaging layer can carry that many classes."""
     return classes <= hidden - 2
 
 
 def averaging(weight: Tensor, last: Norm) -> tuple[Mapping[str, Tensor], Reading]:
-    """Weights of the layer that leaves weight @ mean in the first token's channels.
+    """Return weights of the layer that leaves weight @ mean in the first token's channels.
 
     Args:
         weight: head (C, H), float64; its bias is the stock head's.
@@ -115,7 +115,7 @@ def averaging(weight: Tensor, last: Norm) -> tuple[Mapping[str, Tensor], Reading
 
 
 def through_tanh(reading: Reading, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(dense (H, H), weight (C, H), bias (C,)) so that weight @ tanh(dense @ v) + bias is exact.
+    """Return (dense (H, H), weight (C, H), bias (C,)); weight @ tanh(dense @ v) + bias is exact.
 
     The power of two keeps the scaling itself free of rounding.
     """
@@ -125,7 +125,7 @@ def through_tanh(reading: Reading, bias: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def through_relu(reading: Reading, bias: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(dense (H, H), its bias (H,), weight (C, H), bias (C,)) for a ReLU in place of the tanh.
+    """Return (dense (H, H), its bias (H,), weight (C, H), bias (C,)): a ReLU, not a tanh.
 
     z = relu(z) - relu(-z) where two channels a class are there; else the ReLU is lifted off zero.
     """

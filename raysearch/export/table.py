@@ -15,7 +15,7 @@ from raysearch.ngrams import dan_numpy
 
 
 def _write(model: Model, folder: Path) -> None:
-    """Table, vocabulary and layers as safetensors, and the predictor's own source beside them."""
+    """Write table, vocabulary and layers as safetensors, and the predictor's own source."""
     from safetensors.numpy import save_file
 
     from raysearch.ngrams.graphs import BagGraph

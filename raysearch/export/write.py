@@ -42,7 +42,7 @@ class Parity:
     int8: bool
 
     def sentence(self) -> str:
-        """For a person."""
+        """Return the result as a sentence."""
         if not self.texts:
             return "not compared: the data hold no text to compare on"
         tail = f", {self.same:.1%} of the answers the same" if self.int8 else ""
@@ -50,7 +50,7 @@ class Parity:
 
 
 def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
-    """The format of that name, or the first that can; InputError that names those that can."""
+    """Return the format of that name, or the first that fits; InputError names those that fit."""
 
     def against(f: Format) -> str:
         if graph.kind not in f.kinds:
@@ -74,7 +74,7 @@ def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
 
 
 def check_target(target: Path, force: bool) -> None:
-    """InputError when something stands at the target, or it has no folder to stand in."""
+    """Raise InputError when something stands at the target, or it has no folder to stand in."""
     if os.path.lexists(target) and not force:
         raise InputError(f"{target}: stands there already; --force replaces it")
     if os.path.lexists(target) and not target.is_dir():
@@ -86,7 +86,7 @@ def check_target(target: Path, force: bool) -> None:
 def compare(
     fmt: Format, folder: Path, model: Model, rows: Rows, tokeniser: Tokeniser | None
 ) -> Parity:
-    """What strangers' tools read from the folder against the graph itself.
+    """Compare what stock tools compute from the folder with the graph itself.
 
     Raises:
         ParityError: a probability differs by more than 1e-4; not asked of int8.
@@ -171,7 +171,7 @@ def write(
 
 
 def _move(draft: Path, target: Path) -> None:
-    """The draft takes the target's name; what stood there goes only when the new one is whole."""
+    """Move the draft to the target; what stood there goes only when the new one is whole."""
     old = draft.with_name(draft.name + ".old")
     if target.is_dir():
         target.rename(old)
@@ -185,7 +185,7 @@ def _move(draft: Path, target: Path) -> None:
 
 
 def as_logits(predictor: Predictor, temperature: float) -> Callable[[Rows], Logits]:
-    """A predictor as the trial's own scale of logits: its temperature taken out again."""
+    """Return a predictor as the trial's own scale of logits: its temperature taken out again."""
 
     def predict(rows: Rows) -> Logits:
         pairs = None if rows.pair is None else list(rows.pair)
