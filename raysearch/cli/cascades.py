@@ -60,7 +60,7 @@ def cascades(run: Path, cascade: str, first: str | None, second: str | None, as_
 
 
 def _show(run: Run, made: tuple[Cascade, ...]) -> None:
-    """One line a cascade: validation selects, test reports."""
+    """Print one line per cascade: validation selects, test reports."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -112,7 +112,7 @@ def _show(run: Run, made: tuple[Cascade, ...]) -> None:
 
 
 def _beside(cascade: Cascade) -> list[str]:
-    """How the cascade differs from each member alone, on test and in inference."""
+    """Return how the cascade differs from each member alone, on test and in inference."""
     out = []
     for which, member in (("first", cascade.first), ("second", cascade.second)):
         ratio = cascade.infer_flops / cascade.alone[member]

@@ -20,7 +20,7 @@ OR = " or "
 
 
 def group(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """One decorator out of several options, in the order they are listed in the help."""
+    """Return one decorator out of several options, in the order they are listed in the help."""
 
     def decorate(f: F) -> F:
         for option in reversed(options):

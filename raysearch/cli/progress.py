@@ -26,7 +26,7 @@ LAST = 3
 
 @contextmanager
 def watching(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """Give what `run_study` takes as `on_event`: it shows each event as it comes."""
+    """Return what `run_study` takes as `on_event`: it shows each event as it comes."""
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda event: _say(console, event)
@@ -44,7 +44,7 @@ def watching(console: Console | None = None) -> Iterator[Callable[[Event], None]
 
 
 def plain(event: Event) -> str:
-    """One line about an event, the same on every terminal."""
+    """Return one line about an event, the same on every terminal."""
     shot = event.snapshot
     head = f"[{shot.done}/{shot.wanted}] {event.text}"
     if event.kind == "record" and shot.eta and shot.done < shot.wanted:

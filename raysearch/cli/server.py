@@ -66,7 +66,7 @@ class Server:
         patient: bool = False,
         **more: Any,
     ) -> requests.Response:
-        """One request; a patient one waits for a service that is being started again.
+        """Send one request; a patient one waits for a service that is being started again.
 
         Raises:
             InputError: the service does not answer, or says what was wrong.
@@ -112,7 +112,7 @@ class Server:
         raise kind(f"{self._url}: {said}")
 
     def json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        """One request that is answered by an object."""
+        """Send one request that is answered by an object."""
         found = self.ask(method, path, **more).json()
         if not isinstance(found, dict):
             raise RaysearchError(f"{self._url}: answers no object")

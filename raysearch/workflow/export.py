@@ -133,7 +133,7 @@ def open_trial(
 
 
 def _confirmed(run: Run, point_id: str) -> str:
-    """Say what fresh draws of a point's configuration scored, for its card; empty without any."""
+    """Return what fresh draws of a point scored, for its card; empty without any."""
     from raysearch.analysis.confirmation import confirmation
 
     made = confirmation(run)

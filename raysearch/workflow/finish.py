@@ -16,7 +16,7 @@ OPTION = "--down-when-done"
 
 
 def overshoot(study: Study, seconds: float) -> list[str]:
-    """Say how a study kept to its hours; nothing where it had no limit.
+    """Return how a study kept to its hours; empty where it had no limit.
 
     >>> overshoot(Study(name="s", hours=1), 3900.0)
     ['took 65 min, 5 min over --hours 1: what runs when the time is up runs to its end']

@@ -15,10 +15,10 @@ Watching: TypeAlias = Callable[[], AbstractContextManager[Callable[[Event], None
 
 
 def ignore(line: str) -> None:
-    """Take a line and do nothing."""
+    """Do nothing with a line."""
 
 
 @contextmanager
 def unwatched() -> Iterator[Callable[[Event], None]]:
-    """Give what takes events and does nothing."""
+    """Return a callback for events that does nothing."""
     yield lambda event: None

@@ -41,7 +41,7 @@ class Prepared:
 
 
 def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepared:
-    """Bring the options, the folder and the catalogs together, and open the data.
+    """Combine the options, the folder and the catalogs, and open the data.
 
     Args:
         given: the options of a study by name, as `DEFAULT_OPTIONS` has them.
