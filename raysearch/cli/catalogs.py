@@ -148,7 +148,7 @@ def check(**given: Any) -> int:
 
 
 def _check_space(space: Any, method: Any) -> None:
-    """Check that every knob of the YAML is a field of the method's knobs, and build `first`."""
+    """Check that every knob of the YAML is one of the method and that `first` builds its knobs."""
     fields = [f.name for f in dataclasses.fields(method.knobs)]
     for knob in space.knobs:
         if knob not in fields:

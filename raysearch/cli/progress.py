@@ -26,7 +26,7 @@ LAST = 3
 
 @contextmanager
 def watching(console: Console | None = None) -> Iterator[Callable[[Event], None]]:
-    """Return what `run_study` takes as `on_event`: it shows each event as it comes."""
+    """Yield what `run_study` takes as `on_event`: it shows each event as it comes."""
     console = console or Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda event: _say(console, event)

@@ -12,7 +12,7 @@ TEACHER = {"full": "paid in full", "shared": "shared by {k}", "free": "free"}
 
 
 def controls(points: Points, given: Answer) -> dict[str, str]:
-    """Fill the slots of index.html: labels, ms, costs, teacher, methods."""
+    """Return the slots of index.html: labels, ms, costs, teacher, methods."""
     return {
         "labels": _labels(points, given),
         "ms": _ms(points),

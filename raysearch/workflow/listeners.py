@@ -20,5 +20,5 @@ def ignore(line: str) -> None:
 
 @contextmanager
 def unwatched() -> Iterator[Callable[[Event], None]]:
-    """Return a callback for events that does nothing."""
+    """Yield a callback for events that does nothing."""
     yield lambda event: None

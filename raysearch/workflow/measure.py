@@ -46,7 +46,7 @@ class Bench:
 def bench(
     prepared: Prepared | None, out: Path, data_dir: Path | None, models_dir: Path | None
 ) -> Iterator[Bench]:
-    """Return a machine with a GPU of the connected cluster, reserved whole; else this one.
+    """Yield a machine with a GPU of the connected cluster, reserved whole; else this one.
 
     Args:
         prepared: the run, where a cluster is connected.
