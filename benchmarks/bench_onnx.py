@@ -22,8 +22,9 @@ from raysearch.config.catalog import find_task
 from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.data.task_data import load_task
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.export.predictor import Predictor, open_model
+from raysearch.export.predictor import Predictor
 from raysearch.planning.planner import Planner
 from raysearch.trial.run import TrialRun
 

@@ -29,8 +29,9 @@ from raysearch.config.study import Study
 from raysearch.data.tables_in import Reader
 from raysearch.data.tables_out import writing
 from raysearch.data.task_data import load_task
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.export.predictor import Predictor, open_model
+from raysearch.export.predictor import Predictor
 from raysearch.planning.planner import Planner
 from raysearch.trial.run import TrialRun
 from raysearch.workflow.label_table import label_rows, text_columns

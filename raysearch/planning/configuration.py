@@ -28,7 +28,8 @@ class Configurator:
     precision: str
     corpus: Corpus | None
     """The corpus for transfer; None where the task's own texts serve."""
-    space: SearchSpace
+    space: Callable[[], SearchSpace]
+    """The study's joint space; looked at only for what takes inputs."""
     texts: Callable[[int], int]
     """(labels) -> texts that are left without a label."""
 
@@ -129,8 +130,9 @@ class Configurator:
         """
         out = {}
         for role, names in method_spaces()[method].inputs.items():
-            known = next((n for n in names if n == NONE or n in self.space.upstream), NONE)
+            space = self.space()
+            known = next((n for n in names if n == NONE or n in space.upstream), NONE)
             if known != NONE:
-                first = dict(self.space.upstream[known].first)
-                out[role] = Proposal(known, self.space.upstream_rungs[known][-1], labels, first)
+                first = dict(space.upstream[known].first)
+                out[role] = Proposal(known, space.upstream_rungs[known][-1], labels, first)
         return out

@@ -118,7 +118,7 @@ class Planner:
     @cached_property
     def _configurator(self) -> Configurator:
         return Configurator(
-            self.data, self.place, self.precision, self.corpus, self.space, self._texts
+            self.data, self.place, self.precision, self.corpus, lambda: self.space, self._texts
         )
 
     @cached_property
