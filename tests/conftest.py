@@ -99,8 +99,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def few_resamples(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals of few resamples, but for the tests of the intervals, marked `statistics`."""
-    if request.node.get_closest_marker("statistics"):
+    """Intervals of few resamples where only the fast tests run, but for those of the intervals.
+
+    Elsewhere runs are shared with tests that compare intervals to the digit.
+    """
+    if not os.environ.get("FAST_TESTS") or request.node.get_closest_marker("statistics"):
         return
     from raysearch.analysis import bootstrap, transfer
 
