@@ -22,10 +22,11 @@ from raysearch.encoders.exits import ExitClassifier, ExitHeads
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser
 from raysearch.errors import InputError
-from raysearch.export import exits_runtime, onnx_exits, open_model
+from raysearch.export import exits_runtime, onnx_exits
 from raysearch.export import write as writing
 from raysearch.export.manifest import FILE, Manifest, read_manifest
 from raysearch.export.model import Model
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import softmax

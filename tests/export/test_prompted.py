@@ -21,11 +21,12 @@ from raysearch.encoders.models import open_encoder
 from raysearch.encoders.patterns import Pattern, word_ids
 from raysearch.encoders.tokens import Tokeniser, fast_tokeniser
 from raysearch.errors import InputError
-from raysearch.export import layout, open_model
+from raysearch.export import layout
 from raysearch.export import write as writing
 from raysearch.export.layout import Layout
 from raysearch.export.manifest import FILE, Manifest
 from raysearch.export.model import Model
+from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
 from raysearch.export.prompt import Question, write_prompt
 from raysearch.outputs.calibration import softmax
