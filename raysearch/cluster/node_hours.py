@@ -22,7 +22,7 @@ EVERY = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class NodeHours:
     """One machine's time while the study ran."""
 
     host: str
@@ -47,7 +47,7 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class NodeSample:
     """One sample of a machine."""
 
     id: str
@@ -57,15 +57,18 @@ class Look:
     """Larger of the used parts of its CPUs and GPUs, 0 to 1."""
 
 
-def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict[str, Hours]:
+def after(
+    known: Mapping[str, NodeHours], looks: list[NodeSample], seconds: float
+) -> dict[str, NodeHours]:
     """Return the hours once this many more seconds have passed in the sampled state.
 
-    >>> after({}, [Look("a", "w1", 0.0, 0.5), Look("b", "w2", 0.0, 0.0)], 10.0)["b"].idle
+    >>> samples = [NodeSample("a", "w1", 0.0, 0.5), NodeSample("b", "w2", 0.0, 0.0)]
+    >>> after({}, samples, 10.0)["b"].idle
     10.0
     """
     out = dict(known)
     for look in looks:
-        had = out.get(look.id, Hours(look.host, look.gpus))
+        had = out.get(look.id, NodeHours(look.host, look.gpus))
         out[look.id] = replace(
             had,
             alive=had.alive + seconds,
@@ -75,19 +78,19 @@ def after(known: Mapping[str, Hours], looks: list[Look], seconds: float) -> dict
     return out
 
 
-def read_hours(out: Path) -> dict[str, Hours]:
+def read_hours(out: Path) -> dict[str, NodeHours]:
     """Return the hours in a run's folder, by node.
 
     Empty where it ran on one machine or has no such file.
     """
     try:
         value = json.loads(RunFolder(out).nodes.read_text(encoding="utf-8"))
-        return {id_: Hours(**hours) for id_, hours in value.items()}
+        return {id_: NodeHours(**hours) for id_, hours in value.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
-def sentences(nodes: Mapping[str, Hours], prices: Prices) -> list[str]:
+def sentences(nodes: Mapping[str, NodeHours], prices: Prices) -> list[str]:
     """Return the bill of the nodes as sentences; empty without any."""
     if not nodes:
         return []
@@ -108,7 +111,7 @@ def sentences(nodes: Mapping[str, Hours], prices: Prices) -> list[str]:
     return out
 
 
-def _dollars(nodes: list[Hours], prices: Prices, what: str) -> str:
+def _dollars(nodes: list[NodeHours], prices: Prices, what: str) -> str:
     costs = [n.dollars(prices, getattr(n, what)) for n in nodes]
     known = [c for c in costs if c is not None]
     return f", ${sum(known):.2f}" if known and len(known) == len(costs) else ""
@@ -149,7 +152,7 @@ def _watch(out: Path, over: threading.Event) -> None:
             return
 
 
-def _looks() -> list[Look]:
+def _looks() -> list[NodeSample]:
     import ray
     from ray._private.state import available_resources_per_node
 
@@ -165,11 +168,13 @@ def _looks() -> list[Look]:
             1 - left.get(name, 0.0) / has[name] for name in ("CPU", "GPU") if has.get(name, 0.0)
         ]
         held = min(1.0, max([0.0, *parts]))
-        out.append(Look(n["NodeID"], n["NodeManagerHostname"], float(has.get("GPU", 0.0)), held))
+        out.append(
+            NodeSample(n["NodeID"], n["NodeManagerHostname"], float(has.get("GPU", 0.0)), held)
+        )
     return out
 
 
-def _write(out: Path, hours: Mapping[str, Hours]) -> None:
+def _write(out: Path, hours: Mapping[str, NodeHours]) -> None:
     path = RunFolder(out).nodes
     draft = path.with_name(f".{path.name}")
     try:

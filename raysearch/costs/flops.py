@@ -19,7 +19,7 @@ def encoder_forward(rung: ModelSize, lengths: NDArray[np.int64] | int) -> NDArra
     A layer costs 2s(4h^2 + 2hi) for its six linears and 4 s^2 h for the two attention products.
 
     >>> from raysearch.config.ladder import ModelSize
-    >>> tiny = Rung("tiny", "encoder", layers=2, hidden=128, intermediate=512)
+    >>> tiny = ModelSize("tiny", "encoder", layers=2, hidden=128, intermediate=512)
     >>> int(encoder_forward(tiny, 128))
     117440512
     """

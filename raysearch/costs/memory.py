@@ -33,7 +33,7 @@ class MemoryEstimate:
 def training_memory(rung: ModelSize, texts: int, tokens: int, width: int) -> float:
     """Return the GPU memory of training with batches of `texts` texts of `tokens` tokens [bytes].
 
-    >>> base = Rung("base", "encoder", layers=12, hidden=768, params=110_000_000)
+    >>> base = ModelSize("base", "encoder", layers=12, hidden=768, params=110_000_000)
     >>> round(training_memory(base, 32, 128, 2) / 2**30, 1)
     4.2
     """

@@ -39,7 +39,7 @@ class OptimiserConfig:
 def rate(recipe: OptimiserConfig, step: int, horizon: int) -> float:
     """Return the learning rate of 0-based `step` of `horizon`.
 
-    >>> [round(rate(Recipe(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
+    >>> [round(rate(OptimiserConfig(1.0, warmup=0.5), s, 4), 2) for s in range(4)]
     [0.5, 1.0, 1.0, 0.5]
     """
     rising = round(recipe.warmup * horizon)

@@ -22,9 +22,9 @@ def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Res
     A study that may take only a part of the cluster takes no more of it, but a whole GPU.
 
     >>> largest([Node("a", 8.0), Node("b", 4.0, gpus=2.0, kind="T4")], {})
-    Hold(cpus=4.0, gpus=2.0, kind='T4')
+    ResourceRequest(cpus=4.0, gpus=2.0, kind='T4')
     >>> largest([Node("b", 4.0, gpus=2.0)], {"RAYSEARCH_CPUS": "1", "RAYSEARCH_GPUS": "1"})
-    Hold(cpus=1.0, gpus=1.0, kind='')
+    ResourceRequest(cpus=1.0, gpus=1.0, kind='')
     """
     there = [n for n in nodes if n.gpus]
     best = max(there, key=lambda n: (n.device_memory, n.gpus), default=None)
