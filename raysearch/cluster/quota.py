@@ -29,15 +29,17 @@ def limit_share(share: ResourcePlan, given: Mapping[str, str] = os.environ) -> R
 
     Trials at once are as many as the GPUs allow of those that hold most.
 
-    >>> limit_share(ResourcePlan(2, 8.0), {"RAYSEARCH_CPUS": "3"}).cpus, limit_share(ResourcePlan(2, 8.0), {}).cpus
+    >>> plan = ResourcePlan(2, 8.0)
+    >>> limit_share(plan, {"RAYSEARCH_CPUS": "3"}).cpus, limit_share(plan, {}).cpus
     (1.0, 8.0)
     >>> limit_share(ResourcePlan(4, 0.25), {"RAYSEARCH_CPUS": "3"}).cpus
     0.25
     >>> from raysearch.cluster.resources import ResourceRequest
     >>> whole = {("finetune", "bert"): ResourceRequest(2.0, 1.0)}
-    >>> own = limit_share(ResourcePlan(8, 1.0, whole), {"RAYSEARCH_CPUS": "2", "RAYSEARCH_GPUS": "2"})
+    >>> given = {"RAYSEARCH_CPUS": "2", "RAYSEARCH_GPUS": "2"}
+    >>> own = limit_share(ResourcePlan(8, 1.0, whole), given)
     >>> own.concurrency, own.holds["finetune", "bert"]
-    (2, Hold(cpus=1.0, gpus=1.0, kind=''))
+    (2, ResourceRequest(cpus=1.0, gpus=1.0, kind=''))
     """
     if CPUS not in given:
         return share
