@@ -83,7 +83,7 @@ class StorageProbe:
             monotonic: the clock [s].
 
         Raises:
-            Stranger: it cannot.
+            NodeMismatch: it cannot.
             StorageLost: the storage has not answered for as long as trials wait for it.
         """
         if self.token in _CHECKED:

@@ -80,7 +80,7 @@ class Mirror:
         """Push if the last push is long enough ago; return a sentence if that failed.
 
         Raises:
-            Overtaken: another driver has claimed the run.
+            LostOwnership: another driver has claimed the run.
         """
         if time.monotonic() - self._last < EVERY:
             return ""
@@ -96,7 +96,7 @@ class Mirror:
         """Upload everything that is new in the folder.
 
         Raises:
-            Overtaken: another driver has claimed the run.
+            LostOwnership: another driver has claimed the run.
             StorageLost: the storage does not answer.
         """
         remote = Remote(self._run, patience=patience)

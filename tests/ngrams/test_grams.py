@@ -180,7 +180,7 @@ def test_a_vocabulary_comes_back_from_its_tensors() -> None:
 def test_hashes_are_the_same_in_every_process() -> None:
     code = (
         "from raysearch.ngrams.bags import HashedVocabulary\n"
-        "print(Hashed(1000003, 3).bags(['It is é good!', '']).ids.tolist())"
+        "print(HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist())"
     )
     said = {
         subprocess.run(
