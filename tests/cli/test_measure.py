@@ -20,6 +20,7 @@ from raysearch.run.records import RecordWriter, read_records
 from raysearch.run.study_file import StudyManifest, write_study_manifest
 from raysearch.storage.remote import StorageLost
 from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel
 from raysearch.workflow import measure as measuring
 from raysearch.workflow import studies
 from tests.support import tiny
@@ -271,7 +272,7 @@ def test_true_graphs_are_measured_in_fresh_processes(
         config = tiny.configure(w, method, rung, 32, **short.get(method, {}))
         run = tiny.finish(TrialRun(config, w.place))
         writer.append(run.record().to_json())
-        writer.append(run.score(run.record().points[0], "test"))
+        writer.append(TrainedModel(run).score(run.record().points[0], "test"))
         for d in (1, 2, 3):
             drawn = tiny.finish(TrialRun(config.with_seed(d), w.place, "confirm"))
             writer.append(drawn.record().to_json())

@@ -14,7 +14,9 @@ import pytest
 
 from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
-from raysearch.trial.trained import open_trained
+from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel, open_trained
+from tests.support import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -167,12 +169,11 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path, method, model, hyper):
     study = Study(name="real", precision="fp32", labels=(64,))
     world = Planner(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8, **hyper}
-    run = open_trained(world.configure(Proposal(method, model, 64, hyper)), world.place)
-    while run.step(60.0):
-        pass
-    record = run.record()
+    trial = TrialRun(world.configure(Proposal(method, model, 64, hyper)), world.place)
+    record = tiny.finish(trial).record()
+    run = TrainedModel(trial)
     rows = data.splits["test"].take(np.arange(200))
-    answers = run.run.learner.predict(rows, {}, phase="test").argmax(axis=1)
+    answers = run.predict(record.points[0], rows).argmax(axis=1)
     for name in ("hf", "onnx"):
         done = export_point(run, record, record.points[0], name, tmp_path / name, command="x")
         assert done.parity.texts == 256 and done.parity.difference < 1e-5

@@ -33,7 +33,8 @@ from raysearch.outputs.calibration import softmax
 from raysearch.outputs.exit_rules import NEVER
 from raysearch.record import point_id
 from raysearch.storage.store import Store
-from raysearch.trial.trained import open_trained
+from raysearch.trial.run import TrialRun
+from raysearch.trial.trained import TrainedModel, open_trained
 from tests.support import tiny
 
 LIMIT = 40
@@ -430,8 +431,9 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     study = Study(name="real", precision="fp32", labels=(64,))
     world = Planner(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8}
-    run = open_trained(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
-    record = tiny.finish(run).record()
+    trial = TrialRun(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
+    record = tiny.finish(trial).record()
+    run = TrainedModel(trial)
     done = export_point(run, record, record.points[0], None, tmp_path / "m", command="x")
     assert done.parity.texts == 256 and done.parity.difference < 1e-5
     rows = data.splits["test"].take(np.arange(200))

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import ray
 
-from raysearch import record as record_module
 from raysearch.config.space import Domain
 from raysearch.config.study import Study
 from raysearch.errors import InputError
+from raysearch.run import records as run_records
 from raysearch.run.folder import RunFolder, locked, read_suggestions
 from raysearch.run.records import read_records
 from raysearch.search.event import Event
@@ -187,7 +187,7 @@ def test_a_full_disk_stops_cleanly_and_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as m:
-        m.setattr(record_module, "os", Full(5))
+        m.setattr(run_records, "os", Full(5))
         outcome = go(tmp_path / "out", 12)
     assert outcome.interrupted and outcome.by_status == {"DONE": 5}
     assert "No space left on device" in outcome.stopped_by
