@@ -146,7 +146,7 @@ def test_files_named_in_backticks_exist(page):
     """`raysearch/x.py` and the like; x, y and the worked example's files are placeholders."""
     pattern = r"`((?:raysearch|search_spaces|dashboards|benchmarks|scripts|tests|docs)/[\w./-]+)`"
     for path in re.findall(pattern, page.read_text()):
-        if re.search(r"(^|[/_])(x|prototype|toy_writer)\.(py|yaml)$", path):
+        if re.search(r"(^|[/_])(x|prototype|student|toy_writer)\.(py|yaml)$", path):
             continue
         assert (ROOT / path).exists(), f"{page.name}: {path}"
 
@@ -250,41 +250,79 @@ def test_the_task_fields_are_all_explained():
     assert explained == {f.name for f in fields(Task)} - {"name"}
 
 
-@pytest.mark.slow
-def test_the_example_method_passes_the_contract(tmp_path):
-    """Three files beside the others, nothing else changed, and every question is answered."""
-    page = (ROOT / "docs" / "adding-a-method.md").read_text()
-    made = re.findall(r"^## `([^`]+)`\n\n```\w+\n(.*?)^```", page, re.S | re.M)
-    assert [path.split("/")[0] for path, _ in made] == ["raysearch", "search_spaces", "tests"]
+def files_of(page: str, level: str) -> list[tuple[str, str]]:
+    """The files that a page shows below headings of this level that name them."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(
+        rf"^{level} `([^`]+)`\n(?:\n[^`#].*\n)?\n```\w+\n(.*?)^```", text, re.S | re.M
+    )
+
+
+def house_with(home: Path, made: list[tuple[str, str]]) -> None:
+    """Copy the package and its tests to a folder, with these files beside the others."""
     for name in repository():
         if name.split("/")[0] in ("raysearch", "search_spaces", "tests", "pyproject.toml"):
-            copy = tmp_path / name
+            copy = home / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes((ROOT / name).read_bytes())
     for path, code in made:
-        assert not (tmp_path / path).exists()
-        (tmp_path / path).write_text(code)
-    name = Path(made[0][0]).stem
-    # Parameters may be joined into an id by letters, so both spellings are asked for.
+        assert not (home / path).exists()
+        (home / path).write_text(code)
+
+
+def run_tests(home: Path, words: tuple[str, ...], *paths: str, only: str = "") -> int:
+    """How many tests of these paths, named by any of the words, passed; none may fail."""
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods"]
-        + ["-k", f"{name} or {'-'.join(name)}"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
+        + ["-k", " or ".join(words), "-m", only],
+        cwd=home,
         capture_output=True,
         text=True,
         timeout=500,
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
-    assert int(re.findall(r"(\d+) passed", ran.stdout)[-1]) > 20, ran.stdout[-500:]
-    for path in (made[0][0], made[2][0]):
-        for tool in (["format", "--check"], ["check"]):
-            done = subprocess.run(
-                [sys.executable, "-m", "ruff", *tool, str(tmp_path / path)],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stdout
+    return int(re.findall(r"(\d+) passed", ran.stdout)[-1])
+
+
+def lint(home: Path, *paths: str) -> None:
+    """What `make check` says of these files but for the tests."""
+    package = [p for p in paths if p.startswith("raysearch/")]
+    for tool, files in (("ruff format --check", paths), ("ruff check", paths), ("mypy", package)):
+        done = subprocess.run(
+            [sys.executable, "-m", *tool.split(), *files], cwd=home, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_method_passes_the_contract(tmp_path):
+    """Three files beside the others, nothing else changed, and every question is answered."""
+    made = files_of("adding-a-method.md", "##")
+    assert [path.split("/")[0] for path, _ in made] == ["raysearch", "search_spaces", "tests"]
+    house_with(tmp_path, made)
+    name = Path(made[0][0]).stem
+    # Parameters may be joined into an id by letters, so both spellings are asked for. The
+    # planner's tests say which methods take part: one more must not break them.
+    words = (name, "-".join(name), "every_method_and", "no_number", "too_slow")
+    passed = run_tests(tmp_path, words, "tests/methods", "tests/planning/test_planner.py")
+    assert passed > 20
+    lint(tmp_path, made[0][0], made[2][0])
+
+
+@pytest.mark.slow
+def test_the_example_stage_and_its_student_pass_the_contracts(tmp_path):
+    stage = files_of("adding-a-stage.md", "##")
+    student = files_of("adding-a-method.md", "###")
+    assert [path.split("/")[0] for path, _ in stage] == ["raysearch", "search_spaces", "tests"]
+    assert [path.split("/")[0] for path, _ in student] == ["raysearch", "search_spaces"]
+    house_with(tmp_path, stage + student)
+    said = ("toy_writer", "check_joins")
+    paths = ("tests/stages/test_contract.py", stage[2][0], "tests/cli/test_cli.py")
+    assert run_tests(tmp_path, said, *paths) > 7
+    # the student is a fit of the package's own: a few of its cases show what all would
+    words, paths = ("student", "-".join("student")), ("tests/methods/test_contract.py",)
+    assert run_tests(tmp_path, words, *paths, only="not slow") > 12
+    lint(tmp_path, stage[0][0], stage[2][0], student[0][0])
 
 
 def text_files() -> list[tuple[str, str]]:
