@@ -258,16 +258,24 @@ def files_of(page: str, level: str) -> list[tuple[str, str]]:
     )
 
 
-def house_with(home: Path, made: list[tuple[str, str]]) -> None:
-    """Copy the package and its tests to a folder, with these files beside the others."""
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+    """The package and its tests copied, with both pages' files beside the others; those files."""
+    home = tmp_path_factory.mktemp("house")
     for name in repository():
         if name.split("/")[0] in ("raysearch", "search_spaces", "tests", "pyproject.toml"):
             copy = home / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes((ROOT / name).read_bytes())
-    for path, code in made:
+    made = {
+        "method": files_of("adding-a-method.md", "##"),
+        "stage": files_of("adding-a-stage.md", "##"),
+        "student": files_of("adding-a-method.md", "###"),
+    }
+    for path, code in (file for files in made.values() for file in files):
         assert not (home / path).exists()
         (home / path).write_text(code)
+    return home, {kind: [path for path, _ in files] for kind, files in made.items()}
 
 
 def run_tests(home: Path, words: tuple[str, ...], *paths: str, only: str = "") -> int:
@@ -284,45 +292,41 @@ def run_tests(home: Path, words: tuple[str, ...], *paths: str, only: str = "") -
     return int(re.findall(r"(\d+) passed", ran.stdout)[-1])
 
 
-def lint(home: Path, *paths: str) -> None:
-    """What `make check` says of these files but for the tests."""
-    package = [p for p in paths if p.startswith("raysearch/")]
-    for tool, files in (("ruff format --check", paths), ("ruff check", paths), ("mypy", package)):
-        done = subprocess.run(
-            [sys.executable, "-m", *tool.split(), *files], cwd=home, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout
-
-
 @pytest.mark.slow
-def test_the_example_method_passes_the_contract(tmp_path):
+def test_the_example_method_passes_the_contract(examples):
     """Three files beside the others, nothing else changed, and every question is answered."""
-    made = files_of("adding-a-method.md", "##")
-    assert [path.split("/")[0] for path, _ in made] == ["raysearch", "search_spaces", "tests"]
-    house_with(tmp_path, made)
-    name = Path(made[0][0]).stem
+    home, made = examples
+    assert [p.split("/")[0] for p in made["method"]] == ["raysearch", "search_spaces", "tests"]
+    name = Path(made["method"][0]).stem
     # Parameters may be joined into an id by letters, so both spellings are asked for. The
     # planner's tests say which methods take part: one more must not break them.
     words = (name, "-".join(name), "every_method_and", "no_number", "too_slow")
-    passed = run_tests(tmp_path, words, "tests/methods", "tests/planning/test_planner.py")
-    assert passed > 20
-    lint(tmp_path, made[0][0], made[2][0])
+    assert run_tests(home, words, "tests/methods", "tests/planning/test_planner.py") > 20
 
 
 @pytest.mark.slow
-def test_the_example_stage_and_its_student_pass_the_contracts(tmp_path):
-    stage = files_of("adding-a-stage.md", "##")
-    student = files_of("adding-a-method.md", "###")
-    assert [path.split("/")[0] for path, _ in stage] == ["raysearch", "search_spaces", "tests"]
-    assert [path.split("/")[0] for path, _ in student] == ["raysearch", "search_spaces"]
-    house_with(tmp_path, stage + student)
-    said = ("toy_writer", "check_joins")
-    paths = ("tests/stages/test_contract.py", stage[2][0], "tests/cli/test_cli.py")
-    assert run_tests(tmp_path, said, *paths) > 7
+def test_the_example_stage_and_its_student_pass_the_contracts(examples):
+    home, made = examples
+    assert [p.split("/")[0] for p in made["stage"]] == ["raysearch", "search_spaces", "tests"]
+    assert [p.split("/")[0] for p in made["student"]] == ["raysearch", "search_spaces"]
+    paths = ("tests/stages/test_contract.py", made["stage"][2], "tests/cli/test_cli.py")
+    assert run_tests(home, ("toy_writer", "check_joins"), *paths) > 7
     # the student is a fit of the package's own: a few of its cases show what all would
     words, paths = ("student", "-".join("student")), ("tests/methods/test_contract.py",)
-    assert run_tests(tmp_path, words, *paths, only="not slow") > 12
-    lint(tmp_path, stage[0][0], stage[2][0], student[0][0])
+    assert run_tests(home, words, *paths, only="not slow") > 12
+
+
+@pytest.mark.slow
+def test_the_example_files_pass_the_checks(examples):
+    """What `make check` says of them, types but for the tests; one run: mypy reads all imports."""
+    home, made = examples
+    files = [p for paths in made.values() for p in paths if p.endswith(".py")]
+    package = [p for p in files if p.startswith("raysearch/")]
+    for tool, paths in (("ruff format --check", files), ("ruff check", files), ("mypy", package)):
+        done = subprocess.run(
+            [sys.executable, "-m", *tool.split(), *paths], cwd=home, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
 
 
 def text_files() -> list[tuple[str, str]]:
