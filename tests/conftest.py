@@ -20,6 +20,8 @@ from tests.support.verbs import Said, Say
 
 # Two processes with two OpenMP threads each on two cores are ten times slower than one thread each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers are of the lowest priority otherwise, and starve beside the other tests.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 TINY = ("random-1", "random-2")
 HERE = Path(__file__).resolve().parent

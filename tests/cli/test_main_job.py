@@ -176,8 +176,8 @@ def test_a_crossing_runs_each_teacher_once_a_draw_and_bills_its_students(tmp_pat
 
 @pytest.mark.usefixtures("ray_here")
 def test_ctrl_c_leaves_a_study_that_resume_ends(tmp_path: Path) -> None:
-    args = ["frontier", "--trials", "12", "--labels", "100,1000", "--methods", "finetune"]
-    args += ["--draws", "0"]
+    args = ["frontier", "--trials", "12", "--labels", "32,100", "--methods", "finetune"]
+    args += ["--models", "toy-tiny,toy-mini", "--draws", "0"]
     child = subprocess.Popen(
         [sys.executable, "-m", "raysearch", *args, "--out", "run"],
         cwd=tmp_path,
@@ -212,8 +212,9 @@ def test_ctrl_c_leaves_a_study_that_resume_ends(tmp_path: Path) -> None:
 )
 def test_a_slice_of_real_sst2(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    args = ("frontier", "--task", "sst2", "--models", "minilm-1,minilm-2", "--labels", "32,320")
-    done = verb(*args, "--trials", "6", "--out", out, "--json", cwd=tmp_path)
+    args = ("frontier", "--task", "sst2", "--models", "hash-16,minilm-1", "--labels", "32,320")
+    args += ("--methods", "ngram_linear,embed_linear,finetune")
+    done = verb(*args, "--trials", "5", "--out", out, "--json", cwd=tmp_path)
     table = whole(out, json.loads(done), "sst2")
     assert table["phase"].eq("confirm").sum() >= 9
     best = table["score_test"].max()
