@@ -380,13 +380,13 @@ def test_f1_is_scikit_learns_and_makes_cascades() -> None:
     predicted, level = logits.argmax(axis=1), rng.integers(0, 4, 300)
     assert SCORES["f1"].of(logits, label) == f1_score(label, predicted)
     for name in cascaded():
-        sums = sums_by_level(level, predicted, label, many=4, classes=2, score=name)
+        sums = sums_by_level(level, predicted, label, count=4, classes=2, score=name)
         for k in range(4):
             rows = features(logits[level == k], label[level == k], name)
             assert np.array_equal(sums[k], rows.sum(axis=0))
     assert cascaded() == ["accuracy", "macro_f1", "mcc", "f1"]
     with pytest.raises(ValueError, match="a cascade needs classes: accuracy, macro_f1, mcc, f1"):
-        sums_by_level(level, predicted, label, many=4, classes=2, score="nll")
+        sums_by_level(level, predicted, label, count=4, classes=2, score="nll")
 
 
 # Names

@@ -34,18 +34,18 @@ def title(report: Report) -> str:
 
 def summary(report: Report) -> list[str]:
     """Return what the point scores and what the report rests on, a sentence or two a line."""
-    many = len(report.about.draws)
+    count = len(report.about.draws)
     value = report.scores.get(report.score)
     name = report.score
     if report.estimate is not None:
         e = report.estimate
         first = (
             f"{name} {e.score:.3f} [{e.low:.3f}, {e.high:.3f}] on test ({report.rows:,} rows), "
-            f"{many} fresh draws; 95 % interval over draws and rows."
+            f"{count} fresh draws; 95 % interval over draws and rows."
         )
     elif report.about.confirmed:
         mean = "" if value is None else f" {value.mean:.3f}"
-        draws = "1 fresh draw" if many == 1 else f"{many} fresh draws"
+        draws = "1 fresh draw" if count == 1 else f"{count} fresh draws"
         first = f"{name}{mean} on test ({report.rows:,} rows), {draws}: too few for an interval."
     else:
         shown = ""

@@ -59,12 +59,12 @@ def reference_point(
         values.append(0.0 if column.empty else float(column.min() if o.maximise else column.max()))
     at = ", ".join(f"{o.name} {v:.3g}" for o, v in zip(chosen, values, strict=True))
     if not observed:
-        said = "predicted before the first trial"
+        how = "predicted before the first trial"
     elif len(observed) == len(chosen):
-        said = "the worst observed, as the study predicted none"
+        how = "the worst observed, as the study predicted none"
     else:
-        said = f"predicted before the first trial, but {', '.join(observed)} the worst observed"
-    return Reference(chosen, tuple(values), not observed, f"Hypervolume reference: {at} ({said}).")
+        how = f"predicted before the first trial, but {', '.join(observed)} the worst observed"
+    return Reference(chosen, tuple(values), not observed, f"Hypervolume reference: {at} ({how}).")
 
 
 def hypervolume_over_spend(
@@ -108,10 +108,10 @@ def hypervolume_over_spend(
         for trial in trials:
             rows = trial.found[whole[trial.found]]
             if len(rows):
-                found = np.concatenate([front, larger[rows]])
-                kept = nondominated(found)
+                points = np.concatenate([front, larger[rows]])
+                kept = nondominated(points)
                 if kept[len(front) :].any():
-                    front = found[kept]
+                    front = points[kept]
                     volume = max(volume, hypervolume(front, low))  # equal up to rounding
             yield volume
 

@@ -38,5 +38,5 @@ def without_int8(record: TrialRecord) -> tuple[OperatingPoint, ...]:
 
 def whole(record: TrialRecord) -> OperatingPoint | None:
     """Return the table as it was trained, neither cut nor rounded; None for other models."""
-    found = [p for p in without_int8(record) if is_table(p) and not is_rounded(p)]
-    return max(found, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)
+    whole_tables = [p for p in without_int8(record) if is_table(p) and not is_rounded(p)]
+    return max(whole_tables, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)

@@ -21,7 +21,7 @@ COLUMNS = {"train FLOPs": "train_flops_full", "infer FLOPs": "infer_flops", "ms"
 def show_run(run: Run, page: Path) -> None:
     """Print the frontier and what the page says."""
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.selection_bias import winners_bias
+    from raysearch.analysis.selection_bias import selection_bias
     from raysearch.recommend.answer import answer
     from raysearch.recommend.collect import collect
     from raysearch.recommend.request import to_text
@@ -32,7 +32,7 @@ def show_run(run: Run, page: Path) -> None:
         _print_frontier(points, found)
     for line in to_text(points, found):
         print(line)
-    bias = winners_bias(run.table, confirmation(run))
+    bias = selection_bias(run.table, confirmation(run))
     if bias is not None:
         print(bias.sentence())
     print(f"\npage: {page}\nrecords: {RunFolder(run.folder).table}")
@@ -41,14 +41,14 @@ def show_run(run: Run, page: Path) -> None:
 def shown_json(run: Run) -> dict[str, Any]:
     """Return the recommendation, the confirmed estimates and the winner's bias as plain JSON."""
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.selection_bias import winners_bias
+    from raysearch.analysis.selection_bias import selection_bias
     from raysearch.recommend.answer import answer
     from raysearch.recommend.collect import collect
     from raysearch.recommend.request import to_json
 
     points = collect(run)
     made = confirmation(run)
-    bias = winners_bias(run.table, made)
+    bias = selection_bias(run.table, made)
     return {
         "recommendation": to_json(points, answer(points)),
         "confirmed": [asdict(e) for e in made.estimates],

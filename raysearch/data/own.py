@@ -85,7 +85,7 @@ def own_task(
     label_names = () if number else (names or columns.in_order(classes))
     if not number:
         _plausible(classes, len(spelled), label, where)
-        if why := scores.refuses(score, len(label_names)):
+        if why := scores.unsuitable_reason(score, len(label_names)):
             raise InputError(f"{where}: score {why}")
     task = Task(
         name=draft.name,

@@ -70,7 +70,7 @@ class EncoderGraph:
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Return None: no other point shares these weights."""
 
-    def cooled(self, temperature: float) -> EncoderGraph:
+    def with_temperature(self, temperature: float) -> EncoderGraph:
         """Return the graph with its logits divided by a temperature, folded into the head."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
@@ -121,7 +121,7 @@ class ClozeGraph:
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Return None: no other point shares these weights."""
 
-    def cooled(self, temperature: float) -> ClozeGraph:
+    def with_temperature(self, temperature: float) -> ClozeGraph:
         """Return the graph with its logits divided by a temperature, folded into the words."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 

@@ -56,7 +56,7 @@ ROLES = {
 ROLES["roberta"] = ROLES["bert"]
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     if not isinstance(graph, EncoderGraph):
         return ""  # a masked LM comes out as what it was
     body: Any = graph.encoder.body
@@ -245,5 +245,5 @@ FORMAT = Format(
     open=_open,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
 )

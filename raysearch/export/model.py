@@ -49,7 +49,7 @@ class Format:
     """(folder, manifest, texts, pairs) -> probabilities (n, C) as strangers' tools give them."""
     use: Callable[[Manifest], str]
     """Markdown for the model card: how to use the folder without raysearch."""
-    refuses: Callable[[Graph], str] = lambda graph: ""
+    check_graph: Callable[[Graph], str] = lambda graph: ""
     """Why a graph of these kinds cannot be held all the same; empty where it can."""
     int8: bool = False
     """Whether it has an int8 variant."""

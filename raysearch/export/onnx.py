@@ -31,7 +31,7 @@ LIMIT = 2**31 - 2**20
 """Bytes of weights that one protobuf file can hold."""
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     encoder: nn.Module | None = getattr(graph, "encoder", None)
     held = 0 if encoder is None else 4 * sum(p.numel() for p in encoder.parameters())
     if held >= LIMIT:
@@ -269,6 +269,6 @@ FORMAT = Format(
     open=OnnxPredictor,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
     int8=True,
 )

@@ -35,7 +35,7 @@ EDGE = 1e-5
 """A signal so near to the threshold may fall on either side of it by rounding."""
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     from raysearch.encoders.exit_graph import ExitGraph
 
     assert isinstance(graph, ExitGraph)
@@ -229,9 +229,11 @@ class ExitsPredictor(Predictor):
 
     def infer(self, prepared: exits_runtime.Tokens) -> NDArray[np.float32]:
         """Return logits (n, C) of the exit that each text leaves at."""
-        return self.left(prepared)[0]
+        return self.exit_results(prepared)[0]
 
-    def left(self, prepared: exits_runtime.Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def exit_results(
+        self, prepared: exits_runtime.Tokens
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return logits (n, C), and the exit (n,) that each text leaves at, from 0."""
         criterion, threshold = self._rule
         logits, at = self._model.left(prepared, threshold, criterion)
@@ -282,6 +284,6 @@ FORMAT = Format(
     open=ExitsPredictor,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
     checks=_checks,
 )

@@ -103,7 +103,7 @@ def export_point(
     manifest = _manifest(run, graph, fmt, tokeniser, int8, cold, name)
     fast = None if tokeniser is None else tokeniser.fast
     asked = question(run) if manifest.template else None
-    model = Model(graph.cooled(cold), manifest, fast, asked)
+    model = Model(graph.with_temperature(cold), manifest, fast, asked)
     events: list[dict[str, Any]] = []
     twin: dict[str, tuple[float, float]] = {}
 

@@ -57,7 +57,7 @@ def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
             return f"holds {' and '.join(f.kinds)} models, this one is of kind {graph.kind}"
         if int8 and not f.int8:
             return "has no int8"
-        return f.refuses(graph)
+        return f.check_graph(graph)
 
     if name is None:
         order = sorted(export.names(), key=lambda n: (export.get(n).rank, n))

@@ -33,8 +33,8 @@ def _option(value: object, text: str, selected: bool) -> str:
 def _labels(points: Points, given: Answer) -> str:
     last = points.budgets[-1:]
     first = _option("", f"any (up to {count(last[0])})" if last else "any", False)
-    held = given.setting.labels
-    rest = [_option(n, f"up to {count(n)}", n == held) for n in points.budgets]
+    chosen = given.setting.labels
+    rest = [_option(n, f"up to {count(n)}", n == chosen) for n in points.budgets]
     return first + "".join(rest)
 
 
@@ -46,8 +46,8 @@ def _ms(points: Points) -> str:
 
 def _volume(points: Points, given: Answer) -> str:
     if points.prices:
-        held = given.setting.volume
-        return ' placeholder="none"' + ("" if held is None else f' value="{held:g}"')
+        chosen = given.setting.volume
+        return ' placeholder="none"' + ("" if chosen is None else f' value="{chosen:g}"')
     title = "Prices of a label and of an hour, given to raysearch page, make this work."
     return f' disabled placeholder="no prices" title="{title}"'
 
@@ -55,8 +55,8 @@ def _volume(points: Points, given: Answer) -> str:
 def _teacher(points: Points, given: Answer) -> str:
     if not points.teachers:
         return ""
-    said = {t: TEACHER[t].format(k=count(points.shared_by)) for t in points.teachers}
-    options = [_option(t, said[t], t == given.setting.teacher) for t in points.teachers]
+    texts = {t: TEACHER[t].format(k=count(points.shared_by)) for t in points.teachers}
+    options = [_option(t, texts[t], t == given.setting.teacher) for t in points.teachers]
     return (
         '<label class="field">Teacher’s compute '
         f'<select id="teacher">{"".join(options)}</select></label>'

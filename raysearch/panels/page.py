@@ -136,8 +136,8 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "details": "".join(f"<p>{_html(s)}</p>" for s in details(points, given)),
         "interval": escape(interval_note(points, given)),
         "reasons": "".join(
-            f"<div><dt>{escape(who)}</dt><dd>{escape(said)}</dd></div>"
-            for who, said in why(points, given)
+            f"<div><dt>{escape(who)}</dt><dd>{escape(text)}</dd></div>"
+            for who, text in why(points, given)
         ),
         "footer": escape(footer(points, given)),
         "line": escape(WORDS["line"]),

@@ -89,7 +89,7 @@ def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
         )
     links.append(("hardest", "Hardest rows"))
     sections.append(_hardest(report, rows))
-    here = f'<a href="{REPORT}" aria-current="page">Report</a>'
+    current = f'<a href="{REPORT}" aria-current="page">Report</a>'
     score = report.score
     return filled(
         "panels.html",
@@ -98,7 +98,7 @@ def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
             "heading": escape(title(report)),
             "task": escape(report.about.record.config.task),
             "score": escape(score),
-            "nav": (f'<a href="{INDEX}">What to train</a>' if beside else "") + here,
+            "nav": (f'<a href="{INDEX}">What to train</a>' if beside else "") + current,
             "policy": POLICY,
             "style": asset("style.css"),
             "toc": "".join(f'<a href="#{i}">{escape(n)}</a>' for i, n in links),
@@ -115,12 +115,12 @@ def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
 
 
 def _about(report: Report) -> str:
-    said = "".join(f"<p>{escape(line)}</p>" for line in summary(report))
+    paragraphs = "".join(f"<p>{escape(line)}</p>" for line in summary(report))
     hyper = ", ".join(f"{k} {v}" for k, v in sorted(report.about.record.hyper.items()))
     rows = [(name, spread(value)) for name, value in report.scores.items()]
     table = _table(("score on test", "mean (range over draws)"), rows, numeric=1)
     return (
-        f'<div class="headline">{said}</div>'
+        f'<div class="headline">{paragraphs}</div>'
         f'<p class="fine">{escape(hyper)}</p><div class="scroll">{table}</div>'
     )
 

@@ -50,26 +50,26 @@ class Configurator:
             knobs = parse_knobs(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
-        refused = method.refuses(knobs, rung)
+        refused = method.check_model(knobs, rung)
         if refused:
             raise Infeasible(f"model '{rung.name}': {refused}")
         if method.question(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
             raise Infeasible("start: scratch leaves no masked-LM head to answer with: head cloze")
         made = any(role in proposal.inputs for role in method.inputs_of(knobs, "texts"))
         wanted = method.unlabelled(knobs)
-        there = wanted if made else self.texts(proposal.labels)
-        if wanted and there <= 0:
+        available = wanted if made else self.texts(proposal.labels)
+        if wanted and available <= 0:
             raise Infeasible(
                 f"{self.data.task.name}: with {proposal.labels:,} labels no text without a label "
                 "is left to transfer by"
             )
-        knobs = method.fitted(knobs, self.data.task, there)
+        knobs = method.resolve_knobs(knobs, self.data.task, available)
         texts = method.unlabelled(knobs)
         budget = self._budget(method, proposal.labels, texts, data_seed, made)
-        held = method.calibration(knobs, budget.train)
-        if 0 < held < self.data.task.classes:
+        calibration = method.calibration(knobs, budget.train)
+        if 0 < calibration < self.data.task.classes:
             raise Infeasible(
-                f"calibration: {held} of {budget.train:,} labelled rows are held back, for "
+                f"calibration: {calibration} of {budget.train:,} labelled rows are held back, for "
                 f"{self.data.task.classes} classes"
             )
         folder = self.place.folder(rung)

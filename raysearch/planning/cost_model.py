@@ -35,8 +35,8 @@ from raysearch.trial.context import ExecutionContext, lengths_sample, parse_knob
 class CostModel:
     """Prices of one task on one machine.
 
-    `texts(labels)` returns how many texts are left without a label; `there` calls a function on
-    that machine.
+    `texts(labels)` returns how many texts are left without a label; `call_worker` calls a function
+    on that machine.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class CostModel:
         store: Store,
         precision: str,
         texts: Callable[[int], int],
-        there: Callable[..., Any],
+        call_worker: Callable[..., Any],
     ) -> None:
         self.data, self.place, self.precision = data, place, precision
         self._store = store
-        self._texts, self._there = texts, there
+        self._texts, self._call_worker = texts, call_worker
         self._rates: dict[tuple[int, int], Rates] = {}
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
@@ -123,7 +123,7 @@ class CostModel:
         if rung.family not in method.families:
             return 0.0
         knobs = parse_knobs(method, method_spaces()[name].first)
-        if method.refuses(knobs, rung):
+        if method.check_model(knobs, rung):
             return 0.0
         shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
         texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
@@ -154,10 +154,10 @@ class CostModel:
                     spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
                 dearest[name] = max(dearest.get(name, 0.0), spent)
                 # Of many texts next to nothing is padding, as in the objective's own lengths.
-                many = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
+                costs = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
                 if name in space.methods:
                     most["infer_flops"] = max(
-                        most["infer_flops"], many.get("validate", 0.0) / ENOUGH
+                        most["infer_flops"], costs.get("validate", 0.0) / ENOUGH
                     )
         most["train_flops_full"] = max(dearest[name] for name in space.methods)
         return most
@@ -165,10 +165,10 @@ class CostModel:
     def _most_texts(self, name: str, labels: int) -> int:
         """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
-        asked = [method.unlabelled(parse_knobs(method, space.first))]
+        counts = [method.unlabelled(parse_knobs(method, space.first))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            asked.append(method.unlabelled(parse_knobs(method, {**space.first, knob: value})))
-        return max(0, min(max(asked), self._texts(labels)))
+            counts.append(method.unlabelled(parse_knobs(method, {**space.first, knob: value})))
+        return max(0, min(max(counts), self._texts(labels)))
 
     def _seconds(self, rung: ModelSize, parts: Mapping[str, float], shape: Shape) -> float:
         of = replace(shape, rung=rung)
@@ -180,7 +180,7 @@ class CostModel:
         if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
             device = torch.device(self.place.device)
-            self._rates[width] = self._there(
+            self._rates[width] = self._call_worker(
                 measure, rung, length, self.precision, device, self.place.threads
             )
         return self._rates[width]

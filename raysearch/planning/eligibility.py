@@ -91,8 +91,8 @@ class _Rules:
         if not methods:
             reasons = "; ".join(f"{k}: {v}" for k, v in self._excluded.items())
             raise InputError(f"study '{self.study.name}': no method is left to run ({reasons})")
-        found = {n: spaces[n] for n in upstream}
-        space = SearchSpace(methods, joined, self._labels(), found, upstream)
+        upstream_spaces = {n: spaces[n] for n in upstream}
+        space = SearchSpace(methods, joined, self._labels(), upstream_spaces, upstream)
         return Eligibility(space, dict(self._excluded))
 
     def _upstream(self, methods: Iterable[str]) -> set[str]:
@@ -112,8 +112,8 @@ class _Rules:
 
     def _offered(self, name: str) -> bool:
         """Return True if the ladder or the study has any model of the method's family."""
-        here, named = self.data.task.ladder, self._named()
-        known = [r for r in ladder().values() if here in r.ladders or r.name in named]
+        ladder_name, named = self.data.task.ladder, self._named()
+        known = [r for r in ladder().values() if ladder_name in r.ladders or r.name in named]
         known += [find_rung(n) for n in self.study.models or ()]
         return any(r.family in find(name).families for r in known)
 
@@ -122,7 +122,7 @@ class _Rules:
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
         knobs = parse_knobs(method, method_spaces()[name].first)
-        refused = {r.name: method.refuses(knobs, r) for r in kin}
+        refused = {r.name: method.check_model(knobs, r) for r in kin}
         if kin and all(refused.values()):
             self._excluded[name] = next(iter(refused.values()))
         kin = [r for r in kin if not refused[r.name]]
@@ -205,13 +205,13 @@ class _Rules:
 
     def _named(self) -> set[str]:
         """Return the models that the study's procedures and their inputs name."""
-        found: set[str] = set()
+        names: set[str] = set()
         lines: list[Procedure] = list(self.study.procedures)
         while lines:
             line = lines.pop()
-            found |= set(line.named)
+            names |= set(line.named)
             lines += line.inputs.values()
-        return found
+        return names
 
     def _fitting(self, rungs: list[ModelSize]) -> list[ModelSize]:
         """Leave out models whose dearest first trial would take longer than the study allows."""

@@ -27,7 +27,7 @@ class GridDesign:
 
 FirstInputs = Callable[[str, int], Mapping[str, Proposal]]
 """(method, labels) -> what makes its inputs, by role, where a procedure names none."""
-Refuses = Callable[[str, str, Mapping[str, Scalar]], str]
+CheckModel = Callable[[str, str, Mapping[str, Scalar]], str]
 """(method, model, knobs) -> why the one cannot train the other with these; empty where it can."""
 
 
@@ -35,7 +35,7 @@ def grid(
     procedures: tuple[Procedure, ...],
     eligibility: Eligibility,
     first_inputs: FirstInputs,
-    refuses: Refuses,
+    check_model: CheckModel,
 ) -> GridDesign:
     """Return every procedure with every model and label budget; nothing for a search.
 
@@ -47,14 +47,14 @@ def grid(
     """
     for line in procedures:
         _known(line)
-    crossing = _Crossing(eligibility.space, first_inputs, refuses)
-    found = (
+    crossing = _Crossing(eligibility.space, first_inputs, check_model)
+    proposals = (
         p
         for labels in eligibility.space.labels
         for line in procedures
         for p in crossing.cells(line, labels)
     )
-    made = list({canonical(p.to_json()): p for p in found}.values())
+    made = list({canonical(p.to_json()): p for p in proposals}.values())
     taking_part = {method for p in made for method in _methods(p)}
     excluded = dict(crossing.excluded)
     for name, reason in crossing.modelless.items():
@@ -72,7 +72,7 @@ class _Crossing:
 
     space: SearchSpace
     first_inputs: FirstInputs
-    refuses: Refuses
+    check_model: CheckModel
     excluded: dict[str, str] = field(default_factory=dict)
     modelless: dict[str, str] = field(default_factory=dict)
     """Why a line has no model, by its method."""
@@ -106,18 +106,18 @@ class _Crossing:
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
         """
-        asked = tuple(n for n in names if n in line.named) if line.named else names
-        if line.named and not asked:
+        wanted = tuple(n for n in names if n in line.named) if line.named else names
+        if line.named and not wanted:
             models = " or ".join(f"'{n}'" for n in line.named)
             self.modelless.setdefault(
                 line.method, f"no model {models} that it can train takes part"
             )
             return ()
-        refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
-        if asked and all(refused.values()):
-            reason = refused[asked[-1]]
-            raise InputError(f"procedures: '{line.method}': model '{asked[-1]}': {reason}")
-        able = tuple(n for n in asked if not refused[n])
+        refused = {n: self.check_model(line.method, n, _hyper(line)) for n in wanted}
+        if wanted and all(refused.values()):
+            reason = refused[wanted[-1]]
+            raise InputError(f"procedures: '{line.method}': model '{wanted[-1]}': {reason}")
+        able = tuple(n for n in wanted if not refused[n])
         return able[-1:] if line.model == LARGEST else able
 
     def _inputs(self, line: Procedure, labels: int) -> dict[str, Proposal]:

@@ -26,7 +26,7 @@ class Graph(Protocol):
     def logits(self, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
         """Return logits (n, C) of rows; TypeError where a tokeniser is needed and not given."""
 
-    def cooled(self, temperature: float) -> Self:
+    def with_temperature(self, temperature: float) -> Self:
         """Return the same with its logits divided by a temperature."""
 
     def summary(self) -> Mapping[str, Any]:

@@ -124,11 +124,11 @@ def prompt_digest(task: Task, template: int) -> ArtifactConfig:
     """Return a template of the task with its label words, as an input of a prompting trial."""
     prompt = prompt_of(task)
     assert prompt is not None
-    asked = {
+    question = {
         "template": prompt.templates[template],
         "words": list(map(list, prompt.words.values())),
     }
-    return ArtifactConfig("question", digest(asked))
+    return ArtifactConfig("question", digest(question))
 
 
 def parse_knobs(method: Method, hyper: Mapping[str, Any]) -> Any:

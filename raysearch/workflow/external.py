@@ -14,7 +14,13 @@ import numpy as np
 
 from raysearch.analysis import Run, read_run
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.external import KIND, Against, against, rows_interval, uncovered
+from raysearch.analysis.external import (
+    KIND,
+    PairedComparison,
+    missing_rows_reason,
+    paired_comparisons,
+    rows_interval,
+)
 from raysearch.config.trial import digest
 from raysearch.data.external import (
     Predictions,
@@ -48,7 +54,7 @@ class Added:
     predictions: Predictions
     made: Confirmation
     """Of the run's confirming draws."""
-    against: list[Against]
+    against: list[PairedComparison]
     """The system minus each confirmed point."""
     why: str
     """Why it is compared with none; empty where it is."""
@@ -117,8 +123,10 @@ def add_system(
     push_to_storage(run)
     after = read_run(run)
     made = confirmation(after)
-    pairs = against(after, made, outside=(system,))
-    return Added(after, system, found, made, pairs, uncovered(after, made, system), replaced)
+    pairs = paired_comparisons(after, made, outside=(system,))
+    return Added(
+        after, system, found, made, pairs, missing_rows_reason(after, made, system), replaced
+    )
 
 
 def write_rows(run: Path, file: Path, data_dir: Path | None = None) -> Template:

@@ -96,7 +96,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
         models_dir=models_dir,
         storage=at,
         device="cpu" if gpus == 0 else cluster.device,
-        there=cluster.on_worker,
+        call_worker=cluster.on_worker,
         at_once=cluster.at_once,
     )
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())

@@ -73,7 +73,7 @@ def test_every_threshold_scores_what_its_answers_score(score: str, classes: int)
 
     def sums(logits: Any) -> Any:
         said = logits.argmax(axis=1)
-        return sums_by_level(level, said, label, many=many, classes=classes, score=score)
+        return sums_by_level(level, said, label, count=many, classes=classes, score=score)
 
     counts = np.bincount(level, minlength=many)
     found, on = swept(sums(first), sums(second), counts, score)
@@ -96,7 +96,7 @@ def test_the_extremes_are_the_members(score: str) -> None:
     level = levels(sure, tried)
     assert set(level) == {1}
     parts = [
-        sums_by_level(level, z.argmax(axis=1), label, many=3, classes=3, score=score)
+        sums_by_level(level, z.argmax(axis=1), label, count=3, classes=3, score=score)
         for z in (first, second)
     ]
     found, on = swept(parts[0], parts[1], np.bincount(level, minlength=3), score)
@@ -116,7 +116,7 @@ def test_arrays_are_not_changed() -> None:
     sure = confidence(first, 2.0)
     judged(first, second, sure, 0.7, label, "mcc")
     level = levels(sure, thresholds(2))
-    parts = sums_by_level(level, label, label, many=23, classes=2, score="mcc")
+    parts = sums_by_level(level, label, label, count=23, classes=2, score="mcc")
     swept(parts, parts, np.bincount(level, minlength=23), "mcc")
     for old, new in zip(before, (first, second, label), strict=True):
         assert np.array_equal(old, new)
@@ -134,7 +134,7 @@ def test_the_thresholds_are_those_of_an_early_exit() -> None:
 def test_a_score_of_numbers_has_no_levels() -> None:
     with pytest.raises(ValueError, match="pearson"):
         none = np.zeros(1, np.int64)
-        sums_by_level(none, none, none, many=1, classes=2, score="pearson")
+        sums_by_level(none, none, none, count=1, classes=2, score="pearson")
 
 
 # What is chosen

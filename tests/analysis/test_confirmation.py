@@ -17,8 +17,8 @@ from raysearch.analysis.confirmation import (
     fresh_draws,
     stored_logits,
 )
-from raysearch.analysis.replicates import twin
-from raysearch.analysis.selection_bias import winners_bias
+from raysearch.analysis.replicates import matching_point
+from raysearch.analysis.selection_bias import selection_bias
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.point_text import verdict
@@ -72,7 +72,7 @@ def test_without_draws_there_is_nothing(tmp_path: Path) -> None:
     made = confirmation(told(tmp_path, [replace(A, draws=()), replace(B, draws=())]))
     assert isinstance(made, Confirmation)
     assert (made.estimates, made.why, made.lost, dict(made.begun)) == ((), "", 0, {})
-    assert winners_bias(read_run(tmp_path).table, made) is None
+    assert selection_bias(read_run(tmp_path).table, made) is None
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -212,7 +212,7 @@ def test_operating_points_are_matched_by_their_knobs(tmp_path: Path) -> None:
     for choice in (fast, slow):
         record, point, fresh = found[choice.point]
         for drawn in fresh.values():
-            other = twin(drawn, point)
+            other = matching_point(drawn, point)
             assert other is not None and other.knobs == choice.knobs
             assert other.point_id != point.point_id
 
@@ -243,7 +243,7 @@ def test_early_exit_of_a_whole_study(tmp_path: Path) -> None:
             t.scores["test"]["accuracy"]
             for r in run.records
             if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
-            if (t := twin(r, point)) is not None
+            if (t := matching_point(r, point)) is not None
         ]
         assert e.per_draw == pytest.approx(draws) and len(draws) == 3
     many = [r for r in run.records if r.phase == "search" and len(r.points) == 3]
@@ -266,7 +266,10 @@ def test_cross_fitted_draws_are_pooled_over_all_rows(tmp_path: Path) -> None:
     for e in made.estimates:
         assert (e.draws, e.test_rows) == (made.folds, len(data.pool))
         _, point, fresh = fresh_draws(run)[e.point_id]
-        parts = [stored_logits(run.folder, twin(r, point).point_id, "test") for r in fresh.values()]
+        parts = [
+            stored_logits(run.folder, matching_point(r, point).point_id, "test")
+            for r in fresh.values()
+        ]
         whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
         assert sorted(whole[1]) == sorted(data.pool.ids), "every row once"
         assert e.score == pytest.approx(scores(whole[0], whole[2])[task.score])
@@ -283,7 +286,7 @@ def test_what_is_estimated_is_what_the_records_say(tmp_path: Path, score: str) -
     assert len(seen.estimates) > 5
     for e in seen.estimates:
         _, point, fresh = fresh_draws(run)[e.point_id]
-        stored = [twin(fresh[d], point).scores["test"][score] for d in sorted(fresh)]
+        stored = [matching_point(fresh[d], point).scores["test"][score] for d in sorted(fresh)]
         assert e.per_draw == pytest.approx(stored, abs=1e-5)
         assert e.score == pytest.approx(np.mean(stored), abs=1e-5) and e.low < e.score < e.high
 
@@ -342,7 +345,7 @@ def test_a_false_winner_is_taken_back(tmp_path: Path) -> None:
     assert verdict(points, a, b) == "worse" and "Runner-up: a, finetune" in said
     assert "worse" in said and after.beaten is None
 
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None
     assert fallen.fall == pytest.approx(0.17, abs=2e-3) and fallen.worst == fallen.fall
     assert (fallen.members, fallen.confirmed) == (1, 1), "by validation A alone is the frontier"
@@ -358,7 +361,7 @@ def test_a_false_winner_that_is_no_worse_is_not_called_so(tmp_path: Path) -> Non
     a, b = (points.ids.index(c.point) for c in (FALSE, equal))
     assert verdict(points, a, b) == "not distinguishable"
     assert given.flat and chosen(points) == "a", "of equals the cheaper is named"
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None and fallen.fall > 0.1
 
 
@@ -397,7 +400,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     writer.close()
     run = read_run(out)
     seen = confirmation(run)
-    fallen = winners_bias(run.table, seen)
+    fallen = selection_bias(run.table, seen)
     assert fallen is not None and seen.at(first) is not None
     assert fallen.fall > 0, fallen
     e = seen.estimates[seen.at(first) or 0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from raysearch.analysis import read_run
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.selection_bias import on_frontier, winners_bias
+from raysearch.analysis.selection_bias import on_frontier, selection_bias
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.point_text import verdict
@@ -75,7 +75,7 @@ def test_the_fall_by_hand(tmp_path: Path) -> None:
         Choice("e", 1.00, 0.99, (), flops=40.0),
     ]
     run = told(tmp_path, choices)
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None
     # by validation a, b, c and e are the frontier; d is beaten there but not on fresh draws
     assert (fallen.members, fallen.confirmed, fallen.survived) == (4, 3, 2)
@@ -89,7 +89,7 @@ def test_the_fall_by_hand(tmp_path: Path) -> None:
 
 def test_scores_that_rose_are_said_to_have_risen(tmp_path: Path) -> None:
     run = told(tmp_path, [Choice("a", 0.70, 0.70, (0.80, 0.80, 0.80))])
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None and fallen.fall == pytest.approx(-0.10)
     assert "moved by +0.100 on average (+0.100 at worst)" in fallen.sentence()
 
@@ -99,13 +99,13 @@ def test_without_a_confirmed_member_there_is_no_bias(tmp_path: Path) -> None:
     beaten = Choice("b", 0.8, 0.8, (0.8, 0.8, 0.8), flops=2.0)
     run = told(tmp_path, [best, beaten])
     assert len(confirmation(run).estimates) == 1
-    assert winners_bias(run.table, confirmation(run)) is None
-    assert winners_bias(run.table, Confirmation()) is None
+    assert selection_bias(run.table, confirmation(run)) is None
+    assert selection_bias(run.table, Confirmation()) is None
 
 
 def test_where_no_member_was_scored_on_test_its_own_fall_is_absent(tmp_path: Path) -> None:
     run = told(tmp_path, [Choice("a", 0.9, None, (0.8, 0.8, 0.8))])
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None and fallen.fall_test is None
     assert fallen.fall == pytest.approx(0.1)
 
@@ -116,13 +116,13 @@ def test_a_confirmed_point_without_a_cost_does_not_break_the_others(tmp_path: Pa
         Choice("b", 0.8, 0.8, (0.8, 0.8, 0.8), flops=None),
     ]
     run = told(tmp_path, choices)
-    assert winners_bias(run.table, confirmation(run)) is not None
+    assert selection_bias(run.table, confirmation(run)) is not None
 
 
 def test_the_table_is_left_as_it_was(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, records(40, seed=4, confirm=3)))
     before = run.table.copy()
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None and 0 < fallen.survived <= fallen.confirmed <= fallen.members
     assert run.table.equals(before)
 
@@ -157,7 +157,7 @@ def test_the_best_of_twenty_equal_choices_is_not_believed(tmp_path: Path) -> Non
         points = collect(run)
         given = answer(points)
         made = confirmation(run)
-        fallen = winners_bias(run.table, made)
+        fallen = selection_bias(run.table, made)
         assert fallen is not None and len(made.estimates) == 20
         falls.append(fallen.worst)
         assert fallen.worst > 0, seed

@@ -20,7 +20,7 @@ from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
 from raysearch.recommend.request import LIMITS
 from raysearch.recommend.sentences import headline
-from raysearch.recommend.words import WORDS, brief, fixed, money, text
+from raysearch.recommend.words import WORDS, format_fixed, format_short, money, text
 from tests.support import tiny
 from tests.support.choices import Choice, told
 from tests.support.judged import write_run
@@ -177,15 +177,17 @@ def test_json_says_what_the_sentences_say(say: Say, run: Path) -> None:
     assert choice["point_id"] == B.point and runner["point_id"] == A.point
     first = value["sentences"][0]
     low, high = choice["interval"]
-    assert f"Train {choice['name']}: accuracy {fixed(choice['test'], 2)} " in first
-    assert f"[{fixed(low, 2)}, {fixed(high, 2)}]" in first
-    assert f"{brief(choice['costs']['ms'])} ms a text" in first
+    assert f"Train {choice['name']}: accuracy {format_fixed(choice['test'], 2)} " in first
+    assert f"[{format_fixed(low, 2)}, {format_fixed(high, 2)}]" in first
+    assert f"{format_short(choice['costs']['ms'])} ms a text" in first
     assert choice["costs"]["ms"] == 10.0 and choice["draws"] == 3
     assert choice["test"] == pytest.approx(0.88) and choice["validation"] == pytest.approx(0.88)
     (said,) = (s for s in value["sentences"] if s.startswith("Runner-up"))
     gap = runner["difference_interval"]
     assert runner["difference"] == pytest.approx(runner["test"] - choice["test"])
-    assert f"{fixed(abs(runner['difference']), 2)} lower [{fixed(gap[0], 2)}, " in said
+    assert (
+        f"{format_fixed(abs(runner['difference']), 2)} lower [{format_fixed(gap[0], 2)}, " in said
+    )
     assert said.endswith("worse.") and gap[1] < 0
     assert f"raysearch export run {choice['point_id']} --to model" in out
 

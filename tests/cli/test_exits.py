@@ -115,7 +115,7 @@ def test_a_threshold_is_chosen_when_predicting(home, say, table, batch):
 def predictor_confidence(predictor, texts):
     """How sure the first exit is of each text, after its own temperature alone."""
     predictor.change_rule("0", "confidence")
-    logits, _ = predictor.left(predictor.prepare(texts))
+    logits, _ = predictor.exit_results(predictor.prepare(texts))
     z = logits * predictor.manifest.temperature
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return (e / e.sum(axis=1, keepdims=True)).max(axis=1)

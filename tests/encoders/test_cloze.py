@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch.costs import flops
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import ClozeClassifier, lacks, open_head
+from raysearch.encoders.cloze import ClozeClassifier, missing_head_reason, open_head
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.patterns import Pattern, shortened, word_ids
 from raysearch.encoders.tokens import Encoded, fast_tokeniser
@@ -272,7 +272,7 @@ def test_a_checkpoint_without_the_head_is_refused(folder, tmp_path):
     tensors = load_file(other / "model.safetensors")
     body = {k: v for k, v in tensors.items() if not k.startswith(("cls.", "lm_head", "vocab_"))}
     save_file(body, other / "model.safetensors", metadata={"format": "pt"})
-    assert lacks(folder) is None
-    assert lacks(other) == "its checkpoint has no masked-LM head"
+    assert missing_head_reason(folder) is None
+    assert missing_head_reason(other) == "its checkpoint has no masked-LM head"
     with pytest.raises(InputError, match="no masked-LM head; prompting needs one"):
         open_head(other, [(1,), (2,)], CPU)

@@ -97,7 +97,7 @@ def written(name, made, template, target, texts=ODD, *, cold=1.0, words=WORDS, *
         **more,
     )
     rows = Rows("some", np.arange(len(texts)), texts, texts[::-1] if pair else None)
-    model = Model(graph.cooled(cold), manifest, tokens.fast, question)
+    model = Model(graph.with_temperature(cold), manifest, tokens.fast, question)
     fmt = writing.choose(name, graph, int8=manifest.int8)
     parity = writing.write(fmt, model, target, rows, tokens, lambda predictor, parity: "card")
     expected = softmax(graph.logits(rows, tokens) / np.float32(cold))

@@ -39,7 +39,7 @@ CASES = [
     for rung in RUNGS[family]
     for task in TASKS
     if methods.get(name).regression or task != "number"
-    if not methods.get(name).refuses(methods.get(name).knobs(), LAYERS[rung])
+    if not methods.get(name).check_model(methods.get(name).knobs(), LAYERS[rung])
 ]
 SHORT = {"min_steps": 4, "epochs": 3}
 """Knobs that only say how long to train, where a method has them: six steps show what fifty do."""
@@ -381,7 +381,7 @@ def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path)
             found = graph.logits(rows, TrainedModel(again).tokeniser())
             assert found.shape == expected.shape and graph.classes == expected.shape[1]
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-            cold = graph.cooled(2.0).logits(rows, TrainedModel(again).tokeniser())
+            cold = graph.with_temperature(2.0).logits(rows, TrainedModel(again).tokeniser())
             np.testing.assert_allclose(cold, expected / 2, rtol=1e-4, atol=1e-4)
     for a, b in zip(logits(run), logits(again), strict=True):
         assert np.array_equal(a, b), "taking the graph moved the learner"
@@ -439,7 +439,7 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
             # what the task cannot tell apart (more texts than there are) is one computation
             made = [parse_knobs(described, h) for h in (hyper, space.first)]
             task, texts = worlds["two"].data.task, worlds["two"]._texts(32)
-            one, other = (described.fitted(k, task, texts) for k in made)
+            one, other = (described.resolve_knobs(k, task, texts) for k in made)
             assert (config.id == first.id) == (one == other)
             assert worlds["two"].price(config).flops > 0
 

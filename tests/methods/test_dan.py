@@ -166,10 +166,10 @@ def test_means_are_the_same_however_many_are_summed_at_once(monkeypatch):
 
 
 def test_a_pairs_product_and_distance_do_not_know_who_came_first():
-    from raysearch.ngrams.bag import sides
+    from raysearch.ngrams.bag import pair_features
 
     a, b = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
-    one, other = sides(a, b), sides(b, a)
+    one, other = pair_features(a, b), pair_features(b, a)
     assert one.shape == (5, 16)
     assert torch.equal(one[:, 8:], other[:, 8:]) and not torch.equal(one[:, :8], other[:, :8])
 

@@ -126,10 +126,10 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     """
     run = trained(rung)
     rows = run.setup.data.splits["test"]
-    together = run.learner._left(rows, knobs)
-    alone = [run.learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
+    together = run.learner._exit_results(rows, knobs)
+    alone = [run.learner._exit_results(rows.take(np.array([i])), knobs) for i in range(len(rows))]
     cached = run.learner.raw(rows, phase="measure")
-    at = exit_rules.left_at(cached, knobs)
+    at = exit_rules.exits_for(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
     if knobs["threshold"] != "never":
@@ -147,7 +147,8 @@ def test_texts_leave_at_different_exits(trained):
     """Else the tests of compaction would show nothing."""
     run = trained("deep-bert")
     sure = [
-        run.learner._left(run.setup.data.splits["test"], knobs).at.tolist() for knobs in SOME[:6]
+        run.learner._exit_results(run.setup.data.splits["test"], knobs).at.tolist()
+        for knobs in SOME[:6]
     ]
     assert max(len(set(at)) for at in sure) > 1
 
@@ -162,7 +163,7 @@ def test_expected_flops_are_those_of_a_real_pass(trained, rung):
         told = run.learner.infer_flops(rows, knobs)
         with FlopCounterMode(display=False) as seen:
             for i in range(len(rows)):
-                run.learner._left(rows.take(np.array([i])), knobs)
+                run.learner._exit_results(rows.take(np.array([i])), knobs)
         assert told.sum() == seen.get_total_flops()
 
 
@@ -172,7 +173,7 @@ def test_a_batch_pays_for_what_it_executes_and_no_more(trained):
     spent = []
     for knobs in SOME[:6]:
         with FlopCounterMode(display=False) as seen:
-            left = run.learner._left(rows, knobs)
+            left = run.learner._exit_results(rows, knobs)
         assert left.flops == seen.get_total_flops()
         spent.append(left.flops)
     assert spent == sorted(spent) and spent[0] < spent[-1] / 2
@@ -256,8 +257,8 @@ def test_the_pass_is_by_calibrated_logits(trained):
     raw = dataclasses.replace(said, temperature=np.ones(LAYERS))
     apart = 0
     for knobs in SOME:
-        left = run.learner._left(rows, knobs)
-        apart += int((left.at != exit_rules.left_at(raw, knobs)).sum())
+        left = run.learner._exit_results(rows, knobs)
+        apart += int((left.at != exit_rules.exits_for(raw, knobs)).sum())
         here = np.arange(len(rows))
         np.testing.assert_allclose(
             left.logits, said.calibrated[here, left.at], rtol=1e-3, atol=1e-4
@@ -452,15 +453,15 @@ def test_the_graph_leaves_where_the_learner_leaves(trained):
         graph = TrainedModel(run).graph(dataclasses.replace(point, knobs=knobs))
         assert graph.kind == "exits"
         encoded = run.learner._head.encode(rows)
-        left = graph.left(encoded)
-        assert np.array_equal(left.at, run.learner._left(rows, knobs).at)
-        cold = graph.cooled(2.0).logits(rows, TrainedModel(run).tokeniser())
+        left = graph.exit_results(encoded)
+        assert np.array_equal(left.at, run.learner._exit_results(rows, knobs).at)
+        cold = graph.with_temperature(2.0).logits(rows, TrainedModel(run).tokeniser())
         np.testing.assert_allclose(cold, left.logits / 2, rtol=1e-5)
-        assert np.array_equal(graph.cooled(2.0).left(encoded).at, left.at)
+        assert np.array_equal(graph.with_temperature(2.0).exit_results(encoded).at, left.at)
 
 
 def test_empty_rows_are_nobody(trained):
     run = trained("deep-bert")
     none = Rows("test", np.empty(0, np.int64), [])
-    left = run.learner._left(none, SOME[2])
+    left = run.learner._exit_results(none, SOME[2])
     assert left.logits.shape == (0, 2) and left.flops == 0

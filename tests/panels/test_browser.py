@@ -100,9 +100,9 @@ def test_outside_systems_are_diamonds_where_they_have_the_cost(
     run, index = confirmed
     visit = Visit(browser, index)
     marks = "document.getElementById('plot').data.find((t) => t.meta.role === 'rival')"
-    found = collect(run).rivals
+    found = collect(run).baselines
     assert [r.name for r in found][:2] == ["gpt <b>x</b>", "older"]
-    assert (found[0].apart[:, 0] > 0).any()
+    assert (found[0].differences[:, 0] > 0).any()
     visit.page.select_option("#cost", "ms")
     assert visit.page.evaluate(f"[{marks}.x, {marks}.marker.symbol]") == [[700, 2.5], "diamond"]
     assert "gpt &lt;b&gt;x&lt;/b&gt;" in visit.page.evaluate(NAMES)

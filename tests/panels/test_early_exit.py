@@ -17,7 +17,7 @@ import pytest
 from raysearch.analysis import Run, read_run, to_table, winners
 from raysearch.analysis.cascade import cascades
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.exit_trials import first_layers, leaver, leavers
+from raysearch.analysis.exit_trials import exit_trial, exit_trials, first_layers
 from raysearch.analysis.report_text import RowName
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
@@ -117,7 +117,7 @@ def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path
 
 @pytest.mark.parametrize("picture", PICTURES[1:])
 def test_a_point_by_name_is_its_trial_and_others_are_refused(picture: Any, run: Run) -> None:
-    best = {one.cell[2]: one for one in leavers(run)}
+    best = {one.cell[2]: one for one in exit_trials(run)}
     small, large = picture.info(run), picture.info(run, point=best[100].best.point_id)
     assert small != large and "100 labels" in large.caption
     tuned = next(r for r in run.records if r.config.method == "finetune")
@@ -195,7 +195,7 @@ def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare:
     info = curves_of(bare)
     (pane,) = info.panes
     assert "one draw: not confirmed" in info.caption and pane.curves
-    (one,) = leavers(bare)
+    (one,) = exit_trials(bare)
     exits, _, labels = read_exits(bare.folder / "store" / "exits" / f"{one.record.id}-test")
     known = points_of(bare)
     for mark in (m for c in pane.curves for m in c.marks):
@@ -213,7 +213,7 @@ def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare:
 def test_a_trial_that_was_not_scored_on_test_is_counted(tmp_path: Path) -> None:
     untested = exiting(tmp_path, draws=0, labels=(100,), tested=False, tries=1)
     info = curves_of(untested)
-    points = len(leavers(untested)[0].points)
+    points = len(exit_trials(untested)[0].points)
     assert info.panes == () and f"without a score on test left out: {points}." in info.caption
     assert "one draw" in exit_calibration.info(untested).caption
     assert "validation (100 rows)" in exit_calibration.info(untested).caption
@@ -297,7 +297,7 @@ class Pair:
 def test_cascades_stand_in_the_pane_of_their_larger_budget(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small, large = (one.best.point_id for one in sorted(leavers(run), key=lambda o: o.cell[2]))
+    small, large = (one.best.point_id for one in sorted(exit_trials(run), key=lambda o: o.cell[2]))
     pair = Pair("c0ffee", small, large, "a, then <b>b</b>", 900, 3e8, 0.91, 256)
     lost = dataclasses.replace(pair, point_id="c0ffe1", test=None, low=None, high=None)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair, lost))
@@ -386,7 +386,7 @@ def test_exits_without_a_test_score_do_not_hide_cascades(
     info = curves_of(untested)
     (pane,) = info.panes
     assert pane.cascades and pane.tuned and not pane.curves
-    many = len(leavers(untested)[0].points)
+    many = len(exit_trials(untested)[0].points)
     assert f"Points without a score on test left out: {many}." in info.caption
     assert exit_curve.NO_EXITS not in info.caption and "Cascades chosen" in info.caption
 
@@ -396,7 +396,7 @@ def test_exits_without_a_test_score_do_not_hide_cascades(
 
 def test_bars_are_the_recorded_shares_dear_to_cheap(run: Run) -> None:
     info = exit_histogram.info(run)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None and info.exits == tuple(f"layer {k}" for k in range(1, LAYERS + 1))
     known = points_of(run)
     assert info.levels[0].threshold == "never" and info.levels[0].spent == 1.0
@@ -435,7 +435,7 @@ def test_half_the_layers_are_named_by_what_lies_below_them(tmp_path: Path) -> No
 
 def drawn_exits(run: Run) -> list[tuple[Any, Any]]:
     """What the exits of the best trial's draws said of the test rows."""
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     recipe = found.record.config.seedless_id
     mine = [r for r in run.records if r.phase == "confirm" and r.config.seedless_id == recipe]
@@ -515,14 +515,14 @@ def test_examples_are_rows_by_number_and_hold_no_text(run: Run) -> None:
 
 def test_an_example_is_what_the_exits_said_of_the_row(run: Run) -> None:
     info = exit_examples.info(run)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     of = drawn_exits(run)
     for row in info.rows:
         left, sure, right = [], [], 0
         for exits, label in of:
             z = exits.calibrated[row.row : row.row + 1]
-            (at,) = exit_rules.leaves(z, "confidence", found.best.knobs["threshold"])
+            (at,) = exit_rules.exit_index(z, "confidence", found.best.knobs["threshold"])
             left.append(at + 1)
             sure.append(softmax(z[:, at]).max())
             right += int(z[0, at].argmax() == label[row.row])
@@ -551,7 +551,7 @@ def test_texts_stand_there_only_for_who_gives_them_and_do_nothing(run: Run) -> N
 
 
 def test_where_the_best_never_leaves_early_a_point_of_half_its_cost_stands_in(run: Run) -> None:
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     whole = exit_histogram.info(run).levels[0].point_id
     named = exit_examples.info(run, point=whole)
@@ -622,4 +622,4 @@ def test_pairs_are_kept_once_in_few_digits_and_read_as_python_reads_them(run: Ru
         seen = difference_of(points, int(i), int(j))
         assert seen == ((low, high) if points.place[i] == a else (0.0 - high, 0.0 - low))
     whole = confirmation(run).difference
-    assert np.abs(points.apart - whole).max() <= 0.5e-5 + 1e-12
+    assert np.abs(points.pairwise_differences - whole).max() <= 0.5e-5 + 1e-12

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.exit_trials import Hearing, by_criterion, hearing, leaver, never
+from raysearch.analysis.exit_trials import (
+    ExitOutputsBySeed,
+    by_criterion,
+    exit_outputs,
+    exit_trial,
+    never,
+)
 from raysearch.analysis.report_text import RowName
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import softmax
@@ -29,14 +35,14 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def said(run: Run) -> tuple[dict[int, float], dict[int, float]]:
     """Where each row leaves the best trial, and how sure it is there: means over draws."""
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
-    heard = hearing(run, found, "test")
-    assert isinstance(heard, Hearing)
+    heard = exit_outputs(run, found, "test")
+    assert isinstance(heard, ExitOutputsBySeed)
     at: dict[int, list[float]] = {}
     sure: dict[int, list[float]] = {}
-    for one in heard.heard:
-        left = exit_rules.left_at(one.exits, found.best.knobs)
+    for one in heard.draws:
+        left = exit_rules.exits_for(one.exits, found.best.knobs)
         top = softmax(exit_rules.answers(one.exits, found.best.knobs)).max(axis=1)
         for row, k, p in zip(one.ids.tolist(), left.tolist(), top.tolist(), strict=True):
             at.setdefault(row, []).append(k + 1)
@@ -74,7 +80,7 @@ def test_of_a_best_that_never_leaves_early_a_faster_point_is_shown(tmp_path: Pat
             point["infer_flops"] = math.nan
     file.write_text(json.dumps(event) + "\n")
     run = read_run(made.folder)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None and never(found.best)
     info = exit_examples.info(run)
     assert "leaves at confidence" in info.whose and "never leaves early" not in info.caption

@@ -12,10 +12,10 @@ from raysearch.errors import InputError
 from raysearch.panels.controls import controls
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
-from raysearch.recommend.differences import apart, band_of, interval_of
+from raysearch.recommend.differences import band_of, distinguishable, interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import footer, headline, why
-from raysearch.recommend.words import WORDS, brief, fixed, text
+from raysearch.recommend.words import WORDS, format_fixed, format_short, text
 from raysearch.record import TrialRecord
 from tests.support.synthetic import records, write_run
 
@@ -163,7 +163,7 @@ def test_the_band_holds_what_the_interval_of_the_difference_holds(tmp_path: Path
     band = band_of(points, best, range(len(points)))
     assert band is not None and band[0] < points.test[best] < band[1]
     for i in range(len(points)):
-        assert apart(points, best, i) == (not band[0] <= points.test[i] <= band[1])
+        assert distinguishable(points, best, i) == (not band[0] <= points.test[i] <= band[1])
 
 
 KINDS = {"accuracy": "binomial", "macro_f1": "binomial", "f1": "binomial", "mcc": "stretched"}
@@ -264,8 +264,8 @@ def test_who_pays_the_teacher_moves_the_frontier(tmp_path: Path) -> None:
 
 
 def test_numbers_round_halves_away_from_zero() -> None:
-    assert fixed(0.8125, 3) == "0.813" and fixed(0.125, 2) == "0.13"
-    assert [brief(v) for v in (9999.0, 99.6, 0.0996, 1e-5, 1.05e7)] == [
+    assert format_fixed(0.8125, 3) == "0.813" and format_fixed(0.125, 2) == "0.13"
+    assert [format_short(v) for v in (9999.0, 99.6, 0.0996, 1e-5, 1.05e7)] == [
         "1e4",
         "100",
         "0.1",

@@ -156,11 +156,11 @@ def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecor
         _keep(folder, config.id, split, *said[split])
     tried = exit_rules.grid(2, len(depths))
     validation = said["validation"][0]
-    shares = [exit_rules.shares(exit_rules.left_at(validation, k), len(depths)) for k in tried]
+    shares = [exit_rules.shares(exit_rules.exits_for(validation, k), len(depths)) for k in tried]
     upto = EMBEDDING + LAYER_FLOPS * np.array(depths)
     costs = [float(np.dot(s, upto)) for s in shares]
     if not draw:
-        kept = exit_rules.thinned(costs, [str(k["criterion"]) for k in tried], costs[0])
+        kept = exit_rules.prune_close_points(costs, [str(k["criterion"]) for k in tried], costs[0])
         tried = [tried[i] for i in kept]
         shares, costs = [shares[i] for i in kept], [costs[i] for i in kept]
     points = []
