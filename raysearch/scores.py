@@ -185,9 +185,9 @@ def accuracy(logits: Floats, labels: Labels) -> float:
 )
 def macro_f1(logits: Floats, labels: Labels) -> float:
     """Mean F1 of the classes that occur in labels or predictions."""
-    hit, said, true = np.split(score_sums.counts(logits, labels), 3)
-    there = said + true > 0
-    return float((2 * hit[there] / (said + true)[there]).mean())
+    hit, predicted, true = np.split(score_sums.counts(logits, labels), 3)
+    present = predicted + true > 0
+    return float((2 * hit[present] / (predicted + true)[present]).mean())
 
 
 @score(

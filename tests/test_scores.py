@@ -25,7 +25,7 @@ from raysearch.analysis.external import rows_interval
 from raysearch.analysis.intervals import careful, interval
 from raysearch.analysis.report_text import summary
 from raysearch.analysis.thresholds import cascaded, sums_by_level
-from raysearch.data.own import own_task, said
+from raysearch.data.own import notes, own_task
 from raysearch.data.sources import read
 from raysearch.errors import InputError
 from raysearch.panels.embed import points_json
@@ -330,7 +330,7 @@ def test_a_score_of_one_function_goes_from_end_to_end(toy: str, tmp_path: Path, 
     folder = trained(tmp_path / "own", toy)
     accepted(folder, toy, say)
     csv = str(folder.parent / "own.csv")
-    lines = said(own_task(csv, score=toy), read(own_task(csv)))
+    lines = notes(own_task(csv, score=toy), read(own_task(csv)))
     assert "scoring toy score, as asked" in " ".join(lines)
     assert (toy in cascaded()) == (SCORES[toy].sums is not None)
     missing = cascade.why(read_run(folder))

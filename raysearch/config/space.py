@@ -192,10 +192,10 @@ def domain(value: Any, where: str) -> Domain:
 
 def load_method_space(path: Path) -> MethodSpace:
     """Read one `search_spaces/<method>.yaml`; its name must be the file's name."""
-    found = parse(MethodSpaceFile, load_yaml(path), path.name)
-    if found.method != path.stem:
+    file = parse(MethodSpaceFile, load_yaml(path), path.name)
+    if file.method != path.stem:
         raise InputError(
-            f"{path.name}: method is {found.method!r}, must be the file's name '{path.stem}'"
+            f"{path.name}: method is {file.method!r}, must be the file's name '{path.stem}'"
         )
-    knobs = {name: knob.domain() for name, knob in found.knobs.items()}
-    return MethodSpace(found.method, knobs, found.first, found.inputs, found.baseline)
+    knobs = {name: knob.domain() for name, knob in file.knobs.items()}
+    return MethodSpace(file.method, knobs, file.first, file.inputs, file.baseline)

@@ -130,7 +130,7 @@ class CostModel:
         shape = replace(shape, n_unlabelled=texts)
         return self._seconds(rung, method.price(knobs, shape), shape)
 
-    def dearest(self, space: SearchSpace) -> dict[str, float]:
+    def reference_point(self, space: SearchSpace) -> dict[str, float]:
         """Return the costs of the dearest legal configurations.
 
         Training FLOPs in full, and inference FLOPs a text. Each knob is set in turn to the end or
@@ -140,26 +140,26 @@ class CostModel:
         n = max(space.labels)
         spaces = {**space.upstream, **space.methods}
         rungs = {**space.upstream_rungs, **space.rungs}
-        dearest: dict[str, float] = {}
+        highest: dict[str, float] = {}
         for name in sorted(rungs, key=lambda n: _depth(n, spaces)):  # inputs first
             for rung in (find_rung(r) for r in rungs[name]):
                 shape = self._largest(name, rung, n, min(n, len(self.data.splits["validation"])))
                 shape = replace(shape, n_unlabelled=self._most_texts(name, n))
-                spent = sum(_dearest(name, spaces[name], shape).values())
+                spent = sum(_dearest_config(name, spaces[name], shape).values())
                 for names in spaces[name].inputs.values():
-                    spent += max((dearest[n] for n in names if n in dearest), default=0.0)
+                    spent += max((highest[n] for n in names if n in highest), default=0.0)
                 if _takes_logits(find(name)):
                     above = max((find_rung(r) for t in rungs for r in rungs[t]), key=size_of)
                     long = int(shape.lengths.max(initial=1))
                     spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
-                dearest[name] = max(dearest.get(name, 0.0), spent)
+                highest[name] = max(highest.get(name, 0.0), spent)
                 # Of many texts next to nothing is padding, as in the objective's own lengths.
-                costs = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
+                costs = _dearest_config(name, spaces[name], replace(shape, n_validation=ENOUGH))
                 if name in space.methods:
                     most["infer_flops"] = max(
                         most["infer_flops"], costs.get("validate", 0.0) / ENOUGH
                     )
-        most["train_flops_full"] = max(dearest[name] for name in space.methods)
+        most["train_flops_full"] = max(highest[name] for name in space.methods)
         return most
 
     def _most_texts(self, name: str, labels: int) -> int:
@@ -263,7 +263,7 @@ def _ends(domain: Domain) -> Iterable[Scalar]:
     return (int(domain.low), int(domain.high) - 1) if whole else (domain.low, domain.high)
 
 
-def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
+def _dearest_config(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
     """Return FLOPs by phase of the knob set that coordinate-wise costs most."""
     method = find(name)
     best = dict(space.first)

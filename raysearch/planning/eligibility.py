@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raysearch.config.catalog import find_rung, ladder, method_spaces
 from raysearch.config.ladder import ModelSize
 from raysearch.config.space import NONE, MethodSpace, SearchSpace
-from raysearch.config.study import Procedure, Study
+from raysearch.config.study import GridCell, Study
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, unknown
 from raysearch.methods import names as method_names
@@ -206,7 +206,7 @@ class _Rules:
     def _named(self) -> set[str]:
         """Return the models that the study's procedures and their inputs name."""
         names: set[str] = set()
-        lines: list[Procedure] = list(self.study.procedures)
+        lines: list[GridCell] = list(self.study.procedures)
         while lines:
             line = lines.pop()
             names |= set(line.named)

@@ -223,7 +223,7 @@ class Planner:
         Predicted before the first trial: each knob is set in turn to the end or option that makes
         the method's price largest.
         """
-        most = self.pricing.dearest(self.space)
+        most = self.pricing.reference_point(self.space)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}
 

@@ -66,8 +66,8 @@ class InputChoice:
     def _of(self, chain: tuple[str, ...], labels: int) -> dict[str, Proposal]:
         out = {}
         for role, names in distributions.candidates(self._space, chain).items():
-            if (found := self._choose(chain, role, names, labels)) is not None:
-                out[role] = found
+            if (chosen := self._choose(chain, role, names, labels)) is not None:
+                out[role] = chosen
         return out
 
     def _choose(

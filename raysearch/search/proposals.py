@@ -67,8 +67,8 @@ class ProposalReader:
         for role, given in config.upstream.items():
             # Knobs at their default are only in the input's own record.
             known = past.get(given.id)
-            found = None if known is None else self.read_back(known, past)
-            if found is None:
+            proposal = None if known is None else self.read_back(known, past)
+            if proposal is None:
                 return None
-            inputs[role] = found
+            inputs[role] = proposal
         return Proposal(config.method, config.rung, config.data.train, hyper, inputs)

@@ -64,18 +64,18 @@ class OptunaSampler:
         trial = self._asked.pop(record.id, None)
         if trial is None:
             return
-        state, told, constraint = self._verdict(record)
+        state, observed, constraint = self._verdict(record)
         if constraint:
             trial.set_constraint(INFEASIBLE, constraint)
-        self._optuna.tell(trial, told, state=state)
+        self._optuna.tell(trial, observed, state=state)
 
     def add(self, proposal: Proposal, record: TrialRecord) -> None:
         """Learn from a trial of an earlier run."""
-        state, told, constraint = self._verdict(record)
+        state, observed, constraint = self._verdict(record)
         self._optuna.add_trial(
             create_trial(
                 state=state,
-                values=told,
+                values=observed,
                 params=dict(distributions.params(proposal)),
                 distributions=distributions.distributions(self._space, proposal),
                 constraints={INFEASIBLE: constraint} if constraint else None,
@@ -89,8 +89,8 @@ class OptunaSampler:
         trials); it does learn from a pruned trial that violates a constraint.
         """
         if record.status == "DONE":
-            told = values(record, self._study)
-            return (TrialState.COMPLETE, told, 0.0) if told else (TrialState.FAIL, None, 0.0)
+            point = values(record, self._study)
+            return (TrialState.COMPLETE, point, 0.0) if point else (TrialState.FAIL, None, 0.0)
         return TrialState.PRUNED, None, 0.0 if record.status == "STOPPED" else 1.0
 
 

@@ -24,7 +24,7 @@ from raysearch.training.protocol import Context, Shape
 from raysearch.training.row_adam import under
 
 
-class Schedule(Protocol):
+class TrainSchedule(Protocol):
     """The knobs of any such fit."""
 
     @property
@@ -79,7 +79,7 @@ class FineTuner:
     def __init__(
         self,
         ctx: Context,
-        knobs: Schedule,
+        knobs: TrainSchedule,
         head: Head,
         rows: Sequence[Rows],
         loss: Loss,
@@ -214,13 +214,13 @@ def labels_of(rows: Rows, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows.label)).to(device)
 
 
-def horizon(knobs: Schedule, rows: int) -> int:
+def horizon(knobs: TrainSchedule, rows: int) -> int:
     """Return the optimiser steps of the schedule over this many rows."""
     return max(knobs.epochs * batches.steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(
-    knobs: Schedule, shape: Shape, head_flops: int = 0, calibration: int = 0, looked: int = 0
+    knobs: TrainSchedule, shape: Shape, head_flops: int = 0, calibration: int = 0, looked: int = 0
 ) -> Mapping[str, float]:
     """Return predicted FLOPs by phase, padding included.
 

@@ -165,7 +165,7 @@ class HasRawOutputs(Protocol):
 
 
 @runtime_checkable
-class Telling(Protocol):
+class HasFacts(Protocol):
     """A learner that reports facts of its trained state beside scores and costs."""
 
     def facts(self) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ from raysearch.search.backend import TrialBackend
 from raysearch.storage import remote
 from raysearch.storage.remote import StorageLost
 from raysearch.storage.trial_checkpoints import TrialCheckpoints
-from raysearch.tune.trainable import bound
+from raysearch.tune.trainable import bind_trainable
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
 
 
@@ -115,7 +115,7 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
             TrialBackend(FakeTrial, failed, score),
             TrialCheckpoints(tmp_path / "checkpoints"),
         )
-        made = bound(kit, FakePlace(), "search", saves, mark, 60.0)
+        made = bind_trainable(kit, FakePlace(), "search", saves, mark, 60.0)
         trial = made.__new__(made)
         trial.setup(config)
         return trial.step()

@@ -143,7 +143,9 @@ def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     space = taught_space((32,), teachers=("finetune", "assist"))
     kd = replace(space.methods["kd"], knobs=knobs, first={"temperature": 1})
     listed = list(
-        distributions.every(distributions.only(replace(space, methods={"kd": kd}), "kd"), 32)
+        distributions.all_proposals(
+            distributions.only(replace(space, methods={"kd": kd}), "kd"), 32
+        )
     )
     assert len(listed) == 3 * 2 * 2 == len({repr(p) for p in listed})
     teachers = [teacher_of(p) for p in listed]

@@ -18,8 +18,8 @@ import ray
 from raysearch.analysis import RunReader
 from raysearch.cluster.nodes import machines
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.dedicated_node import Machine, largest
-from raysearch.tune.session import started
+from raysearch.tune.dedicated_node import DedicatedNode, largest
+from raysearch.tune.session import ray_session
 from raysearch.workflow.measure import bench, measure_run
 from raysearch.workflow.options import DEFAULT_OPTIONS
 from raysearch.workflow.prepare import prepare
@@ -38,7 +38,7 @@ def main() -> None:
     prepared = prepare({**DEFAULT_OPTIONS, "out": run})
     prepared.world.place = replace(prepared.world.place, device="cuda")
     said: list[str] = []
-    with started(None, address):
+    with ray_session(None, address):
         with bench(prepared, run, None, None) as there:
             done = measure_run(RunReader(run), said.append, nullcontext(there), again=True)
             time.sleep(1.0)  # Ray's count comes by the heartbeat
@@ -49,13 +49,13 @@ def main() -> None:
         after = gpus()
         hold = largest(machines())
         assert hold is not None
-        with Machine(hold) as one:
+        with DedicatedNode(hold) as one:
             try:
                 one.call(broken)
             except RaysearchError as e:
                 said.append(str(e))
             try:
-                with Machine(hold, patience=2.0):
+                with DedicatedNode(hold, patience=2.0):
                     said.append("held twice")
             except InputError as e:
                 said.append(str(e))
