@@ -122,15 +122,15 @@ def _what(facts: Facts) -> str:
 
 
 def _knobs(facts: Facts) -> dict[str, object]:
-    asked = {"pattern": facts.pattern, "label words": facts.words}
-    return {**facts.knobs, **{k: v for k, v in asked.items() if v}}
+    prompt = {"pattern": facts.pattern, "label words": facts.words}
+    return {**facts.knobs, **{k: v for k, v in prompt.items() if v}}
 
 
 def _front(facts: Facts) -> str:
     known = {"Apache-2.0": "apache-2.0", "MIT": "mit"}
-    asked = facts.format == "hf" and facts.pattern
+    prompted = facts.format == "hf" and facts.pattern
     lines = ["---", "tags: [raysearch]"]
-    lines.append(f"pipeline_tag: {'fill-mask' if asked else 'text-classification'}")
+    lines.append(f"pipeline_tag: {'fill-mask' if prompted else 'text-classification'}")
     if facts.licence in known:
         lines.append(f"license: {known[facts.licence]}")
     if facts.format == "hf":
@@ -142,20 +142,20 @@ def _front(facts: Facts) -> str:
 
 def _scores(facts: Facts) -> str:
     rows = []
-    for split, found in facts.scores.items():
-        for name, value in found.items():
+    for split, values in facts.scores.items():
+        for name, value in values.items():
             shown = f"{value:.4f}"
             main = " (main)" if name == facts.score else ""
             rows.append((split, safe(name) + main, shown, f"{facts.scored.get(split, 0):,}"))
-    said = "Not scored."
+    how = "Not scored."
     if facts.scores:
-        said = "Chosen on validation; not scored on test: expect less than this."
+        how = "Chosen on validation; not scored on test: expect less than this."
     if "test" in facts.scores:
-        said = "Chosen on validation, shown on test."
+        how = "Chosen on validation, shown on test."
         if "validation" not in facts.scores:
-            said = "Not chosen by a score, shown on test."
-    said += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
-    return _table(("split", "score", "value", "rows"), rows) + "\n\n" + said
+            how = "Not chosen by a score, shown on test."
+    how += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
+    return _table(("split", "score", "value", "rows"), rows) + "\n\n" + how
 
 
 def _calibration(facts: Facts) -> str:

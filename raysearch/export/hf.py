@@ -158,8 +158,8 @@ class EncoderPredictor(Predictor):
         encoder = open_encoder(rung, folder, self.device)
         if weight.shape != (manifest.classes, encoder.hidden) or bias.shape != weight.shape[:1]:
             raise InputError(f"{folder.name}/{HEAD}: does not fit the encoder and raysearch.json")
-        held = sum(p.numel() for p in encoder.parameters()) + weight.numel() + bias.numel()
-        super().__init__(manifest, 4 * held)
+        params = sum(p.numel() for p in encoder.parameters()) + weight.numel() + bias.numel()
+        super().__init__(manifest, 4 * params)
         self.graph = EncoderGraph(encoder, manifest.pooling, manifest.normalise, weight, bias)
         store = Store(folder)  # nothing is put there: only splits of a task are kept
         self._tokens = Tokeniser(folder, store, {}, "", manifest.max_length)

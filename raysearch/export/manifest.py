@@ -108,11 +108,11 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
         raise InputError(f"{where}: is not of schema {SCHEMA}, the one this version reads")
     known = {f.name: str(f.type) for f in fields(Manifest)}
-    for name, found in value.items():
+    for name, item in value.items():
         if name not in known:
             raise InputError(f"{where}: no key '{name}'. Known: {', '.join(known)}")
-        if not _fits(found, known[name]):
-            raise InputError(f"{where}: {name} is {_short(found)}, must be {known[name]}")
+        if not _fits(item, known[name]):
+            raise InputError(f"{where}: {name} is {_short(item)}, must be {known[name]}")
     for name in ("format", "task", "score"):
         if name not in value:
             raise InputError(f"{where}: key '{name}' is missing")

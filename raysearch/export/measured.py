@@ -67,8 +67,8 @@ def measure_points(
     if done.returncode:
         last = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
         raise RaysearchError(f"point {points[0].point_id}: cannot be measured: {last}")
-    found: list[dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    timings: list[dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return timings
 
 
 def _graphs(run: TrainedModel, points: Sequence[OperatingPoint]) -> list[Graph]:
@@ -89,8 +89,8 @@ def _read(folder: Path) -> list[Model]:
     """Return the models of a folder that `_write` wrote."""
     facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
     torch.set_num_threads(int(facts["threads"]))
-    found: list[Model] = graph_files.get(facts["kind"]).read(folder, facts)
-    return found
+    models: list[Model] = graph_files.get(facts["kind"]).read(folder, facts)
+    return models
 
 
 def main(folder: Path) -> None:
@@ -103,7 +103,7 @@ def main(folder: Path) -> None:
     with contextlib.suppress(RuntimeError):
         if torch.cuda.is_available() and torch.cuda.max_memory_reserved():
             whole["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
-    sys.stdout.write(json.dumps([whole | found for found in out]) + "\n")
+    sys.stdout.write(json.dumps([whole | timing for timing in out]) + "\n")
 
 
 if __name__ == "__main__":

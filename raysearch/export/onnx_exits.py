@@ -43,9 +43,9 @@ def _check_graph(graph: Graph) -> str:
     words, whole = (sum(p.numel() for p in m.parameters()) for m in (body.embeddings, body))
     layers = (0, *graph.exits.layers)
     longest = max(b - a for a, b in itertools.pairwise(layers))
-    held = 4 * (words + longest * (whole - words) // layers[-1])
-    if held >= LIMIT:
-        return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
+    size = 4 * (words + longest * (whole - words) // layers[-1])
+    if size >= LIMIT:
+        return f"{size / 1e9:.1f} GB of weights are more than one ONNX file holds"
     return ""
 
 
@@ -184,8 +184,8 @@ class ExitsPredictor(Predictor):
         if len(layers) < 2 or layers != sorted(set(layers)) or layers[0] < 1:
             raise InputError(f"{folder.name}/{FILE}: exits '{manifest.exits}': must be as 2,4,6")
         try:
-            named, many = manifest.criterion, len(layers)
-            self._rule = named, threshold_of(manifest.threshold, named, many)
+            named, exits = manifest.criterion, len(layers)
+            self._rule = named, threshold_of(manifest.threshold, named, exits)
         except InputError as e:
             raise InputError(f"{folder.name}/{FILE}: {e}") from e
         paths = [part(folder, name) for name in exits_runtime.segments(layers)]

@@ -185,7 +185,7 @@ def _mark(what: str, run: Path) -> object:
 
 def _changed(folder: Path) -> object:
     try:
-        found = folder.stat()
+        stat = folder.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ino

@@ -74,8 +74,8 @@ def routes(services: Services) -> APIRouter:
         state: Annotated[str | None, Query(max_length=20)] = None,
     ) -> replies.Studies:
         """List studies, the oldest first."""
-        found = services.listed(owner)
-        return replies.Studies(studies=[r for r in found if state in (None, r.state)])
+        studies = services.listed(owner)
+        return replies.Studies(studies=[r for r in studies if state in (None, r.state)])
 
     @router.get("/v1/studies/{id}")
     async def one(id: str) -> replies.StudyReply:

@@ -131,7 +131,7 @@ def predict_tests(
             judged[task] = _same_rows(judged[task])
             if not len(judged[task][0].ids):
                 raise _nothing(source, task)
-    return judged, {task: _left_out(found, targets[task]) for task, found in judged.items()}
+    return judged, {task: _left_out(draws, targets[task]) for task, draws in judged.items()}
 
 
 def _nothing(source: TrainedPoint, task: str) -> InputError:

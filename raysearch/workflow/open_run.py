@@ -77,8 +77,8 @@ def row_names(rows: Rows, ids: Iterable[int], *, texts: bool) -> dict[int, RowNa
     from raysearch.data.hashes import row_hash
 
     wanted = list(ids)
-    found = np.flatnonzero(np.isin(rows.ids, np.array(wanted, np.int64)))
-    place = {int(rows.ids[at]): int(at) for at in found}
+    positions = np.flatnonzero(np.isin(rows.ids, np.array(wanted, np.int64)))
+    place = {int(rows.ids[at]): int(at) for at in positions}
     out = {}
     for number in wanted:
         if number not in place:
