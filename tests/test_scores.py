@@ -48,18 +48,18 @@ ASSETS = PACKAGE / "panels" / "assets"
 # Intervals
 
 
-def cells(mcc: float, true: float, said: float) -> Floats:
+def cells(mcc: float, true: float, predicted: float) -> Floats:
     """Chances of (0, 0), (0, 1), (1, 0), (1, 1), label and prediction, of that MCC and shares."""
-    both = true * said + mcc * np.sqrt(true * (1 - true) * said * (1 - said))
-    return np.array([1 - true - said + both, said - both, true - both, both])
+    both = true * predicted + mcc * np.sqrt(true * (1 - true) * predicted * (1 - predicted))
+    return np.array([1 - true - predicted + both, predicted - both, true - both, both])
 
 
-def held(counts: Floats, mcc: float, way: str) -> float:
+def coverage(counts: Floats, mcc: float, way: str) -> float:
     """How often the interval holds the truth, of tables of counts (t, 4)."""
     hits = 0
     for row in counts.astype(np.int64):
-        true, said = np.repeat([0, 0, 1, 1], row), np.repeat([0, 1, 0, 1], row)
-        parts = score_sums.by_class(np.eye(2)[said], true)
+        true, predicted = np.repeat([0, 0, 1, 1], row), np.repeat([0, 1, 0, 1], row)
+        parts = score_sums.by_class(np.eye(2)[predicted], true)
         value = SCORES["mcc"].whole([parts])
         formula = {"formula": BALANCED_MCC, "share": SHARE, "fisher": FISHER}.get(way)
         if formula is None:
@@ -72,7 +72,7 @@ def held(counts: Floats, mcc: float, way: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("mcc", "true", "said", "rows", "formula"),
+    ("mcc", "true", "predicted", "rows", "formula"),
     [
         (0.5, 0.5, 0.5, 500, (0.93, 0.97)),
         (0.8, 0.5, 0.5, 500, (0.93, 0.97)),
@@ -81,23 +81,23 @@ def held(counts: Floats, mcc: float, way: str) -> float:
     ],
 )
 def test_an_interval_of_mcc_holds_the_truth(
-    mcc: float, true: float, said: float, rows: int, formula: tuple[float, float]
+    mcc: float, true: float, predicted: float, rows: int, formula: tuple[float, float]
 ) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.multinomial(rows, cells(mcc, true, said), size=1000).astype(np.float64)
-    assert 0.93 <= held(counts, mcc, "rows") <= 0.97
-    assert formula[0] <= held(counts, mcc, "formula") <= formula[1]
+    counts = rng.multinomial(rows, cells(mcc, true, predicted), size=1000).astype(np.float64)
+    assert 0.93 <= coverage(counts, mcc, "rows") <= 0.97
+    assert formula[0] <= coverage(counts, mcc, "formula") <= formula[1]
     # neither the interval of a share nor that of Pearson's r is one
-    assert held(counts, mcc, "share") < 0.87 and held(counts, mcc, "fisher") < 0.93
+    assert coverage(counts, mcc, "share") < 0.87 and coverage(counts, mcc, "fisher") < 0.93
 
 
 def test_the_interval_of_mcc_is_that_of_the_phi_coefficient() -> None:
     """The worked example of statpsych's ci.phi, whose source is Bishop, Fienberg and Holland."""
-    said, true = (
+    predicted, true = (
         np.repeat([0, 0, 1, 1], [229, 28, 96, 24]),
         np.repeat([0, 1, 0, 1], [229, 28, 96, 24]),
     )
-    parts = score_sums.by_class(np.eye(2)[said], true)
+    parts = score_sums.by_class(np.eye(2)[predicted], true)
     assert SCORES["mcc"].whole([parts]) == pytest.approx(0.1229976, abs=1e-7)
     assert score_intervals.mcc_interval(parts) == pytest.approx((0.01462398, 0.2285149), abs=1e-7)
 

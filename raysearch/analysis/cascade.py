@@ -36,7 +36,7 @@ from raysearch.record import point_id
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Cascades:
     cascades: tuple[Cascade, ...] = ()
     why: str = ""
 
@@ -69,23 +69,23 @@ def why(run: Run) -> str:
     return _of(run).why
 
 
-def _of(run: Run) -> _Found:
-    return run.cached("cascades", _found)
+def _of(run: Run) -> _Cascades:
+    return run.cached("cascades", _find_cascades)
 
 
-def _found(run: Run) -> _Found:
+def _find_cascades(run: Run) -> _Cascades:
     made = confirmation(run)
     if not made.estimates:
         few = max(made.begun.values(), default=0)
         begun = f": {few} of {FEWEST} draws have run" if few else ""
-        return _Found(why=made.why or f"no confirmed points{begun}")
+        return _Cascades(why=made.why or f"no confirmed points{begun}")
     score = run.records[0].score
     if score not in cascaded():
-        return _Found(why=_without(score))
+        return _Cascades(why=_without(score))
     read, lost = members(run, [e.point_id for e in made.estimates])
     if sum(m.winner for m in read) < 2:
         one = "a cascade needs confirmed points of two cells (procedure, model, labels)"
-        return _Found(why=lost or one)
+        return _Cascades(why=lost or one)
     return _shown(run, _chosen(read, score), score, lost)
 
 
@@ -229,7 +229,7 @@ def _cascade(pair: Pair, swept: Tried, i: int, t: int, rows: int) -> Cascade:
     )
 
 
-def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
+def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Cascades:
     """Return the cascades with their estimates, each over the draws that both its members have.
 
     What cannot be read leaves that one cascade without a test score, and is counted.
@@ -255,7 +255,7 @@ def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
         lacking = f"{len(gone)} of {len(kept)} cascades are not"
         lacking = "no cascade is" if len(gone) == len(kept) else lacking
         lost = "; ".join(s for s in (lost, f"{lacking} shown on test: {gone[0]}") if s)
-    return _Found(tuple(out[c.point_id] for c, _ in kept), lost)
+    return _Cascades(tuple(out[c.point_id] for c, _ in kept), lost)
 
 
 def _estimated(

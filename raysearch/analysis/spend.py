@@ -106,7 +106,7 @@ def hypervolume_over_spend(
         front: Points = np.zeros((0, len(chosen)))
         volume = 0.0
         for trial in trials:
-            rows = trial.found[whole[trial.found]]
+            rows = trial.rows[whole[trial.rows]]
             if len(rows):
                 points = np.concatenate([front, larger[rows]])
                 kept = nondominated(points)
@@ -130,7 +130,7 @@ def best_over_spend(table: pd.DataFrame, *, by_method: bool = True) -> pd.DataFr
     def follow(trials: list[Trial]) -> Iterator[float]:
         best = float("nan")
         for trial in trials:
-            best = float(np.fmax.reduce(scores[trial.found], initial=best))
+            best = float(np.fmax.reduce(scores[trial.rows], initial=best))
             yield best
 
     return _curves(table, "score", follow, by_method)
@@ -203,7 +203,7 @@ class Trial:
     flops: float
     """Its own training FLOPs."""
     inherited: dict[str, dict[str, Any]]
-    found: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
     """Its rows among the search's that count as found: none unless it is DONE."""
 
 

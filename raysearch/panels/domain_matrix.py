@@ -86,7 +86,7 @@ def info(run: Run) -> Info:
         return Info("score", (), (), str(e).replace(str(run.folder / DOMAINS), DOMAINS))
     if matrix is None:
         return Info("score", (), (), NOTHING)
-    own = _mine(matrix, run)
+    own = _own_domain(matrix, run)
     if own is None:
         return Info("score", (), (), FOREIGN)
     place = {d.task: i for i, d in enumerate(matrix.domains)}
@@ -123,7 +123,7 @@ def _words(cell: Cell, model: str, draws: int) -> str:
     )
 
 
-def _mine(matrix: Matrix, run: Run) -> Domain | None:
+def _own_domain(matrix: Matrix, run: Run) -> Domain | None:
     """Return the domain of the run's own data; None: a file from elsewhere, or the data changed."""
     known = {r.config.splits for r in run.records}
     if splits := run.study.get("splits"):

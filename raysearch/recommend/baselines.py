@@ -47,7 +47,7 @@ def baselines(run: Run, made: Confirmation) -> tuple[Baseline, ...]:
     for system in systems(run):
         low, high = system.interval or (np.nan, np.nan)
         own_rows = rows[rows.index == system.point]  # none of a system from outside
-        costs = _measured(own_rows.iloc[0]) if len(own_rows) else _told(system)
+        costs = _measured(own_rows.iloc[0]) if len(own_rows) else _declared(system)
         out.append(
             Baseline(
                 system.name,
@@ -63,7 +63,7 @@ def baselines(run: Run, made: Confirmation) -> tuple[Baseline, ...]:
     return tuple(out)
 
 
-def _told(system: Outside) -> dict[str, float | None]:
+def _declared(system: Outside) -> dict[str, float | None]:
     """Return the costs of a system from outside, as its user says."""
     thousand = system.dollars_per_1k
     each = None if thousand is None else thousand / 1000

@@ -29,7 +29,7 @@ class OptunaSampler:
     def __init__(self, study: Study, space: SearchSpace, seed: int) -> None:
         self._study = study
         self._space = space
-        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._trials: dict[str, optuna.trial.Trial] = {}
         self._optuna = optuna.create_study(
             sampler=_sampler(study.searcher, seed),
             directions=["maximize" if get(n).maximise else "minimize" for n in study.objectives],
@@ -48,7 +48,7 @@ class OptunaSampler:
 
     def take(self, id_: str, trial: optuna.trial.Trial) -> None:
         """Register a proposal that became a trial."""
-        self._asked[id_] = trial
+        self._trials[id_] = trial
 
     def forget(self, trial: optuna.trial.Trial) -> None:
         """Drop a proposal that did not become a trial."""
@@ -56,12 +56,12 @@ class OptunaSampler:
 
     def fix(self, id_: str, proposal: Proposal) -> None:
         """Register a trial that Optuna did not propose; one outside the space is ignored."""
-        if id_ not in self._asked and distributions.holds(self._space, proposal):
-            _, self._asked[id_] = self.ask(distributions.params(proposal))
+        if id_ not in self._trials and distributions.holds(self._space, proposal):
+            _, self._trials[id_] = self.ask(distributions.params(proposal))
 
     def tell(self, record: TrialRecord) -> None:
         """Learn from the record of a trial that was taken or fixed."""
-        trial = self._asked.pop(record.id, None)
+        trial = self._trials.pop(record.id, None)
         if trial is None:
             return
         state, observed, constraint = self._verdict(record)

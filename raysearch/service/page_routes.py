@@ -56,7 +56,7 @@ def routes(services: Services) -> APIRouter:
         )
         return answer
 
-    def looked_at() -> list[tuple[StudyReply, Path, Mark | None]]:
+    def at_hand() -> list[tuple[StudyReply, Path, Mark | None]]:
         """Return the studies, the oldest first, with the marks of those that have records."""
         looked = []
         for reply in services.listed():
@@ -67,7 +67,7 @@ def routes(services: Services) -> APIRouter:
     @router.get("/")
     async def studies_list() -> HTMLResponse:
         """List the studies with links to their dashboards; what is not read yet comes later."""
-        studies = await run_in_threadpool(looked_at)
+        studies = await run_in_threadpool(at_hand)
         marks = {run: now for _, run, now in reversed(studies) if now is not None}
         summaries = services.queries.listed(marks)
         rows = []
@@ -76,7 +76,7 @@ def routes(services: Services) -> APIRouter:
             if summary is not None:  # an error's sentence may name a folder
                 summary["says"] = services.settings.paths.scrubbed(summary.get("says", ""))
             rows.append(Row(reply, now is not None, summary))
-        soon = any(r.linked and r.found is None for r in rows)
+        soon = any(r.linked and r.summary is None for r in rows)
         return _page(page(rows, SOON_SECONDS if soon else RELOAD_SECONDS))
 
     @router.get("/studies/{id}/dashboard")

@@ -73,7 +73,7 @@ class DanTrainer:
     def step(self) -> bool:
         """Update once; the first update of a stage reads its texts."""
         if self._vocabulary is None:
-            self._vocabulary = self._found()
+            self._vocabulary = self._build_vocabulary()
         stage = self._stages[self._at]
         if not self._bags:
             self._bags = self._read(stage.parts)
@@ -107,7 +107,7 @@ class DanTrainer:
         self._bags, self._order = [], (-1, self._order[1])
         return True
 
-    def _found(self) -> FrequentVocabulary | HashedVocabulary:
+    def _build_vocabulary(self) -> FrequentVocabulary | HashedVocabulary:
         """Build the vocabulary, from training texts only, never from those that evaluate."""
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":

@@ -84,11 +84,11 @@ def test_a_copy_of_one_draw_is_indistinguishable(run: Run) -> None:
         if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
     )
     entry = entry.with_name(f"{draw.points[0].point_id}-test")
-    said = np.load(entry / "logits.npy").argmax(axis=1)
-    add(run.folder, np.load(entry / "ids.npy"), said, "copy")
+    predicted = np.load(entry / "logits.npy").argmax(axis=1)
+    add(run.folder, np.load(entry / "ids.npy"), predicted, "copy")
     found = paired_comparisons(read_run(run.folder), made)
-    (mine,) = [a for a in found if a.outside.name == "copy" and a.point_id == point]
-    assert mine.verdict == "indistinguishable" and mine.low <= 0 <= mine.high
+    (copied,) = [a for a in found if a.outside.name == "copy" and a.point_id == point]
+    assert copied.verdict == "indistinguishable" and copied.low <= 0 <= copied.high
 
 
 def test_what_is_not_covered_is_said(run: Run, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ ASKED = Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=1e6)
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Run:
+def zero_shot_run(tmp_path: Path) -> Run:
     """A run with a zero-shot model of each size, the second not yet scored on test."""
     task = tiny.write_task(tmp_path / "two", "two", test=300)
     more = Recipe("zero_shot", "random-2", labels=0, flops=2e6, tested=False)
@@ -135,50 +135,61 @@ def asked(tmp_path: Path) -> Run:
     return read_run(tmp_path / "run")
 
 
-def test_a_zero_shot_model_stands_beside_the_choice_like_a_system_from_outside(asked: Run) -> None:
-    made = confirmation(asked)
-    (system,) = systems(asked)
-    assert system.name == "zero_shot random-1" and asked.outside == ()
-    (record,) = [r for r in asked.records if r.points[0].point_id == system.point]
+def test_a_zero_shot_model_stands_beside_the_choice_like_a_system_from_outside(
+    zero_shot_run: Run,
+) -> None:
+    made = confirmation(zero_shot_run)
+    (system,) = systems(zero_shot_run)
+    assert system.name == "zero_shot random-1" and zero_shot_run.outside == ()
+    (record,) = [r for r in zero_shot_run.records if r.points[0].point_id == system.point]
     assert record.config.method == "zero_shot" and system.rows == 300
     assert system.value == record.points[0].scores["test"]["accuracy"]
-    ids, said = predictions(asked.folder, system)
-    logits = np.load(asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy")
-    assert sorted(ids.tolist()) == ids.tolist() and said.tolist() == logits.argmax(axis=1).tolist()
+    ids, predicted = predictions(zero_shot_run.folder, system)
+    logits = np.load(
+        zero_shot_run.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy"
+    )
+    assert (
+        sorted(ids.tolist()) == ids.tolist()
+        and predicted.tolist() == logits.argmax(axis=1).tolist()
+    )
 
     low, high = system.interval or (0.0, 0.0)
     half = 1.96 * (system.value * (1 - system.value) / 300) ** 0.5
     assert low == pytest.approx(system.value - half, abs=0.01)
     assert high == pytest.approx(system.value + half, abs=0.01)
 
-    found = paired_comparisons(asked, made)
+    found = paired_comparisons(zero_shot_run, made)
     assert [a.point_id for a in found] == [e.point_id for e in made.estimates]
     for a, e in zip(found, made.estimates, strict=True):
         assert a.outside.point == system.point
         assert a.difference == pytest.approx(system.value - e.score) and a.low < a.difference
     assert found[0].verdict == "worse"
     # The same answers, brought from outside, stand alike.
-    add(asked.folder, ids, said, "copy")
-    again = read_run(asked.folder)
+    add(zero_shot_run.folder, ids, predicted, "copy")
+    again = read_run(zero_shot_run.folder)
     both = paired_comparisons(again, confirmation(again))
     copied = [(a.difference, a.low, a.high) for a in both if a.outside.name == "copy"]
     assert copied == [(a.difference, a.low, a.high) for a in both if a.outside.point] != []
     assert [s.name for s in systems(again)] == ["copy", "zero_shot random-1"]
 
 
-def test_what_used_no_labels_is_never_confirmed_nor_begun(asked: Run) -> None:
-    (system,) = systems(asked)
-    crossed = replace(asked, study={"procedures": [{"method": "zero_shot"}]})
-    for run in (asked, crossed):
+def test_what_used_no_labels_is_never_confirmed_nor_begun(zero_shot_run: Run) -> None:
+    (system,) = systems(zero_shot_run)
+    crossed = replace(zero_shot_run, study={"procedures": [{"method": "zero_shot"}]})
+    for run in (zero_shot_run, crossed):
         made = confirmation(run)
         assert len(made.estimates) == 3 and system.point not in made.begun
         assert made.at(system.point) is None
 
 
-def test_without_the_store_a_zero_shot_model_keeps_an_interval_and_no_verdict(asked: Run) -> None:
-    (system,) = systems(asked)
-    (asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy").write_bytes(b"")
-    bare = read_run(asked.folder)
+def test_without_the_store_a_zero_shot_model_keeps_an_interval_and_no_verdict(
+    zero_shot_run: Run,
+) -> None:
+    (system,) = systems(zero_shot_run)
+    (zero_shot_run.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy").write_bytes(
+        b""
+    )
+    bare = read_run(zero_shot_run.folder)
     (again,) = systems(bare)
     assert again.interval is not None and system.interval is not None
     assert again.interval == pytest.approx(system.interval, abs=0.02)

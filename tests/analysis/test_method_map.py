@@ -132,10 +132,10 @@ def test_the_map_is_that_of_a_plain_loop(seed: int) -> None:
     g = some(seed)
     made = method_map(**g)
     for y, spend in enumerate(g["cost_budgets"]):
-        for x, many in enumerate(g["label_budgets"]):
+        for x, labels_used in enumerate(g["label_budgets"]):
             stands: dict[int, int] = {}
             for i in range(len(g["cost"])):
-                if not (g["labels"][i] <= many and g["cost"][i] <= spend):
+                if not (g["labels"][i] <= labels_used and g["cost"][i] <= spend):
                     continue
                 kind = int(g["procedure"][i])
                 rank = [(-g["prefer"][k], g["cost"][k], g["labels"][k], k) for k in range(i + 1)]

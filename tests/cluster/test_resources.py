@@ -106,8 +106,8 @@ def test_a_model_that_fits_no_gpu_is_refused_by_name() -> None:
 def test_teachers_get_the_best_kind() -> None:
     found = share([HEAD, A10G, H100], DEMANDS)
     assert found.best == "H100"
-    held = found.of(config_of(*LARGE), kind=found.best)
-    assert held.resources == {"CPU": 2.0, "GPU": 1.0, "accelerator_type:H100": 0.001}
+    request = found.of(config_of(*LARGE), kind=found.best)
+    assert request.resources == {"CPU": 2.0, "GPU": 1.0, "accelerator_type:H100": 0.001}
     assert found.of(config_of(*LINEAR), kind=found.best).kind == ""  # it holds no GPU
     assert share([HEAD, A10G], DEMANDS).best == ""
 

@@ -219,13 +219,13 @@ def test_class_logits_are_the_whole_heads_logits_at_the_mask(folder, whole, temp
         open_encoder(rung, folder, CPU), open_head(folder, words, CPU), words, fast.mask_token_id
     ).eval()
     with torch.no_grad():
-        mine = module(batch)
-        every = whole(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
+        ours = module(batch)
+        logits = whole(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
     at = (batch.ids == fast.mask_token_id).nonzero()
     assert at[:, 0].tolist() == [0, 1, 2]
-    there = every[at[:, 0], at[:, 1]]
-    expected = torch.stack([there[:, list(w)].mean(dim=1) for w in words], dim=1)
-    torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
+    at_mask = logits[at[:, 0], at[:, 1]]
+    expected = torch.stack([at_mask[:, list(w)].mean(dim=1) for w in words], dim=1)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.01
 
 

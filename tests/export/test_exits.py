@@ -76,7 +76,7 @@ def graph_of(base, rung, *, classes=3, layers=(1, 2, 3), pooling="mean", rule=("
             moved.copy_(0.01 * torch.randn(moved.shape, generator=g))
     graph = ExitGraph(encoder, exits, pooling, ExitRule(*rule, np.ones(len(layers))), rung)
     tokens = Tokeniser(base, Store(base), {}, "", LIMIT)
-    z = torch.from_numpy(every(graph, tokens.encode(Rows("more", np.arange(60), TEXTS))))
+    z = torch.from_numpy(exit_logits(graph, tokens.encode(Rows("more", np.arange(60), TEXTS))))
     with torch.no_grad():  # random layers tell texts apart by little: louder, and about no class
         for k, head in enumerate(exits.heads):
             loud = 1.2 / z[:, k].std(dim=0)
@@ -121,7 +121,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     for i in unlike:  # each of them must lie at the threshold itself
         assert rule.criterion != "patience"
         k = min(at[i], expected.at[i])
-        z = every(graph, encoded)[i : i + 1, : k + 1]
+        z = exit_logits(graph, encoded)[i : i + 1, : k + 1]
         assert abs(exit_rules.signal(z, rule.criterion)[0, k] - float(rule.threshold)) < 1e-5
     like = at == expected.at
     assert like.mean() > 0.9
@@ -131,7 +131,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     return at
 
 
-def every(graph, encoded):
+def exit_logits(graph, encoded):
     """What each exit says (n, K, C), calibrated, by the pass that runs all layers."""
     module = ExitClassifier(graph.encoder, graph.exits, graph.pooling).eval()
     with torch.no_grad():
@@ -267,7 +267,7 @@ def test_a_text_at_the_threshold_itself_is_no_reason_to_refuse(deep, texts, tmp_
     graph = graph_of(base, rung)
     tokens = Tokeniser(base, Store(tmp_path / "s"), {}, "", LIMIT)
     encoded = tokens.encode(Rows("some", np.arange(len(texts)), texts))
-    sure = exit_rules.signal(every(graph, encoded), "confidence")[:, 0]
+    sure = exit_rules.signal(exit_logits(graph, encoded), "confidence")[:, 0]
     graph = graph.with_knobs({"criterion": "confidence", "threshold": float(sure[7])})
     run = exits_runtime.surety
     # as another machine's rounding might have it
@@ -414,9 +414,9 @@ def test_weights_stand_in_one_segment_each(deep, texts, tmp_path):
     base, rung = deep["bert"]
     graph = graph_of(base, rung)
     written(graph, base, texts, tmp_path / "m")
-    held = 4 * sum(p.numel() for m in (graph.encoder, graph.exits) for p in m.parameters())
+    expected = 4 * sum(p.numel() for m in (graph.encoder, graph.exits) for p in m.parameters())
     found = open_model(tmp_path / "m").bytes
-    assert held < found < 1.5 * held
+    assert expected < found < 1.5 * expected
     sizes = [(tmp_path / "m" / f"segment_{k}.onnx").stat().st_size for k in range(3)]
     assert found == sum(sizes) and abs(sizes[1] - sizes[2]) < 0.1 * sizes[1]
 

@@ -272,12 +272,12 @@ def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
     learner = run.learner
     rows = run.setup.data.splits["validation"].take(np.arange(6))
     for knobs in learner.points():
-        told = learner.infer_flops(rows, knobs)
-        assert told.shape == (6,)
+        predicted = learner.infer_flops(rows, knobs)
+        assert predicted.shape == (6,)
         for i in range(6):
             with counted(monkeypatch) as seen:
                 learner.predict(rows.take(np.array([i])), knobs, phase="measure")
-            assert told[i] == seen.flops
+            assert predicted[i] == seen.flops
     sample = lengths_sample(run.setup.data)
     for point in run.record().points:
         assert point.infer_flops == learner.infer_flops(sample, point.knobs).mean()

@@ -102,11 +102,11 @@ def test_numbers_beyond_memory_stand_in_a_file() -> None:
 
 def test_prefix_and_last_word_stand_above() -> None:
     found = frequent(some_texts(), 300, 4)
-    here = np.arange(found.rows)
+    rows_ = np.arange(found.rows)
     longer = found.parent >= 0
-    assert longer.any() and (found.parent[longer] < here[longer]).all()
-    assert (found.last[longer] < here[longer]).all()
-    assert (found.last[~longer] == here[~longer]).all()
+    assert longer.any() and (found.parent[longer] < rows_[longer]).all()
+    assert (found.last[longer] < rows_[longer]).all()
+    assert (found.last[~longer] == rows_[~longer]).all()
 
 
 @pytest.mark.parametrize("ngrams", [1, 3])
@@ -182,7 +182,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
         "from raysearch.ngrams.bags import HashedVocabulary\n"
         "print(HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist())"
     )
-    said = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": seed},
@@ -192,7 +192,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert said == {f"{HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
+    assert outputs == {f"{HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
 
 
 def test_hashed_n_grams_are_as_many_as_there_are_and_order_matters() -> None:

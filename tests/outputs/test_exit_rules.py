@@ -99,7 +99,7 @@ def test_points_of_one_cost_are_one_point():
 
 
 @pytest.mark.parametrize(
-    ("text", "criterion", "said"),
+    ("text", "criterion", "message"),
     [
         ("1.2", "confidence", "from 0 to 1"),
         ("-0.1", "entropy", "from 0 to 1"),
@@ -110,8 +110,8 @@ def test_points_of_one_cost_are_one_point():
         ("0.5", "confidense", "Did you mean 'confidence'"),
     ],
 )
-def test_a_threshold_that_is_none_is_one_line(text, criterion, said):
-    with pytest.raises(InputError, match=said) as e:
+def test_a_threshold_that_is_none_is_one_line(text, criterion, message):
+    with pytest.raises(InputError, match=message) as e:
         exit_rules.threshold_of(text, criterion)
     assert "\n" not in str(e.value)
 
@@ -122,7 +122,7 @@ def test_thresholds_as_people_write_them():
 
 
 @pytest.mark.parametrize(
-    ("exits", "said"),
+    ("exits", "message"),
     [
         ("2,9", "layer 9 is not one of the model's 6"),
         ("0,2", "layer 0 is not"),
@@ -131,8 +131,8 @@ def test_thresholds_as_people_write_them():
         ("1.5", "must be all, half"),
     ],
 )
-def test_exits_that_cannot_be_are_one_line(exits, said):
-    with pytest.raises(InputError, match=said) as e:
+def test_exits_that_cannot_be_are_one_line(exits, message):
+    with pytest.raises(InputError, match=message) as e:
         exit_rules.exits_of(exits, 6)
     assert "\n" not in str(e.value)
     with pytest.raises(InputError, match="one exit"):

@@ -188,8 +188,8 @@ def test_without_the_whole_model_parts_are_of_the_dearest(bare: Run, tmp_path: P
     found = exit_trial(bare)
     assert found is not None
     (whole,) = [p for p in found.points if never(p)]
-    said = exit_histogram.info(bare)
-    assert "the part of the whole model's FLOPs" in said.caption
+    shown = exit_histogram.info(bare)
+    assert "the part of the whole model's FLOPs" in shown.caption
     gone = named(whole.point_id, lambda p: p.update(infer_flops=math.nan))
     info = exit_histogram.info(altered(bare, tmp_path / "r", gone))
     assert "the part of the dearest point's FLOPs" in info.caption
@@ -231,9 +231,9 @@ def test_a_point_of_fewer_exits_than_its_trial_is_left_out(bare: Run, tmp_path: 
     short = named(odd.point_id, lambda p: p.update(exits=[0.5, 0.5]))
     broken = altered(bare, tmp_path / "r", short)
     drawn(broken)
-    held = exit_histogram.info(broken, criterion=str(odd.knobs["criterion"]))
-    assert odd.point_id not in {lv.point_id for lv in held.levels} and held.levels
-    assert all(len(lv.shares) == LAYERS for lv in held.levels)
+    shown = exit_histogram.info(broken, criterion=str(odd.knobs["criterion"]))
+    assert odd.point_id not in {lv.point_id for lv in shown.levels} and shown.levels
+    assert all(len(lv.shares) == LAYERS for lv in shown.levels)
     marks = {m.point_id for p in curves_of(broken).panes for c in p.curves for m in c.marks}
     assert odd.point_id not in marks and marks
 
@@ -251,8 +251,10 @@ def test_a_store_of_other_exits_than_the_records_is_not_read(bare: Run, tmp_path
 
 def test_an_id_that_yaml_reads_as_a_number_is_an_id(run: Run, tmp_path: Path) -> None:
     ids = {i for r in run.records for i in (r.id, *(p.point_id for p in r.points))}
-    mine = {p.point_id for one in exit_trials(run) for p in one.record.points}
-    starts = {i[:n]: i for i in sorted(mine) for n in (5, 4) if i[:n].isdigit() and i[0] != "0"}
+    point_ids = {p.point_id for one in exit_trials(run) for p in one.record.points}
+    starts = {
+        i[:n]: i for i in sorted(point_ids) for n in (5, 4) if i[:n].isdigit() and i[0] != "0"
+    }
     alone = [s for s in starts if sum(i.startswith(s) for i in ids) == 1]
     assert alone, "else the ids must be others"
     start, whole = alone[0], starts[alone[0]]

@@ -41,9 +41,9 @@ FAST = Rates(train=1e9, infer=2e9)
 @pytest.fixture(autouse=True)
 def rates(monkeypatch):
     """The machine's rates are not measured but said; a test may change them."""
-    said = {"rates": FAST}
-    monkeypatch.setattr(pricing_module, "measure", lambda *_: said["rates"])
-    return said
+    measured = {"rates": FAST}
+    monkeypatch.setattr(pricing_module, "measure", lambda *_: measured["rates"])
+    return measured
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ def test_budgets_that_the_data_cannot_fill_are_left_out_with_the_number(two, tmp
     rows = len(w.data.splits["train"])
     assert w.space.labels == (32, 60) and rows == 60
     why = {k: v for k, v in w.excluded.items() if "labels" in k}
-    said = "the task has 60 training rows"
-    assert why == {"61 labels": said, "100 labels": said}
+    reason = "the task has 60 training rows"
+    assert why == {"61 labels": reason, "100 labels": reason}
     assert tiny.world(two, tmp_path, labels=(500,)).space.labels == (60,), "then all there are"
 
 
@@ -314,8 +314,8 @@ def test_10_and_10_point_0_are_one_configuration(over, method, rung, knob, one, 
 
 
 def test_the_resolved_precision_enters_the_id(over, monkeypatch):
-    def ids(asked):
-        w = over(precision=asked)
+    def ids(wanted):
+        w = over(precision=wanted)
         return [tiny.configure(w, m, r) for m, r in (("finetune", "toy-tiny"), LINEAR)]
 
     full, half = ids("fp32"), ids("bf16")
@@ -334,15 +334,15 @@ def test_the_place_enters_no_id(toy, tmp_path):
     """Another output folder, another folder of the same weights, other threads: the same trial."""
     data, out = toy
     shutil.copytree(weights_folder(find_rung("toy-tiny"), None), tmp_path / "m" / "toy-tiny")
-    here = Planner(Study(name="a", precision="fp32"), data, out=out)
-    there = Planner(
+    first = Planner(Study(name="a", precision="fp32"), data, out=out)
+    second = Planner(
         Study(name="b", precision="fp32", concurrency=1),
         data,
         out=tmp_path / "out",
         data_dir=tmp_path,
         models_dir=tmp_path / "m",
     )
-    a, b = (tiny.configure(w, "finetune", "toy-tiny") for w in (here, there))
+    a, b = (tiny.configure(w, "finetune", "toy-tiny") for w in (first, second))
     assert a == b and a.id == b.id
     text = json.dumps(b.to_json())
     assert str(tmp_path) not in text and "/" not in text

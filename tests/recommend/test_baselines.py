@@ -59,8 +59,8 @@ def test_its_sentence_has_an_interval_and_a_verdict(tmp_path: Path) -> None:
     points = collect(run(tmp_path, confirm=3))
     given = answer(points)
     assert given.choice is not None and points.place[given.choice] >= 0
-    said = [text(s) for s in details(points, given)][-2:]
-    for sentence, baseline in zip(said, points.baselines[1:], strict=True):
+    sentences = [text(s) for s in details(points, given)][-2:]
+    for sentence, baseline in zip(sentences, points.baselines[1:], strict=True):
         gap = f"{points.test[given.choice] - baseline.test:.2f} lower"
         ends = rf"accuracy {baseline.test:.2f} \[{baseline.low:.2f}, {baseline.high:.2f}\]"
         start = rf"Without labels, {baseline.name}: {ends}; against the choice {gap} \[−"
@@ -74,8 +74,10 @@ def test_its_sentence_has_an_interval_and_a_verdict(tmp_path: Path) -> None:
 
 def test_an_unconfirmed_choice_is_not_compared_row_by_row(tmp_path: Path) -> None:
     points = collect(run(tmp_path))
-    said = text(details(points, answer(points))[-1])
-    assert said.startswith("Without labels, zero_shot bert_small: accuracy 0.66 [0.63, 0.69]; not ")
+    sentence = text(details(points, answer(points))[-1])
+    assert sentence.startswith(
+        "Without labels, zero_shot bert_small: accuracy 0.66 [0.63, 0.69]; not "
+    )
 
 
 def test_it_is_drawn_at_every_cost_it_has_and_counted_where_it_has_none(tmp_path: Path) -> None:
@@ -96,8 +98,8 @@ def test_it_is_drawn_at_every_cost_it_has_and_counted_where_it_has_none(tmp_path
     marks = [t for t in frontier.draw(info).data if t.meta == {"role": "rival"}]
     assert len(marks) == 1 and marks[0].marker.symbol == "diamond"
     unmeasured = collect(run(tmp_path / "slow"))
-    said = footer(unmeasured, answer(unmeasured, cost="ms"))
-    assert "zero-shot models not drawn for lack of time per text: 2" in said
+    line = footer(unmeasured, answer(unmeasured, cost="ms"))
+    assert "zero-shot models not drawn for lack of time per text: 2" in line
 
 
 def test_to_own_it_costs_its_texts_alone(tmp_path: Path) -> None:
@@ -129,8 +131,8 @@ def test_where_nothing_fits_it_is_still_shown(tmp_path: Path) -> None:
     points = collect(run(tmp_path))
     given = answer(points, labels=3)
     assert given.choice is None
-    said = [text(s) for s in details(points, given)]
-    assert len(said) == 3 and said[1].startswith("Without labels, zero_shot bert_tiny")
+    sentences = [text(s) for s in details(points, given)]
+    assert len(sentences) == 3 and sentences[1].startswith("Without labels, zero_shot bert_tiny")
 
 
 def test_a_run_of_zero_shot_models_alone_recommends_nothing(tmp_path: Path) -> None:

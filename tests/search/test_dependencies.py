@@ -325,5 +325,5 @@ def test_one_good_teacher_has_many_students(tmp_path: Path) -> None:
     students_of = Counter(
         r.config.upstream["teacher"].id for r in at.records.values() if r.config.upstream.values()
     )
-    many = students_of.most_common(1)[0][1]
-    assert many >= 5 and students_of.total() >= 15, "it is not built anew for each"
+    most = students_of.most_common(1)[0][1]
+    assert most >= 5 and students_of.total() >= 15, "it is not built anew for each"

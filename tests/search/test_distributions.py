@@ -40,12 +40,12 @@ def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
     made = optuna.create_study()
     for proposal in found:
         assert distributions.holds(DEEP, proposal)
-        told = distributions.params(proposal)
-        assert set(told) == set(distributions.distributions(DEEP, proposal))
-        made.enqueue_trial(dict(told))
+        params = distributions.params(proposal)
+        assert set(params) == set(distributions.distributions(DEEP, proposal))
+        made.enqueue_trial(dict(params))
         trial = made.ask()
         assert distributions.suggest(trial, DEEP) == proposal
-        assert trial.params == told and trial.distributions == distributions.distributions(
+        assert trial.params == params and trial.distributions == distributions.distributions(
             DEEP, proposal
         )
     deep = next(

@@ -188,14 +188,14 @@ def test_optuna_knows_every_teacher_and_learns_of_those_in_the_space() -> None:
         world = FakeWorld(taught_space(LABELS, outside=outside))
         proposer = Proposer(study(), world, 40)
         suggestions, adopted = run(proposer, world, 40)
-        told = [t.params for t in proposer._sampler.optuna.trials if t.values]
+        params = [t.params for t in proposer._sampler.optuna.trials if t.values]
         expected = [o.proposal for o in suggestions] + [o.proposal for o in adopted if not outside]
-        key = sorted(map(repr, map(dict.items, told)))
+        key = sorted(map(repr, map(dict.items, params)))
         assert len(key) == len(expected)
-        assert sorted(repr(sorted(t.items())) for t in told) == sorted(
+        assert sorted(repr(sorted(t.items())) for t in params) == sorted(
             repr(sorted(distributions.params(p).items())) for p in expected
         )
-        taught = [t for t in told if t["method"] == "kd"]
+        taught = [t for t in params if t["method"] == "kd"]
         assert taught and all(t["kd.teacher"] == "finetune" for t in taught)
         assert all(t["kd.teacher.finetune.model"] in SIZES for t in taught)
 
@@ -238,9 +238,9 @@ def test_a_teacher_whose_weights_are_gone_is_not_proposed_again() -> None:
                 suggestion = proposer.adopt(world.configure(given), given, "teacher")
                 proposer.tell(done(suggestion, world, score))
                 gone |= {suggestion.config.id} if wish == "also" else set()
-        every = set(proposer._done)
-        proposer.kept(every if kept else every - gone)
-        suggestions, adopted = run(proposer, world, 40, had=every)
+        ids = set(proposer._done)
+        proposer.kept(ids if kept else ids - gone)
+        suggestions, adopted = run(proposer, world, 40, had=ids)
         taught = {upstream_trials(o.config)[0].id for o in suggestions if o.proposal.method == "kd"}
         assert not adopted and taught
         assert bool(taught & gone) is kept
@@ -304,22 +304,24 @@ def test_resume_learns_the_same_with_and_without_suggestions() -> None:
         ran = sorted((*suggestions, *adopted), key=lambda o: o.source != "teacher")
         records = [done(o, world) for o in ran]
         lines = [(o.config.id, o.proposal) for o in ran]
-        told = []
+        learned = []
         for suggested in (lines, []):
             again = Proposer(study(), world, 60)
             again.resume(records, suggested)
-            told.append(again)
+            learned.append(again)
             assert again.needs() == lived.needs() and len(again.needs()) > 1
             assert again._inputs._taken == lived._inputs._taken
             assert again._coverage._labels == lived._coverage._labels
-            mine = {repr(sorted(t.params.items())): t.values for t in again._sampler.optuna.trials}
+            values = {
+                repr(sorted(t.params.items())): t.values for t in again._sampler.optuna.trials
+            }
             theirs = {
                 repr(sorted(t.params.items())): t.values
                 for t in lived._sampler.optuna.trials
                 if t.values
             }
-            assert mine == theirs
-        followed = [run(p, world, 10)[0] for p in told]
+            assert values == theirs
+        followed = [run(p, world, 10)[0] for p in learned]
         assert [o.config.id for o in followed[0]] == [o.config.id for o in followed[1]]
 
 

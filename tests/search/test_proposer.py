@@ -215,9 +215,9 @@ def test_failed_and_infeasible_trials_violate_a_constraint() -> None:
         suggestion = proposer.suggest()
         assert suggestion is not None
         proposer.tell(failed(suggestion.config, world.place, "search", status, "no", {}))
-    told = proposer._sampler.optuna.trials  # type: ignore[union-attr]
-    assert [t.state.name for t in told] == ["PRUNED"] * 3
-    assert [bool(t.constraints) for t in told] == [True, True, False]
+    trials = proposer._sampler.optuna.trials  # type: ignore[union-attr]
+    assert [t.state.name for t in trials] == ["PRUNED"] * 3
+    assert [bool(t.constraints) for t in trials] == [True, True, False]
 
 
 def test_the_sampler_learns_to_avoid_what_cannot_run() -> None:
@@ -272,8 +272,8 @@ def test_of_several_points_the_best_in_the_first_objective_speaks() -> None:
         for i, (a, f) in enumerate([(0.7, 10.0), (0.8, 40.0), (0.8, 20.0)])
     ]
     record = TrialRecord("x", config, "DONE", points=tuple(points), score="accuracy")
-    told = values(record, study())
-    assert told == [0.8, 0.0, math.log1p(20.0)]
+    observed = values(record, study())
+    assert observed == [0.8, 0.0, math.log1p(20.0)]
 
 
 def test_unknown_searchers_and_objectives_are_named() -> None:
@@ -306,9 +306,11 @@ def test_tpe_beats_random_on_two_objectives_on_average_over_seeds() -> None:
         for _ in range(60):
             suggestion = proposer.suggest()
             assert suggestion is not None
-            told = record(suggestion.config)
-            proposer.tell(told)
-            found.append((cost(suggestion.config), told.points[0].scores["validation"]["accuracy"]))
+            recorded = record(suggestion.config)
+            proposer.tell(recorded)
+            found.append(
+                (cost(suggestion.config), recorded.points[0].scores["validation"]["accuracy"])
+            )
         total, best, dearest = 0.0, 0.3, 12.0
         for flops, score in sorted(found):
             if score > best:
@@ -332,8 +334,8 @@ def test_domains_and_distributions_hold_the_same_values(kind: str) -> None:
     rng = np.random.default_rng(0)
     drawn = [distributions.sample(rng, one, 32) for _ in range(200)]
     assert all(distributions.holds(one, p) for p in drawn)
-    told = distributions.distributions(one, drawn[0])["lookup.k"]
-    assert all(told._contains(told.to_internal_repr(p.hyper["k"])) for p in drawn)
+    distribution = distributions.distributions(one, drawn[0])["lookup.k"]
+    assert all(distribution._contains(distribution.to_internal_repr(p.hyper["k"])) for p in drawn)
     if kind in ("randint", "lograndint", "choice"):
         assert {p.hyper["k"] for p in drawn} == set(distributions.values(domain) or ())
 

@@ -185,9 +185,9 @@ def test_cross_fitting_fills_up_whole_rounds_of_folds(draws: int, folds: int, ro
     assert (made.rounds, made.folds) == (rounds, folds)
     for id_ in made.chosen:
         config = next(r.config for r in MADE if r.id == id_)
-        mine = [d for d in made.draws if d.seedless_id == config.seedless_id]
-        assert [d.data.seed for d in mine] == list(range(1, rounds + 1))
-        assert {d.data.folds for d in mine} == {folds}
+        own = [d for d in made.draws if d.seedless_id == config.seedless_id]
+        assert [d.data.seed for d in own] == list(range(1, rounds + 1))
+        assert {d.data.folds for d in own} == {folds}
 
 
 def test_what_has_run_is_not_due_however_it_ended() -> None:

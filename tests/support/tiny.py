@@ -234,9 +234,9 @@ def run_folder(
     **changes: object,
 ) -> Made:
     """Train trials (method, rung, knobs) on a tiny task and leave a run's folder, without Ray."""
-    told = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
-    w = world(told, home / "out", labels=(labels,))
-    write_study_manifest(home / "out", StudyManifest(w.study, told, w.data.digest))
+    task_ = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
+    w = world(task_, home / "out", labels=(labels,))
+    write_study_manifest(home / "out", StudyManifest(w.study, task_, w.data.digest))
     writer = RecordWriter(home / "out" / "records.jsonl")
     records = []
     for method, rung, hyper in trials:

@@ -39,8 +39,8 @@ def main() -> None:
     prepared.world.place = replace(prepared.world.place, device="cuda")
     said: list[str] = []
     with ray_session(None, address):
-        with bench(prepared, run, None, None) as there:
-            done = measure_run(RunReader(run), said.append, nullcontext(there), again=True)
+        with bench(prepared, run, None, None) as machine:
+            done = measure_run(RunReader(run), said.append, nullcontext(machine), again=True)
             time.sleep(1.0)  # Ray's count comes by the heartbeat
             during = gpus()
         end = time.monotonic() + 30
@@ -59,7 +59,9 @@ def main() -> None:
                     said.append("held twice")
             except InputError as e:
                 said.append(str(e))
-    print(json.dumps({"said": said, "during": during, "after": after, "host": there.host, **done}))
+    print(
+        json.dumps({"said": said, "during": during, "after": after, "host": machine.host, **done})
+    )
 
 
 if __name__ == "__main__":
