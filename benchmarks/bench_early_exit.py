@@ -52,7 +52,7 @@ PASSES = 5
 
 def trained(world: Planner, method: str, rung: str, labels: int, draw: int) -> TrialRun:
     """Return a finished trial of a draw, scored on test in every point."""
-    hyper = {**method_spaces()[method].first, **RECIPE}
+    hyper = {**method_spaces()[method].default_config, **RECIPE}
     if method == "early_exit":
         hyper["self_distil"] = True
     config = world.configure(Proposal(method, rung, labels, hyper)).with_seed(draw)

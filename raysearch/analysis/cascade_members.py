@@ -37,7 +37,7 @@ class CascadeMember:
     fresh: Mapping[int, TrialRecord]
     """Its finished draws by number."""
     winner: bool
-    """The best of its cell, or asked for: it may stand in a cascade."""
+    """The best of its cell, or named by the user: it may be part of a cascade."""
     ids: Ints
     label: Ints
     predicted: Ints
@@ -61,9 +61,9 @@ class CascadeMember:
 def members(
     run: Run, confirmed: Sequence[str], wanted: Sequence[str] = ()
 ) -> tuple[list[CascadeMember], str]:
-    """Read the confirmed points, cheap inference first, and say which could not be read and why.
+    """Read the confirmed points, cheap inference first; return also why some could not be read.
 
-    Winners are those asked for, else those of `raysearch.analysis.winners` among the confirmed.
+    Winners are those in `wanted`, else those of `raysearch.analysis.winners` among the confirmed.
     """
     fresh = fresh_draws(run)
     table = run.table[run.table["point_id"].isin(list(confirmed))]
@@ -107,7 +107,7 @@ def _known(flops: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Two members of which the first is asked first."""
+    """Two members; the first one predicts first."""
 
     first: CascadeMember
     second: CascadeMember

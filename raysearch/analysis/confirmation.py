@@ -1,4 +1,4 @@
-"""What the confirming draws say: an estimate with its interval for each choice and each pair.
+"""Confirming draws: an estimate with its interval for each choice and each pair.
 
 Nothing of the search's own trial enters an estimate: it was chosen for being lucky. (In a grid
 study nothing is chosen; its first draw counts.) The choices are the search's operating points;
@@ -97,7 +97,7 @@ def _confirmation(run: Run) -> Confirmation:
         return Confirmation(begun=begun, lost=lost)
     common = _common([set(fresh) for _, _, fresh in whole.values()])
     for p, (_, _, fresh) in list(whole.items()):
-        if not common <= set(fresh):  # too few of the others' draws: compared with nobody
+        if not common <= set(fresh):  # too few of the others' draws: compared with no choice
             begun[p] = len(common & set(fresh))
             del whole[p]
     folds = next(r.config.data.folds for _, _, f in whole.values() for r in f.values())

@@ -45,7 +45,7 @@ class Source:
     words: str
     """Method, model, labels and knobs."""
     draws: int
-    """Fresh draws of data and seed that were asked; 0: the search's own trial."""
+    """Fresh draws of data and seed whose models predicted; 0: the search's own trial."""
     confirmed: int
     """Draws there are beside the search's own trial, with or without their weights."""
 

@@ -26,7 +26,7 @@ from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.folder import RunFolder
 
 FIRST = "confidence"
-"""The criterion that a curve is drawn by unless another is asked for."""
+"""The default criterion of a curve."""
 KNOBS = {"criterion", "threshold"}
 """Of a point of a curve; what an export has added (int8) has more."""
 
@@ -37,7 +37,7 @@ class ExitTrial:
 
     record: TrialRecord
     best: OperatingPoint
-    """Of its points the best on validation, or the one that was asked for."""
+    """Of its points the best on validation, or the one that the user named."""
 
     @property
     def cell(self) -> tuple[str, str, int]:

@@ -1,4 +1,4 @@
-"""What a report says in words and as plain JSON; the terminal and the page share them."""
+"""A report as sentences and as plain JSON; the terminal and the page share them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_LABELS = "used no labels: nothing was chosen or drawn"
 
 @dataclass(frozen=True, slots=True)
 class RowName:
-    """How a row is named: by its text's hash; with its text where that was asked for."""
+    """Name of a row: the hash of its text, and the text where texts are shown."""
 
     hash: str
     text: str | None = None
@@ -101,7 +101,7 @@ def label_name(report: Report, value: float) -> str:
 
 
 def to_json(report: Report, rows: Mapping[int, RowName]) -> dict[str, Any]:
-    """Return everything the report says as plain JSON; a number without a meaning is None."""
+    """Return the report as plain JSON; a number without a meaning is None."""
     about = report.about
     e = report.estimate
     out: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A run as its folder tells it: records, table, study, and what has been computed from them."""
+"""A run read from its folder: records, table, study, and cached results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
     folder: Path
     """Where it was read from; the first folder of several."""
     study: dict[str, Any]
-    """What study.yaml says; empty where there is none. The first folder's of several. With the
+    """Contents of study.yaml; empty where there is none. The first folder's of several. With the
     `shared_by` that the table was made with."""
     records: tuple[TrialRecord, ...]
     """In the order they were written; results of training averaged over draws as

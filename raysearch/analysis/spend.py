@@ -220,7 +220,7 @@ def _trials(table: pd.DataFrame) -> list[Trial]:
         Trial(
             str(ids[k]),
             str(method[k]),
-            float(flops[k]) if flops[k] == flops[k] else 0.0,  # killed: nobody knows its bill
+            float(flops[k]) if flops[k] == flops[k] else 0.0,  # killed: its bill is unknown
             {} if inherited[k] == "{}" else json.loads(inherited[k]),
             rows[k] if status[k] == "DONE" else rows[k][:0],
         )
@@ -272,7 +272,7 @@ def _curves(
 
 
 def _larger(values: Points, chosen: Sequence[Objective], log_costs: bool) -> Points:
-    """Turn natural units into larger-is-better ones, costs on a log axis when asked."""
+    """Turn natural units into larger-is-better ones, costs on a log axis where `log_costs`."""
     out = values.copy()
     for j, o in enumerate(chosen):
         if not o.maximise:

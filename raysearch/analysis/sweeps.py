@@ -86,7 +86,7 @@ def _tables(run: Run) -> list[tuple[TrialRecord, OperatingPoint]]:
 def _sweeps(
     run: Run, step: Callable[[TrialRecord, OperatingPoint], tuple[Hashable, Scalar] | None]
 ) -> tuple[Sweep, ...]:
-    """Group trials by what `step` says that they share, beside all else but their model."""
+    """Group trials by the key that `step` returns, and by everything else but their model."""
     sweeps: dict[Hashable, list[Step]] = {}
     for record, point in _tables(run):
         placed = step(record, point)

@@ -11,7 +11,7 @@ WHOLE = "float32"
 
 
 def is_table(point: OperatingPoint) -> bool:
-    """Return whether a point is a table of n-grams, cut and stored as its knobs say."""
+    """Return whether a point is a table of n-grams, cut and stored by its knobs."""
     return tables.words(point.knobs) is not None
 
 

@@ -169,7 +169,7 @@ def _scores(
     taken = [weights[:, at] for at in places]
     mean, single = values(score, [j.features for j in cell], taken, often, pooled)
     if pooled:
-        # a fold may have none of the rows that it is paired on: it says nothing of its own
+        # a fold may have none of the rows that it is paired on: it has no estimate of its own
         sizes = np.array([w[0].sum() for w in taken])
         return mean, np.where(sizes > 0, single[0], mean[0])
     return mean, single[0]

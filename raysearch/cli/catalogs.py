@@ -153,7 +153,7 @@ def _check_space(space: Any, method: Any) -> None:
     for knob in space.knobs:
         if knob not in fields:
             raise unknown(f"search_spaces/{space.method}.yaml", "knob", knob, fields)
-    method.knobs(**space.first)
+    method.knobs(**space.default_config)
 
 
 def _check_task(given: Mapping[str, Any]) -> None:

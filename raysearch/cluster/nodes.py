@@ -16,7 +16,7 @@ from raysearch.cluster.resources import Node
 from raysearch.errors import InputError
 
 A_GPU = 0.01
-"""Of one, for who only looks at it."""
+"""Part of a GPU for a call that only inspects it."""
 PATIENCE = 900.0
 """How long a GPU is waited for before anything is planned: a machine may have to start [s]."""
 WAIT = 60.0

@@ -52,7 +52,7 @@ class MethodSpace:
 
     method: str
     knobs: Mapping[str, Domain] = field(default_factory=dict)
-    first: Mapping[str, Scalar] = field(default_factory=dict)
+    default_config: Mapping[str, Scalar] = field(default_factory=dict)
     """A cheap and sensible knob set; the study's first trials of this method run it."""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By role: the methods or stages that may make this input, the usual one first; `none` stands

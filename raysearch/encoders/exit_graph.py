@@ -162,7 +162,7 @@ class ExitGraph:
         return replace(self, cold=self.cold * temperature)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {
             "pooling": self.pooling,
             "criterion": self.rule.criterion,

@@ -64,7 +64,7 @@ class EncoderGraph:
         return _logits(self, encoded)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"pooling": self.pooling, "normalise": self.normalise}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
@@ -115,7 +115,7 @@ class ClozeGraph:
         return _logits(self, encoded)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"template": self.template}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:

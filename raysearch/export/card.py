@@ -12,7 +12,7 @@ LONGEST = 80  # letters of a user's name (a label, a column) that a card repeats
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a card says; it holds no text of the data but label names."""
+    """Facts for a card; they hold no text of the data but label names."""
 
     format: str
     task: str
@@ -43,7 +43,7 @@ class Facts:
     """By name with its unit, as {"training [FLOP]": 1e15}; only what was measured."""
     knobs: Mapping[str, object] = field(default_factory=dict)
     pattern: str = ""
-    """What a prompted model is asked; empty for others."""
+    """Pattern of a prompted model; empty for others."""
     words: str = ""
     """Its label words by class."""
     base: str = ""
@@ -58,7 +58,7 @@ class Facts:
     """(validation rows, ECE before, ECE after); None where there is nothing to calibrate."""
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    """What the export has to say: parity, int8."""
+    """Remarks of the export: parity, int8."""
 
 
 def safe(text: object) -> str:

@@ -15,7 +15,7 @@ from raysearch.outputs.exit_rules import always_first_exit, reached, threshold_o
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Texts as the first model reads them; the second tokenises those alone that it is asked."""
+    """Texts as the first model reads them; the second tokenises only those that reach it."""
 
     first: Any
     texts: list[str]

@@ -42,10 +42,10 @@ class Layout:
     def rows(self, texts: list[str], pairs: list[str] | None = None) -> list[list[int]]:
         """Token ids of each row, not padded."""
         given = {"text": texts, "pair": pairs or []}
-        encoded = {p["field"]: self._ids(given[p["field"]], p) for p in self.pieces if _open(p)}
+        found = {p["field"]: self._ids(given[p["field"]], p) for p in self.pieces if _open(p)}
         out = []
         for i in range(len(texts)):
-            parts = {name: ids[i] for name, ids in encoded.items()}
+            parts = {name: ids[i] for name, ids in found.items()}
             kept = dict(zip(parts, cut([len(p) for p in parts.values()], self.room), strict=True))
             row: list[int] = []
             for p in self.pieces:
@@ -68,8 +68,8 @@ class Layout:
         """A text after a space is encoded with it: byte-level vocabularies tell the two apart."""
         bare = [t.strip() for t in texts]
         spaced = [f" {t}" if piece["space"] and t else t for t in bare]
-        encoded = self.tokenizer.encode_batch(spaced, add_special_tokens=False)
-        return [[t for t in e.ids if t != self.mask] for e in encoded]
+        found = self.tokenizer.encode_batch(spaced, add_special_tokens=False)
+        return [[t for t in e.ids if t != self.mask] for e in found]
 
 
 def cut(lengths: list[int], room: int) -> list[int]:

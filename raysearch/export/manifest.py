@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything a predictor must know that the weights do not say. It names no path."""
+    """Everything that a predictor needs beside the weights. It names no path."""
 
     format: str
     task: str
@@ -65,8 +65,8 @@ class Manifest:
     """`tf` or `tfidf` of an n-gram model."""
     int8: bool = False
     temperature: float = 1.0
-    """Already folded in: probabilities come out calibrated. A model with exits divides by it what
-    it answers, after the exits' own temperatures, and not what says who leaves."""
+    """Already folded in: probabilities come out calibrated. In a model with exits it
+    divides the final logits, after the exits' own temperatures, and changes no exit."""
     trial: str = ""
     point: str = ""
     splits: str = ""

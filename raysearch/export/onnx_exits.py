@@ -212,7 +212,7 @@ class ExitsPredictor(Predictor):
             InputError: they are none, or the folder's threshold belongs to another criterion.
         """
         named = criterion or self._rule[0]
-        threshold_of(NEVER, named)  # says when there is no such criterion
+        threshold_of(NEVER, named)  # raises when there is no such criterion
         if threshold is None:
             if named != self._rule[0] and self._rule[1] != NEVER:
                 raise InputError(

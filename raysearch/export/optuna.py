@@ -159,7 +159,7 @@ def _trials(
 
 
 def _time(record: TrialRecord) -> datetime:
-    """Return when the trial started by its record; Optuna wants local time without a zone."""
+    """Return when the trial started by its record; Optuna expects local time without a zone."""
     for key in ("started", "when", "at"):
         try:
             return (

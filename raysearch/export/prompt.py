@@ -20,7 +20,7 @@ CODE = "layout.py"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a cloze graph does not say of its question."""
+    """Parts of a cloze question that the graph does not hold."""
 
     words: Mapping[str, Sequence[str]]
     """Label words by class, in the order of the classes."""

@@ -46,7 +46,7 @@ class NgramGraph:
         return self.text_logits(hashed.joined(rows))
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"ngrams": self.ngrams, "buckets": self.buckets, "weighting": self.weighting}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class BagGraph:
         return self.answer(bags)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"ngrams": self.vocabulary.ngrams, "buckets": self.vocabulary.rows}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:

@@ -61,7 +61,7 @@ class Example:
     """Draws that answer it right."""
     draws: int
     name: RowName | None = None
-    """Hash, and text where it was asked for."""
+    """Hash, and text where texts are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _examples(
 
 
 def named(info: Info, names: Namer) -> Info:
-    """Return the same with the rows' hashes and, where asked for, texts."""
+    """Return the same with the rows' hashes and, where they are shown, texts."""
     known = names(info.split, [r.row for r in info.rows]) if info.rows else {}
     if not known:
         return info
@@ -191,7 +191,7 @@ def _right(example: Example) -> str:
 
 
 def _text(example: Example) -> str:
-    """Return the row's texts as they are, cut and in lines; empty where not asked for."""
+    """Return the row's texts as they are, cut and in lines; empty where they are not shown."""
     if example.name is None or example.name.text is None:
         return ""
     parts = [p for p in (example.name.text, example.name.pair) if p is not None]

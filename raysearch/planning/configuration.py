@@ -133,6 +133,6 @@ class Configurator:
             space = self.space()
             known = next((n for n in names if n == NONE or n in space.upstream), NONE)
             if known != NONE:
-                first = dict(space.upstream[known].first)
+                first = dict(space.upstream[known].default_config)
                 out[role] = Proposal(known, space.upstream_rungs[known][-1], labels, first)
         return out

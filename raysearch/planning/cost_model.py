@@ -100,7 +100,7 @@ class CostModel:
 
     def _memory(self, space: MethodSpace, rung: ModelSize) -> float:
         """Return the GPU memory needed at the largest batch of the space [bytes]."""
-        usual = getattr(parse_knobs(find(space.method), space.first), "batch_size", 32)
+        usual = getattr(parse_knobs(find(space.method), space.default_config), "batch_size", 32)
         domain = space.knobs.get("batch_size")
         most = usual if domain is None else max(usual, *map(int, _ends(domain)))
         width = 2 if self.precision == "bf16" else 4
@@ -122,7 +122,7 @@ class CostModel:
         method = find(name)
         if rung.family not in method.families:
             return 0.0
-        knobs = parse_knobs(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
         if method.check_model(knobs, rung):
             return 0.0
         shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
@@ -165,9 +165,11 @@ class CostModel:
     def _most_texts(self, name: str, labels: int) -> int:
         """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
-        counts = [method.unlabelled(parse_knobs(method, space.first))]
+        counts = [method.unlabelled(parse_knobs(method, space.default_config))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            counts.append(method.unlabelled(parse_knobs(method, {**space.first, knob: value})))
+            counts.append(
+                method.unlabelled(parse_knobs(method, {**space.default_config, knob: value}))
+            )
         return max(0, min(max(counts), self._texts(labels)))
 
     def _seconds(self, rung: ModelSize, parts: Mapping[str, float], shape: Shape) -> float:
@@ -200,7 +202,7 @@ class CostModel:
     def _largest(self, name: str, rung: ModelSize, n_train: int, n_validation: int) -> Shape:
         """Return the sizes from which a method's price at this model size is predicted."""
         method = find(name)
-        knobs = parse_knobs(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
         lengths = self._text_lengths(rung, self._pattern(method, knobs))
         return Shape(rung, self.data.task, n_train, n_validation, lengths)
 
@@ -266,7 +268,7 @@ def _ends(domain: Domain) -> Iterable[Scalar]:
 def _dearest_config(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
     """Return FLOPs by phase of the knob set that coordinate-wise costs most."""
     method = find(name)
-    best = dict(space.first)
+    best = dict(space.default_config)
     parts = method.price(parse_knobs(method, best), shape)
     for knob, value in itertools.chain.from_iterable(
         [(k, v) for v in _ends(d)] for k, d in space.knobs.items()

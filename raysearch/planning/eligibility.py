@@ -121,7 +121,7 @@ class _Rules:
         """Return the models that a method can train here; if none, `_excluded` has the reason."""
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
-        knobs = parse_knobs(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
         refused = {r.name: method.check_model(knobs, r) for r in kin}
         if kin and all(refused.values()):
             self._excluded[name] = next(iter(refused.values()))

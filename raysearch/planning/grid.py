@@ -168,4 +168,4 @@ def _proposal(line: GridCell, labels: int, model: str, inputs: Mapping[str, Prop
 
 def _hyper(line: GridCell) -> dict[str, Scalar]:
     """Return a procedure's knobs over the method's first."""
-    return {**method_spaces()[line.method].first, **line.hyper}
+    return {**method_spaces()[line.method].default_config, **line.hyper}

@@ -48,7 +48,7 @@ class Answer:
     tie: int | None
     """The cheapest winner that is cheaper than `best` and not distinguishable from it."""
     flat: bool
-    """Whether the best of each (method, model) cannot be told from each other."""
+    """Whether the best of each (method, model) are indistinguishable."""
     band: tuple[float, float] | None
     """Test scores not distinguishable from that of `best`; None where the score has no interval."""
     leaders: tuple[int, ...]

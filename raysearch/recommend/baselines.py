@@ -64,7 +64,7 @@ def baselines(run: Run, made: Confirmation) -> tuple[Baseline, ...]:
 
 
 def _declared(system: Outside) -> dict[str, float | None]:
-    """Return the costs of a system from outside, as its user says."""
+    """Return the costs of a system from outside, as its user declared them."""
     thousand = system.dollars_per_1k
     each = None if thousand is None else thousand / 1000
     return {"labels": system.labels, MS: system.ms, "dollars_text": each}

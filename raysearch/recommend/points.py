@@ -1,4 +1,4 @@
-"""What a page shows, column by column, and what has to be said about what it does not show."""
+"""Columns of a page, and the counts of what it leaves out."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class MethodOutcome:
 class Points:
     """DONE points of the search that are scored on validation and test, in the order of ties.
 
-    Of those with confirming draws the draws speak, not the lucky trial that was chosen.
+    Points with confirming draws have the draws' values, not those of the trial that was chosen.
     """
 
     task: str
@@ -161,7 +161,7 @@ class Points:
     """The run's folder, for commands."""
     trials: int
     unbilled: int
-    """Killed trials, of which nobody knows what they spent."""
+    """Killed trials, whose cost is unknown."""
     search_flops: float
     rows: tuple[int, ...]
     """Where each point stands in the run's table."""

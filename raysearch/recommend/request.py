@@ -47,7 +47,7 @@ def recommend(run: Run, given: Mapping[str, Any]) -> tuple[Points, Answer]:
 
 
 def parse_request(points: Points, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `Setting` that the options say.
+    """Return the fields of a `Setting` that the options set.
 
     Raises:
         InputError: a number that is none, or a method, axis or teacher that does not exist.

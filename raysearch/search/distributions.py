@@ -261,7 +261,7 @@ def first_input(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Prop
     name = chain[-1]
     inputs = every_input(space, chain, labels)[0]
     rung = space.upstream_rungs[name][-1]
-    return Proposal(name, rung, labels, dict(space.upstream[name].first), inputs)
+    return Proposal(name, rung, labels, dict(space.upstream[name].default_config), inputs)
 
 
 def only(space: SearchSpace, method: str) -> SearchSpace:

@@ -16,7 +16,7 @@ class Leaderboard:
         self._study = study
         self._signs = [-1.0 if get(name).maximise else 1.0 for name in study.objectives]
         self._best: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
-        """By cell: the best score and who has it; ties are told apart when the table is made."""
+        """By cell: the best score and its trial; ties are broken when the table is made."""
         self._front: list[tuple[list[float], str]] = []
 
     def learn(self, record: TrialRecord) -> None:

@@ -42,7 +42,7 @@ KEPT = 512
 
 
 Key = tuple[str, str, str]
-"""What is asked, of which run's folder, and with which options, as sorted JSON."""
+"""Name of the query, folder of the run, and options as sorted JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class QueryCache:
         given = given or {}
         key = (what, str(run), json.dumps(given, sort_keys=True))
         if exact and (older := self._under_way.get(key)) is not None:
-            await asyncio.wait({older})  # it may have begun before what is asked about
+            await asyncio.wait({older})  # it may have begun before the records that this call needs
         kept, now = self._kept.get(key), _mark(what, run)
         if kept is not None and kept.mark == now:
             self._kept.move_to_end(key)

@@ -1,4 +1,4 @@
-"""Tokens: who may use the service, as what, until when. The database holds hashes alone.
+"""Tokens: users of the service, their roles and expiry. The database holds hashes alone.
 
 A token is 256 random bits, which cannot be guessed however fast the hash. A slow hash, made for
 passwords that people think up, would cost each request what it costs a thief.

@@ -53,7 +53,7 @@ class DanTrainer:
         """Of the stage's rows: first texts and, of pairs, second ones."""
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self._seen: tuple[bytes, list[NgramIds]] = (b"", [])
-        """Rows that were predicted last, read: all points ask for the same."""
+        """Rows that were predicted last, read: all points need the same ones."""
 
     def _looped(self) -> OptimiserLoop:
         stage, knobs = self._stages[self._at], self._knobs

@@ -30,7 +30,7 @@ class Graph(Protocol):
         """Return the same with its logits divided by a temperature."""
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> Self | None:
         """Return another point that shares these weights; None where none does."""

@@ -1,4 +1,4 @@
-"""Tune's callbacks: pass reports to the desk, stop the run, and find who caused a crash."""
+"""Tune's callbacks: pass reports to the controller, stop the run, and find the cause of a crash."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _folder(old: StudyManifest | None, kind: str) -> Path | None:
 
 
 def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
-    """Return the study with what the options say."""
+    """Return the study with the options applied."""
     if given.get("pool") is not None:
         given = {**given, "pool": _pool(given["pool"])}
     study = study.model_copy(update={"task": task.name})

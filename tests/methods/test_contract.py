@@ -418,10 +418,10 @@ def test_the_search_space_names_real_knobs(method):
     described = methods.get(method)
     space = method_spaces()[method]
     known = {f.name for f in dataclasses.fields(described.knobs)}
-    assert set(space.knobs) <= known and set(space.knobs) == set(space.first)
+    assert set(space.knobs) <= known and set(space.knobs) == set(space.default_config)
     assert described.knobs.__dataclass_params__.frozen
-    knobs = parse_knobs(described, space.first)
-    assert {k: getattr(knobs, k) for k in space.first} == dict(space.first)
+    knobs = parse_knobs(described, space.default_config)
+    assert {k: getattr(knobs, k) for k in space.default_config} == dict(space.default_config)
     assert described.horizon(knobs, 32) >= 0
 
 
@@ -433,11 +433,11 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
     first = tiny.configure(worlds["two"], method, rung)
     for knob, domain in space.knobs.items():
         top = domain.high - 1 if domain.kind.endswith("randint") else domain.high
-        for value in domain.options or (type(space.first[knob])(domain.low), top):
-            hyper = {**space.first, knob: value}
+        for value in domain.options or (type(space.default_config[knob])(domain.low), top):
+            hyper = {**space.default_config, knob: value}
             config = tiny.configure(worlds["two"], method, rung, **{knob: value})
             # what the task cannot tell apart (more texts than there are) is one computation
-            made = [parse_knobs(described, h) for h in (hyper, space.first)]
+            made = [parse_knobs(described, h) for h in (hyper, space.default_config)]
             task, texts = worlds["two"].data.task, worlds["two"]._texts(32)
             one, other = (described.resolve_knobs(k, task, texts) for k in made)
             assert (config.id == first.id) == (one == other)

@@ -35,7 +35,7 @@ def world(tmp_path_factory):
 
 def student(w, labels=32, teacher=None, **hyper):
     """A student's configuration: one layer, from a teacher of two (fine-tuned for a few steps)."""
-    first = {**method_spaces()["distill"].first, **SHORT, **hyper}
+    first = {**method_spaces()["distill"].default_config, **SHORT, **hyper}
     if teacher is None:
         teacher = taught(labels)
     return w.configure(
@@ -46,7 +46,7 @@ def student(w, labels=32, teacher=None, **hyper):
 
 
 def taught(labels=32, method="finetune", **hyper):
-    first = {**method_spaces()[method].first, **SHORT, **hyper}
+    first = {**method_spaces()[method].default_config, **SHORT, **hyper}
     return Proposal(method, "random-2", labels, first)
 
 
@@ -305,7 +305,7 @@ def test_a_config_with_its_teacher_has_one_id_and_reads_back(world):
 
 def test_without_a_named_teacher_the_largest_model_teaches(world):
     config = world.configure(
-        Proposal("distill", "random-1", 32, dict(method_spaces()["distill"].first))
+        Proposal("distill", "random-1", 32, dict(method_spaces()["distill"].default_config))
     )
     (teacher,) = config.upstream.values()
     assert (teacher.method, teacher.rung) == ("finetune", "random-2")

@@ -56,7 +56,7 @@ def home(tmp_path_factory):
 
 
 def config_of(w, rung="deep-bert", labels=40, **hyper):
-    first = {**method_spaces()["early_exit"].first, "epochs": 2, "min_steps": 6, **hyper}
+    first = {**method_spaces()["early_exit"].default_config, "epochs": 2, "min_steps": 6, **hyper}
     return w.configure(Proposal("early_exit", rung, labels, first))
 
 

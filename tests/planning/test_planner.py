@@ -258,7 +258,7 @@ def test_a_proposal_becomes_a_whole_configuration(over):
     assert config.horizon == max(50, 5 * 7) and config.precision == "fp32"
     plain = dataclasses.asdict(methods.get("finetune").knobs())
     assert all(plain[k] != v for k, v in config.hyper.items()) and config.hyper["epochs"] == 5
-    assert w.hyper(config) == {**plain, **method_spaces()["finetune"].first, "epochs": 5}
+    assert w.hyper(config) == {**plain, **method_spaces()["finetune"].default_config, "epochs": 5}
 
 
 def test_seeds_of_data_and_start_are_the_studys_to_choose(over):

@@ -258,7 +258,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     if rng.random() < 0.5:  # few knobs: the sampler comes back to teachers that are known
         few = {"learning_rate": Domain("choice", options=(1e-3, 1e-4, 1e-5))}
         first = {"learning_rate": 1e-3}
-        coarse = dataclasses.replace(space.upstream["finetune"], knobs=few, first=first)
+        coarse = dataclasses.replace(space.upstream["finetune"], knobs=few, default_config=first)
         space = dataclasses.replace(space, upstream={**space.upstream, "finetune": coarse})
         if not outside:
             methods = {**space.methods, "finetune": coarse}

@@ -141,7 +141,7 @@ def test_nobody_teaches_himself_in_a_line_of_teachers() -> None:
 def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     knobs = {"temperature": Domain("choice", options=(1, 2))}
     space = taught_space((32,), teachers=("finetune", "assist"))
-    kd = replace(space.methods["kd"], knobs=knobs, first={"temperature": 1})
+    kd = replace(space.methods["kd"], knobs=knobs, default_config={"temperature": 1})
     listed = list(
         distributions.all_proposals(
             distributions.only(replace(space, methods={"kd": kd}), "kd"), 32
@@ -153,4 +153,4 @@ def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     small = replace(space, methods={"kd": kd}, rungs={"kd": tuple(SIZES)})
     assert all(distributions.holds(small, p) for p in listed)
     deep = [t for t in teachers if t.method == "assist"]
-    assert all(teacher_of(t).hyper == space.upstream["finetune"].first for t in deep)
+    assert all(teacher_of(t).hyper == space.upstream["finetune"].default_config for t in deep)

@@ -82,7 +82,7 @@ def test_the_first_teacher_is_the_largest_with_first_knobs_at_the_students_label
     world = FakeWorld(taught_space(LABELS))
     proposer = Proposer(study(), world, 24)
     suggestions = [o for o in (proposer.suggest() for _ in range(8)) if o is not None]
-    first = world.space.upstream["finetune"].first
+    first = world.space.upstream["finetune"].default_config
     assert len(students(suggestions)) == 4
     for student in students(suggestions):
         assert student.inputs.get("teacher") == Proposal("finetune", "base", student.labels, first)
@@ -95,7 +95,7 @@ def test_a_teacher_that_is_in_the_study_is_one_of_its_cells() -> None:
         (o.proposal.method, o.proposal.rung, o.proposal.labels)
         for o in (*suggestions, *adopted)
         if o.source in ("first", "teacher")
-        and o.proposal.hyper == world.space.methods[o.proposal.method].first
+        and o.proposal.hyper == world.space.methods[o.proposal.method].default_config
     )
     assert cells["finetune", "base", 32] == 1, "a cell that was a teacher is not tried again"
     assert {o.source for o in adopted} == {"teacher"}
@@ -251,7 +251,7 @@ def teacher_with(
 ) -> SearchSpace:
     """The space with other knobs for its teacher."""
     first = first or {k: d.options[0] for k, d in knobs.items()}
-    teacher = replace(space.upstream["finetune"], knobs=knobs, first=first)
+    teacher = replace(space.upstream["finetune"], knobs=knobs, default_config=first)
     return replace(space, upstream={"finetune": teacher})
 
 

@@ -86,7 +86,7 @@ def test_first_trials_take_first_knobs_every_method_and_the_cheapest_model() -> 
     assert [o.source for o in suggestions[:8]] == ["first"] * 8
     assert min(Counter(o.source for o in suggestions[8:]).values()) >= 4, "both take turns"
     firsts = [o.proposal for o in suggestions if o.source == "first"]
-    assert all(p.hyper == CONTINUOUS.methods[p.method].first for p in firsts)
+    assert all(p.hyper == CONTINUOUS.methods[p.method].default_config for p in firsts)
     opening = suggestions[:8]
     assert [o.proposal.method for o in opening[:2]] == ["lookup", "finetune"]
     assert all(o.proposal.rung == "tiny" for o in opening[:2])

@@ -187,8 +187,8 @@ def configure(
 
     What gives logits is the two-layer encoder, fine-tuned for a few steps.
     """
-    first = dict(method_spaces()[method].first)
-    short = {**method_spaces()["finetune"].first, "epochs": 1, "min_steps": 4}
+    first = dict(method_spaces()[method].default_config)
+    short = {**method_spaces()["finetune"].default_config, "epochs": 1, "min_steps": 4}
     inputs = {
         i.role: Proposal("finetune", "random-2", labels, short)
         for i in find_method(method).inputs
