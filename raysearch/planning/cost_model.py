@@ -54,7 +54,7 @@ class CostModel:
         self._rates: dict[tuple[int, int], Rates] = {}
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
-    def price(self, config: TrialConfig) -> Price:
+    def predicted_cost(self, config: TrialConfig) -> Price:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = self._shape(config)
@@ -64,7 +64,7 @@ class CostModel:
         full = own
         answering = method.inputs_of(parse_knobs(method, config.hyper), "logits")
         for role, given in config.upstream.items():
-            full += self.price(given).flops
+            full += self.predicted_cost(given).flops
             if role not in answering:
                 continue
             rows = config.data.train + config.data.unlabelled

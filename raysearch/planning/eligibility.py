@@ -33,7 +33,7 @@ def eligible(
     study: Study,
     data: TaskData,
     place: ExecutionContext,
-    pricing: CostModel,
+    cost_model: CostModel,
     texts: Callable[[int], int],
 ) -> Eligibility:
     """Return the joint space of a study: what the task, the folders and the machine allow.
@@ -48,7 +48,7 @@ def eligible(
     Raises:
         InputError: a name does not exist, or nothing is left.
     """
-    return _Rules(study, data, place, pricing, texts).apply()
+    return _Rules(study, data, place, cost_model, texts).apply()
 
 
 class _Rules:
@@ -59,10 +59,10 @@ class _Rules:
         study: Study,
         data: TaskData,
         place: ExecutionContext,
-        pricing: CostModel,
+        cost_model: CostModel,
         texts: Callable[[int], int],
     ) -> None:
-        self.study, self.data, self.place, self.pricing = study, data, place, pricing
+        self.study, self.data, self.place, self.cost_model = study, data, place, cost_model
         self._texts = texts
         self._excluded: dict[str, str] = {}
 
@@ -133,7 +133,7 @@ class _Rules:
         limit = self.study.trial_minutes
         if method_spaces()[name].inputs and limit is not None and self.study.models is None:
             longest = {
-                r.name: self.pricing.first_seconds(name, r, max(self._labels())) for r in kin
+                r.name: self.cost_model.first_seconds(name, r, max(self._labels())) for r in kin
             }
             fit = [r for r in kin if longest[r.name] <= 60 * limit]
             if kin and not fit:
@@ -223,7 +223,7 @@ class _Rules:
             # what takes inputs is cheap or dear by its texts: such methods are checked one by one
             plain = [n for n in self._methods() if not method_spaces()[n].inputs]
             worst = max(
-                (self.pricing.first_seconds(n, rung, max(self._labels())) for n in plain),
+                (self.cost_model.first_seconds(n, rung, max(self._labels())) for n in plain),
                 default=0.0,
             )
             if worst > 60 * limit:

@@ -88,7 +88,7 @@ class Planner:
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
         self._store = Store(RunFolder(out).store, behind)
-        self.pricing = CostModel(
+        self.cost_model = CostModel(
             data, self.place, self._store, self.precision, self._texts, call_worker
         )
 
@@ -99,7 +99,7 @@ class Planner:
         Raises:
             InputError: a name does not exist, or nothing is left.
         """
-        return eligible(self.study, self.data, self.place, self.pricing, self._texts)
+        return eligible(self.study, self.data, self.place, self.cost_model, self._texts)
 
     @property
     def space(self) -> SearchSpace:
@@ -172,13 +172,13 @@ class Planner:
         """Return all knobs of a configuration, defaults included."""
         return asdict(parse_knobs(find(config.method), config.hyper))
 
-    def price(self, config: TrialConfig) -> Price:
+    def predicted_cost(self, config: TrialConfig) -> Price:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
-        return self.pricing.price(config)
+        return self.cost_model.predicted_cost(config)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Return the predicted time to score a trial's point on the whole test split [s]."""
-        return self.pricing.test_seconds(config)
+        return self.cost_model.test_seconds(config)
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
@@ -186,7 +186,7 @@ class Planner:
 
     def demands(self) -> dict[tuple[str, str], MemoryEstimate]:
         """Return what trials need, by method and model, teachers included."""
-        return self.pricing.demands(self.space)
+        return self.cost_model.demands(self.space)
 
     def ship(self) -> ExecutionContext:
         """Return the place as workers see it; upload what they read, where there is a storage.
@@ -223,7 +223,7 @@ class Planner:
         Predicted before the first trial: each knob is set in turn to the end or option that makes
         the method's price largest.
         """
-        most = self.pricing.reference_point(self.space)
+        most = self.cost_model.reference_point(self.space)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}
 

@@ -49,10 +49,10 @@ class ProposalReader:
             inputs={role: config for role, (config, _) in made.items()},
         ), reason
 
-    def price(self, proposal: Proposal) -> float:
+    def predicted_flops(self, proposal: Proposal) -> float:
         """Return the predicted training FLOPs of a proposal; infinite where it cannot run."""
         try:
-            return float(self._world.price(self._world.configure(proposal)).flops)
+            return float(self._world.predicted_cost(self._world.configure(proposal)).flops)
         except Infeasible:
             return math.inf
 

@@ -179,7 +179,7 @@ class Proposer:
         return Suggestion(config, proposal, source, reason)
 
     def _price(self, cell: Proposal) -> float:
-        return self._reader.price(self._supplied(cell))
+        return self._reader.predicted_flops(self._supplied(cell))
 
     def tell(self, record: TrialRecord) -> None:
         """Learn from a record of a trial that was offered; ignore every other record."""

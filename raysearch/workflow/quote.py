@@ -98,7 +98,7 @@ def _draw(study: Study, world: Planner, left: int) -> tuple[float, float, int]:
         for config in (suggestion.config, *suggestion.config.upstream.values()):
             if config.id not in seen:
                 seen.add(config.id)
-                price = world.price(config)
+                price = world.predicted_cost(config)
                 flops, seconds = flops + price.own, seconds + price.seconds
                 labels = max(labels, price.labels)
         cell = (suggestion.config.method, suggestion.config.rung, suggestion.config.data.train)

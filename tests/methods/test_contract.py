@@ -287,7 +287,7 @@ def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
 def test_price_is_within_twice_the_bill(finished, worlds, task):
     run, _ = finished
     billed = run.ledger.flops(*TRAINING)
-    price = worlds[task].price(run.config)
+    price = worlds[task].predicted_cost(run.config)
     assert billed / 2 <= price.flops <= billed * 2
     assert price.labels == run.record().labels_used == (62 if run.setup.method.labelled else 0)
     assert 0 < price.seconds < 60
@@ -441,7 +441,7 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
             task, texts = worlds["two"].data.task, worlds["two"]._texts(32)
             one, other = (described.resolve_knobs(k, task, texts) for k in made)
             assert (config.id == first.id) == (one == other)
-            assert worlds["two"].price(config).flops > 0
+            assert worlds["two"].predicted_cost(config).flops > 0
 
 
 @every_method

@@ -312,7 +312,7 @@ def test_calibration_rows_are_labels_and_said_to_be(home):
     assert labels["train"] == 50 and labels["calibrate"] == 30
     assert labels["train"] + labels["calibrate"] + labels["validate"] == run.record().labels_used
     assert run.ledger.flops("calibrate") > 0
-    assert w.price(run.config).labels == run.record().labels_used
+    assert w.predicted_cost(run.config).labels == run.record().labels_used
 
 
 def test_a_class_without_a_calibration_row_is_infeasible_not_a_crash(home, monkeypatch):
@@ -418,7 +418,7 @@ def test_prices_know_what_calibrates(home):
     assert config.horizon == method.horizon(knobs, 80) == max(6, 2 * 4)
     run = tiny.finish(TrialRun(config, w.place))
     spent = {phase: run.ledger.flops(phase) for phase in ("train", "calibrate", "validate")}
-    assert w.price(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
+    assert w.predicted_cost(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
     sample = len(lengths_sample(w.data))
     assert sum(c.texts for c in run.ledger.bill() if c.phase == "validate") == sample + len(
         run.setup.validation

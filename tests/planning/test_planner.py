@@ -186,11 +186,13 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
     seconds = {}
     free = over(labels=(1000,))
     for rung in free.space.rungs["finetune"]:
-        seconds[rung] = free.price(tiny.configure(free, "finetune", rung, 1000)).seconds
+        seconds[rung] = free.predicted_cost(tiny.configure(free, "finetune", rung, 1000)).seconds
     tiny_s, mini_s, small_s = seconds.values()
     assert tiny_s < mini_s < small_s
     limit = (mini_s + small_s) / 120
-    small_s = free.price(tiny.configure(free, "prompt", "toy-small", 1000)).seconds  # the dearest
+    small_s = free.predicted_cost(
+        tiny.configure(free, "prompt", "toy-small", 1000)
+    ).seconds  # the dearest
     w = over(labels=(1000,), trial_minutes=limit)
     assert w.space.rungs["finetune"] == w.space.rungs["embed_linear"] == ("toy-tiny", "toy-mini")
     assert set(w.excluded) == {"toy-small"}
@@ -202,7 +204,7 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
 
 def test_time_is_reckoned_for_the_methods_that_take_part(over):
     """Embedding a text once is cheap where fine-tuning would not be done in time."""
-    price = over().price(tiny.configure(over(), "finetune", "toy-small", 1000)).seconds
+    price = over().predicted_cost(tiny.configure(over(), "finetune", "toy-small", 1000)).seconds
     some = {"labels": (1000,), "trial_minutes": price / 120}
     assert "toy-small" not in over(**some).space.rungs["embed_linear"]
     alone = over(**some, methods=("embed_linear",))
@@ -371,7 +373,7 @@ def test_the_place_enters_no_id(toy, tmp_path):
 def test_the_price_is_the_bill_within_a_fifth(over, method, rung, labels, low, high):
     w = over()
     config = tiny.configure(w, method, rung, labels)
-    price = w.price(config)
+    price = w.predicted_cost(config)
     run = tiny.finish(TrialRun(config, w.place))
     billed = run.ledger.flops(*TRAINING)
     assert low * billed <= price.flops <= high * billed, price.flops / billed
@@ -381,9 +383,9 @@ def test_the_price_is_the_bill_within_a_fifth(over, method, rung, labels, low, h
 def test_seconds_follow_from_flops_and_rates(over, rates):
     w = over()
     config = tiny.configure(w, "finetune", "toy-mini", 1000)
-    fast = w.price(config)
+    fast = w.predicted_cost(config)
     rates["rates"] = Rates(FAST.train / 10, FAST.infer / 10)
-    slow = over().price(config)
+    slow = over().predicted_cost(config)
     assert slow.flops == fast.flops and slow.seconds > 5 * fast.seconds
     assert w.test_seconds(config) < fast.seconds
 
@@ -392,7 +394,7 @@ def test_a_pricier_configuration_has_a_higher_price(over):
     w = over()
 
     def flops(method="finetune", rung="toy-tiny", labels=320, **hyper):
-        return w.price(tiny.configure(w, method, rung, labels, **hyper)).flops
+        return w.predicted_cost(tiny.configure(w, method, rung, labels, **hyper)).flops
 
     assert flops() < flops(labels=1000) < flops(rung="toy-mini", labels=1000)
     assert flops(epochs=5) < flops(epochs=10)
@@ -418,7 +420,7 @@ def drawn(rng, space):
 def test_no_configuration_is_dearer_than_the_reference(over):
     w = over(labels=(32, 320, 1000))
     reference, rng = w.reference(), np.random.default_rng(0)
-    prices = [w.price(w.configure(drawn(rng, w.space))).flops for _ in range(150)]
+    prices = [w.predicted_cost(w.configure(drawn(rng, w.space))).flops for _ in range(150)]
     top = reference["train_flops_full"]
     assert max(prices) <= top * (1 + 1e-9) and max(prices) > 0.05 * top, "near, not far above"
     assert set(reference) == {"score", "train_flops_full", "infer_flops"}

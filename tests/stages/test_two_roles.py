@@ -98,8 +98,8 @@ def test_a_configuration_holds_both_inputs_whole_and_has_one_id(world):
     assert TrialConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     drawn = config.with_seed(3)
     assert {c.data.seed for c in drawn.upstream.values()} == {3}
-    price = world.price(config)
-    alone = [world.price(c).flops for c in config.upstream.values()]
+    price = world.predicted_cost(config)
+    alone = [world.predicted_cost(c).flops for c in config.upstream.values()]
     assert price.flops > sum(alone) > 0
 
 
