@@ -42,7 +42,7 @@ def eligible(
         study: the plan.
         data: the task's.
         place: where trials run.
-        pricing: predicts what trials cost there.
+        cost_model: predicts what trials cost there.
         texts: (labels) -> texts that are left without a label.
 
     Raises:
