@@ -146,7 +146,7 @@ def test_files_named_in_backticks_exist(page):
     """`raysearch/x.py` and the like; x, y and the worked example's files are placeholders."""
     pattern = r"`((?:raysearch|search_spaces|dashboards|benchmarks|scripts|tests|docs)/[\w./-]+)`"
     for path in re.findall(pattern, page.read_text()):
-        if re.search(r"(^|[/_])(x|prototype|toy_writer)\.(py|yaml)$", path):
+        if re.search(r"(^|[/_])(x|prototype|student|toy_writer)\.(py|yaml)$", path):
             continue
         assert (ROOT / path).exists(), f"{page.name}: {path}"
 
@@ -250,41 +250,83 @@ def test_the_task_fields_are_all_explained():
     assert explained == {f.name for f in fields(Task)} - {"name"}
 
 
-@pytest.mark.slow
-def test_the_example_method_passes_the_contract(tmp_path):
-    """Three files beside the others, nothing else changed, and every question is answered."""
-    page = (ROOT / "docs" / "adding-a-method.md").read_text()
-    made = re.findall(r"^## `([^`]+)`\n\n```\w+\n(.*?)^```", page, re.S | re.M)
-    assert [path.split("/")[0] for path, _ in made] == ["raysearch", "search_spaces", "tests"]
+def files_of(page: str, level: str) -> list[tuple[str, str]]:
+    """The files that a page shows below headings of this level that name them."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(
+        rf"^{level} `([^`]+)`\n(?:\n[^`#].*\n)?\n```\w+\n(.*?)^```", text, re.S | re.M
+    )
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[str]]]:
+    """The package and its tests copied, with both pages' files beside the others; those files."""
+    home = tmp_path_factory.mktemp("house")
     for name in repository():
         if name.split("/")[0] in ("raysearch", "search_spaces", "tests", "pyproject.toml"):
-            copy = tmp_path / name
+            copy = home / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes((ROOT / name).read_bytes())
-    for path, code in made:
-        assert not (tmp_path / path).exists()
-        (tmp_path / path).write_text(code)
-    name = Path(made[0][0]).stem
-    # Parameters may be joined into an id by letters, so both spellings are asked for.
+    made = {
+        "method": files_of("adding-a-method.md", "##"),
+        "stage": files_of("adding-a-stage.md", "##"),
+        "student": files_of("adding-a-method.md", "###"),
+    }
+    for path, code in (file for files in made.values() for file in files):
+        assert not (home / path).exists()
+        (home / path).write_text(code)
+    return home, {kind: [path for path, _ in files] for kind, files in made.items()}
+
+
+def run_tests(home: Path, words: tuple[str, ...], *paths: str, only: str = "") -> int:
+    """How many tests of these paths, named by any of the words, passed; none may fail."""
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/methods"]
-        + ["-k", f"{name} or {'-'.join(name)}"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
+        + ["-k", " or ".join(words), "-m", only],
+        cwd=home,
         capture_output=True,
         text=True,
         timeout=500,
     )
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
-    assert int(re.findall(r"(\d+) passed", ran.stdout)[-1]) > 20, ran.stdout[-500:]
-    for path in (made[0][0], made[2][0]):
-        for tool in (["format", "--check"], ["check"]):
-            done = subprocess.run(
-                [sys.executable, "-m", "ruff", *tool, str(tmp_path / path)],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-            )
-            assert done.returncode == 0, done.stdout
+    return int(re.findall(r"(\d+) passed", ran.stdout)[-1])
+
+
+@pytest.mark.slow
+def test_the_example_method_passes_the_contract(examples):
+    """Three files beside the others, nothing else changed, and every question is answered."""
+    home, made = examples
+    assert [p.split("/")[0] for p in made["method"]] == ["raysearch", "search_spaces", "tests"]
+    name = Path(made["method"][0]).stem
+    # Parameters may be joined into an id by letters, so both spellings are asked for. The
+    # planner's tests say which methods take part: one more must not break them.
+    words = (name, "-".join(name), "every_method_and", "no_number", "too_slow")
+    assert run_tests(home, words, "tests/methods", "tests/planning/test_planner.py") > 20
+
+
+@pytest.mark.slow
+def test_the_example_stage_and_its_student_pass_the_contracts(examples):
+    home, made = examples
+    assert [p.split("/")[0] for p in made["stage"]] == ["raysearch", "search_spaces", "tests"]
+    assert [p.split("/")[0] for p in made["student"]] == ["raysearch", "search_spaces"]
+    paths = ("tests/stages/test_contract.py", made["stage"][2], "tests/cli/test_cli.py")
+    assert run_tests(home, ("toy_writer", "check_joins"), *paths) > 7
+    # the student is a fit of the package's own: a few of its cases show what all would
+    words, paths = ("student", "-".join("student")), ("tests/methods/test_contract.py",)
+    assert run_tests(home, words, *paths, only="not slow") > 12
+
+
+@pytest.mark.slow
+def test_the_example_files_pass_the_checks(examples):
+    """What `make check` says of them, types but for the tests; one run: mypy reads all imports."""
+    home, made = examples
+    files = [p for paths in made.values() for p in paths if p.endswith(".py")]
+    package = [p for p in files if p.startswith("raysearch/")]
+    for tool, paths in (("ruff format --check", files), ("ruff check", files), ("mypy", package)):
+        done = subprocess.run(
+            [sys.executable, "-m", *tool.split(), *paths], cwd=home, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
 
 
 def text_files() -> list[tuple[str, str]]:

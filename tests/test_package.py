@@ -49,7 +49,8 @@ def test_the_wheel_carries_what_the_program_reads(names):
         found = [p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*.yaml")]
         assert found
         expected |= {f"raysearch/{f}" for f in found}
-    for folder in ("raysearch/panels/assets", "raysearch/toy/rungs", "raysearch/service/templates"):
+    templates = ("raysearch/panels/templates", "raysearch/service/templates")
+    for folder in ("raysearch/panels/assets", "raysearch/toy/rungs", *templates):
         found = [p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()]
         assert found
         expected |= set(found)

@@ -64,7 +64,7 @@ FLOORS = {room: floor for floor, room in enumerate(ROOMS)}
 OUTSIDE = {"cli", "service", "api"}
 """Rooms over `workflow` that never import each other; `program` puts them together."""
 
-HOMES = {"plotly": {"panels"}, "ray": {"tune", "cluster", "service"}}
+HOMES = {"plotly": {"panels"}, "jinja2": {"panels"}, "ray": {"tune", "cluster", "service"}}
 """Libraries that one room alone may import, even inside a function."""
 
 EAST = {

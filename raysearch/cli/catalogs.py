@@ -17,6 +17,7 @@ import click
 
 from raysearch.cli import options
 from raysearch.config import catalog
+from raysearch.config.space import NONE
 from raysearch.errors import InputError, unknown
 from raysearch.scores import SCORES
 from raysearch.workflow.options import DEFAULT_OPTIONS
@@ -122,11 +123,12 @@ def check(**given: Any) -> int:
     \b
     raysearch check --task sst2 --data-dir data --models-dir models
     """
-    from raysearch import methods
+    from raysearch import methods, stages
     from raysearch.objectives import get as find_objective
 
     for space in catalog.method_spaces().values():
-        _check_space(space, methods.get(space.method))
+        _check_space(space, stages.find(space.method))
+        _check_inputs(space, stages.find(space.method))
     rungs, tasks = catalog.ladder(), catalog.tasks()
     climbs = {name for r in rungs.values() for name in r.ladders}
     for task in tasks.values():
@@ -154,6 +156,27 @@ def _check_space(space: Any, method: Any) -> None:
         if knob not in fields:
             raise unknown(f"search_spaces/{space.method}.yaml", "knob", knob, fields)
     method.knobs(**space.default_config)
+
+
+def _check_inputs(space: Any, method: Any) -> None:
+    """Check that the method declares every role of the YAML and the candidates can fill it."""
+    from raysearch import methods, stages
+
+    where, roles = f"search_spaces/{space.method}.yaml", {i.role: i for i in method.inputs}
+    known = sorted({*methods.names(), *stages.names()})
+    for role, names in space.inputs.items():
+        if role not in roles:
+            raise unknown(where, "input", role, roles)
+        for name in names:
+            if name == NONE:
+                if not roles[role].optional:
+                    raise InputError(f"{where}: inputs.{role}: none, but it is not optional")
+                continue
+            if name not in known:
+                raise unknown(f"{where}: inputs.{role}", "method or stage", name, known)
+            gives, wanted = stages.find(name).gives, roles[role].gives
+            if gives != wanted:
+                raise InputError(f"{where}: inputs.{role}: '{name}' gives {gives}, not {wanted}")
 
 
 def _check_task(given: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def safe(text: object) -> str:
     flat = " ".join(flat.split())
     flat = flat if len(flat) <= LONGEST else flat[: LONGEST - 3] + "..."
     flat = re.sub(r"([\\`*_{}\[\]()#!|~$])", r"\\\1", flat)
-    return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return html.escape(flat, quote=False)
 
 
 def card(facts: Facts) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Iterable
@@ -40,21 +39,6 @@ TABLE = (
     "point_id",
 )
 """Columns of the table of all points; the last where a trial has several."""
-
-
-def escape(text: object) -> str:
-    """Return a user's text as HTML text or attribute value."""
-    return html.escape(str(text), quote=True)
-
-
-def inline_json(value: object) -> str:
-    """Return JSON for a script element: no tag, comment or entity can be read in it.
-
-    >>> "<" in inline_json("</script>")
-    False
-    """
-    text = json.dumps(value, allow_nan=False, ensure_ascii=True, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def number(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,30 +18,42 @@ from raysearch.errors import RecordError
 from raysearch.panels import controls, frontier, label_curves, style
 from raysearch.panels.catalog import picture
 from raysearch.panels.dashboard import Dashboard, read_dashboards
-from raysearch.panels.embed import (
-    choices_json,
-    escape,
-    figure_json,
-    inline_json,
-    points_json,
-    table_json,
-)
-from raysearch.panels.template import ANSWERING, asset, filled, put
+from raysearch.panels.embed import choices_json, figure_json, points_json, table_json
+from raysearch.panels.template import ANSWERING, put, render
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
-from raysearch.recommend.words import SENTENCES, WORDS, Sentence
+from raysearch.recommend.words import SENTENCES, WORDS
 
 POLICY = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 )
 """The browser itself refuses any request of a page but for the plotly beside it."""
-HERE = ' aria-current="page"'
 BASIC = "plotly-basic.min.js"
 """The first page's bundle, a quarter of the whole: the whole takes 1.9 s to load on two cores."""
 WHOLE = "plotly.min.js"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page under its heading: a picture, or a table where there are rows."""
+
+    id: str
+    title: str
+    note: str
+    plot: str = ""
+    """Id of the element that the picture is drawn in; empty: a table."""
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    flush_right: bool = False
+    """All columns but the first."""
+
+    @classmethod
+    def of_picture(cls, at: int, title: str, note: str) -> Section:
+        """Return the section of the page's picture number `at`, from 0."""
+        return cls(f"panel-{at}", title, note, plot=f"figure-{at}")
 
 
 def write_pages(
@@ -83,28 +95,25 @@ def write_pages(
 def _page(
     page: Dashboard, pages: Sequence[Dashboard], run: Run, points: Points, names: Namer | None
 ) -> bytes:
-    nav = "".join(
-        f'<a href="{escape(p.file)}"{HERE if p == page else ""}>{escape(p.title)}</a>'
-        for p in pages
-    )
-    slots = {
-        "title": escape(f"{points.task}: {page.title}" if points.task else page.title),
-        "heading": escape(page.title),
-        "task": escape(points.task or "raysearch"),
-        "score": escape(points.score),
-        "empty": "" if len(points) else " hidden",
-        "nav": nav,
-        "policy": POLICY,
-        "style": asset("style.css"),
-    }
     if page.layout == "answer":
-        slots |= _answer_slots(page, run, points)
-        return filled("index.html", slots)
-    slots |= _panel_slots(page, run, points, names)
-    return filled("panels.html", slots)
+        template, values = "index.html", _answer(page, run, points)
+    else:
+        template, values = "panels.html", _panels(page, run, points, names)
+    return render(
+        __package__,
+        template,
+        policy=POLICY,
+        title=f"{points.task}: {page.title}" if points.task else page.title,
+        heading=page.title,
+        task=points.task or "raysearch",
+        score=points.score,
+        nav=[(p.file, p.title) for p in pages],
+        here=page.file,
+        **values,
+    ).encode()
 
 
-def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
+def _answer(page: Dashboard, run: Run, points: Points) -> dict[str, Any]:
     options: Mapping[str, Any] = page.panels[0].options
     given = answer(points, **options)
     shown = frontier.of(points, given)
@@ -118,10 +127,9 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
     figure["layout"].pop("meta", None)
     curves = page.panels[1] if len(page.panels) > 1 else None
     drawn = label_curves.draw(label_curves.info(run, **(curves.options if curves else {})))
-    marks = {name: asdict(mark) for name, mark in style.marks(points.methods).items()}
     data = {
         "sentences": SENTENCES,
-        "marks": marks,
+        "marks": {name: asdict(mark) for name, mark in style.marks(points.methods).items()},
         "shapes": style.SHAPES,
         "dashes": style.LINES,
         "points": points_json(points),
@@ -130,56 +138,36 @@ def _answer_slots(page: Dashboard, run: Run, points: Points) -> dict[str, str]:
         "figure": figure,
         "curves": {"layout": figure_json(drawn)["layout"]} if curves else None,
     }
-    scripts = (*ANSWERING, "draw.js", "plot.js", "index.js")
     return controls.controls(points, given) | {
-        "headline": "".join(f"<p>{_html(s)}</p>" for s in headline(points, given)),
-        "details": "".join(f"<p>{_html(s)}</p>" for s in details(points, given)),
-        "interval": escape(interval_note(points, given)),
-        "reasons": "".join(
-            f"<div><dt>{escape(who)}</dt><dd>{escape(text)}</dd></div>"
-            for who, text in why(points, given)
-        ),
-        "footer": escape(footer(points, given)),
-        "line": escape(WORDS["line"]),
-        "plot": escape(f"{points.score} on test against {shown.cost}, one mark a point"),
-        "curves": "" if curves else " hidden",
-        "baselines": escape(inline_json(baseline_methods())),
-        "data": inline_json(data),
-        "script": "\n".join(asset(name) for name in scripts),
+        "empty": not len(points),
+        "headline": headline(points, given),
+        "details": details(points, given),
+        "interval": interval_note(points, given),
+        "reasons": why(points, given),
+        "footer": footer(points, given),
+        "line": WORDS["line"],
+        "cost": shown.cost,
+        "baselines": baseline_methods(),
+        "data": data,
+        "scripts": (*ANSWERING, "draw.js", "plot.js", "index.js"),
     }
 
 
-def _panel_slots(page: Dashboard, run: Run, points: Points, names: Namer | None) -> dict[str, str]:
-    sections, links, figures = [], [], []
+def _panels(page: Dashboard, run: Run, points: Points, names: Namer | None) -> dict[str, Any]:
+    sections, figures = [], []
     for at, panel in enumerate(page.panels):
         module = picture(panel.name)
         shown = module.info(run, **panel.options)
         if names is not None and hasattr(module, "named"):
             shown = module.named(shown, names)
         figure = figure_json(module.draw(shown))
-        title = panel.title or panel.name.replace("_", " ")
         more = (figure["layout"].pop("meta", None) or {}).get("caption", "")
         note = " ".join(part for part in (panel.note, more) if part)
+        sections.append(Section.of_picture(at, panel.title or panel.name.replace("_", " "), note))
         figures.append(figure)
-        links.append(f'<a href="#panel-{at}">{escape(title)}</a>')
-        sections.append(
-            f'<section class="panel" id="panel-{at}"><h2>{escape(title)}</h2>'
-            f'<p class="fine">{escape(note)}</p>'
-            f'<div class="plot" id="figure-{at}" role="img" aria-label="{escape(title)}"></div>'
-            "</section>"
-        )
-    if page.table:
-        links.append('<a href="#all-points">All points</a>')
-        sections.append(asset("table.html"))
-    data = {"figures": figures, "table": table_json(run, points) if page.table else None}
     return {
-        "toc": "".join(links),
-        "panels": "\n".join(sections),
-        "footer": escape(footer(points, answer(points))),
-        "data": inline_json(data),
-        "script": "\n".join(asset(name) for name in ("read.js", "draw.js", "research.js")),
+        "sections": sections,
+        "footer": footer(points, answer(points)),
+        "data": {"figures": figures, "table": table_json(run, points) if page.table else None},
+        "scripts": ("read.js", "draw.js", "research.js"),
     }
-
-
-def _html(sentence: Sentence) -> str:
-    return "".join(f"<b>{escape(t)}</b>" if bold else escape(t) for t, bold in sentence)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
@@ -13,14 +12,12 @@ from raysearch.analysis.report import Report
 from raysearch.analysis.report_text import RowName, label_name, spread, summary, title
 from raysearch.errors import RecordError
 from raysearch.panels import confusion, learning_curve, reliability, residuals
-from raysearch.panels.embed import escape, figure_json, inline_json
-from raysearch.panels.page import POLICY, WHOLE
-from raysearch.panels.template import asset, filled, put
+from raysearch.panels.embed import figure_json
+from raysearch.panels.page import POLICY, WHOLE, Section
+from raysearch.panels.template import put, render
 from raysearch.run.folder import REPORT
 
-SCRIPTS = ("draw.js", "research.js")
 INDEX = "index.html"
-FLUSH = ' class="n"'
 
 
 def write_report(report: Report, path: Path, rows: Mapping[int, RowName]) -> Path:
@@ -74,68 +71,43 @@ def figures(report: Report) -> list[tuple[str, str, go.Figure]]:
 
 
 def _page(report: Report, rows: Mapping[int, RowName], beside: bool) -> bytes:
-    links, sections = [], [_about(report)]
-    if report.classes:
-        links.append(("classes", "By class"))
-        sections.append(_classes(report))
-    drawn = figures(report)
-    for at, (name, note, _) in enumerate(drawn):
-        links.append((f"panel-{at}", name))
-        sections.append(
-            f'<section class="panel" id="panel-{at}"><h2>{escape(name)}</h2>'
-            f'<p class="fine">{escape(note)}</p>'
-            f'<div class="plot" id="figure-{at}" role="img" aria-label="{escape(name)}"></div>'
-            "</section>"
-        )
-    links.append(("hardest", "Hardest rows"))
-    sections.append(_hardest(report, rows))
-    current = f'<a href="{REPORT}" aria-current="page">Report</a>'
-    score = report.score
-    return filled(
-        "panels.html",
-        {
-            "title": escape(f"{report.about.record.config.task}: {title(report)}"),
-            "heading": escape(title(report)),
-            "task": escape(report.about.record.config.task),
-            "score": escape(score),
-            "nav": (f'<a href="{INDEX}">What to train</a>' if beside else "") + current,
-            "policy": POLICY,
-            "style": asset("style.css"),
-            "toc": "".join(f'<a href="#{i}">{escape(n)}</a>' for i, n in links),
-            "panels": "\n".join(sections),
-            "footer": escape(
-                f"Point {report.about.point.point_id} of trial {report.about.record.id}. "
-                + ("Chosen on validation" if report.about.record.labels_used else "Not chosen")
-                + ", shown on test."
-            ),
-            "data": inline_json({"figures": [figure_json(f) for _, _, f in drawn], "table": None}),
-            "script": "\n".join(asset(name) for name in SCRIPTS),
-        },
-    )
+    drawn, about = figures(report), report.about
+    pictures = [Section.of_picture(at, name, note) for at, (name, note, _) in enumerate(drawn)]
+    chosen = "Chosen on validation" if about.record.labels_used else "Not chosen"
+    return render(
+        __package__,
+        "report.html",
+        policy=POLICY,
+        title=f"{about.record.config.task}: {title(report)}",
+        heading=title(report),
+        task=about.record.config.task,
+        score=report.score,
+        nav=[*([(INDEX, "What to train")] if beside else []), (REPORT, "Report")],
+        here=REPORT,
+        summary=summary(report),
+        hyper=", ".join(f"{k} {v}" for k, v in sorted(about.record.hyper.items())),
+        scores=[(name, spread(value)) for name, value in report.scores.items()],
+        sections=[*_classes(report), *pictures, _hardest(report, rows)],
+        footer=f"Point {about.point.point_id} of trial {about.record.id}. {chosen}, shown on test.",
+        data={"figures": [figure_json(f) for _, _, f in drawn], "table": None},
+        scripts=("draw.js", "research.js"),
+    ).encode()
 
 
-def _about(report: Report) -> str:
-    paragraphs = "".join(f"<p>{escape(line)}</p>" for line in summary(report))
-    hyper = ", ".join(f"{k} {v}" for k, v in sorted(report.about.record.hyper.items()))
-    rows = [(name, spread(value)) for name, value in report.scores.items()]
-    table = _table(("score on test", "mean (range over draws)"), rows, numeric=1)
-    return (
-        f'<div class="headline">{paragraphs}</div>'
-        f'<p class="fine">{escape(hyper)}</p><div class="scroll">{table}</div>'
-    )
-
-
-def _classes(report: Report) -> str:
+def _classes(report: Report) -> list[Section]:
+    """Return the scores by class; none of a regression."""
+    if not report.classes:
+        return []
     head = ("class", "precision", "recall", "F1", "support")
     rows = [
         (c.name, spread(c.precision), spread(c.recall), spread(c.f1), f"{c.support:,}")
         for c in report.classes
     ]
     note = "Means over draws, with the range over draws; support: test rows of the class."
-    return _section("classes", "By class", note, _table(head, rows, numeric=1))
+    return [Section("classes", "By class", note, head=head, rows=rows, flush_right=True)]
 
 
-def _hardest(report: Report, rows: Mapping[int, RowName]) -> str:
+def _hardest(report: Report, rows: Mapping[int, RowName]) -> Section:
     named = [rows.get(h.id) for h in report.hard]
     texts = any(n is not None and n.text is not None for n in named)
     pairs = any(n is not None and n.pair is not None for n in named)
@@ -167,28 +139,4 @@ def _hardest(report: Report, rows: Mapping[int, RowName]) -> str:
         )
     if not body:
         note = "No test row was answered wrong."
-    return _section("hardest", "Hardest rows", note, _table(head, body) if body else "")
-
-
-def _section(name: str, heading: str, note: str, table: str) -> str:
-    return (
-        f'<section class="panel" id="{name}"><h2>{escape(heading)}</h2>'
-        f'<p class="fine">{escape(note)}</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(heading)}">'
-        f"{table}</div></section>"
-    )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]], numeric: int | None = None) -> str:
-    """Return an HTML table, every cell escaped; columns from `numeric` on stand flush right."""
-
-    def cells(tag: str, values: Sequence[Any], more: str = "") -> str:
-        right = [numeric is not None and i >= numeric for i in range(len(values))]
-        return "".join(
-            f"<{tag}{more}{FLUSH if r else ''}>{escape(v)}</{tag}>"
-            for v, r in zip(values, right, strict=True)
-        )
-
-    top = cells("th", head, ' scope="col"')
-    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return Section("hardest", "Hardest rows", note, head=head, rows=body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -55,7 +55,8 @@ class Configurator:
             raise Infeasible(f"model '{rung.name}': {refused}")
         if method.question(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
             raise Infeasible("start: scratch leaves no masked-LM head to answer with: head cloze")
-        made = any(role in proposal.inputs for role in method.inputs_of(knobs, "texts"))
+        given = self._given(method, proposal, knobs)
+        made = any(role in given for role in method.inputs_of(knobs, "texts"))
         wanted = method.unlabelled(knobs)
         available = wanted if made else self.texts(proposal.labels)
         if wanted and available <= 0:
@@ -85,7 +86,7 @@ class Configurator:
             precision=self.precision if family_of(rung).gpu else "fp32",
             horizon=method.horizon(knobs, budget.train + budget.unlabelled),
             behaviour=method.behaviour,
-            inputs=self._inputs(method, proposal, knobs, data_seed, init_seed),
+            inputs=self._inputs(method, given, knobs, data_seed, init_seed),
         )
 
     def _budget(self, method: Method, labels: int, texts: int, seed: int, made: bool) -> DataBudget:
@@ -97,18 +98,21 @@ class Configurator:
         return replace(budget, unlabelled=texts)
 
     def _inputs(
-        self, method: Method, proposal: Proposal, knobs: Any, data_seed: int, init_seed: int
+        self,
+        method: Method,
+        given: Mapping[str, Proposal],
+        knobs: Any,
+        data_seed: int,
+        init_seed: int,
     ) -> dict[str, TrialConfig | ArtifactConfig]:
         """Return what the method takes from other trials, a corpus and the task, by role."""
         out: dict[str, TrialConfig | ArtifactConfig] = {}
-        usual = self.first_inputs(method.name, proposal.labels)
         for declared in method.inputs:
             if not declared.wanted(knobs):
                 continue
             role = declared.role
-            given = proposal.inputs.get(role) or (None if declared.optional else usual.get(role))
-            if given is not None:
-                out[role] = self.configure(given, data_seed=data_seed, init_seed=init_seed)
+            if role in given:
+                out[role] = self.configure(given[role], data_seed=data_seed, init_seed=init_seed)
             elif declared.gives == "prompt":
                 if prompt_of(self.data.task) is None:
                     raise Infeasible(
@@ -120,6 +124,17 @@ class Configurator:
                     out[role] = ArtifactConfig("corpus", self.corpus.digest)  # whatever its name
             elif not declared.optional:
                 raise Infeasible(f"method '{method.name}': no method can train its {role}")
+        return out
+
+    def _given(self, method: Method, proposal: Proposal, knobs: Any) -> dict[str, Proposal]:
+        """Return what other trials make, by role: as proposed, else the usual candidate."""
+        usual = self.first_inputs(method.name, proposal.labels)
+        out = {}
+        for declared in method.inputs:
+            role = declared.role
+            proposed = proposal.inputs.get(role) or (None if declared.optional else usual.get(role))
+            if proposed is not None and declared.wanted(knobs):
+                out[role] = proposed
         return out
 
     def first_inputs(self, method: str, labels: int) -> dict[str, Proposal]:

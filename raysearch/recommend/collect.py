@@ -48,15 +48,17 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
     table = run.table
     confirm = table["phase"].eq("confirm").to_numpy(dtype=np.bool_, na_value=False)
     done = table["status"].eq("DONE").to_numpy(dtype=np.bool_, na_value=False)
-    done &= table["point_id"].notna().to_numpy() & ~confirm
+    pointed = table["point_id"].notna().to_numpy()
+    stage = done & ~pointed  # it made an input of others, and is nothing to choose
+    done &= pointed & ~confirm
     zero = done & used_none(table)
     fresh_ids = {e.point_id for e in made.estimates}
     shown_on_test = table["score_test"].notna() | table["point_id"].isin(list(fresh_ids))
     scored = done & ~zero & (table["score_validation"].notna() & shown_on_test).to_numpy()
     order = ["infer_flops", "train_flops_full", "point_id"]
     shown = table[scored].sort_values(order, na_position="last", kind="stable")
-    methods = _names(table["procedure"][~zero])
-    models = _names(table["model"][~zero])
+    methods = _names(table["procedure"][~zero & ~stage])
+    models = _names(table["model"][~zero & ~stage])
     fresh = _Fresh(shown, made)
     score = _first(table["score_name"]) or str(run.study.get("score") or "score")
     costs = _costs(shown)
@@ -67,6 +69,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         "majority", (study.get("reference") or {}).get("score")
     )
     rows = fresh.test_rows
+    searched = ~confirm & ~stage
     words = labels_by_point(run)
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
@@ -101,7 +104,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         teachers=tuple(TEACHERS) if inherited else (),
         shared_by=int(study.get("shared_by") or 1),
         budgets=_steps(shown["labels"]),
-        outcomes=_outcomes(run, table[~confirm], done[~confirm], zero[~confirm]),
+        outcomes=_outcomes(run, table[searched], done[searched], zero[searched]),
         majority=float(majority)
         if _has_majority(score, formula) and isinstance(majority, int | float)
         else None,

@@ -18,7 +18,8 @@ def ended(record: TrialRecord) -> str:
     if record.status != "DONE":
         return f"{head}: {record.status} {record.error or ''}".rstrip()
     score = best_score(record)
-    shown = "no validation score" if score is None else f"{record.score} {score:.4f}"
+    of = record.score if record.points else "selection"  # a stage has no points
+    shown = "no validation score" if score is None else f"{of} {score:.4f}"
     flops = sum(c.flops for c in record.bill)
     seconds = sum(c.seconds for c in record.bill)
     return f"{head}: {shown}, {flops:.3g} FLOPs, {seconds:.1f} s"

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from raysearch.panels.page import POLICY
+from raysearch.panels.template import render
 from raysearch.run.folder import PAGES, Mark
 from raysearch.service import responses
 from raysearch.service.browser_sessions import COOKIE, VISIT_SECONDS
@@ -20,7 +21,7 @@ from raysearch.service.replies import StudyReply
 from raysearch.service.run_queries import begun, mark
 from raysearch.service.security import ENTER
 from raysearch.service.services import Services
-from raysearch.service.studies_page import Row, page, render
+from raysearch.service.studies_page import Row, page
 from raysearch.service.study_state import ENDED, run_in
 
 FILE = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.(html|js)\Z")
@@ -40,11 +41,11 @@ def routes(services: Services) -> APIRouter:
         """Tear a one-time link's ticket and let the browser in."""
         cookie = services.sessions.enter(ticket)
         if cookie is None:
-            return _page(render("used_link.html"), status=401)
+            return _page(render(__package__, "used_link.html"), status=401)
         request.scope.setdefault("state", {})["who"] = services.sessions.find(cookie)
         # A page that goes on by itself: a cookie that is Strict is not sent where the step to this
         # address came from elsewhere.
-        answer = _page(render("entered.html", refresh="0;url=/"))
+        answer = _page(render(__package__, "entered.html", refresh="0;url=/"))
         answer.set_cookie(
             COOKIE,
             cookie,

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from raysearch.panels.template import asset
+from raysearch.panels.template import render
 from raysearch.service.replies import StudyReply
 
 AT_WORK = ("starting", "running", "stopping")
@@ -73,11 +69,6 @@ class Row:
         return f"{text}, {draws:,} draws" if draws else text
 
 
-def render(template: str, **values: object) -> str:
-    """Return a page as HTML; every value is escaped unless it is Markup."""
-    return _environment().get_template(template).render(**values)
-
-
 def page(rows: Sequence[Row], refresh: int) -> str:
     """Return the list of studies as HTML, the newest first.
 
@@ -86,22 +77,11 @@ def page(rows: Sequence[Row], refresh: int) -> str:
         refresh: the page loads itself anew after so long [s].
     """
     return render(
+        __package__,
         "studies.html",
         refresh=refresh,
-        page_style=Markup(asset("style.css")),
         counts=_counts(rows),
         studies=list(reversed(rows)),
-    )
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("raysearch.service"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 

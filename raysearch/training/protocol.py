@@ -207,6 +207,26 @@ class Learner(Protocol):
         """Restore `state()`, so that training continues as if uninterrupted."""
 
 
+@runtime_checkable
+class Making(Protocol):
+    """A learner of a stage: its output is written to a folder that other trials read."""
+
+    def step(self) -> bool:
+        """Run one unit of work and charge it; return False when nothing is left to do."""
+
+    def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return none: a stage cannot be run on a text."""
+
+    def write(self, folder: Path) -> Mapping[str, Any]:
+        """Write the files and return facts as JSON; `selection` is their score."""
+
+    def state(self) -> State:
+        """Return tensors and JSON values from which `restore` rebuilds it; never a pickle."""
+
+    def restore(self, state: State) -> None:
+        """Restore `state()`, so that the work continues as if uninterrupted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The sizes from which a price is predicted, before anything is loaded."""
@@ -232,7 +252,7 @@ class Method:
     """Families of rungs it can train."""
     knobs: type
     """A frozen dataclass: every knob with its default."""
-    learner: Callable[[Context, Any], Learner]
+    learner: Callable[[Context, Any], Learner | Making]
     horizon: Callable[[Any, int], int]
     """(knobs, training rows, labelled or not) -> length of the schedule [optimiser steps]."""
     price: Callable[[Any, Shape], Mapping[str, float]]
@@ -272,11 +292,3 @@ class Method:
     def question(self, knobs: Any) -> str:
         """Return the role of the task's template and words; empty where it does not prompt."""
         return next(iter(self.inputs_of(knobs, "prompt")), "")
-
-
-@runtime_checkable
-class Making(Protocol):
-    """A learner of a stage: its output is written to a folder that other trials read."""
-
-    def write(self, folder: Path) -> Mapping[str, Any]:
-        """Write the files and return facts as JSON; `selection` is their score."""

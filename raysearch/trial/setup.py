@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -155,7 +156,8 @@ class TrialSetup:
             if folder is None
             else lambda words: open_head(folder, words, self.device),
         )
-        return self.method.learner(ctx, self.knobs)
+        # a stage's has no points, so that what only a learner of points has is never asked of it
+        return cast(Learner, self.method.learner(ctx, self.knobs))
 
     def tokeniser(self) -> Tokeniser:
         """Return the rung's tokeniser, cut at the task's longest input.

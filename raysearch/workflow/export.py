@@ -20,6 +20,7 @@ from raysearch.workflow.sync import push_to_storage
 if TYPE_CHECKING:
     from raysearch.analysis import Run
     from raysearch.export.point import Exported
+    from raysearch.trial.context import ExecutionContext
     from raysearch.trial.trained import TrainedModel
 
 
@@ -106,10 +107,23 @@ def open_trial(
     """Return a trial over the run's own data and models, and the data's licence where known.
 
     Raises:
+        InputError: as `open_place`.
+    """
+    from raysearch.trial.trained import open_trained
+
+    place, licence = open_place(run, data_dir, models_dir)
+    return open_trained(record.config, place), licence
+
+
+def open_place(
+    run: Path, data_dir: Path | None, models_dir: Path | None
+) -> tuple[ExecutionContext, str]:
+    """Return where a run's trials can be opened here, and the data's licence where known.
+
+    Raises:
         InputError: a folder is missing, or the data have changed since the run began.
     """
     from raysearch.planning.planner import Planner
-    from raysearch.trial.trained import open_trained
 
     as_run = read_study_manifest(run)
     places = {"data": data_dir, "models": models_dir}
@@ -129,7 +143,7 @@ def open_trial(
             licence = str(json.loads(about.read_text(encoding="utf-8")).get("license") or "")
         except (OSError, ValueError, AttributeError):
             licence = ""
-    return open_trained(record.config, world.place), licence
+    return world.place, licence
 
 
 def _confirmed(run: Run, point_id: str) -> str:

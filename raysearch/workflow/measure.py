@@ -8,17 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raysearch.errors import InputError, RaysearchError
 from raysearch.run.study_file import read_study_manifest
-from raysearch.workflow.export import open_trial
+from raysearch.workflow.export import open_place
 from raysearch.workflow.listeners import Notify
 
 if TYPE_CHECKING:
     from raysearch.analysis import RunReader
     from raysearch.config.trial import TrialConfig
+    from raysearch.export.measured import TimingProcess
     from raysearch.record import OperatingPoint, TrialRecord
     from raysearch.run.records import RecordWriter
     from raysearch.trial.context import ExecutionContext
@@ -58,6 +60,7 @@ def bench(
         InputError: no such machine was free in time.
     """
     from raysearch.costs import timing
+    from raysearch.export.measured import TimingProcess
 
     hold = None
     if prepared is not None and prepared.gpus != 0 and prepared.world.place.device == "cuda":
@@ -67,7 +70,9 @@ def bench(
 
         hold = largest(machines())
     if prepared is None or hold is None:
-        yield Bench("", timing.busy_cores, lambda r, p: _measured(r, p, out, data_dir, models_dir))
+        place = cache(lambda: open_place(out, data_dir, models_dir)[0])
+        with TimingProcess(os.cpu_count() or 1) as process:
+            yield Bench("", timing.busy_cores, lambda r, p: _measured(r, p, place, process))
         return
     with DedicatedNode(hold) as machine:
         place = placed(prepared.world.ship(), hold)
@@ -214,25 +219,35 @@ def _wait_for_quiet(busy_cores: Callable[[], float], notify: Notify, patience: f
 
 def _measured(
     record: TrialRecord,
-    points: list[OperatingPoint],
-    out: Path,
-    data_dir: Path | None,
-    models_dir: Path | None,
+    points: Sequence[OperatingPoint],
+    place: Callable[[], ExecutionContext],
+    process: TimingProcess,
 ) -> list[dict[str, float]]:
-    run, _ = open_trial(out, record, data_dir, models_dir)
-    return time_trial(run.config, run.place, points, os.cpu_count() or 1)
+    return _time(record.config, place(), points, process)
 
 
 def time_trial(
     config: TrialConfig, place: ExecutionContext, points: Sequence[OperatingPoint], threads: int
 ) -> list[dict[str, float]]:
     """Time points of a trial on this machine, from its kept weights or trained again."""
+    from raysearch.export.measured import TimingProcess
+
+    with TimingProcess(threads) as process:
+        return _time(config, place, points, process)
+
+
+def _time(
+    config: TrialConfig,
+    place: ExecutionContext,
+    points: Sequence[OperatingPoint],
+    process: TimingProcess,
+) -> list[dict[str, float]]:
     from raysearch.export.measured import measure_points
     from raysearch.trial.trained import open_trained
 
     run = open_trained(config, place)
     try:
-        return measure_points(run, points, threads)
+        return measure_points(run, points, process)
     finally:
         run.close()
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from raysearch.data.rows import Rows
 from raysearch.errors import InputError
 from raysearch.export.manifest import FILE
-from raysearch.export.measured import measure_points
+from raysearch.export.measured import TimingProcess, measure_points
 from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
 from raysearch.ngrams import dan_numpy
@@ -92,7 +92,8 @@ def test_the_rows_of_the_table_are_those_of_the_point(folders, make_run):
 @pytest.mark.slow
 def test_a_table_is_measured_as_it_is_exported(folders, make_run):
     _, trial, point = folders(make_run, "two", "frequent", "float16")
-    (numbers,) = measure_points(trial, [point], 1)
+    with TimingProcess(1) as process:
+        (numbers,) = measure_points(trial, [point], process)
     assert numbers["latency_ms"] > 0 and numbers["tokenise_ms"] > 0
 
 
@@ -100,7 +101,8 @@ def test_a_table_is_measured_as_it_is_exported(folders, make_run):
 def test_points_of_a_table_are_measured_in_one_process_small_before_large(folders, make_run):
     _, trial, point = folders(make_run, "two", "frequent", "float32")
     points = [replace(point, knobs={"rows": n, "table": "float32"}) for n in (400, 40, 120)]
-    found = measure_points(trial, points, 1)
+    with TimingProcess(1) as process:
+        found = measure_points(trial, points, process)
     large, small, middle = (numbers["peak_memory"] for numbers in found)
     assert 0 < small <= middle <= large
     assert all(n["latency_ms"] > 0 and n["threads"] == 1 for n in found)

@@ -438,8 +438,13 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
             config = tiny.configure(worlds["two"], method, rung, **{knob: value})
             # what the task cannot tell apart (more texts than there are) is one computation
             made = [parse_knobs(described, h) for h in (hyper, space.default_config)]
-            task, texts = worlds["two"].data.task, worlds["two"]._texts(32)
-            one, other = (described.resolve_knobs(k, task, texts) for k in made)
+            task, left = worlds["two"].data.task, worlds["two"]._texts(32)
+            # a stage writes texts, however many the task has
+            written = set(config.upstream) & set(described.inputs_of(made[0], "texts"))
+            texts = [described.unlabelled(k) if written else left for k in made]
+            one, other = (
+                described.resolve_knobs(k, task, n) for k, n in zip(made, texts, strict=True)
+            )
             assert (config.id == first.id) == (one == other)
             assert worlds["two"].predicted_cost(config).flops > 0
 

@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+import raysearch
 from raysearch.analysis import Run, read_run
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import InputError
 from raysearch.panels import write_pages
 from raysearch.panels.dashboard import read_dashboards
-from raysearch.panels.embed import choices_json, inline_json, pack
+from raysearch.panels.embed import choices_json, pack
+from raysearch.panels.template import environment
 from raysearch.recommend.collect import collect
 from tests.support.synthetic import records, write_run
 
 HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(2)</script>${1}{{title}}"
+ATTRIBUTE = "' x=\" onclick=alert(3) x='{{ 7 * 7 }}{% if %}"
+"""What ends an attribute, and what a template would run."""
 
 
 def hostile(folder: Path) -> Run:
@@ -42,20 +46,33 @@ def hostile(folder: Path) -> Run:
 
 
 class Tags(HTMLParser):
-    """Collects the tags of a page."""
+    """Collects the tags of a page, and its words."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[tuple[str, list[tuple[str, str | None]]]] = []
+        self.words: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, attrs))
 
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
 
-def tags(path: Path) -> list[tuple[str, list[tuple[str, str | None]]]]:
+
+def parsed(path: Path) -> Tags:
     parser = Tags()
     parser.feed(path.read_text())
-    return parser.tags
+    return parser
+
+
+def tags(path: Path) -> list[tuple[str, list[tuple[str, str | None]]]]:
+    return parsed(path).tags
+
+
+def words(path: Path) -> str:
+    """All that stands between the tags, as a browser reads it."""
+    return "".join(parsed(path).words)
 
 
 def test_pages_are_written_beside_their_plotly_and_ask_for_nothing_else(tmp_path: Path) -> None:
@@ -90,10 +107,40 @@ def test_hostile_text_makes_no_tag(tmp_path: Path) -> None:
         assert len(scripts) == len([t for t, _ in tags(plain.parent / page) if t == "script"])
 
 
+def test_no_title_or_note_ends_its_attribute(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", records(20, task=ATTRIBUTE)))
+    kinds = {}
+    for name, evil in (("plain", "Title"), ("evil", HOSTILE + ATTRIBUTE)):
+        home = tmp_path / name
+        home.mkdir()
+        panel = json.dumps({"panel": "compute", "title": evil, "note": evil})
+        title = json.dumps(evil)
+        first = f"title: {title}\nlayout: answer\npanels: [{{panel: frontier}}]"
+        (home / "frontier.yaml").write_text(first)
+        (home / "mine.yaml").write_text(f"title: {title}\npanels: [{panel}]")
+        write_pages(run, home / "out", home)
+        for page in ("index.html", "mine.html"):
+            found = tags(home / "out" / page)
+            kinds[name, page] = [(tag, [k for k, _ in attrs]) for tag, attrs in found]
+            assert evil in words(home / "out" / page)
+    for page in ("index.html", "mine.html"):
+        assert kinds["plain", page] == kinds["evil", page]
+
+
+def test_no_template_says_that_a_value_is_safe() -> None:
+    root = Path(raysearch.__file__).parent
+    found = [*root.glob("*/templates/*.html")]
+    assert len(found) > 7
+    assert not [p.name for p in found if re.search(r"\bsafe\b|autoescape", p.read_text())]
+
+
 def test_json_inside_a_page_cannot_close_its_element() -> None:
-    written = inline_json({"a": "</script><!--&\u2028"})
+    shown = environment("raysearch.panels").from_string("{{ value|tojson }}").render
+    written = shown(value={"a": "</script><!--&\u2028"})
     assert not set("<>&\u2028") & set(written)
     assert json.loads(written) == {"a": "</script><!--&\u2028"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        shown(value=float("nan"))
 
 
 def test_columns_pack_and_read_back() -> None:

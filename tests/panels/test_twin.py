@@ -23,7 +23,7 @@ import raysearch.panels
 from raysearch.analysis import read_run
 from raysearch.analysis.intervals import interval
 from raysearch.config.catalog import baseline_methods
-from raysearch.panels.embed import inline_json, points_json
+from raysearch.panels.embed import points_json
 from raysearch.panels.template import ANSWERING
 from raysearch.recommend.answer import answer, to_json
 from raysearch.recommend.baselines import baseline_facts
@@ -73,7 +73,7 @@ class Twin:
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(inline_json(value) + "\n")
+        self._process.stdin.write(json.dumps(value, allow_nan=False) + "\n")
         self._process.stdin.flush()
 
     def __call__(self, points: Points, given_: list[Setting]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Only doors that stay are used: verbs, and `raysearch.analysis`.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import re
@@ -159,7 +160,7 @@ def page_of(text: str) -> dict[str, Any]:
     block = BLOCK.search(text)
     words = TAG.sub("\n", UNREAD.sub("", text)).splitlines()
     return {
-        "words": [" ".join(w.split()) for w in words if w.strip()],
+        "words": [html.unescape(" ".join(w.split())) for w in words if w.strip()],
         "data": None if block is None else json.loads(block[1]),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from pathlib import Path
 
 import pytest
@@ -15,26 +15,6 @@ from tests.support.verbs import Say
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def plugged(monkeypatch, tmp_path, tiny_ladder):
-    """The house with the two files of this folder, as if they lay in its own."""
-    from raysearch import methods, stages
-    from raysearch.config import catalog
-
-    spaces = tmp_path / "search_spaces"
-    shutil.copytree(ROOT / "search_spaces", spaces)
-    shutil.copytree(PLUGINS / "search_spaces", spaces, dirs_exist_ok=True)
-    for package in (methods, stages):
-        leaf = package.__name__.rpartition(".")[2]
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(PLUGINS / leaf)])
-    methods._names.cache_clear()
-    monkeypatch.setattr(
-        catalog, "shipped", lambda name: spaces if name == "search_spaces" else ROOT / name
-    )
-    yield
-    methods._names.cache_clear()
 
 
 @pytest.fixture
@@ -103,20 +83,54 @@ def test_a_configuration_holds_both_inputs_whole_and_has_one_id(world):
     assert price.flops > sum(alone) > 0
 
 
+def test_what_a_stage_writes_takes_no_text_of_the_task(world):
+    """Of 120 rows 20 are left; the usual generator is asked for 30, named or not."""
+    knobs = {"transfer": 30, "c": 10.0}
+    usual = world.configure(Proposal("toy_student", "hash-16", 100, knobs))
+    given = {"generator": Proposal("toy_writer", "hash-16", 100, {"texts": 40})}
+    named = world.configure(Proposal("toy_student", "hash-16", 100, knobs, given))
+    assert usual.data.unlabelled == named.data.unlabelled == 30
+    assert usual.id == named.id
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("{generator: [toy_writer], teacher: [finetune]}", ""),
+        ("{genrator: [toy_writer]}", "no input 'genrator'. Did you mean 'generator'?"),
+        ("{generator: [toy_writr]}", "no method or stage 'toy_writr'. Did you mean 'toy_writer'?"),
+        ("{generator: [finetune]}", "'finetune' gives logits, not texts"),
+        ("{teacher: [finetune, none]}", "inputs.teacher: none, but it is not optional"),
+    ],
+)
+def test_check_joins_the_roles_with_what_may_fill_them(plugged, tmp_path, say: Say, line, told):
+    path = tmp_path / "search_spaces" / "toy_student.yaml"
+    text = path.read_text()
+    path.write_text(re.sub("^inputs: .*$", f"inputs: {line}", text, flags=re.M))
+    code, out, err = say("check")
+    assert (code, "whole" in out) == ((2, False) if told else (0, True))
+    assert told in err
+
+
 @pytest.mark.slow
 def test_stage_and_teacher_run_once_for_all_and_pay_in_their_names(world, tmp_path):
     order = search(world, tmp_path / "run")
     from raysearch.analysis import read_run
     from raysearch.ledger import OWN
     from raysearch.objectives import View, get
+    from raysearch.recommend.collect import collect
+    from raysearch.search.messages import ended
 
     run = read_run(tmp_path / "run")
     by_id = {r.id: r for r in run.records}
     assert {r.status for r in run.records} == {"DONE"} and len(by_id) == len(order)
+    assert "toy_writer" not in collect(run).outcomes, "a stage is nothing to choose"
     students = [r for r in run.records if r.config.method == "toy_student"]
     writers = [r for r in run.records if r.config.method == "toy_writer"]
     assert len(students) >= 2 and writers and all(not r.points for r in writers)
     assert all(r.facts["texts"] in (40, 50) for r in writers)
+    assert all("labels: selection -" in ended(r) for r in writers)
+    assert all("labels: accuracy 0." in ended(r) for r in students)
     ids = [o.config.id for o in order]
     sources = {o.config.id: o.source for o in order}
     for record in students:

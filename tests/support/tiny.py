@@ -15,11 +15,11 @@ from raysearch.config.study import Study
 from raysearch.config.task import Task
 from raysearch.config.trial import TrialConfig
 from raysearch.data.task_data import TaskData, load_task
-from raysearch.methods import get as find_method
 from raysearch.planning.planner import Planner
 from raysearch.record import TrialRecord
 from raysearch.run.records import RecordWriter
 from raysearch.run.study_file import StudyManifest, write_study_manifest
+from raysearch.stages import find
 from raysearch.trial.run import TrialRun
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -183,7 +183,7 @@ def load(task: Task) -> TaskData:
 def configure(
     w: Planner, method: str, rung: str, labels: int = 32, *, init_seed: int = 0, **hyper: object
 ) -> TrialConfig:
-    """The configuration of a method's first knob set, some knobs changed.
+    """The configuration of a method's or stage's first knob set, some knobs changed.
 
     What gives logits is the two-layer encoder, fine-tuned for a few steps.
     """
@@ -191,7 +191,7 @@ def configure(
     short = {**method_spaces()["finetune"].default_config, "epochs": 1, "min_steps": 4}
     inputs = {
         i.role: Proposal("finetune", "random-2", labels, short)
-        for i in find_method(method).inputs
+        for i in find(method).inputs
         if i.gives == "logits"
     }
     proposal = Proposal(method, rung, labels, {**first, **hyper}, inputs)

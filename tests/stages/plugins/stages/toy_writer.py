@@ -9,12 +9,16 @@ from typing import Any
 
 from raysearch.data.rows import Rows
 from raysearch.data.texts import write_texts
+from raysearch.storage.store import State
 from raysearch.training.protocol import Context, Method, Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Knobs:
+    """What can be chosen about the texts."""
+
     texts: int = 40
+    """Texts that are made."""
 
 
 class Writer:
@@ -25,6 +29,7 @@ class Writer:
         self._texts: list[str] = []
 
     def step(self) -> bool:
+        """Make one text; return False after the last."""
         rows = self._ctx.train.text
         words = rows[len(self._texts) % len(rows)].split()
         self._ctx.rng.shuffle(words)
@@ -33,26 +38,32 @@ class Writer:
         return len(self._texts) < self._knobs.texts
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return none: a stage cannot be run on a text."""
         return []
 
     def write(self, folder: Path) -> Mapping[str, Any]:
+        """Write the texts; fewer are preferred."""
         return {"texts": write_texts(folder, self._texts), "selection": -float(self._knobs.texts)}
 
-    def state(self) -> dict[str, Any]:
-        return {"texts": self._texts}
+    def state(self) -> State:
+        """Return the texts so far, and where the generator stands."""
+        return {"texts": self._texts, "rng": self._ctx.rng.bit_generator.state}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: State) -> None:
+        """Restore `state()`."""
         self._texts = list(state["texts"])
+        self._ctx.rng.bit_generator.state = state["rng"]
 
 
 def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
+    """Return predicted FLOPs by phase."""
     return {"generate": 100.0 * knobs.texts}
 
 
 STAGE = Method(
     name="toy_writer",
     tldr="shuffles words",
-    source="this test",
+    source="an example",
     families=("ngram",),
     knobs=Knobs,
     learner=Writer,
