@@ -19,7 +19,7 @@ from raysearch.encoders.exits import ExitHeads, segment_flops
 from raysearch.encoders.graphs import needed
 from raysearch.encoders.models import Encoder, attention_mask, pool
 from raysearch.encoders.tokens import Batch, Encoded, Tokeniser
-from raysearch.outputs.exit_rules import always_first_exit, reached, signal
+from raysearch.outputs.exit_rules import always_first, reached, signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +48,7 @@ class ExitResult:
 
 def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
     """Return which rows exit now (n,), by the signal of the last exit so far."""
-    if always_first_exit(goal, criterion, history.shape[2]):
+    if always_first(goal, criterion, history.shape[2]):
         return np.ones(len(history), np.bool_)
     seen = history if criterion == "patience" else history[:, -1:]
     return np.asarray(signal(seen, criterion)[:, -1] >= goal)

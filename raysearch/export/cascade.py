@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from raysearch.errors import InputError
 from raysearch.export.predictor import Predictor, probabilities
-from raysearch.outputs.exit_rules import always_first_exit, reached, threshold_of
+from raysearch.outputs.exit_rules import always_first, reached, threshold_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Cascade(Predictor):
         super().__init__(first.manifest, first.bytes + second.bytes)
         goal = reached(threshold_of(threshold))
         # rounding must not keep a tie of all classes from the first
-        self._goal = 0.0 if always_first_exit(goal, "confidence", len(first.labels)) else goal
+        self._goal = 0.0 if always_first(goal, "confidence", len(first.labels)) else goal
         self._first, self._second, self._names = first, second, names
         self._answered = [0, 0]
 

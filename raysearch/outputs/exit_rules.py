@@ -108,7 +108,7 @@ def exit_index(
     n, exits, _ = logits.shape
     goal = reached(threshold)
     sure = signal(logits, criterion) >= goal
-    if always_first_exit(goal, criterion, logits.shape[2]):
+    if always_first(goal, criterion, logits.shape[2]):
         sure[:, 0] = True
     sure[:, exits - 1] = True
     return np.asarray(sure.argmax(axis=1), np.int64)
@@ -119,7 +119,7 @@ def reached(threshold: float | str) -> float:
     return math.inf if threshold == NEVER else float(threshold)
 
 
-def always_first_exit(goal: float, criterion: str, classes: int) -> bool:
+def always_first(goal: float, criterion: str, classes: int) -> bool:
     """Return True if every text exits at the first exit, even where all classes tie."""
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
