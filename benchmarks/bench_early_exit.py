@@ -34,7 +34,7 @@ from raysearch.config.space import Proposal
 from raysearch.config.study import Study
 from raysearch.costs.flops import encoder_forward
 from raysearch.data.task_data import load_task
-from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exit_graph import ExitGraph, ExitRule
 from raysearch.encoders.exits import ExitHeads
 from raysearch.encoders.graphs import EncoderGraph
 from raysearch.encoders.models import Encoder
@@ -52,7 +52,7 @@ PASSES = 5
 
 def trained(world: Planner, method: str, rung: str, labels: int, draw: int) -> TrialRun:
     """Return a finished trial of a draw, scored on test in every point."""
-    hyper = {**method_spaces()[method].first, **RECIPE}
+    hyper = {**method_spaces()[method].default_config, **RECIPE}
     if method == "early_exit":
         hyper["self_distil"] = True
     config = world.configure(Proposal(method, rung, labels, hyper)).with_seed(draw)
@@ -270,7 +270,9 @@ def forced(layers: int, length: int, texts: int, device: torch.device) -> None:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     flat = rng.integers(1, 3000, int(offsets[-1])).astype(np.int32)
     encoded = Encoded(flat, offsets, None, np.arange(texts), 0)
-    never = ExitGraph(encoder, exits, "mean", Rule("confidence", "never", np.ones(layers)), rung)
+    never = ExitGraph(
+        encoder, exits, "mean", ExitRule("confidence", "never", np.ones(layers)), rung
+    )
     gaps = np.empty((texts, layers))
     with torch.no_grad():
         for i in range(texts):
@@ -289,7 +291,7 @@ def forced(layers: int, length: int, texts: int, device: torch.device) -> None:
             limit = np.quantile(gaps[inside, k], 1 - min(1.0, share)) if inside.any() else 1.0
             cold[k] = limit / goal
             inside &= gaps[:, k] < limit
-        early = replace(never, rule=Rule("confidence", 0.9, cold))
+        early = replace(never, rule=ExitRule("confidence", 0.9, cold))
         print(f"random weights, {layers} layers, about {length} tokens, leaving {name}")
         for size in (1, 32):
             compare(never, early, encoded, rung, size, device)

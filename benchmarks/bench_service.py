@@ -133,10 +133,10 @@ def main() -> None:
             server.kill()
             from raysearch.service import ray_head
 
-            found = ray_head.found(paths.ray)
+            found = ray_head.running_head(paths.ray)
             if found is not None:
                 os.kill(found.pid, 15)
-                while ray_head.found(paths.ray) is not None:
+                while ray_head.running_head(paths.ray) is not None:
                     time.sleep(0.5)
                 shutil.rmtree(found.temporary, ignore_errors=True)
 

@@ -52,7 +52,7 @@ def median(work: Callable[[], object]) -> float:
 
 def first(method: str, **over: Any) -> dict[str, Any]:
     """Return the method's first knobs, some changed."""
-    return {**method_spaces()[method].first, **over}
+    return {**method_spaces()[method].default_config, **over}
 
 
 def trained(world: Planner, proposal: Proposal, draw: int) -> TrialRun:

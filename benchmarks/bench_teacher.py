@@ -21,7 +21,7 @@ from raysearch.config.study import Study
 from raysearch.data.task_data import load_task
 from raysearch.planning.planner import Planner
 from raysearch.tune.runner import run_study
-from raysearch.tune.session import started
+from raysearch.tune.session import ray_session
 
 LABELS = 1000
 TEACHER = {"epochs": 5}
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     ratios, one, each = [], [], []
-    with tempfile.TemporaryDirectory() as home, started(2, None):
+    with tempfile.TemporaryDirectory() as home, ray_session(2, None):
         seconds(2, Path(home) / "warm", shared=True)
         for run in range(given.runs):
             a = seconds(given.students, Path(home) / f"{run}-one", shared=True)

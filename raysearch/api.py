@@ -101,9 +101,9 @@ class OpenRun:
         Raises:
             InputError: there is no such objective.
         """
-        found = find_frontier(self.read().table, ("score", cost), labels=labels)
+        members = find_frontier(self.read().table, ("score", cost), labels=labels)
         shown = [*COLUMNS, *([] if cost in COLUMNS else [cost])]
-        return found.members[shown].reset_index(drop=True)
+        return members.members[shown].reset_index(drop=True)
 
     def recommend(
         self,
@@ -145,9 +145,9 @@ class OpenRun:
         given = {key: None if value is None else repr(value) for key, value in limits.items()}
         names = None if methods is None else ",".join(methods)
         chosen = {"cost": cost, "methods": names, "teacher": teacher}
-        points, found = request.recommend(self.read(), {**given, **chosen})
-        lines = tuple(request.to_text(points, found))
-        return Recommendation(lines, request.to_json(points, found))
+        points, answered = request.recommend(self.read(), {**given, **chosen})
+        lines = tuple(request.to_text(points, answered))
+        return Recommendation(lines, request.to_json(points, answered))
 
     def figure(self, cost: str = "infer_flops") -> Figure:
         """Return a plotly figure of score on test against a cost, confirmed points with intervals.

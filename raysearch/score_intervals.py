@@ -89,8 +89,8 @@ def f1_interval(parts: Floats) -> Ends:
     >>> [round(x, 3) for x in f1_interval(np.repeat([[1.0, 1, 1], [0, 1, 0]], [80, 20], axis=0))]
     [0.831, 0.929]
     """
-    hit, said, true = parts.sum(axis=0).tolist()
-    rows = said + true - hit
+    hit, predicted, true = parts.sum(axis=0).tolist()
+    rows = predicted + true - hit
     if rows == 0:
         return 0.0, 1.0
     low, high = wilson(hit / rows, rows)
@@ -105,8 +105,8 @@ def mcc_interval(parts: Floats) -> Ends:
     Source: Bishop, Fienberg and Holland 1975, Discrete Multivariate Analysis, chapter 11.
     """
     n = len(parts)
-    hit, said, true = np.split(parts, 3, axis=1)
-    p, t = said.mean(axis=0), true.mean(axis=0)
+    hit, guess, true = np.split(parts, 3, axis=1)
+    p, t = guess.mean(axis=0), true.mean(axis=0)
     a, b = 1 - float(p @ p), 1 - float(t @ t)
     if n <= 3 or a * b < 1e-12:
         return -1.0, 1.0
@@ -114,6 +114,6 @@ def mcc_interval(parts: Floats) -> Ends:
     r = top / bottom
     if abs(r) >= 1 - 1e-12:
         return BALANCED_MCC.interval(r, n)  # no variance: the delta method does not apply
-    slope = (hit.sum(axis=1) - said @ t - true @ p) / bottom + r * (said @ p / a + true @ t / b)
+    slope = (hit.sum(axis=1) - guess @ t - true @ p) / bottom + r * (guess @ p / a + true @ t / b)
     half = Z95 * float(slope.std()) / math.sqrt(n) / (1 - r * r)
     return math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)

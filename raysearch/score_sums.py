@@ -45,16 +45,16 @@ def by_class(logits: Floats, labels: Labels, centred: bool = True) -> Floats:
 
 def counts(logits: Floats, labels: Labels) -> Floats:
     """Return the sums of `by_class` (3 C,). O(n + C)."""
-    said, true = logits.argmax(axis=1), labels.astype(np.int64)
+    predicted, true = logits.argmax(axis=1), labels.astype(np.int64)
     wide = max(logits.shape[1], int(true.max(initial=0)) + 1)
-    each = [np.bincount(x, minlength=wide) for x in (true[said == true], said, true)]
+    each = [np.bincount(x, minlength=wide) for x in (true[predicted == true], predicted, true)]
     return np.hstack(each).astype(np.float64)
 
 
 def of_second(logits: Floats, labels: Labels, centred: bool = True) -> Floats:
     """Return what is right, predicted and true of the second class (n, 3)."""
-    said, true = logits.argmax(axis=1) == 1, labels == 1
-    return np.stack([said & true, said, true], axis=1).astype(np.float64)
+    predicted, true = logits.argmax(axis=1) == 1, labels == 1
+    return np.stack([predicted & true, predicted, true], axis=1).astype(np.float64)
 
 
 def moments(logits: Floats, labels: Labels, centred: bool = False) -> Floats:
@@ -75,8 +75,8 @@ def _mean(sums: Floats, rows: Floats) -> Floats:
 
 
 def _macro_f1(sums: Floats, rows: Floats) -> Floats:
-    hit, said, true = np.split(sums, 3, axis=-1)
-    both = said + true
+    hit, predicted, true = np.split(sums, 3, axis=-1)
+    both = predicted + true
     f1 = np.where(both > 0, 2 * hit / np.maximum(both, 1e-12), 0.0)
     return np.asarray(f1.sum(axis=-1) / np.maximum((both > 0).sum(axis=-1), 1))
 
@@ -87,10 +87,10 @@ def _f1(sums: Floats, rows: Floats) -> Floats:
 
 
 def _mcc(sums: Floats, rows: Floats) -> Floats:
-    hit, said, true = np.split(sums, 3, axis=-1)
+    hit, predicted, true = np.split(sums, 3, axis=-1)
     n = np.asarray(rows, np.float64)
-    top = hit.sum(axis=-1) * n - (said * true).sum(axis=-1)
-    spread = (n * n - (said * said).sum(axis=-1)) * (n * n - (true * true).sum(axis=-1))
+    top = hit.sum(axis=-1) * n - (predicted * true).sum(axis=-1)
+    spread = (n * n - (predicted * predicted).sum(axis=-1)) * (n * n - (true * true).sum(axis=-1))
     return np.where(spread > 1e-9, top / np.sqrt(np.maximum(spread, 1e-9)), 0.0)
 
 

@@ -135,10 +135,10 @@ def applying(kind: str, classes: int) -> list[Score]:
     return [s for s in SCORES.values() if s.kind == kind and s.classes in (None, classes)]
 
 
-def refuses(name: str, classes: int) -> str:
+def unsuitable_reason(name: str, classes: int) -> str:
     """Return why a task of so many classes (of none: a regression) cannot have that main score.
 
-    >>> refuses("f1", 3)
+    >>> unsuitable_reason("f1", 3)
     'f1 takes 2 classes, the task has 3'
     """
     wanted = SCORES[name].classes
@@ -185,9 +185,9 @@ def accuracy(logits: Floats, labels: Labels) -> float:
 )
 def macro_f1(logits: Floats, labels: Labels) -> float:
     """Mean F1 of the classes that occur in labels or predictions."""
-    hit, said, true = np.split(score_sums.counts(logits, labels), 3)
-    there = said + true > 0
-    return float((2 * hit[there] / (said + true)[there]).mean())
+    hit, predicted, true = np.split(score_sums.counts(logits, labels), 3)
+    present = predicted + true > 0
+    return float((2 * hit[present] / (predicted + true)[present]).mean())
 
 
 @score(

@@ -155,8 +155,8 @@ def test_the_printed_tree_is_the_tree():
     (tree,) = blocks(ROOT / "docs" / "rooms.md", "text")
     printed = [(line[0] in "├└", line.lstrip("├└─ ").split()[0]) for line in tree.splitlines()]
     top = {name for inner, name in printed if not inner}
-    there = {f.split("/")[0] + ("/" if "/" in f else "") for f in repository()}
-    assert top == {f for f in there if not f.startswith(".")}
+    present = {f.split("/")[0] + ("/" if "/" in f else "") for f in repository()}
+    assert top == {f for f in present if not f.startswith(".")}
     inside = {name for inner, name in printed if inner}
     package = [f.removeprefix("raysearch/") for f in repository() if f.startswith("raysearch/")]
     rooms = {f.split("/")[0] + ("/" if "/" in f else "") for f in package}

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import tiny
-from tests.support.choices import Choice, told
+from tests.support.choices import Choice, write_choices
 from tests.support.judged import write_run as write_judged
 from tests.support.passing import Part, write
 from tests.support.synthetic import records, write_run
@@ -107,7 +107,9 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, lis
     home = tmp_path_factory.mktemp("doors")
     write_run(home / "search", records(12, seed=3))
     write(home / "passing", (Part("mini-2", 100.0, 0.75, heat=2.0), Part("mini-6", 1000.0, 0.9)))
-    told(home / "choices", [Choice("small", 0.8, 0.8), Choice("large", 0.9, 0.9, flops=1000.0)])
+    write_choices(
+        home / "choices", [Choice("small", 0.8, 0.8), Choice("large", 0.9, 0.9, flops=1000.0)]
+    )
     write_judged(home / "judged", tiny.write_task(home / "two", "two", test=100))
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(home)],

@@ -52,7 +52,7 @@ RECORD = TrialRecord(
 PRICES = {"cpu_hour": 0.36, "gpu_hour": 3.6, "label": 0.5}
 BARE = OperatingPoint("p0", 0)
 
-every = pytest.mark.parametrize("name", sorted(OBJECTIVES))
+each_objective = pytest.mark.parametrize("name", sorted(OBJECTIVES))
 
 
 def value(name, record=RECORD, point=POINT, **more):
@@ -64,7 +64,7 @@ def test_the_study_and_the_pages_find_what_they_name():
     assert {"infer_flops", "latency_ms", "params", "bytes", "labels", "dollars"} <= set(OBJECTIVES)
 
 
-@every
+@each_objective
 def test_every_objective_is_described(name):
     o = OBJECTIVES[name]
     assert isinstance(o, Objective) and o.name == name and get(name) is o
@@ -73,7 +73,7 @@ def test_every_objective_is_described(name):
     assert o.maximise is (name in {"score", "throughput"})
 
 
-@every
+@each_objective
 def test_every_objective_is_a_finite_number_where_all_is_known(name):
     found = value(name, prices=PRICES)
     assert isinstance(found, float) and math.isfinite(found) and found > 0

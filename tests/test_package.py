@@ -103,28 +103,28 @@ def test_the_wheel_finds_its_catalogs_away_from_the_checkout(wheel, tmp_path):
 def test_the_program_says_its_version():
     program = Path(sys.executable).with_name("raysearch")
     command = [str(program)] if program.exists() else [sys.executable, "-m", "raysearch"]
-    said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120)
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.strip() == f"raysearch {__version__}"
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"raysearch {__version__}"
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("given", "expected"),
     [
         ({}, "10000"),
         ({"GOMP_SPINCOUNT": "7"}, "7"),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, "None"),
     ],
 )
-def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(said, found):
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(given, expected):
     plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     look = "import raysearch, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run(
         [sys.executable, "-c", look],
-        env=plain | said,
+        env=plain | given,
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == found
+    assert done.stdout.strip() == expected

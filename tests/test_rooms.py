@@ -158,25 +158,25 @@ def imports(module: str, source: str) -> Iterator[Import]:
 
 def faults(module: str, source: str) -> list[str]:
     """What a module's text does that the house forbids, one sentence each."""
-    here, out = room(module), []
-    if here not in FLOORS:
-        return [f"{module}: room '{here}' stands on no floor"]
+    own_room, out = room(module), []
+    if own_room not in FLOORS:
+        return [f"{module}: room '{own_room}' stands on no floor"]
     for found in imports(module, source):
         where = f"{module}:{found.line}"
         library, inside = found.target.split(".")[0], found.target.split(".")[0] == "raysearch"
         if inside:
-            there = room(found.target)
-            if there not in FLOORS:
-                out.append(f"{where}: room '{there}' stands on no floor")
-            elif FLOORS[there] > FLOORS[here]:
+            its_room = room(found.target)
+            if its_room not in FLOORS:
+                out.append(f"{where}: room '{its_room}' stands on no floor")
+            elif FLOORS[its_room] > FLOORS[own_room]:
                 out.append(f"{where}: imports {found.target} from a higher floor")
-            elif here != there and {here, there} <= OUTSIDE:
+            elif own_room != its_room and {own_room, its_room} <= OUTSIDE:
                 out.append(f"{where}: a face imports {found.target} of another")
-            elif here == there == "methods" and module != "raysearch.methods":
+            elif own_room == its_room == "methods" and module != "raysearch.methods":
                 out.append(f"{where}: a method imports {found.target}")
-        elif library in HOMES and here not in HOMES[library]:
+        elif library in HOMES and own_room not in HOMES[library]:
             out.append(f"{where}: imports {library}, which only {HOMES[library]} may")
-        elif library in WEST and here in EAST and found.when != "types":
+        elif library in WEST and own_room in EAST and found.when != "types":
             out.append(f"{where}: the east wing imports {library}")
     return out
 

@@ -25,7 +25,7 @@ from raysearch.analysis.external import rows_interval
 from raysearch.analysis.intervals import careful, interval
 from raysearch.analysis.report_text import summary
 from raysearch.analysis.thresholds import cascaded, sums_by_level
-from raysearch.data.own import own_task, said
+from raysearch.data.own import notes, own_task
 from raysearch.data.sources import read
 from raysearch.errors import InputError
 from raysearch.panels.embed import points_json
@@ -48,18 +48,18 @@ ASSETS = PACKAGE / "panels" / "assets"
 # Intervals
 
 
-def cells(mcc: float, true: float, said: float) -> Floats:
+def cells(mcc: float, true: float, predicted: float) -> Floats:
     """Chances of (0, 0), (0, 1), (1, 0), (1, 1), label and prediction, of that MCC and shares."""
-    both = true * said + mcc * np.sqrt(true * (1 - true) * said * (1 - said))
-    return np.array([1 - true - said + both, said - both, true - both, both])
+    both = true * predicted + mcc * np.sqrt(true * (1 - true) * predicted * (1 - predicted))
+    return np.array([1 - true - predicted + both, predicted - both, true - both, both])
 
 
-def held(counts: Floats, mcc: float, way: str) -> float:
+def coverage(counts: Floats, mcc: float, way: str) -> float:
     """How often the interval holds the truth, of tables of counts (t, 4)."""
     hits = 0
     for row in counts.astype(np.int64):
-        true, said = np.repeat([0, 0, 1, 1], row), np.repeat([0, 1, 0, 1], row)
-        parts = score_sums.by_class(np.eye(2)[said], true)
+        true, predicted = np.repeat([0, 0, 1, 1], row), np.repeat([0, 1, 0, 1], row)
+        parts = score_sums.by_class(np.eye(2)[predicted], true)
         value = SCORES["mcc"].whole([parts])
         formula = {"formula": BALANCED_MCC, "share": SHARE, "fisher": FISHER}.get(way)
         if formula is None:
@@ -72,7 +72,7 @@ def held(counts: Floats, mcc: float, way: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("mcc", "true", "said", "rows", "formula"),
+    ("mcc", "true", "predicted", "rows", "formula"),
     [
         (0.5, 0.5, 0.5, 500, (0.93, 0.97)),
         (0.8, 0.5, 0.5, 500, (0.93, 0.97)),
@@ -81,23 +81,23 @@ def held(counts: Floats, mcc: float, way: str) -> float:
     ],
 )
 def test_an_interval_of_mcc_holds_the_truth(
-    mcc: float, true: float, said: float, rows: int, formula: tuple[float, float]
+    mcc: float, true: float, predicted: float, rows: int, formula: tuple[float, float]
 ) -> None:
     rng = np.random.default_rng(0)
-    counts = rng.multinomial(rows, cells(mcc, true, said), size=1000).astype(np.float64)
-    assert 0.93 <= held(counts, mcc, "rows") <= 0.97
-    assert formula[0] <= held(counts, mcc, "formula") <= formula[1]
+    counts = rng.multinomial(rows, cells(mcc, true, predicted), size=1000).astype(np.float64)
+    assert 0.93 <= coverage(counts, mcc, "rows") <= 0.97
+    assert formula[0] <= coverage(counts, mcc, "formula") <= formula[1]
     # neither the interval of a share nor that of Pearson's r is one
-    assert held(counts, mcc, "share") < 0.87 and held(counts, mcc, "fisher") < 0.93
+    assert coverage(counts, mcc, "share") < 0.87 and coverage(counts, mcc, "fisher") < 0.93
 
 
 def test_the_interval_of_mcc_is_that_of_the_phi_coefficient() -> None:
     """The worked example of statpsych's ci.phi, whose source is Bishop, Fienberg and Holland."""
-    said, true = (
+    predicted, true = (
         np.repeat([0, 0, 1, 1], [229, 28, 96, 24]),
         np.repeat([0, 1, 0, 1], [229, 28, 96, 24]),
     )
-    parts = score_sums.by_class(np.eye(2)[said], true)
+    parts = score_sums.by_class(np.eye(2)[predicted], true)
     assert SCORES["mcc"].whole([parts]) == pytest.approx(0.1229976, abs=1e-7)
     assert score_intervals.mcc_interval(parts) == pytest.approx((0.01462398, 0.2285149), abs=1e-7)
 
@@ -330,7 +330,7 @@ def test_a_score_of_one_function_goes_from_end_to_end(toy: str, tmp_path: Path, 
     folder = trained(tmp_path / "own", toy)
     accepted(folder, toy, say)
     csv = str(folder.parent / "own.csv")
-    lines = said(own_task(csv, score=toy), read(own_task(csv)))
+    lines = notes(own_task(csv, score=toy), read(own_task(csv)))
     assert "scoring toy score, as asked" in " ".join(lines)
     assert (toy in cascaded()) == (SCORES[toy].sums is not None)
     missing = cascade.why(read_run(folder))
@@ -380,13 +380,13 @@ def test_f1_is_scikit_learns_and_makes_cascades() -> None:
     predicted, level = logits.argmax(axis=1), rng.integers(0, 4, 300)
     assert SCORES["f1"].of(logits, label) == f1_score(label, predicted)
     for name in cascaded():
-        sums = sums_by_level(level, predicted, label, many=4, classes=2, score=name)
+        sums = sums_by_level(level, predicted, label, count=4, classes=2, score=name)
         for k in range(4):
             rows = features(logits[level == k], label[level == k], name)
             assert np.array_equal(sums[k], rows.sum(axis=0))
     assert cascaded() == ["accuracy", "macro_f1", "mcc", "f1"]
     with pytest.raises(ValueError, match="a cascade needs classes: accuracy, macro_f1, mcc, f1"):
-        sums_by_level(level, predicted, label, many=4, classes=2, score="nll")
+        sums_by_level(level, predicted, label, count=4, classes=2, score="nll")
 
 
 # Names

@@ -188,7 +188,7 @@ def replicates(
     per_draw = np.empty((len(choices), len(draws)))
     for at, weights in row_weights(rng, resamples, len(rows)):
         parts = [weights[:, place] for place in places]
-        here = often[at : at + len(weights)]
+        batch = often[at : at + len(weights)]
         sizes = np.stack([part.sum(axis=1) for part in parts], axis=1)
         # one product for all choices
         sums = [] if of.sums is None else [p @ f for p, f in zip(parts, stacked, strict=True)]
@@ -197,10 +197,10 @@ def replicates(
         for i, width in enumerate(widths):
             if of.sums is None:
                 own = [j.features for j in choices[i]]
-                block[:, i], single = values(score, own, parts, here, pooled)
+                block[:, i], single = values(score, own, parts, batch, pooled)
             else:
                 each = np.stack([s[:, start : start + width] for s in sums], axis=1)
-                block[:, i], single = _of_sums(of.sums, each, sizes, here, pooled)
+                block[:, i], single = _of_sums(of.sums, each, sizes, batch, pooled)
             start += width
             if at == 0:
                 per_draw[i] = single[0]
@@ -213,9 +213,9 @@ def row_weights(
     rng: np.random.Generator, resamples: int, rows: int
 ) -> Iterator[tuple[int, Floats]]:
     """Yield blocks (b, n) of how often each row is taken, and their place; line 0: once each."""
-    many = max(1, BLOCK // rows)
-    for start in range(0, resamples + 1, many):
-        out = np.ones((min(many, resamples + 1 - start), rows))
+    batch = max(1, BLOCK // rows)
+    for start in range(0, resamples + 1, batch):
+        out = np.ones((min(batch, resamples + 1 - start), rows))
         for b in range(1 if start == 0 else 0, len(out)):
             out[b] = np.bincount(rng.integers(rows, size=rows), minlength=rows)
         yield start, out

@@ -49,8 +49,8 @@ def to_measure(table: pd.DataFrame, confirmed: Set[str], most: int = 8) -> set[s
     rows = table[table["point_id"].isin(list(confirmed))].sort_values(["infer_flops", "point_id"])
     telling = {*winners(table)["point_id"], *selected(table, FIRST)["point_id"]}
     out = {p for p in confirmed if p in telling}
-    for _, mine in rows.groupby("id"):
-        ids = [str(i) for i in mine["point_id"]]
+    for _, points in rows.groupby("id"):
+        ids = [str(i) for i in points["point_id"]]
         step = max(1.0, (len(ids) - 1) / max(1, most - 1))
         out |= {ids[min(round(k * step), len(ids) - 1)] for k in range(min(most, len(ids)))}
     return out

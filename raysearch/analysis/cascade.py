@@ -18,10 +18,17 @@ import numpy as np
 
 from raysearch import scores
 from raysearch.analysis.bootstrap import FEWEST, Judged
-from raysearch.analysis.cascade_members import Drawn, Member, Pair, members, pairs, reason
+from raysearch.analysis.cascade_members import (
+    CascadeMember,
+    CascadeOutputs,
+    Pair,
+    members,
+    pairs,
+    reason,
+)
 from raysearch.analysis.cascade_point import Cascade
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.external import GONE
+from raysearch.analysis.external import MISSING_ARTIFACT
 from raysearch.analysis.run import Run
 from raysearch.analysis.thresholds import Ints, Tried, cascaded, resampled, swept_pairs, thresholds
 from raysearch.errors import InputError
@@ -29,7 +36,7 @@ from raysearch.record import point_id
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Cascades:
     cascades: tuple[Cascade, ...] = ()
     why: str = ""
 
@@ -62,23 +69,23 @@ def why(run: Run) -> str:
     return _of(run).why
 
 
-def _of(run: Run) -> _Found:
-    return run.cached("cascades", _found)
+def _of(run: Run) -> _Cascades:
+    return run.cached("cascades", _find_cascades)
 
 
-def _found(run: Run) -> _Found:
+def _find_cascades(run: Run) -> _Cascades:
     made = confirmation(run)
     if not made.estimates:
         few = max(made.begun.values(), default=0)
         begun = f": {few} of {FEWEST} draws have run" if few else ""
-        return _Found(why=made.why or f"no confirmed points{begun}")
+        return _Cascades(why=made.why or f"no confirmed points{begun}")
     score = run.records[0].score
     if score not in cascaded():
-        return _Found(why=_without(score))
+        return _Cascades(why=_without(score))
     read, lost = members(run, [e.point_id for e in made.estimates])
     if sum(m.winner for m in read) < 2:
         one = "a cascade needs confirmed points of two cells (procedure, model, labels)"
-        return _Found(why=lost or one)
+        return _Cascades(why=lost or one)
     return _shown(run, _chosen(read, score), score, lost)
 
 
@@ -106,10 +113,10 @@ def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str
         raise InputError(f"{run.folder}: {_without(score)}")
     others = [e.point_id for e in made.estimates if e.point_id not in names]
     read, lost = members(run, [*names, *others], names)
-    found = {m.point.point_id: m for m in read}
-    if not found.keys() >= set(names):
+    by_point = {m.point.point_id: m for m in read}
+    if not by_point.keys() >= set(names):
         raise InputError(f"{run.folder}: {lost}")  # of several the first is said, and these are
-    pair = Pair(found[first], found[second])
+    pair = Pair(by_point[first], by_point[second])
     both = f"{run.folder}: points {first} and {second}"
     if pair.first.data != pair.second.data:
         raise InputError(f"{both} were judged on different data")
@@ -121,8 +128,8 @@ def of_pair(run: Run, first: str, second: str) -> tuple[tuple[Cascade, ...], str
     rows = np.intersect1d(pair.first.ids, pair.second.ids, assume_unique=True)
     if not len(rows):
         raise InputError(f"{both} have no validation row in common")
-    there = [m for m in read if m.data == pair.first.data and np.isin(rows, m.ids).all()]
-    shown = _shown(run, list(_swept(there, pair, rows, score)), score, lost)
+    comparable = [m for m in read if m.data == pair.first.data and np.isin(rows, m.ids).all()]
+    shown = _shown(run, list(_swept(comparable, pair, rows, score)), score, lost)
     return shown.cascades, shown.why
 
 
@@ -136,7 +143,7 @@ def _without(score: str) -> str:
 Chosen = tuple[Cascade, Pair]
 
 
-def _chosen(read: Sequence[Member], score: str) -> list[Chosen]:
+def _chosen(read: Sequence[CascadeMember], score: str) -> list[Chosen]:
     """Return the cascades that nothing beats on the validation rows of their members."""
     names = {id(m): m.ids.tobytes() for m in read}
     ids = {names[id(m)]: m.ids for m in read}
@@ -152,51 +159,55 @@ def _chosen(read: Sequence[Member], score: str) -> list[Chosen]:
     out: list[Chosen] = []
     for (data, _), (rows, own) in groups.items():
         whole = {name for name, of in ids.items() if np.isin(rows, of).all()}
-        there = [m for m in read if m.data == data and names[id(m)] in whole]
-        out += _unbeaten(there, own, rows, score)
+        comparable = [m for m in read if m.data == data and names[id(m)] in whole]
+        out += _unbeaten(comparable, own, rows, score)
     return sorted(out, key=lambda of: (of[0].validation_flops, of[0].validation, of[0].point_id))
 
 
 def _unbeaten(
-    there: Sequence[Member], own: Sequence[Pair], rows: Ints, score: str
+    comparable: Sequence[CascadeMember], own: Sequence[Pair], rows: Ints, score: str
 ) -> Iterator[Chosen]:
     """Yield those of the own pairs' cascades that no member or pair beats on these rows."""
     # In the order that settles ties: points alone, then less training, then higher thresholds.
-    every = sorted(pairs(there), key=lambda p: p.train_flops_full)
-    tried, found = thresholds(there[0].classes), _tried(there, every, rows, score)
-    mine = {(id(p.first), id(p.second)) for p in own}
-    for (i, t), equal in found.unbeaten():
-        if (id(every[i].first), id(every[i].second)) in mine:
-            ties = tuple(every[j].words(float(tried[k])) for j, k in equal if j != i)
-            yield replace(_cascade(every[i], found, i, t, len(rows)), ties=ties), every[i]
+    ordered = sorted(pairs(comparable), key=lambda p: p.train_flops_full)
+    tried, swept = thresholds(comparable[0].classes), _tried(comparable, ordered, rows, score)
+    own_ids = {(id(p.first), id(p.second)) for p in own}
+    for (i, t), equal in swept.unbeaten():
+        if (id(ordered[i].first), id(ordered[i].second)) in own_ids:
+            ties = tuple(ordered[j].words(float(tried[k])) for j, k in equal if j != i)
+            yield replace(_cascade(ordered[i], swept, i, t, len(rows)), ties=ties), ordered[i]
 
 
-def _swept(there: Sequence[Member], pair: Pair, rows: Ints, score: str) -> Iterator[Chosen]:
+def _swept(
+    comparable: Sequence[CascadeMember], pair: Pair, rows: Ints, score: str
+) -> Iterator[Chosen]:
     """Yield the pair at each threshold that sends on other rows than the next one."""
-    found = _tried(there, [pair], rows, score)
-    for t in found.apart(0):
-        by = found.beaten_by(0, t)
-        name = "" if by is None else there[by].point.point_id
-        yield replace(_cascade(pair, found, 0, t, len(rows)), beaten_by=name), pair
+    swept = _tried(comparable, [pair], rows, score)
+    for t in swept.apart(0):
+        by = swept.beaten_by(0, t)
+        name = "" if by is None else comparable[by].point.point_id
+        yield replace(_cascade(pair, swept, 0, t, len(rows)), beaten_by=name), pair
 
 
-def _tried(there: Sequence[Member], asked: Sequence[Pair], rows: Ints, score: str) -> Tried:
+def _tried(
+    comparable: Sequence[CascadeMember], wanted: Sequence[Pair], rows: Ints, score: str
+) -> Tried:
     """Score members alone, and the pairs at every threshold, on the rows."""
-    at = {id(m): i for i, m in enumerate(there)}
-    place = [np.searchsorted(m.ids, rows) for m in there]
-    said = [m.predicted[p] for m, p in zip(there, place, strict=True)]
-    sure = [m.sure[p] if m.winner else m.sure for m, p in zip(there, place, strict=True)]
-    both = [(at[id(p.first)], at[id(p.second)]) for p in asked]
-    flops = np.array([m.flops for m in there])
-    label = there[0].label[place[0]]
-    return swept_pairs(said, sure, label, both, flops, there[0].classes, score)
+    at = {id(m): i for i, m in enumerate(comparable)}
+    place = [np.searchsorted(m.ids, rows) for m in comparable]
+    predicted = [m.predicted[p] for m, p in zip(comparable, place, strict=True)]
+    sure = [m.sure[p] if m.winner else m.sure for m, p in zip(comparable, place, strict=True)]
+    both = [(at[id(p.first)], at[id(p.second)]) for p in wanted]
+    flops = np.array([m.flops for m in comparable])
+    label = comparable[0].label[place[0]]
+    return swept_pairs(predicted, sure, label, both, flops, comparable[0].classes, score)
 
 
-def _cascade(pair: Pair, found: Tried, i: int, t: int, rows: int) -> Cascade:
+def _cascade(pair: Pair, swept: Tried, i: int, t: int, rows: int) -> Cascade:
     first, second = pair.first.point.point_id, pair.second.point.point_id
     threshold = float(thresholds(pair.first.classes)[t])
     knobs = {"criterion": "confidence", "threshold": threshold, "first": first, "second": second}
-    on, flops = float(found.share[i, t]), float(found.cost[i, t])
+    on, flops = float(swept.share[i, t]), float(swept.cost[i, t])
     return Cascade(
         point_id([pair.first.record.id, pair.second.record.id], 0, knobs),
         first,
@@ -204,7 +215,7 @@ def _cascade(pair: Pair, found: Tried, i: int, t: int, rows: int) -> Cascade:
         pair.words(threshold),
         threshold,
         on,
-        float(found.value[i, t]),
+        float(swept.value[i, t]),
         rows,
         on,
         flops,
@@ -218,12 +229,12 @@ def _cascade(pair: Pair, found: Tried, i: int, t: int, rows: int) -> Cascade:
     )
 
 
-def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
+def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Cascades:
     """Return the cascades with their estimates, each over the draws that both its members have.
 
     What cannot be read leaves that one cascade without a test score, and is counted.
     """
-    drawn = Drawn(run, score)
+    outputs = CascadeOutputs(run, score)
     out = {c.point_id: replace(c, draws=len(pair.draws)) for c, pair in kept}
     groups: dict[tuple[object, ...], tuple[Ints, list[Chosen]]] = {}
     gone: list[str] = []
@@ -232,37 +243,37 @@ def _shown(run: Run, kept: Sequence[Chosen], score: str, lost: str) -> _Found:
         if len(pair.draws) < FEWEST:
             continue
         try:
-            without = drawn.chose(pair)
-        except GONE as e:
+            without = outputs.chose(pair)
+        except MISSING_ARTIFACT as e:
             gone.append(reason(e))
             continue
-        key = pair.first.data, pair.draws, drawn.judges(pair, without)
+        key = pair.first.data, pair.draws, outputs.judges(pair, without)
         groups.setdefault(key, (without, []))[1].append(chosen)
     for without, group in groups.values():
-        out |= {c.point_id: c for c in _estimated(drawn, group, without, score)}
+        out |= {c.point_id: c for c in _estimated(outputs, group, without, score)}
     if gone:
-        many = f"{len(gone)} of {len(kept)} cascades are not"
-        many = "no cascade is" if len(gone) == len(kept) else many
-        lost = "; ".join(s for s in (lost, f"{many} shown on test: {gone[0]}") if s)
-    return _Found(tuple(out[c.point_id] for c, _ in kept), lost)
+        lacking = f"{len(gone)} of {len(kept)} cascades are not"
+        lacking = "no cascade is" if len(gone) == len(kept) else lacking
+        lost = "; ".join(s for s in (lost, f"{lacking} shown on test: {gone[0]}") if s)
+    return _Cascades(tuple(out[c.point_id] for c, _ in kept), lost)
 
 
 def _estimated(
-    drawn: Drawn, group: Sequence[Chosen], without: Ints, score: str
+    outputs: CascadeOutputs, group: Sequence[Chosen], without: Ints, score: str
 ) -> Iterator[Cascade]:
     """Yield estimates of cascades of the same draws and test rows."""
     draws, folds = group[0][1].draws, group[0][1].first.folds
     both = {m.point.point_id: m for _, pair in group for m in (pair.first, pair.second)}
     ask: list[Callable[[int], Judged]] = [
-        partial(drawn.alone, m, without=without) for m in both.values()
+        partial(outputs.alone, m, without=without) for m in both.values()
     ]
-    ask += [partial(drawn.together, p, c.threshold, without=without) for c, p in group]
+    ask += [partial(outputs.together, p, c.threshold, without=without) for c, p in group]
     made = resampled(ask, draws, score, pooled=folds > 0)
     for i, (cascade, pair) in enumerate(group, start=len(both)):
-        counts = np.array([drawn.goes_on(pair, cascade.threshold, d, without) for d in draws])
+        counts = np.array([outputs.deferred(pair, cascade.threshold, d, without) for d in draws])
         rows, on = counts[:, 1], counts[:, 0] / counts[:, 1]
         first, second = (
-            np.array([drawn.flops(m, d) for d in draws]) for m in (pair.first, pair.second)
+            np.array([outputs.flops(m, d) for d in draws]) for m in (pair.first, pair.second)
         )
         low, high = made.interval(i)
         against = {}

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import Judged, features
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
-from raysearch.analysis.external import GONE
-from raysearch.analysis.replicates import Fresh, twin
+from raysearch.analysis.external import MISSING_ARTIFACT
+from raysearch.analysis.replicates import FreshDraws, matching_point
 from raysearch.analysis.run import Run
 from raysearch.analysis.thresholds import Floats, Ints, Logits, confidence, judged
 from raysearch.analysis.winners import winners
@@ -29,7 +29,7 @@ from raysearch.record import OperatingPoint, TrialRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class CascadeMember:
     """A confirmed point with its own trial's answers to its validation rows, ascending."""
 
     record: TrialRecord
@@ -37,7 +37,7 @@ class Member:
     fresh: Mapping[int, TrialRecord]
     """Its finished draws by number."""
     winner: bool
-    """The best of its cell, or asked for: it may stand in a cascade."""
+    """The best of its cell, or named by the user: it may be part of a cascade."""
     ids: Ints
     label: Ints
     predicted: Ints
@@ -59,25 +59,25 @@ class Member:
 
 
 def members(
-    run: Run, confirmed: Sequence[str], asked: Sequence[str] = ()
-) -> tuple[list[Member], str]:
-    """Read the confirmed points, cheap inference first, and say which could not be read and why.
+    run: Run, confirmed: Sequence[str], wanted: Sequence[str] = ()
+) -> tuple[list[CascadeMember], str]:
+    """Read the confirmed points, cheap inference first; return also why some could not be read.
 
-    Winners are those asked for, else those of `raysearch.analysis.winners` among the confirmed.
+    Winners are those in `wanted`, else those of `raysearch.analysis.winners` among the confirmed.
     """
     fresh = fresh_draws(run)
     table = run.table[run.table["point_id"].isin(list(confirmed))]
-    best = set(asked or winners(table)["point_id"])
-    found, lost = [], []
+    best = set(wanted or winners(table)["point_id"])
+    read_members, lost = [], []
     for name in confirmed:
         try:
-            found.append(_member(run, fresh[name], name in best))
-        except GONE as e:
+            read_members.append(_member(run, fresh[name], name in best))
+        except MISSING_ARTIFACT as e:
             lost.append(reason(e))
-    found.sort(key=lambda m: (m.flops, m.point.point_id))
+    read_members.sort(key=lambda m: (m.flops, m.point.point_id))
     if not lost:
-        return found, ""
-    return found, f"{len(lost)} of {len(confirmed)} confirmed points left out: {lost[0]}"
+        return read_members, ""
+    return read_members, f"{len(lost)} of {len(confirmed)} confirmed points left out: {lost[0]}"
 
 
 def reason(e: Exception) -> str:
@@ -85,8 +85,8 @@ def reason(e: Exception) -> str:
     return (str(e).splitlines() or [type(e).__name__])[0]
 
 
-def _member(run: Run, fresh: Fresh, winner: bool) -> Member:
-    record, point, draws = fresh
+def _member(run: Run, fresh: FreshDraws, winner: bool) -> CascadeMember:
+    record, point, own = fresh
     flops = _known(point.infer_flops)
     if flops is None:
         raise ValueError(f"point {point.point_id} has no infer_flops")
@@ -94,10 +94,10 @@ def _member(run: Run, fresh: Fresh, winner: bool) -> Member:
     if not len(ids):
         raise ValueError(f"point {point.point_id} has no validation rows")
     order = np.argsort(ids, kind="stable")
-    said = logits.argmax(axis=1)[order]
+    top = logits.argmax(axis=1)[order]
     sure = confidence(logits, temperature(logits, label))[order] if winner else np.zeros(0)
     ids, label = ids[order], label[order]
-    return Member(record, point, draws, winner, ids, label, said, sure, logits.shape[1], flops)
+    return CascadeMember(record, point, own, winner, ids, label, top, sure, logits.shape[1], flops)
 
 
 def _known(flops: float | None) -> float | None:
@@ -107,10 +107,10 @@ def _known(flops: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Two members of which the first is asked first."""
+    """Two members; the first one predicts first."""
 
-    first: Member
-    second: Member
+    first: CascadeMember
+    second: CascadeMember
 
     @property
     def train_flops(self) -> float:
@@ -159,7 +159,7 @@ class Pair:
         return f"{names[0]}, then {names[1]} below {threshold:g}"
 
 
-def pairs(among: Sequence[Member]) -> Iterator[Pair]:
+def pairs(among: Sequence[CascadeMember]) -> Iterator[Pair]:
     """Yield every two winners, cheap inference first, that may make a cascade."""
     best = [m for m in among if m.winner]
     for i, first in enumerate(best):
@@ -191,7 +191,7 @@ def _trials(config: TrialConfig) -> Iterator[TrialConfig]:
         yield from _trials(given)
 
 
-def _name(member: Member, *, labels: bool) -> str:
+def _name(member: CascadeMember, *, labels: bool) -> str:
     config = member.record.config
     words = label_of(member.point)
     more = [words] if words else []
@@ -204,7 +204,7 @@ Answers = tuple[Logits, Ints, Ints]
 """Logits (n, C), rows (n,) ascending and labels (n,)."""
 
 
-class Drawn:
+class CascadeOutputs:
     """What members and cascades answered on the test rows of fresh draws, each read once.
 
     Cross-fitted, rows that chose a cascade (`chose`) are to be left out: they judge nothing.
@@ -222,15 +222,15 @@ class Drawn:
             OSError: logits are gone, those of the first's validation rows in a draw included.
             ValueError: the members were judged on different rows, or none is left to judge.
         """
-        tested, apart = [], False
+        tested, overlap = [], False
         for draw in pair.draws:
             ids = self._read(pair.first, draw)[1]
             if not np.array_equal(ids, self._read(pair.second, draw)[1]):
                 raise ValueError("the members were judged on different rows")
             tested.append(ids)
             # Of one draw no row is in both, unless the splits are numbered each on its own.
-            apart |= bool(np.isin(self._sure_of(pair.first, draw)[1], ids).any())
-        if apart or not pair.first.folds:
+            overlap |= bool(np.isin(self._sure_of(pair.first, draw)[1], ids).any())
+        if overlap or not pair.first.folds:
             return pair.first.ids[:0]
         chose = np.intersect1d(np.union1d(pair.first.ids, pair.second.ids), np.hstack(tested))
         if any(np.isin(ids, chose).all() for ids in tested):
@@ -245,7 +245,7 @@ class Drawn:
             made.update(ids[_kept(ids, without)].tobytes() + b"|")
         return made.hexdigest()
 
-    def alone(self, member: Member, draw: int, without: Ints) -> Judged:
+    def alone(self, member: CascadeMember, draw: int, without: Ints) -> Judged:
         """Return a member's draw as the bootstrap takes it."""
         logits, ids, label = self._read(member, draw)
         kept = _kept(ids, without)
@@ -260,31 +260,31 @@ class Drawn:
         made = judged(first[kept], second[kept], sure, threshold, label[kept], self._score)
         return Judged(draw, ids[kept], made)
 
-    def goes_on(self, pair: Pair, threshold: float, draw: int, without: Ints) -> tuple[int, int]:
+    def deferred(self, pair: Pair, threshold: float, draw: int, without: Ints) -> tuple[int, int]:
         """Return how many of the draw's test rows the second model answers, and of how many."""
         kept = _kept(self._read(pair.first, draw)[1], without)
         sure = self._sure_of(pair.first, draw)[0][kept]
         return int((sure < threshold).sum()), len(sure)
 
-    def flops(self, member: Member, draw: int) -> float:
+    def flops(self, member: CascadeMember, draw: int) -> float:
         """Return expected inference of the draw, or of the member where absent [FLOP/text]."""
-        like = twin(member.fresh[draw], member.point)
+        like = matching_point(member.fresh[draw], member.point)
         own = None if like is None else _known(like.infer_flops)
         return member.flops if own is None else own
 
-    def _read(self, member: Member, draw: int) -> Answers:
+    def _read(self, member: CascadeMember, draw: int) -> Answers:
         key = member.point.point_id, draw
         if key not in self._answers:
-            logits, ids, label = stored_logits(self._folder, _twin(member, draw), "test")
+            logits, ids, label = stored_logits(self._folder, _matching_id(member, draw), "test")
             order = np.argsort(ids, kind="stable")
             self._answers[key] = logits[order], ids[order], label[order]
         return self._answers[key]
 
-    def _sure_of(self, member: Member, draw: int) -> tuple[Floats, Ints]:
+    def _sure_of(self, member: CascadeMember, draw: int) -> tuple[Floats, Ints]:
         """Return confidences, and the draw's validation rows."""
         key = member.point.point_id, draw
         if key not in self._sure:
-            seen, ids, truth = stored_logits(self._folder, _twin(member, draw), "validation")
+            seen, ids, truth = stored_logits(self._folder, _matching_id(member, draw), "validation")
             logits, _, _ = self._read(member, draw)
             self._sure[key] = confidence(logits, temperature(seen, truth)), ids
         return self._sure[key]
@@ -294,7 +294,7 @@ def _kept(ids: Ints, without: Ints) -> slice | npt.NDArray[np.bool_]:
     return ~np.isin(ids, without) if len(without) else slice(None)
 
 
-def _twin(member: Member, draw: int) -> str:
-    like = twin(member.fresh[draw], member.point)
+def _matching_id(member: CascadeMember, draw: int) -> str:
+    like = matching_point(member.fresh[draw], member.point)
     assert like is not None
     return like.point_id

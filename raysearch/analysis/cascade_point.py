@@ -12,7 +12,7 @@ class Cascade:
 
     point_id: str
     first: str
-    """Point id of the member that is asked first."""
+    """Point id of the member that predicts first."""
     second: str
     words: str
     threshold: float

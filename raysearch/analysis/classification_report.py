@@ -32,12 +32,12 @@ def per_class(counts: Ints) -> Floats:
     [[0.6, 0.75, 0.667, 4.0], [0.8, 0.667, 0.727, 6.0]]
     """
     hit = np.diag(counts).astype(np.float64)
-    said, true = counts.sum(axis=0), counts.sum(axis=1)
-    there = said + true > 0
+    predicted, true = counts.sum(axis=0), counts.sum(axis=1)
+    present = predicted + true > 0
     nothing = np.full(len(hit), np.nan)
-    precision = np.divide(hit, said, out=np.where(there, 0.0, np.nan), where=said > 0)
+    precision = np.divide(hit, predicted, out=np.where(present, 0.0, np.nan), where=predicted > 0)
     recall = np.divide(hit, true, out=nothing.copy(), where=true > 0)
-    f1 = np.divide(2 * hit, said + true, out=nothing.copy(), where=there)
+    f1 = np.divide(2 * hit, predicted + true, out=nothing.copy(), where=present)
     return np.stack([precision, recall, f1, true.astype(np.float64)], axis=1)
 
 

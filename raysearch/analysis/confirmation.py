@@ -1,4 +1,4 @@
-"""What the confirming draws say: an estimate with its interval for each choice and each pair.
+"""Confirming draws: an estimate with its interval for each choice and each pair.
 
 Nothing of the search's own trial enters an estimate: it was chosen for being lucky. (In a grid
 study nothing is chosen; its first draw counts.) The choices are the search's operating points;
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.analysis.bootstrap import FEWEST, Judged, Replicates, features, replicates
-from raysearch.analysis.replicates import Fresh, draws_of, is_crossing, twin
+from raysearch.analysis.replicates import FreshDraws, draws_of, is_crossing, matching_point
 from raysearch.analysis.run import Run
 from raysearch.outputs.stored import read_logits
 from raysearch.record import OperatingPoint, TrialRecord
@@ -72,8 +72,8 @@ class Confirmation:
 
     def at(self, point_id: str) -> int | None:
         """Return the place of the point among the estimates; None where it has none."""
-        found = (i for i, e in enumerate(self.estimates) if e.point_id == point_id)
-        return next(found, None)
+        positions = (i for i, e in enumerate(self.estimates) if e.point_id == point_id)
+        return next(positions, None)
 
 
 def confirmation(run: Run) -> Confirmation:
@@ -90,14 +90,14 @@ def _confirmation(run: Run) -> Confirmation:
     if not draws:
         return Confirmation()
     lost = sum(r.status != "DONE" for r in draws)
-    found = fresh_draws(run)
-    begun = {p: len(fresh) for p, (_, _, fresh) in found.items() if len(fresh) < FEWEST}
-    whole = {p: v for p, v in found.items() if p not in begun}
+    by_point = fresh_draws(run)
+    begun = {p: len(fresh) for p, (_, _, fresh) in by_point.items() if len(fresh) < FEWEST}
+    whole = {p: v for p, v in by_point.items() if p not in begun}
     if not whole:
         return Confirmation(begun=begun, lost=lost)
     common = _common([set(fresh) for _, _, fresh in whole.values()])
     for p, (_, _, fresh) in list(whole.items()):
-        if not common <= set(fresh):  # too few of the others' draws: compared with nobody
+        if not common <= set(fresh):  # too few of the others' draws: compared with no choice
             begun[p] = len(common & set(fresh))
             del whole[p]
     folds = next(r.config.data.folds for _, _, f in whole.values() for r in f.values())
@@ -122,7 +122,7 @@ def _confirmation(run: Run) -> Confirmation:
     )
 
 
-def fresh_draws(run: Run) -> dict[str, Fresh]:
+def fresh_draws(run: Run) -> dict[str, FreshDraws]:
     """Return the search's points that draws have again, by point id."""
     return run.cached("fresh draws", lambda of: draws_of(of.records, of.study))
 
@@ -145,7 +145,7 @@ def judged_draw(
     folder: Path, record: TrialRecord, point: OperatingPoint, draw: int, score: str
 ) -> Judged:
     """Read one draw of a point as the bootstrap takes it; OSError where its logits are gone."""
-    like = twin(record, point)
+    like = matching_point(record, point)
     assert like is not None
     logits, ids, labels = stored_logits(folder, like.point_id, "test")
     order = np.argsort(ids, kind="stable")
@@ -179,7 +179,7 @@ def _estimate(
     made: Replicates,
     score: str,
 ) -> Estimate:
-    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+    twins = [t for r in fresh.values() if (t := matching_point(r, point)) is not None]
     seen = [t.scores["validation"][score] for t in twins if score in t.scores.get("validation", {})]
     low, high = made.interval(i)
     folds = next(iter(fresh.values())).config.data.folds

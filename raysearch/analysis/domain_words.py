@@ -23,13 +23,13 @@ def drop_words(matrix: Matrix) -> list[str]:
     if not known:
         return gone if lost > 0 else []
     most = max(d.pairs for _, d in known)
-    said = [
+    parts = [
         f"{name} {d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
         + (f" (of {d.pairs:,} alone)" if d.pairs < most else "")
         for name, d in known
     ]
     return [
-        f"Mean drop off the diagonal over {most:,} pairs of domains: {', '.join(said)}.",
+        f"Mean drop off the diagonal over {most:,} pairs of domains: {', '.join(parts)}.",
         "A drop is the score of the models trained in the domain that is tested minus that of "
         "models from another, on the test rows that both have answered.",
         *(gone if lost > 0 else []),
@@ -38,8 +38,8 @@ def drop_words(matrix: Matrix) -> list[str]:
 
 def _pairs(method: MethodMatrix) -> int:
     """Count the cells off the diagonal whose domain of test has a model of its own."""
-    there = {(c.trained_on, c.tested_on) for c in method.cells}
-    return sum(a != b and (b, b) in there for a, b in there)
+    tested = {(c.trained_on, c.tested_on) for c in method.cells}
+    return sum(a != b and (b, b) in tested for a, b in tested)
 
 
 def models_words(matrix: Matrix) -> list[str]:
@@ -49,10 +49,10 @@ def models_words(matrix: Matrix) -> list[str]:
     own = [s for _, s in sources if not s.draws]
     out = []
     if fresh:
-        many = f"{fresh[0]:,}" if len(fresh) == 1 else f"{fresh[0]:,} to {fresh[-1]:,}"
+        count = f"{fresh[0]:,}" if len(fresh) == 1 else f"{fresh[0]:,} to {fresh[-1]:,}"
         of = "" if not own else f"{len(sources) - len(own):,} of {len(sources):,} rows: "
         over = "draws and test rows" if fresh[0] > 2 else "test rows, of 3 draws or more over draws"
-        out.append(f"{of}Means over {many} fresh draws; 95 % intervals over {over}.")
+        out.append(f"{of}Means over {count} fresh draws; 95 % intervals over {over}.")
     if own:
         of = "" if not fresh else f"{len(own):,} of {len(sources):,} rows: "
         bare = sum(not s.confirmed for s in own)
@@ -82,9 +82,9 @@ def dropped_words(matrix: Matrix) -> list[str]:
         ]
     why = "their text stands among those that the models may have learnt from"
     if len(most) > FEW:
-        many, of = sum(most.values()), max(most.values())
+        total, of = sum(most.values()), max(most.values())
         return [
-            f"Test rows left out, {why}: {many:,} in {len(most):,} cells, at most {of:,} of one."
+            f"Test rows left out, {why}: {total:,} in {len(most):,} cells, at most {of:,} of one."
         ]
-    said = ", ".join(f"{n:,} of {target} from {source}" for (source, target), n in most.items())
-    return [f"Test rows left out, {why}: {said}."]
+    parts = ", ".join(f"{n:,} of {target} from {source}" for (source, target), n in most.items())
+    return [f"Test rows left out, {why}: {parts}."]

@@ -45,7 +45,7 @@ class Source:
     words: str
     """Method, model, labels and knobs."""
     draws: int
-    """Fresh draws of data and seed that were asked; 0: the search's own trial."""
+    """Fresh draws of data and seed whose models predicted; 0: the search's own trial."""
     confirmed: int
     """Draws there are beside the search's own trial, with or without their weights."""
 
@@ -114,8 +114,8 @@ class Matrix:
             ValueError, OverflowError: it is not whole, or of another schema.
         """
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-            raise ValueError(f"its schema is {found!r}, {SCHEMA} is expected")
+            schema = value.get("schema") if isinstance(value, dict) else type(value).__name__
+            raise ValueError(f"its schema is {schema!r}, {SCHEMA} is expected")
         domains = tuple(_made(Domain, d) for d in _list(value, "domains"))
         methods = tuple(_method(m) for m in _list(value, "methods"))
         known = {d.task for d in domains}
@@ -144,9 +144,9 @@ def _method(value: object) -> MethodMatrix:
 
 
 def _list(value: Mapping[str, Any], key: str) -> list[Any]:
-    if not isinstance(found := value.get(key), list):
-        raise ValueError(f"{key} is of type {type(found).__name__}, a list is expected")
-    return found
+    if not isinstance(items := value.get(key), list):
+        raise ValueError(f"{key} is of type {type(items).__name__}, a list is expected")
+    return items
 
 
 def _made(kind: type[Made], value: object) -> Made:

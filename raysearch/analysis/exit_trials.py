@@ -1,4 +1,4 @@
-"""Trials whose model has exits: the best of each cell, and what every exit said of which rows."""
+"""Trials whose model has exits: the best of each cell, and the logits of every exit."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from raysearch import scores
 from raysearch.analysis import Run, winners
 from raysearch.analysis.bootstrap import FEWEST
 from raysearch.analysis.confirmation import confirmation, fresh_draws
-from raysearch.analysis.external import GONE
+from raysearch.analysis.external import MISSING_ARTIFACT
 from raysearch.analysis.intervals import careful
 from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.point_lookup import find
-from raysearch.analysis.replicates import twin
+from raysearch.analysis.replicates import matching_point
 from raysearch.config.catalog import ladder
 from raysearch.config.ladder import ModelSize
 from raysearch.errors import InputError, unknown
@@ -26,18 +26,18 @@ from raysearch.record import OperatingPoint, TrialRecord
 from raysearch.run.folder import RunFolder
 
 FIRST = "confidence"
-"""The criterion that a curve is drawn by unless another is asked for."""
+"""The default criterion of a curve."""
 KNOBS = {"criterion", "threshold"}
 """Of a point of a curve; what an export has added (int8) has more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leaver:
+class ExitTrial:
     """A finished trial of the search whose model has exits."""
 
     record: TrialRecord
     best: OperatingPoint
-    """Of its points the best on validation, or the one that was asked for."""
+    """Of its points the best on validation, or the one that the user named."""
 
     @property
     def cell(self) -> tuple[str, str, int]:
@@ -51,7 +51,7 @@ class Leaver:
         return [
             p
             for p in self.record.points
-            if tells(p) and set(p.knobs) == KNOBS and len(p.exits) == self.exits
+            if has_exit_rule(p) and set(p.knobs) == KNOBS and len(p.exits) == self.exits
         ]
 
     @property
@@ -64,11 +64,11 @@ class Leaver:
         """Return the number of layers below each exit; empty where the ladder lacks the model."""
         rung = ladder().get(self.record.config.rung)
         try:
-            asked = str(self.record.hyper.get("exits", "all"))
-            found = exits_of(asked, rung.layers) if rung is not None else ()
+            wanted = str(self.record.hyper.get("exits", "all"))
+            exits = exits_of(wanted, rung.layers) if rung is not None else ()
         except InputError:
             return ()
-        return found if len(found) == self.exits else ()
+        return exits if len(exits) == self.exits else ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,8 +78,8 @@ class Leaver:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
-    """What every exit said in one training."""
+class ExitOutputs:
+    """Logits of every exit in one training."""
 
     draw: int
     """0: the search's own trial."""
@@ -90,11 +90,11 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hearing:
-    """What every exit said of a split, in every draw that counts."""
+class ExitOutputsBySeed:
+    """Logits of every exit on a split, in every draw that counts."""
 
     split: str
-    heard: tuple[Heard, ...]
+    draws: tuple[ExitOutputs, ...]
     fresh: bool
     """Whether these are confirming draws; False: the search's own trial, chosen for its luck."""
     folds: int = 0
@@ -103,24 +103,24 @@ class Hearing:
     @property
     def words(self) -> str:
         """Return the split and the source of the logits, for a caption."""
-        sizes = [len(h.ids) for h in self.heard]
+        sizes = [len(h.ids) for h in self.draws]
         rows = sum(sizes) if self.folds and self.split == "test" else max(sizes)
-        many = len(self.heard)
-        who = ("1 fresh draw" if many == 1 else f"{many} fresh draws") if self.fresh else "one draw"
+        n = len(self.draws)
+        who = ("1 fresh draw" if n == 1 else f"{n} fresh draws") if self.fresh else "one draw"
         how = f", {self.folds}-fold cross-fitting" if self.folds else ""
         return f"{self.split} ({rows:,} rows), {who}{how}"
 
 
-def leavers(run: Run) -> tuple[Leaver, ...]:
+def exit_trials(run: Run) -> tuple[ExitTrial, ...]:
     """Return the best trial on validation of each (procedure, model, labels) with exits."""
-    return run.cached("exit trials", _leavers)
+    return run.cached("exit trials", _exit_trials)
 
 
-def _leavers(run: Run) -> tuple[Leaver, ...]:
+def _exit_trials(run: Run) -> tuple[ExitTrial, ...]:
     search = [r for r in run.records if r.phase != "confirm"]
-    at = {p.point_id: (r, p) for r in search for p in r.points if tells(p)}
+    at = {p.point_id: (r, p) for r in search for p in r.points if has_exit_rule(p)}
     won = [str(p) for p in winners(run.table)["point_id"]] if at else []
-    return tuple(Leaver(*at[p]) for p in won if p in at)
+    return tuple(ExitTrial(*at[p]) for p in won if p in at)
 
 
 def has_exits(run: Run) -> bool:
@@ -128,7 +128,7 @@ def has_exits(run: Run) -> bool:
     return any(p.exits for r in run.records for p in r.points)
 
 
-def leaver(run: Run, point: str = "") -> Leaver | None:
+def exit_trial(run: Run, point: str = "") -> ExitTrial | None:
     """Return the trial that a point means, or the best of all; None where no model has exits.
 
     The best: confirmed before the others, then by validation as carefully as its rows allow.
@@ -137,18 +137,18 @@ def leaver(run: Run, point: str = "") -> Leaver | None:
         InputError: a point is named, and there is no such or its model has no exits.
     """
     if point:
-        record, found = find(run, str(point))  # YAML reads an id of digits as a number
-        if not found.exits:
+        record, best = find(run, str(point))  # YAML reads an id of digits as a number
+        if not best.exits:
             raise InputError(f"{run.folder}: point '{point}': its model has no exits")
-        if not tells(found):
+        if not has_exit_rule(best):
             raise InputError(
-                f"{run.folder}: point '{point}': its knobs {dict(found.knobs)} do not say when "
+                f"{run.folder}: point '{point}': its knobs {dict(best.knobs)} do not say when "
                 "texts leave; a criterion and a threshold are expected"
             )
-        return Leaver(record, found)
+        return ExitTrial(record, best)
     made = confirmation(run)
 
-    def order(one: Leaver) -> tuple[bool, float, float, str]:
+    def order(one: ExitTrial) -> tuple[bool, float, float, str]:
         at, score = made.at(one.best.point_id), one.record.score
         seen = one.best.scores.get("validation", {}).get(score, float("-inf"))
         rows = one.best.rows.get("validation", 0)
@@ -156,52 +156,53 @@ def leaver(run: Run, point: str = "") -> Leaver | None:
             seen, rows = made.estimates[at].validation, made.estimates[at].validation_rows
         return at is None, -careful(seen, rows, score), flops_of(one.best), one.record.id
 
-    return min(leavers(run), key=order, default=None)
+    return min(exit_trials(run), key=order, default=None)
 
 
-def title(found: Leaver) -> str:
+def title(trial: ExitTrial) -> str:
     """Return the trial in words."""
-    procedure, model, labels = found.cell
+    procedure, model, labels = trial.cell
     return f"{model}, {procedure}, {labels:,} labels"
 
 
-def hearing(run: Run, found: Leaver, split: str) -> Hearing | None:
+def exit_outputs(run: Run, trial: ExitTrial, split: str) -> ExitOutputsBySeed | None:
     """Return every exit's logits on a split: of the confirming draws, else of the search's trial.
 
     None where the Store has neither.
     """
     drawn = confirmation(run).drawn
-    _, _, fresh = fresh_draws(run).get(found.best.point_id, (None, None, {}))
+    _, _, fresh = fresh_draws(run).get(trial.best.point_id, (None, None, {}))
     numbers = [d for d in sorted(fresh) if d in drawn] or sorted(fresh)
     if not numbers:
-        return own(run, found, split)
+        return own(run, trial, split)
     try:
-        every = tuple(_heard(run, found, fresh[d].id, d, split) for d in numbers)
-    except GONE:
-        return own(run, found, split)
-    return Hearing(split, every, True, next(iter(fresh.values())).config.data.folds)
+        draws = tuple(_read_outputs(run, trial, fresh[d].id, d, split) for d in numbers)
+    except MISSING_ARTIFACT:
+        return own(run, trial, split)
+    return ExitOutputsBySeed(split, draws, True, next(iter(fresh.values())).config.data.folds)
 
 
-def own(run: Run, found: Leaver, split: str) -> Hearing | None:
+def own(run: Run, trial: ExitTrial, split: str) -> ExitOutputsBySeed | None:
     """Return every exit's logits on a split in the search's own trial; None where not kept."""
     try:
-        return Hearing(split, (_heard(run, found, found.record.id, 0, split),), False)
-    except GONE:
+        outputs = _read_outputs(run, trial, trial.record.id, 0, split)
+    except MISSING_ARTIFACT:
         return None
+    return ExitOutputsBySeed(split, (outputs,), False)
 
 
-def _heard(run: Run, found: Leaver, trial: str, draw: int, split: str) -> Heard:
-    name = f"{trial}-{split}"
+def _read_outputs(run: Run, trial: ExitTrial, trial_id: str, draw: int, split: str) -> ExitOutputs:
+    name = f"{trial_id}-{split}"
     if not name.replace("-", "").isalnum():
         raise ValueError(f"'{name}' cannot name an entry of the Store")
     exits, ids, labels = read_exits(RunFolder(run.folder).store / "exits" / name)
     n, k, _ = exits.logits.shape
     whole = n > 0 and {n} == {len(ids), len(labels)} and exits.temperature.shape == (k,)
-    if not whole or k != found.exits:
-        raise ValueError(f"what the exits of trial {trial} said is not whole")
+    if not whole or k != trial.exits:
+        raise ValueError(f"the outputs of the exits of trial {trial_id} are not whole")
     order = np.argsort(ids, kind="stable")
     ordered = Exits(np.asarray(exits.logits[order]), exits.temperature)
-    return Heard(draw, ordered, ids[order], labels[order])
+    return ExitOutputs(draw, ordered, ids[order], labels[order])
 
 
 def score_of(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], score: str) -> float:
@@ -214,7 +215,7 @@ def score_of(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], sco
     return of.whole([of.parts(logits.astype(np.float64), labels)])
 
 
-def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
+def by_criterion(trial: ExitTrial, criterion: str) -> list[OperatingPoint]:
     """Return the points of a criterion, dear to cheap; the whole model belongs to every one.
 
     Raises:
@@ -222,22 +223,22 @@ def by_criterion(found: Leaver, criterion: str) -> list[OperatingPoint]:
     """
     if criterion not in CRITERIA:
         raise unknown("criterion", "criterion", str(criterion), CRITERIA)
-    mine = [p for p in found.points if p.knobs["criterion"] == criterion or never(p)]
-    return sorted(mine, key=lambda p: (-flops_of(p), not never(p), p.point_id))
+    points = [p for p in trial.points if p.knobs["criterion"] == criterion or never(p)]
+    return sorted(points, key=lambda p: (-flops_of(p), not never(p), p.point_id))
 
 
 def in_draws(run: Run, point: OperatingPoint) -> list[OperatingPoint]:
     """Return a point of each fresh draw, where the shares and FLOPs of the point are their means.
 
-    Empty where these are still the search's own; see `raysearch.analysis.replicates.settled`.
+    Empty where these are still the search's own; see `replicates.average_over_replicates`.
     """
     _, _, fresh = fresh_draws(run).get(point.point_id, (None, None, {}))
-    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+    twins = [t for r in fresh.values() if (t := matching_point(r, point)) is not None]
     same = [t for t in twins if len(t.exits) == len(point.exits)]
     return same if len(fresh) >= FEWEST else []
 
 
-def tells(point: OperatingPoint) -> bool:
+def has_exit_rule(point: OperatingPoint) -> bool:
     """Return whether a point has exits and knobs that set when a text leaves."""
     criterion, threshold = (point.knobs.get(knob) for knob in ("criterion", "threshold"))
     known = threshold == NEVER or isinstance(threshold, int | float)

@@ -1,4 +1,4 @@
-"""A system that was not chosen, held against the confirmed points row by row.
+"""A system that was not chosen, compared with the confirmed points row by row.
 
 It comes from outside, or it is a zero-shot model of the run itself. It has one set of predictions
 and no draws: what varies beside the rows are the draws of the confirmed points alone.
@@ -24,7 +24,7 @@ from raysearch.analysis.confirmation import (
     judged_draw,
     stored_logits,
 )
-from raysearch.analysis.replicates import twin
+from raysearch.analysis.replicates import matching_point
 from raysearch.analysis.run import Run
 from raysearch.analysis.without_labels import name_of, unlabelled_points
 from raysearch.record import OperatingPoint, Outside, TrialRecord
@@ -32,7 +32,7 @@ from raysearch.run.folder import RunFolder
 
 KIND = "outside"
 """Of its entries in the Store."""
-GONE = (OSError, ValueError, EOFError)
+MISSING_ARTIFACT = (OSError, ValueError, EOFError)
 """What reading predictions raises where they are not there or not whole; numpy has the last."""
 
 Floats = npt.NDArray[np.float64]
@@ -40,7 +40,7 @@ Labels = npt.NDArray[np.int64] | Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Against:
+class PairedComparison:
     """A system minus one confirmed point, on the same rows."""
 
     outside: Outside
@@ -79,7 +79,7 @@ def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
     try:
         logits, _, labels = stored_logits(run.folder, point.point_id, "test")
         ends = rows_interval(_answers(logits), labels, score, logits.shape[1])
-    except GONE:  # a folder of records without its Store
+    except MISSING_ARTIFACT:  # a folder of records without its Store
         formula = scores.formula_of(score, out.value, out.value)
         share = formula is not None and formula.kind == "binomial" and rows > 0
         ends = formula.interval(out.value, rows) if formula is not None and share else None
@@ -88,8 +88,8 @@ def _system(run: Run, record: TrialRecord, point: OperatingPoint) -> Outside:
 
 def _answers(logits: Any) -> Labels:
     """Return the class ids (n,) that logits (n, C) predict; of (n, 1) the numbers themselves."""
-    said: Labels = logits[:, 0].astype(np.float64) if logits.shape[1] == 1 else logits.argmax(1)
-    return said
+    guess: Labels = logits[:, 0].astype(np.float64) if logits.shape[1] == 1 else logits.argmax(1)
+    return guess
 
 
 def verdict(low: float, high: float) -> str:
@@ -101,9 +101,9 @@ def verdict(low: float, high: float) -> str:
     return "better" if low > 0 else "worse" if high < 0 else "indistinguishable"
 
 
-def against(
+def paired_comparisons(
     run: Run, made: Confirmation, *, outside: Sequence[Outside] | None = None
-) -> list[Against]:
+) -> list[PairedComparison]:
     """Compare each system with each confirmed point, paired over rows.
 
     Args:
@@ -114,48 +114,50 @@ def against(
     Returns:
         Systems in their order, then points in that of the estimates. Nothing where nothing is
         confirmed; a system that lacks a row of the draws, or whose predictions are gone, is left
-        out (`uncovered` says so).
+        out (`missing_rows_reason` tells why).
     """
     if outside is not None:
-        return _against(run, made, tuple(outside))
+        return _paired_comparisons(run, made, tuple(outside))
     if made is not confirmation(run):
-        return _against(run, made, systems(run))
-    return list(run.cached("against", lambda of: _against(of, made, systems(of))))
+        return _paired_comparisons(run, made, systems(run))
+    return list(run.cached("against", lambda of: _paired_comparisons(of, made, systems(of))))
 
 
-def _against(run: Run, made: Confirmation, held_up: Sequence[Outside]) -> list[Against]:
-    if not made.estimates or not held_up:
+def _paired_comparisons(
+    run: Run, made: Confirmation, wanted: Sequence[Outside]
+) -> list[PairedComparison]:
+    if not made.estimates or not wanted:
         return []
-    found = fresh_draws(run)
+    draws_by_point = fresh_draws(run)
     score = run.records[0].score if run.records else ""
     choices: list[list[Judged]] = []
     for estimate in made.estimates:
-        record, point, fresh = found[estimate.point_id]
+        record, point, fresh = draws_by_point[estimate.point_id]
         score = record.score
         choices.append([judged_draw(run.folder, fresh[d], point, d, score) for d in made.drawn])
     truth = _truth(run, made)
     alone = made.folds == 0
-    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in held_up]
-    held = [(s, draws) for s, draws in zip(held_up, theirs, strict=True) if draws is not None]
-    if not held:
+    theirs = [_as_draws(run.folder, s, choices[0], truth, score, alone) for s in wanted]
+    compared = [(s, draws) for s, draws in zip(wanted, theirs, strict=True) if draws is not None]
+    if not compared:
         return []
-    replicated = replicates([*choices, *(d for _, d in held)], score, pooled=made.folds > 0)
+    replicated = replicates([*choices, *(d for _, d in compared)], score, pooled=made.folds > 0)
     out = []
-    for at, (system, _) in enumerate(held, start=len(choices)):
+    for at, (system, _) in enumerate(compared, start=len(choices)):
         for i, estimate in enumerate(made.estimates):
             low, high = replicated.difference(at, i)
-            apart = float(replicated.estimate[at] - replicated.estimate[i])
-            out.append(Against(system, estimate.point_id, apart, low, high))
+            gap = float(replicated.estimate[at] - replicated.estimate[i])
+            out.append(PairedComparison(system, estimate.point_id, gap, low, high))
     return out
 
 
-def uncovered(run: Run, made: Confirmation, system: Outside) -> str:
+def missing_rows_reason(run: Run, made: Confirmation, system: Outside) -> str:
     """Return why a system is compared with no point; empty where it is compared."""
     if not made.estimates:
         return made.why or "no point is confirmed yet"
     try:
         ids, _ = predictions(run.folder, system)
-    except GONE:
+    except MISSING_ARTIFACT:
         return "its predictions are not in the run's Store"
     wanted = set(_truth(run, made))
     lacking = len(wanted - set(ids.tolist()))
@@ -223,7 +225,7 @@ def _truth(run: Run, made: Confirmation) -> dict[int, Any]:
     _, point, fresh = fresh_draws(run)[made.estimates[0].point_id]
     out: dict[int, Any] = {}
     for draw in made.drawn:
-        like = twin(fresh[draw], point)
+        like = matching_point(fresh[draw], point)
         assert like is not None
         _, ids, labels = stored_logits(run.folder, like.point_id, "test")
         out.update(zip(ids.tolist(), labels.tolist(), strict=True))
@@ -241,7 +243,7 @@ def _as_draws(
     """Return the system as if it had the draws of the others: the same predictions in each."""
     try:
         ids, values = predictions(folder, system)
-    except GONE:
+    except MISSING_ARTIFACT:
         return None
     if not set(truth) <= set(ids.tolist()):
         return None
@@ -249,9 +251,9 @@ def _as_draws(
     classes = 1 + max(int(values.max(initial=0)), *(int(v) for v in truth.values()))
     out = []
     for judged in like:
-        mine = values[np.searchsorted(ids, judged.ids)]
-        said = [truth[i] for i in judged.ids.tolist()]
-        label: Labels = np.array(said, np.float64) if number else np.array(said, np.int64)
-        sums = features(_logits(mine, classes), label, score, centred=alone)
+        predicted = values[np.searchsorted(ids, judged.ids)]
+        truths = [truth[i] for i in judged.ids.tolist()]
+        label: Labels = np.array(truths, np.float64) if number else np.array(truths, np.int64)
+        sums = features(_logits(predicted, classes), label, score, centred=alone)
         out.append(Judged(judged.draw, judged.ids, sums))
     return out

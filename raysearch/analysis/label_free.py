@@ -44,7 +44,7 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
     score = free[0][0].score
     record, point, fresh = fresh_draws(run)[made.estimates[0].point_id]
     like = judged_draw(run.folder, fresh[made.drawn[0]], point, made.drawn[0], score)
-    found: list[tuple[OperatingPoint, list[Judged]]] = []
+    label_free: list[tuple[OperatingPoint, list[Judged]]] = []
     for _, point in free:
         try:
             logits, ids, labels = stored_logits(run.folder, point.point_id, "test")
@@ -53,10 +53,10 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
         order = np.argsort(ids, kind="stable")
         if np.array_equal(ids[order], like.ids):
             sums = features(logits[order], labels[order], score)
-            found.append((point, [Judged(d, like.ids, sums) for d in made.drawn]))
-    if not found:
+            label_free.append((point, [Judged(d, like.ids, sums) for d in made.drawn]))
+    if not label_free:
         return made
-    own = replicates([draws for _, draws in found], score, resamples=len(made.resampled))
+    own = replicates([draws for _, draws in label_free], score, resamples=len(made.resampled))
     both = Replicates(
         np.concatenate([[e.score for e in made.estimates], own.estimate]),
         np.vstack([[e.per_draw for e in made.estimates], own.per_draw]),
@@ -67,7 +67,7 @@ def with_label_free(run: Run, made: Confirmation) -> Confirmation:
     more = []
     difference = np.zeros((m, m, 3))
     difference[:first, :first] = made.difference
-    for i, (point, _) in enumerate(found, start=first):
+    for i, (point, _) in enumerate(label_free, start=first):
         low, high = both.interval(i)
         value, rows = float(both.estimate[i]), len(like.ids)
         per_draw = tuple(float(s) for s in both.per_draw[i])

@@ -47,7 +47,7 @@ def method_map(
     label_budgets: Floats,
     cost_budgets: Floats,
     *,
-    apart: Mask | None = None,
+    differ: Mask | None = None,
     sure: float = SURE,
 ) -> MethodMap:
     """Find each cell's winner, and how sure it is.
@@ -56,7 +56,7 @@ def method_map(
     cheaper, then fewer labels, then the earlier). A resample is won by the highest test score; one
     that k procedures tie in counts 1/k for each. The leader has the largest share (ties: the
     cheaper choice, then the earlier procedure). It is decided where the share is at least `sure`
-    and, where `apart` is given, the leader is apart from every other choice: of three draws the
+    and, where `differ` is given, the leader differs from every other choice: of three draws the
     share alone is too sure of itself.
 
     Args:
@@ -67,7 +67,7 @@ def method_map(
         resampled: (B, m) test scores, larger is better, resampled alike for all points.
         label_budgets: (X,) the most labels of each column.
         cost_budgets: (Y,) the most compute of each row.
-        apart: (m, m) whether the paired interval of two points excludes 0; None: not asked.
+        differ: (m, m) whether the paired interval of two points excludes 0; None: not used.
         sure: share of resamples from which on a winner is called.
 
     Returns:
@@ -100,22 +100,22 @@ def method_map(
     order = np.lexsort((np.arange(m), labels, cost, -prefer))
     known: dict[tuple[int, ...], Floats] = {}
     for y, spend in enumerate(cost_budgets):
-        for x, many in enumerate(label_budgets):
-            ranked = order[((labels <= many) & (cost <= spend))[order]]
+        for x, labels_used in enumerate(label_budgets):
+            ranked = order[((labels <= labels_used) & (cost <= spend))[order]]
             if not len(ranked):
                 continue
-            here, first = np.unique(procedure[ranked], return_index=True)
+            procedures, first = np.unique(procedure[ranked], return_index=True)
             chosen = ranked[first]
             key = tuple(chosen.tolist())
             if key not in known:
                 known[key] = won(resampled[:, chosen])
             wins = known[key]
-            lead = int(np.lexsort((here, cost[chosen], -wins))[0])
+            lead = int(np.lexsort((procedures, cost[chosen], -wins))[0])
             others = np.delete(chosen, lead)
-            told = apart is None or bool(apart[chosen[lead], others].all())
-            best[y, x], share[y, x], rivals[y, x] = here[lead], wins[lead], len(here)
-            decided[y, x] = wins[lead] >= sure and told
-            choice[y, x, here], shares[y, x, here] = chosen, wins
+            distinguishable = differ is None or bool(differ[chosen[lead], others].all())
+            best[y, x], share[y, x], rivals[y, x] = procedures[lead], wins[lead], len(procedures)
+            decided[y, x] = wins[lead] >= sure and distinguishable
+            choice[y, x, procedures], shares[y, x, procedures] = chosen, wins
     return MethodMap(best, share, decided, rivals, choice, shares)
 
 

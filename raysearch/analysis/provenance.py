@@ -43,11 +43,11 @@ def hashes(run: Run, points: Sequence[str]) -> dict[str, Any]:
 
 def versions(run: Run) -> list[str]:
     """Return what the trials ran with, as comments, and every package installed here, as pins."""
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for record in run.records:
         facts = {k: record.made_by[k] for k in MADE if k in record.made_by}
-        said[", ".join(f"{k} {v}" for k, v in facts.items())] += 1
-    lines = [f"# {n:,} trials ran with {facts}" for facts, n in said.most_common() if facts]
+        counts[", ".join(f"{k} {v}" for k, v in facts.items())] += 1
+    lines = [f"# {n:,} trials ran with {facts}" for facts, n in counts.most_common() if facts]
     pins = {
         f"{d.metadata['Name']}=={d.version}"
         for d in importlib.metadata.distributions()
@@ -120,8 +120,8 @@ def _frontier(run: Run, out: str) -> list[str]:
 def _question(task: Mapping[str, Any]) -> list[str]:
     """Return the options that set an own task's cloze question."""
     words = [f"{label}={','.join(several)}" for label, several in (task.get("words") or {}).items()]
-    asked = [w for t in task.get("templates") or () for w in ("--template", str(t))]
-    return [*asked, "--words", ";".join(words)] if words else asked
+    options = [w for t in task.get("templates") or () for w in ("--template", str(t))]
+    return [*options, "--words", ";".join(words)] if words else options
 
 
 def _sha256(path: Path) -> str | None:

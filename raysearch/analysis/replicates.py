@@ -13,30 +13,30 @@ from raysearch.analysis.bootstrap import FEWEST
 from raysearch.config.trial import canonical
 from raysearch.record import OperatingPoint, TrialRecord
 
-Fresh = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
+FreshDraws = tuple[TrialRecord, OperatingPoint, dict[int, TrialRecord]]
 """A trial of the search, one of its points, and its finished draws by number."""
 
 
-def draws_of(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> dict[str, Fresh]:
+def draws_of(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> dict[str, FreshDraws]:
     """Find the confirming draws that have a point like a point of the search, by point id."""
     by_recipe: dict[str, dict[int, TrialRecord]] = {}
-    every = is_crossing(records, study)
+    grid = is_crossing(records, study)
     for record in records:
         # What used no labels has nothing to draw again: it is shown, and never confirmed.
-        if (every or record.phase == "confirm") and record.status == "DONE" and record.labels_used:
+        if (grid or record.phase == "confirm") and record.status == "DONE" and record.labels_used:
             by_recipe.setdefault(record.config.seedless_id, {})[record.config.data.seed] = record
     # A recipe is a hash: reckoned for those alone that share a cell with a draw.
     cells = {_cell(r) for draws in by_recipe.values() for r in draws.values()}
-    found: dict[str, Fresh] = {}
+    out: dict[str, FreshDraws] = {}
     for record in records:
         if record.phase == "confirm" or record.status != "DONE" or _cell(record) not in cells:
             continue
-        mine = by_recipe.get(record.config.seedless_id, {})
+        replicates = by_recipe.get(record.config.seedless_id, {})
         for point in record.points:
-            fresh = {d: r for d, r in mine.items() if twin(r, point) is not None}
+            fresh = {d: r for d, r in replicates.items() if matching_point(r, point) is not None}
             if fresh:
-                found.setdefault(point.point_id, (record, point, fresh))
-    return found
+                out.setdefault(point.point_id, (record, point, fresh))
+    return out
 
 
 def is_crossing(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> bool:
@@ -53,7 +53,7 @@ def _cell(record: TrialRecord) -> tuple[str, str, int, str]:
     return config.method, config.rung, config.data.train, repr(sorted(config.hyper.items()))
 
 
-def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
+def matching_point(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
     """Return the draw's point with the same knobs, scored on test."""
     knobs = canonical(dict(point.knobs))
     for other in record.points:
@@ -62,7 +62,9 @@ def twin(record: TrialRecord, point: OperatingPoint) -> OperatingPoint | None:
     return None
 
 
-def settled(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> tuple[TrialRecord, ...]:
+def average_over_replicates(
+    records: Sequence[TrialRecord], study: Mapping[str, Any]
+) -> tuple[TrialRecord, ...]:
     """Return the records, with what is a result of training taken from the fresh draws.
 
     Where texts leave a model with exits, and so what it computes, differs from draw to draw, and
@@ -71,20 +73,20 @@ def settled(records: Sequence[TrialRecord], study: Mapping[str, Any]) -> tuple[T
     """
     if not any(p.exits for r in records for p in r.points):
         return tuple(records)
-    found = {
-        (record.id, point_id): _settled(point, fresh)
+    averaged = {
+        (record.id, point_id): _averaged(point, fresh)
         for point_id, (record, point, fresh) in draws_of(records, study).items()
         if point.exits and len(fresh) >= FEWEST
     }
 
     def of(record: TrialRecord, point: OperatingPoint) -> OperatingPoint:
-        return found.get((record.id, point.point_id), point)
+        return averaged.get((record.id, point.point_id), point)
 
     return tuple(replace(r, points=tuple(of(r, p) for p in r.points)) for r in records)
 
 
-def _settled(point: OperatingPoint, fresh: Mapping[int, TrialRecord]) -> OperatingPoint:
-    twins = [t for r in fresh.values() if (t := twin(r, point)) is not None]
+def _averaged(point: OperatingPoint, fresh: Mapping[int, TrialRecord]) -> OperatingPoint:
+    twins = [t for r in fresh.values() if (t := matching_point(r, point)) is not None]
     flops = [c for t in twins if (c := t.infer_flops) is not None and math.isfinite(c)]
     exits = [t.exits for t in twins if len(t.exits) == len(point.exits)]
     return replace(

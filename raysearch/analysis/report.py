@@ -50,7 +50,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything the report of one point says."""
+    """Contents of the report of one point."""
 
     about: Subject
     estimate: Estimate | None

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.analysis.confirmation import fresh_draws, stored_logits
-from raysearch.analysis.replicates import twin
+from raysearch.analysis.replicates import matching_point
 from raysearch.analysis.run import Run
 from raysearch.errors import InputError
 from raysearch.record import OperatingPoint, TrialRecord
@@ -66,13 +66,13 @@ def subject(run: Run, point_id: str, drawn: Sequence[int] | None = None) -> Subj
     Raises:
         InputError: the point is no finished one's, was not scored on test, or its logits are gone.
     """
-    found = fresh_draws(run).get(point_id)
+    replicated = fresh_draws(run).get(point_id)
     try:
-        if found is not None:
-            record, point, fresh = found
+        if replicated is not None:
+            record, point, fresh = replicated
             draws = []
             for number in sorted(fresh) if drawn is None else drawn:
-                like = twin(fresh[number], point)
+                like = matching_point(fresh[number], point)
                 assert like is not None
                 draws.append(_draw(run, number, like.point_id))
             folds = next(iter(fresh.values())).config.data.folds

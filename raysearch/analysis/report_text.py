@@ -1,4 +1,4 @@
-"""What a report says in words and as plain JSON; the terminal and the page share them."""
+"""A report as sentences and as plain JSON; the terminal and the page share them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_LABELS = "used no labels: nothing was chosen or drawn"
 
 @dataclass(frozen=True, slots=True)
 class RowName:
-    """How a row is named: by its text's hash; with its text where that was asked for."""
+    """Name of a row: the hash of its text, and the text where texts are shown."""
 
     hash: str
     text: str | None = None
@@ -34,18 +34,18 @@ def title(report: Report) -> str:
 
 def summary(report: Report) -> list[str]:
     """Return what the point scores and what the report rests on, a sentence or two a line."""
-    many = len(report.about.draws)
+    count = len(report.about.draws)
     value = report.scores.get(report.score)
     name = report.score
     if report.estimate is not None:
         e = report.estimate
         first = (
             f"{name} {e.score:.3f} [{e.low:.3f}, {e.high:.3f}] on test ({report.rows:,} rows), "
-            f"{many} fresh draws; 95 % interval over draws and rows."
+            f"{count} fresh draws; 95 % interval over draws and rows."
         )
     elif report.about.confirmed:
         mean = "" if value is None else f" {value.mean:.3f}"
-        draws = "1 fresh draw" if many == 1 else f"{many} fresh draws"
+        draws = "1 fresh draw" if count == 1 else f"{count} fresh draws"
         first = f"{name}{mean} on test ({report.rows:,} rows), {draws}: too few for an interval."
     else:
         shown = ""
@@ -101,7 +101,7 @@ def label_name(report: Report, value: float) -> str:
 
 
 def to_json(report: Report, rows: Mapping[int, RowName]) -> dict[str, Any]:
-    """Return everything the report says as plain JSON; a number without a meaning is None."""
+    """Return the report as plain JSON; a number without a meaning is None."""
     about = report.about
     e = report.estimate
     out: dict[str, Any] = {

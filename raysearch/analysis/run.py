@@ -1,4 +1,4 @@
-"""A run as its folder tells it: records, table, study, and what has been computed from them."""
+"""A run read from its folder: records, table, study, and cached results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
-from raysearch.analysis.replicates import settled
+from raysearch.analysis.replicates import average_over_replicates
 from raysearch.analysis.table import to_table
 from raysearch.errors import InputError
 from raysearch.record import Outside, TrialRecord
@@ -27,11 +27,11 @@ class Run:
     folder: Path
     """Where it was read from; the first folder of several."""
     study: dict[str, Any]
-    """What study.yaml says; empty where there is none. The first folder's of several. With the
+    """Contents of study.yaml; empty where there is none. The first folder's of several. With the
     `shared_by` that the table was made with."""
     records: tuple[TrialRecord, ...]
-    """In the order they were written; what draws have settled as
-    `raysearch.analysis.replicates.settled` has it."""
+    """In the order they were written; results of training averaged over draws as
+    `raysearch.analysis.replicates.average_over_replicates` does."""
     table: pd.DataFrame
     """`to_table(records)` with the study's `shared_by` and `prices`."""
     skipped: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ def read_run(folder: Path | str, *, shared_by: int | None = None) -> Run:
     if shared_by is not None:
         study = {**study, "shared_by": shared_by}
     read = read_records(path)
-    records = settled(read.trials, study)
+    records = average_over_replicates(read.trials, study)
     table = _table_of(records, study)
     return Run(folder, study, records, table, read.skipped, read.outside)
 

@@ -20,11 +20,11 @@ def chosen(run: Run) -> dict[str, str]:
     procedures without a validation score (zero-shot), which nothing chooses.
     """
     table = run.table
-    twin = table["point"].map(lambda p: bool(isinstance(p, str) and json.loads(p).get("int8")))
-    found: dict[str, list[tuple[bool, float, float, str]]] = {}
+    int8 = table["point"].map(lambda p: bool(isinstance(p, str) and json.loads(p).get("int8")))
+    ranked: dict[str, list[tuple[bool, float, float, str]]] = {}
     fresh = {e.point_id: e for e in confirmation(run).estimates}
-    rows = table[~twin & (table["phase"] != "confirm")].drop_duplicates("point_id")
-    won = set(winners(table[~twin])["point_id"])
+    rows = table[~int8 & (table["phase"] != "confirm")].drop_duplicates("point_id")
+    won = set(winners(table[~int8])["point_id"])
     for row in rows[rows["point_id"].notna()].to_dict("records"):
         name, e = str(row["point_id"]), fresh.get(str(row["point_id"]))
         if e is None and name not in won:
@@ -33,8 +33,8 @@ def chosen(run: Run) -> dict[str, str]:
         judges = row["validation_rows"] if e is None else e.validation_rows
         if not math.isfinite(seen):
             continue
-        worth = careful(seen, int(judges), str(row["score_name"]))
+        value = careful(seen, int(judges), str(row["score_name"]))
         cost = float(row["infer_flops"])
-        key = (e is None, -worth, cost if math.isfinite(cost) else math.inf, name)
-        found.setdefault(str(row["procedure"]), []).append(key)
-    return {procedure: min(keys)[-1] for procedure, keys in sorted(found.items())}
+        key = (e is None, -value, cost if math.isfinite(cost) else math.inf, name)
+        ranked.setdefault(str(row["procedure"]), []).append(key)
+    return {procedure: min(keys)[-1] for procedure, keys in sorted(ranked.items())}

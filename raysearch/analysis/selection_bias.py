@@ -44,7 +44,7 @@ class Bias:
         )
 
 
-def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
+def selection_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
     """Compare the search's frontier with the confirming draws.
 
     None where none has its draws, and in a grid study, which chose nothing.
@@ -53,8 +53,8 @@ def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
         return None
     rows = table.drop_duplicates("point_id").set_index("point_id")
     members = [str(p) for p in selected(table, FIRST)["point_id"]]
-    found = [(p, i) for p in members if (i := made.at(p)) is not None]
-    if not found:
+    confirmed = [(p, i) for p in members if (i := made.at(p)) is not None]
+    if not confirmed:
         return None
     flops = rows["infer_flops"].astype("float64")
     cost = flops.loc[[e.point_id for e in made.estimates]].to_numpy(dtype=np.float64)
@@ -62,14 +62,14 @@ def winners_bias(table: pd.DataFrame, made: Confirmation) -> Bias | None:
     scores = np.array([e.score for e in made.estimates])
     kept = np.zeros(len(cost), dtype=np.bool_)
     kept[known] = nondominated(np.stack([scores[known], -cost[known]], axis=1))
-    ends = np.array([made.estimates[i].score for _, i in found])
-    of = rows.loc[[p for p, _ in found]]
+    ends = np.array([made.estimates[i].score for _, i in confirmed])
+    of = rows.loc[[p for p, _ in confirmed]]
     chose = of["score_validation"].to_numpy(dtype=np.float64, na_value=np.nan)
     own = of["score_test"].to_numpy(dtype=np.float64, na_value=np.nan)
     return Bias(
         len(members),
-        len(found),
-        int(sum(kept[i] for _, i in found)),
+        len(confirmed),
+        int(sum(kept[i] for _, i in confirmed)),
         float(np.mean(chose - ends)),
         float(np.nanmean(own - ends)) if np.isfinite(own).any() else None,
         float(np.max(chose - ends)),

@@ -59,12 +59,12 @@ def reference_point(
         values.append(0.0 if column.empty else float(column.min() if o.maximise else column.max()))
     at = ", ".join(f"{o.name} {v:.3g}" for o, v in zip(chosen, values, strict=True))
     if not observed:
-        said = "predicted before the first trial"
+        how = "predicted before the first trial"
     elif len(observed) == len(chosen):
-        said = "the worst observed, as the study predicted none"
+        how = "the worst observed, as the study predicted none"
     else:
-        said = f"predicted before the first trial, but {', '.join(observed)} the worst observed"
-    return Reference(chosen, tuple(values), not observed, f"Hypervolume reference: {at} ({said}).")
+        how = f"predicted before the first trial, but {', '.join(observed)} the worst observed"
+    return Reference(chosen, tuple(values), not observed, f"Hypervolume reference: {at} ({how}).")
 
 
 def hypervolume_over_spend(
@@ -106,12 +106,12 @@ def hypervolume_over_spend(
         front: Points = np.zeros((0, len(chosen)))
         volume = 0.0
         for trial in trials:
-            rows = trial.found[whole[trial.found]]
+            rows = trial.rows[whole[trial.rows]]
             if len(rows):
-                found = np.concatenate([front, larger[rows]])
-                kept = nondominated(found)
+                points = np.concatenate([front, larger[rows]])
+                kept = nondominated(points)
                 if kept[len(front) :].any():
-                    front = found[kept]
+                    front = points[kept]
                     volume = max(volume, hypervolume(front, low))  # equal up to rounding
             yield volume
 
@@ -130,7 +130,7 @@ def best_over_spend(table: pd.DataFrame, *, by_method: bool = True) -> pd.DataFr
     def follow(trials: list[Trial]) -> Iterator[float]:
         best = float("nan")
         for trial in trials:
-            best = float(np.fmax.reduce(scores[trial.found], initial=best))
+            best = float(np.fmax.reduce(scores[trial.rows], initial=best))
             yield best
 
     return _curves(table, "score", follow, by_method)
@@ -203,7 +203,7 @@ class Trial:
     flops: float
     """Its own training FLOPs."""
     inherited: dict[str, dict[str, Any]]
-    found: npt.NDArray[np.intp]
+    rows: npt.NDArray[np.intp]
     """Its rows among the search's that count as found: none unless it is DONE."""
 
 
@@ -220,7 +220,7 @@ def _trials(table: pd.DataFrame) -> list[Trial]:
         Trial(
             str(ids[k]),
             str(method[k]),
-            float(flops[k]) if flops[k] == flops[k] else 0.0,  # killed: nobody knows its bill
+            float(flops[k]) if flops[k] == flops[k] else 0.0,  # killed: its bill is unknown
             {} if inherited[k] == "{}" else json.loads(inherited[k]),
             rows[k] if status[k] == "DONE" else rows[k][:0],
         )
@@ -272,7 +272,7 @@ def _curves(
 
 
 def _larger(values: Points, chosen: Sequence[Objective], log_costs: bool) -> Points:
-    """Turn natural units into larger-is-better ones, costs on a log axis when asked."""
+    """Turn natural units into larger-is-better ones, costs on a log axis where `log_costs`."""
     out = values.copy()
     for j, o in enumerate(chosen):
         if not o.maximise:

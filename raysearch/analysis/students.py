@@ -80,8 +80,8 @@ def students(run: Run) -> tuple[Student, ...]:
     Chosen by the mean validation over draws where a trial is confirmed: what is shown of it holds
     every draw, so that none of them alone may choose.
     """
-    found = (r for r in run.records if r.phase != "confirm" and r.status == "DONE" and plain(r))
-    search = {r.id: r for r in found}
+    trained = (r for r in run.records if r.phase != "confirm" and r.status == "DONE" and plain(r))
+    search = {r.id: r for r in trained}
     made = confirmation(run)
     won: dict[tuple[str, str, str, int], tuple[_Order, TrialRecord]] = {}
     above: dict[str, TrialRecord] = {}
@@ -105,8 +105,8 @@ def students(run: Run) -> tuple[Student, ...]:
     out = []
     for _, (_, record) in sorted(won.items(), key=lambda item: item[0]):
         givers, budget = record.answered_by, record.config.data.train
-        held = known.get(givers[0].id) if givers else best.get(budget)
-        out.append(Student(record, held, bool(givers)))
+        reference = known.get(givers[0].id) if givers else best.get(budget)
+        out.append(Student(record, reference, bool(givers)))
     return tuple(out)
 
 

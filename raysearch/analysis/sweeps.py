@@ -86,16 +86,16 @@ def _tables(run: Run) -> list[tuple[TrialRecord, OperatingPoint]]:
 def _sweeps(
     run: Run, step: Callable[[TrialRecord, OperatingPoint], tuple[Hashable, Scalar] | None]
 ) -> tuple[Sweep, ...]:
-    """Group trials by what `step` says that they share, beside all else but their model."""
-    found: dict[Hashable, list[Step]] = {}
+    """Group trials by the key that `step` returns, and by everything else but their model."""
+    sweeps: dict[Hashable, list[Step]] = {}
     for record, point in _tables(run):
-        told = step(record, point)
-        if told is not None:
-            key, value = told
+        placed = step(record, point)
+        if placed is not None:
+            key, value = placed
             same = replace(record.config, rung="", hyper={}).id
-            found.setdefault((same, key), []).append(Step(value, record, point))
+            sweeps.setdefault((same, key), []).append(Step(value, record, point))
     out = []
-    for steps in found.values():
+    for steps in sweeps.values():
         if len({s.value for s in steps}) > 1:
             steps.sort(key=lambda s: (s.value, s.record.id))
             config = steps[0].record.config

@@ -11,7 +11,7 @@ WHOLE = "float32"
 
 
 def is_table(point: OperatingPoint) -> bool:
-    """Return whether a point is a table of n-grams, cut and stored as its knobs say."""
+    """Return whether a point is a table of n-grams, cut and stored by its knobs."""
     return tables.words(point.knobs) is not None
 
 
@@ -38,5 +38,5 @@ def without_int8(record: TrialRecord) -> tuple[OperatingPoint, ...]:
 
 def whole(record: TrialRecord) -> OperatingPoint | None:
     """Return the table as it was trained, neither cut nor rounded; None for other models."""
-    found = [p for p in without_int8(record) if is_table(p) and not is_rounded(p)]
-    return max(found, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)
+    whole_tables = [p for p in without_int8(record) if is_table(p) and not is_rounded(p)]
+    return max(whole_tables, key=lambda p: (int(p.knobs["rows"]), p.point_id), default=None)

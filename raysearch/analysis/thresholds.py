@@ -57,7 +57,7 @@ def levels(sure: Floats, tried: Floats) -> Ints:
 
 
 def sums_by_level(
-    level: Ints, predicted: Ints, label: Ints, *, many: int, classes: int, score: str
+    level: Ints, predicted: Ints, label: Ints, *, count: int, classes: int, score: str
 ) -> Floats:
     """Return sums (many, f) over the rows of each level of what decides a score. O(n + many u f).
 
@@ -65,7 +65,7 @@ def sums_by_level(
     total over levels is that of raysearch.analysis.bootstrap.features over the rows.
 
     >>> level, label = np.array([0, 1, 1]), np.array([1, 0, 1])
-    >>> sums_by_level(level, label, label, many=2, classes=2, score="accuracy").ravel().tolist()
+    >>> sums_by_level(level, label, label, count=2, classes=2, score="accuracy").ravel().tolist()
     [1.0, 2.0]
 
     Raises:
@@ -77,10 +77,10 @@ def sums_by_level(
     met = np.flatnonzero(np.bincount(pair, minlength=classes * classes))
     place = np.zeros(classes * classes, np.int64)
     place[met] = np.arange(len(met))
-    rows = np.bincount(level * len(met) + place[pair], minlength=many * len(met))
-    said, true = np.divmod(met, classes)
-    each = features(np.eye(classes)[said], true, score)
-    return np.asarray(rows.reshape(many, len(met)).astype(np.float64) @ each)
+    rows = np.bincount(level * len(met) + place[pair], minlength=count * len(met))
+    predicted_class, true = np.divmod(met, classes)
+    each = features(np.eye(classes)[predicted_class], true, score)
+    return np.asarray(rows.reshape(count, len(met)).astype(np.float64) @ each)
 
 
 def cascaded() -> list[str]:
@@ -142,7 +142,7 @@ class Tried:
 
         Models alone win ties, then the pair that comes first, then its higher threshold.
         """
-        m, many = len(self.alone), self.value.shape[1]
+        m, count = len(self.alone), self.value.shape[1]
         scores = np.concatenate([self.alone, self.value[:, ::-1].ravel()])
         costs = np.concatenate([self.flops, self.cost[:, ::-1].ravel()])
         values = np.stack([scores, -costs], axis=1)
@@ -150,8 +150,8 @@ class Tried:
         ties = duplicates_of(values, kept)
 
         def at(row: int) -> tuple[int, int]:
-            pair, back = divmod(row - m, many)
-            return pair, many - 1 - back
+            pair, back = divmod(row - m, count)
+            return pair, count - 1 - back
 
         for row in (np.flatnonzero(kept[m:]) + m).tolist():
             yield at(row), [at(other) for other in ties.get(row, ())]
@@ -163,15 +163,15 @@ class Tried:
     def beaten_by(self, pair: int, threshold: int) -> int | None:
         """Return the best model that alone is no worse and no dearer; None where there is none."""
         score, cost = self.value[pair, threshold], self.cost[pair, threshold]
-        found = np.flatnonzero((self.alone >= score) & (self.flops <= cost))
-        return min(found.tolist(), key=lambda i: (-self.alone[i], self.flops[i]), default=None)
+        better = np.flatnonzero((self.alone >= score) & (self.flops <= cost))
+        return min(better.tolist(), key=lambda i: (-self.alone[i], self.flops[i]), default=None)
 
 
 def swept_pairs(
     predicted: Sequence[Ints],
     sure: Sequence[Floats],
     label: Ints,
-    asked: Sequence[tuple[int, int]],
+    wanted: Sequence[tuple[int, int]],
     flops: Floats,
     classes: int,
     score: str,
@@ -182,7 +182,7 @@ def swept_pairs(
         predicted: class ids (n,) of each of m models on the same rows. Not changed.
         sure: confidences (n,) of each; of those alone that are asked first they are read.
         label: class ids (n,).
-        asked: which model is asked first and which second, of each of p pairs.
+        wanted: which model is asked first and which second, of each of p pairs.
         flops: inference (m,) [FLOP/text].
         classes: C.
         score: its name.
@@ -196,19 +196,19 @@ def swept_pairs(
     ([(0, 21)], 0)
     """
     tried, rows = thresholds(classes), len(label)
-    many = len(tried) + 1
+    count = len(tried) + 1
 
-    def sums(said: Ints, level: Ints) -> Floats:
-        return sums_by_level(level, said, label, many=many, classes=classes, score=score)
+    def sums(guesses: Ints, level: Ints) -> Floats:
+        return sums_by_level(level, guesses, label, count=count, classes=classes, score=score)
 
     nowhere = np.zeros(rows, np.int64)
-    whole = np.array([sums(said, nowhere)[0] for said in predicted])
+    whole = np.array([sums(guesses, nowhere)[0] for guesses in predicted])
     alone = _total(whole, np.full(len(predicted), float(rows)), score)
-    level = {i: levels(sure[i], tried) for i, _ in asked}
+    level = {i: levels(sure[i], tried) for i, _ in wanted}
     stays = {i: sums(predicted[i], of) for i, of in level.items()}
-    counts = {i: np.bincount(of, minlength=many) for i, of in level.items()}
-    value, share, cost = (np.empty((len(asked), len(tried))) for _ in range(3))
-    for p, (i, j) in enumerate(asked):
+    counts = {i: np.bincount(of, minlength=count) for i, of in level.items()}
+    value, share, cost = (np.empty((len(wanted), len(tried))) for _ in range(3))
+    for p, (i, j) in enumerate(wanted):
         value[p], share[p] = swept(stays[i], sums(predicted[j], level[i]), counts[i], score)
         cost[p] = flops[i] + share[p] * flops[j]
     return Tried(alone, np.asarray(flops, np.float64), value, share, cost)

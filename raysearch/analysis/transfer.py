@@ -76,40 +76,40 @@ def transfer(
     }
     resampled: dict[Pair, Floats] = {}
     per_draw: dict[Pair, Floats] = {}
-    apart: list[tuple[Floats, Floats]] = []
+    drops: list[tuple[Floats, Floats]] = []
     for at, target in enumerate(targets):
-        mine = [p for p in cells if p[1] == target]
-        rows = np.unique(np.concatenate([j.ids for p in mine for j in cells[p]]))
-        paired = _paired({p: cells[p] for p in mine}, target, pooled)
-        blocks: dict[Pair, list[Floats]] = {p: [] for p in mine}
+        columns = [p for p in cells if p[1] == target]
+        rows = np.unique(np.concatenate([j.ids for p in columns for j in cells[p]]))
+        paired = _paired({p: cells[p] for p in columns}, target, pooled)
+        blocks: dict[Pair, list[Floats]] = {p: [] for p in columns}
         falls: dict[Pair, list[Floats]] = {p: [] for p in paired}
         fallen: dict[Pair, Floats] = {}
         rng = np.random.default_rng([seed, 1, at])
         for start, weights in row_weights(rng, resamples, len(rows)):
-            for p in mine:
-                here = often[p[0]][start : start + len(weights)]
-                mean, single = _scores(cells[p], rows, weights, here, score, p in pooled)
+            for p in columns:
+                batch = often[p[0]][start : start + len(weights)]
+                mean, single = _scores(cells[p], rows, weights, batch, score, p in pooled)
                 blocks[p].append(mean)
                 if start == 0:
                     per_draw[p] = single
             for p, sides in paired.items():
                 of: list[tuple[Floats, Floats]] = []
                 for side, cell in sides.items():
-                    here = often[side[0]][start : start + len(weights)]
-                    of.append(_scores(cell, rows, weights, here, score, side in pooled))
+                    batch = often[side[0]][start : start + len(weights)]
+                    of.append(_scores(cell, rows, weights, batch, score, side in pooled))
                 (home, homes), (away, aways) = of
                 falls[p].append(home - away)
                 if start == 0:
                     k = min(len(homes), len(aways))
                     fallen[p] = homes[:k] - aways[:k]
-        resampled |= {p: np.concatenate(found) for p, found in blocks.items()}
-        apart += [(np.concatenate(found), fallen[p]) for p, found in falls.items()]
+        resampled |= {p: np.concatenate(parts) for p, parts in blocks.items()}
+        drops += [(np.concatenate(parts), fallen[p]) for p, parts in falls.items()]
     bounds = scores.bounds(score)
     out = {}
     for p, made in resampled.items():
         low, high = _interval(made, per_draw[p], bounds)
         out[p] = Estimate(float(made[0]), low, high, tuple(per_draw[p].tolist()))
-    return out, _drop(apart)
+    return out, _drop(drops)
 
 
 def _paired(
@@ -133,10 +133,10 @@ def _paired(
 
 def _answered(cell: Sequence[Judged], pooled: bool) -> npt.NDArray[np.int64]:
     """Return the rows that a cell has an answer for: of every draw, or, of folds, of any."""
-    found = cell[0].ids
+    ids = cell[0].ids
     for j in cell[1:]:
-        found = np.union1d(found, j.ids) if pooled else np.intersect1d(found, j.ids)
-    return found
+        ids = np.union1d(ids, j.ids) if pooled else np.intersect1d(ids, j.ids)
+    return ids
 
 
 def _among(judged: Judged, rows: npt.NDArray[np.int64]) -> Judged:
@@ -169,7 +169,7 @@ def _scores(
     taken = [weights[:, at] for at in places]
     mean, single = values(score, [j.features for j in cell], taken, often, pooled)
     if pooled:
-        # a fold may have none of the rows that it is paired on: it says nothing of its own
+        # a fold may have none of the rows that it is paired on: it has no estimate of its own
         sizes = np.array([w[0].sum() for w in taken])
         return mean, np.where(sizes > 0, single[0], mean[0])
     return mean, single[0]

@@ -17,8 +17,8 @@ def unlabelled_points(
     records: Iterable[TrialRecord],
 ) -> list[tuple[TrialRecord, OperatingPoint]]:
     """Return the points that used no labels, cheap inference first; scored on test or not."""
-    found = [(r, p) for r in records if used_none(r) for p in r.points]
-    return sorted(found, key=lambda of: (_flops(of[1]), of[1].point_id))
+    points = [(r, p) for r in records if used_none(r) for p in r.points]
+    return sorted(points, key=lambda of: (_flops(of[1]), of[1].point_id))
 
 
 def _flops(point: OperatingPoint) -> float:

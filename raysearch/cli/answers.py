@@ -45,11 +45,11 @@ def recommend(run: Path, as_json: bool, **given: Any) -> int:
     from raysearch.analysis import read_run
     from raysearch.recommend import request
 
-    points, found = request.recommend(read_run(run, shared_by=request.share_of(given)), given)
+    points, answered = request.recommend(read_run(run, shared_by=request.share_of(given)), given)
     if as_json:
-        print(json.dumps(request.to_json(points, found), allow_nan=False))
+        print(json.dumps(request.to_json(points, answered), allow_nan=False))
     else:
-        for line in request.to_text(points, found):
+        for line in request.to_text(points, answered):
             print(line)
     return 0
 
@@ -91,11 +91,11 @@ def confirm(run: Path, draws: int | None, as_json: bool, **given: Any) -> int:
         line(done.outcome.stopped_by)
         line(f"go on with: raysearch confirm {run} --draws {draws}")
         return 130 if done.outcome.stopped_by.startswith("interrupted") else 1
-    found = read_back(RunReader(run))
-    page = write_page(found)
+    confirmed = read_back(RunReader(run))
+    page = write_page(confirmed)
     push_to_storage(run)
     if as_json:
-        print(json.dumps({**done.to_json(), **shown_json(found), "page": str(page)}))
+        print(json.dumps({**done.to_json(), **shown_json(confirmed), "page": str(page)}))
         return 0
-    show_run(found, page)
+    show_run(confirmed, page)
     return 0

@@ -39,16 +39,16 @@ def cascades(run: Path, cascade: str, first: str | None, second: str | None, as_
     from raysearch.analysis import read_run
     from raysearch.workflow.cascades import cascades_json, commands, list_cascades, pick_cascade
 
-    found = read_run(run)
-    made, missing = list_cascades(found, first, second)
+    read = read_run(run)
+    made, missing = list_cascades(read, first, second)
     chosen = pick_cascade(run, made, cascade)
     if as_json:
-        print(json.dumps(cascades_json(found, made, missing), allow_nan=False))
+        print(json.dumps(cascades_json(read, made, missing), allow_nan=False))
         return 0
     if not made or chosen is None:
         print("No cascade beats the confirmed points alone on validation score and infer FLOPs.")
         return 0
-    _show(found, made)
+    _show(read, made)
     if missing:
         print(f"Missing: {missing}.")
     print(f"\n{chosen.point_id[:DIGITS]}: {chosen.words}")

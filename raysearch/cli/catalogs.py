@@ -72,10 +72,10 @@ def _rows(kind: str) -> list[dict[str, Any]]:
     if kind == "methods":
         from raysearch import methods
 
-        found = [methods.get(name) for name in methods.names()]
+        described = [methods.get(name) for name in methods.names()]
         return [
             {"name": m.name, "tldr": m.tldr, "families": ", ".join(m.families), "source": m.source}
-            for m in found
+            for m in described
         ]
     if kind == "spaces":
         return [
@@ -155,7 +155,7 @@ def _check_space(space: Any, method: Any) -> None:
     for knob in space.knobs:
         if knob not in fields:
             raise unknown(f"search_spaces/{space.method}.yaml", "knob", knob, fields)
-    method.knobs(**space.first)
+    method.knobs(**space.default_config)
 
 
 def _check_inputs(space: Any, method: Any) -> None:
@@ -182,14 +182,14 @@ def _check_inputs(space: Any, method: Any) -> None:
 def _check_task(given: Mapping[str, Any]) -> None:
     from raysearch.workflow.prepare import prepare
 
-    found = prepare({**DEFAULT_OPTIONS, **given})
-    for line in found.run.notes:
+    prepared = prepare({**DEFAULT_OPTIONS, **given})
+    for line in prepared.run.notes:
         print(line)
-    for name, reason in found.run.left_out.items():
+    for name, reason in prepared.run.left_out.items():
         print(f"left out: {name}: {reason}")
-    rows = ", ".join(f"{n:,} {split}" for split, n in found.run.rows.items())
-    print(f"task {found.run.task.name}: {rows}; score {found.run.task.score}")
-    for method, names in found.world.space.rungs.items():
+    rows = ", ".join(f"{n:,} {split}" for split, n in prepared.run.rows.items())
+    print(f"task {prepared.run.task.name}: {rows}; score {prepared.run.task.score}")
+    for method, names in prepared.world.space.rungs.items():
         print(f"  {method}: {', '.join(names)}")
 
 
@@ -215,30 +215,30 @@ def doctor(
         return _cluster(cluster, as_json)
     from raysearch.storage.hub import answers
 
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "python": platform.python_version(),
         "raysearch": _version("raysearch"),
     }
     mend = []
     for name in PACKAGES:
-        found[name] = _version(name)
-        if found[name] is None:
+        facts[name] = _version(name)
+        if facts[name] is None:
             mend.append(f"{name} is missing: pip install {name}")
-    found["cores"] = os.cpu_count()
-    found["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    if found["torch"] is not None:
-        found |= _devices()
-    found["hub"] = "reachable" if answers() else "not reachable"
+    facts["cores"] = os.cpu_count()
+    facts["memory_gib"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    if facts["torch"] is not None:
+        facts |= _devices()
+    facts["hub"] = "reachable" if answers() else "not reachable"
     for option, folder in (("--data-dir", data_dir), ("--models-dir", models_dir)):
         key = option.removeprefix("--").replace("-", "_")
-        found[key] = None if folder is None else sorted(p.name for p in _folders(option, folder))
-        if folder is None and found["hub"] == "not reachable":
+        facts[key] = None if folder is None else sorted(p.name for p in _folders(option, folder))
+        if folder is None and facts["hub"] == "not reachable":
             mend.append(f"the hub cannot be reached: give {option} DIR for anything but toy")
-    found["mend"] = mend
+    facts["mend"] = mend
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(facts))
         return 0
-    for key, value in found.items():
+    for key, value in facts.items():
         if key != "mend":
             print(f"{key:14} {', '.join(value) if isinstance(value, list) else value}")
     for line in mend:

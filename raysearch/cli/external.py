@@ -81,14 +81,12 @@ def _show(run: Path, done: Added) -> None:
 
     from raysearch.analysis.point_lookup import find, name_of
 
-    added, made, found = done.system, done.made, done.predictions
+    added, made, read = done.system, done.made, done.predictions
     ends = added.interval
     span = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
     print(f"{added.name}: {added.score} {added.value:.3f}{span} on test ({added.rows:,} rows)")
-    shared = (
-        f"; {found.shared:,} rows share the prediction of an equal text" if found.shared else ""
-    )
-    print(f"  predictions read as {found.read_as}{shared}; interval over the test rows alone")
+    shared = f"; {read.shared:,} rows share the prediction of an equal text" if read.shared else ""
+    print(f"  predictions read as {read.read_as}{shared}; interval over the test rows alone")
     if done.replaced:
         print(f"  replaces the earlier '{added.name}'")
     if done.why:

@@ -40,20 +40,20 @@ def fetch(
     \b
     raysearch fetch toy-quick-1f2e3d4c --to results --model
     """
-    there, path = open_server(server, token_file), f"/v1/studies/{study_id(study)}"
+    service, path = open_server(server, token_file), f"/v1/studies/{study_id(study)}"
     if (point or kind or int8) and not model:
         raise InputError("--point, --format and --int8: are for --model")
     if to.exists() and any(to.iterdir() if to.is_dir() else [to]):
         raise InputError(f"--to: '{to}' is not empty; name another")
-    there.json("GET", path)  # says at once where there is none
+    service.json("GET", path)  # says at once where there is none
     if model:
-        _export(there, path, {"point": point, "format": kind, "int8": int8})
+        _export(service, path, {"point": point, "format": kind, "int8": int8})
     to.mkdir(parents=True, exist_ok=True)
-    there.save(f"{path}/records", to / TABLE, params={"format": "parquet"})
+    service.save(f"{path}/records", to / TABLE, params={"format": "parquet"})
     for name in ("frontier", "recommend"):
-        (to / f"{name}.json").write_bytes(there.ask("GET", f"{path}/{name}").content)
+        (to / f"{name}.json").write_bytes(service.ask("GET", f"{path}/{name}").content)
     if model:
-        there.save(f"{path}/model", to / "model.zip")
+        service.save(f"{path}/model", to / "model.zip")
         with zipfile.ZipFile(to / "model.zip") as packed:  # it keeps its names inside the folder
             packed.extractall(to)
         (to / "model.zip").unlink()
@@ -61,13 +61,13 @@ def fetch(
     return 0
 
 
-def _export(there: Server, path: str, given: dict[str, Any]) -> None:
-    there.json("POST", f"{path}/export", json={k: v for k, v in given.items() if v})
+def _export(service: Server, path: str, given: dict[str, Any]) -> None:
+    service.json("POST", f"{path}/export", json={k: v for k, v in given.items() if v})
     from tenacity import retry_if_result
 
-    looks = there.attempts(POLL_SECONDS, retry=retry_if_result(lambda s: s["state"] not in ENDED))
-    found = looks(lambda: there.json("GET", path, patient=True))
-    if found["state"] != "done":
+    looks = service.attempts(POLL_SECONDS, retry=retry_if_result(lambda s: s["state"] not in ENDED))
+    state = looks(lambda: service.json("GET", path, patient=True))
+    if state["state"] != "done":
         raise RaysearchError(
-            f"the export has {found['state']}: {found['why'] or 'no reason given'}"
+            f"the export has {state['state']}: {state['why'] or 'no reason given'}"
         )

@@ -74,16 +74,16 @@ def submit(
     for name, nothing in REFUSED.items():
         if given.pop(name, nothing) != nothing:
             raise InputError(f"--{name.replace('_', '-')}: has no meaning for a service")
-    there = open_server(server, token_file)
-    body = submission(given, lambda path: _upload(there, path))
+    service = open_server(server, token_file)
+    body = submission(given, lambda path: _upload(service, path))
     if gpus:
         body["gpus"] = gpus
-    made = there.post_once("/v1/studies", body)
+    made = service.post_once("/v1/studies", body)
     if as_json and not follow:
         print(json.dumps(made))
         return 0
     print(f"{made['id']}: {made['why'] or made['state']}", flush=True)
-    return _follow(there, made["id"], as_json) if follow else 0
+    return _follow(service, made["id"], as_json) if follow else 0
 
 
 def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str, Any]:
@@ -121,18 +121,18 @@ def submission(given: dict[str, Any], upload: Callable[[Path], str]) -> dict[str
     return {k: v for k, v in out.items() if v is not None and v is not False and v not in ([], {})}
 
 
-def _upload(there: Server, path: Path) -> str:
+def _upload(service: Server, path: Path) -> str:
     try:
         with path.open("rb") as f:
-            found = there.json("POST", "/v1/datasets", params={"name": path.name}, data=f)
+            dataset = service.json("POST", "/v1/datasets", params={"name": path.name}, data=f)
     except OSError as e:
         if isinstance(e, FileNotFoundError | PermissionError | IsADirectoryError):
             raise InputError(f"{path}: cannot be read: {e.strerror}") from e
         raise
-    return str(found["id"])
+    return str(dataset["id"])
 
 
-def _follow(there: Server, id_: str, as_json: bool) -> int:
+def _follow(service: Server, id_: str, as_json: bool) -> int:
     """Print a line at each change until the study has ended; 0 when it is done."""
     from tenacity import retry_if_exception, retry_if_result
 
@@ -149,8 +149,8 @@ def _follow(there: Server, id_: str, as_json: bool) -> int:
         """Print what is new until the stream ends; return whether the study has ended."""
         nonlocal last, study, broken
         ended = False
-        with there.ask("GET", f"/v1/studies/{id_}/events", stream=True, patient=True) as answer:
-            for raw in there.lines(answer):
+        with service.ask("GET", f"/v1/studies/{id_}/events", stream=True, patient=True) as answer:
+            for raw in service.lines(answer):
                 ended, broken = ended or raw.startswith(b"event: end"), 0
                 if not raw.startswith(b"data: {"):
                     continue
@@ -161,7 +161,7 @@ def _follow(there: Server, id_: str, as_json: bool) -> int:
                 last = line
         return ended
 
-    there.attempts(retry=retry_if_exception(again) | retry_if_result(lambda ended: not ended))(
+    service.attempts(retry=retry_if_exception(again) | retry_if_result(lambda ended: not ended))(
         watch
     )
     if as_json:
@@ -171,14 +171,14 @@ def _follow(there: Server, id_: str, as_json: bool) -> int:
 
 def _line(study: dict[str, Any]) -> str:
     progress = study.get("progress")
-    said = f"{study['id']}: {study['state']}"
+    text = f"{study['id']}: {study['state']}"
     if study["verb"] != "frontier":
-        said += f" ({study['verb']})"
+        text += f" ({study['verb']})"
     if progress:
-        said += f", {progress['trials']} of {progress['wanted']} trials"
+        text += f", {progress['trials']} of {progress['wanted']} trials"
         if progress["draws"]:
-            said += f", {progress['draws']} confirming draws"
-    return f"{said}; {study['why']}" if study["why"] else said
+            text += f", {progress['draws']} confirming draws"
+    return f"{text}; {study['why']}" if study["why"] else text
 
 
 @click.command()
@@ -201,14 +201,14 @@ def status(
             raise InputError("OUT: name a run's folder, or a service with --server")
         code: int = ctx.invoke(studies.status, out=Path(out), as_json=as_json)
         return code
-    there = open_server(server, token_file)
+    service = open_server(server, token_file)
     if out is None:
-        found = there.json("GET", "/v1/studies")
-        lines = [f"{_line(s)} ({s['owner']})" for s in found["studies"]] or ["no studies"]
+        reply = service.json("GET", "/v1/studies")
+        lines = [f"{_line(s)} ({s['owner']})" for s in reply["studies"]] or ["no studies"]
     else:
-        found = there.json("GET", f"/v1/studies/{study_id(out)}")
-        lines = [_line(found)]
-    print(json.dumps(found) if as_json else "\n".join(lines))
+        reply = service.json("GET", f"/v1/studies/{study_id(out)}")
+        lines = [_line(reply)]
+    print(json.dumps(reply) if as_json else "\n".join(lines))
     return 0
 
 
@@ -221,8 +221,8 @@ def stop(study: str, server: str, token_file: Path | None) -> int:
     \b
     raysearch stop toy-quick-1f2e3d4c --server http://127.0.0.1:8100
     """
-    found = open_server(server, token_file).json("POST", f"/v1/studies/{study_id(study)}/stop")
-    print(_line(found))
+    reply = open_server(server, token_file).json("POST", f"/v1/studies/{study_id(study)}/stop")
+    print(_line(reply))
     return 0
 
 
@@ -238,21 +238,21 @@ def logs(study: str, follow: bool, server: str, token_file: Path | None) -> int:
     """
     from tenacity import retry_if_result
 
-    there, at, path = open_server(server, token_file), -65536, f"/v1/studies/{study_id(study)}"
+    service, at, path = open_server(server, token_file), -65536, f"/v1/studies/{study_id(study)}"
 
     def rest() -> bool:
         """Print what is new; return whether there may be more."""
         nonlocal at
-        state = there.json("GET", path, patient=follow)["state"]
+        state = service.json("GET", path, patient=follow)["state"]
         while True:
-            answer = there.ask("GET", f"{path}/logs", params={"start": at}, patient=follow)
+            answer = service.ask("GET", f"{path}/logs", params={"start": at}, patient=follow)
             at = int(answer.headers["X-Next"])
             if not answer.content:
                 break
             print(answer.content.decode(errors="replace"), end="", flush=True)
         return follow and state not in ENDED
 
-    there.attempts(POLL_SECONDS, retry=retry_if_result(bool))(rest)
+    service.attempts(POLL_SECONDS, retry=retry_if_result(bool))(rest)
     return 0
 
 

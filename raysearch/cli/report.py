@@ -48,8 +48,8 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     from raysearch.recommend.request import share_of
     from raysearch.workflow.report import report_point
 
-    found = read_run(run, shared_by=share_of(given))
-    made, rows, missing = report_point(found, point, given["data_dir"], texts=given["with_texts"])
+    read = read_run(run, shared_by=share_of(given))
+    made, rows, missing = report_point(read, point, given["data_dir"], texts=given["with_texts"])
     line = printer(as_json)
     if missing:
         line(f"rows are named by number: {missing}")
@@ -57,7 +57,7 @@ def report(run: Path, point: str, as_json: bool, **given: Any) -> int:
     if given["paper"] is not None:
         from raysearch.panels.paper import write_paper
 
-        written = write_paper(found, made, given["paper"])
+        written = write_paper(read, made, given["paper"])
         line(f"{given['paper']}: {', '.join(sorted(p.name for p in written))}")
     if as_json:
         print(json.dumps({**to_json(made, rows), "page": str(page)}, allow_nan=False))

@@ -103,20 +103,20 @@ class Server:
         if answer.status_code < 300:
             return answer
         try:
-            said = str(answer.json()["error"])
+            reason = str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
-            said = f"answers {answer.status_code}: is it a raysearch service?"
+            reason = f"answers {answer.status_code}: is it a raysearch service?"
         kind = RaysearchError if answer.status_code >= 500 else InputError
         if answer.status_code == 409:
             kind = Retryable
-        raise kind(f"{self._url}: {said}")
+        raise kind(f"{self._url}: {reason}")
 
     def json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         """Send one request that is answered by an object."""
-        found = self.ask(method, path, **more).json()
-        if not isinstance(found, dict):
+        value = self.ask(method, path, **more).json()
+        if not isinstance(value, dict):
             raise RaysearchError(f"{self._url}: answers no object")
-        return found
+        return value
 
     def post_once(self, path: str, body: Any) -> dict[str, Any]:
         """Post something that is made once, though the answer may be lost and it is sent again."""

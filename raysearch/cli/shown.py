@@ -21,18 +21,18 @@ COLUMNS = {"train FLOPs": "train_flops_full", "infer FLOPs": "infer_flops", "ms"
 def show_run(run: Run, page: Path) -> None:
     """Print the frontier and what the page says."""
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.selection_bias import winners_bias
+    from raysearch.analysis.selection_bias import selection_bias
     from raysearch.recommend.answer import answer
     from raysearch.recommend.collect import collect
     from raysearch.recommend.request import to_text
 
     points = collect(run)
-    found = answer(points)
-    if found.frontier:
-        _print_frontier(points, found)
-    for line in to_text(points, found):
+    answered = answer(points)
+    if answered.frontier:
+        _print_frontier(points, answered)
+    for line in to_text(points, answered):
         print(line)
-    bias = winners_bias(run.table, confirmation(run))
+    bias = selection_bias(run.table, confirmation(run))
     if bias is not None:
         print(bias.sentence())
     print(f"\npage: {page}\nrecords: {RunFolder(run.folder).table}")
@@ -41,14 +41,14 @@ def show_run(run: Run, page: Path) -> None:
 def shown_json(run: Run) -> dict[str, Any]:
     """Return the recommendation, the confirmed estimates and the winner's bias as plain JSON."""
     from raysearch.analysis.confirmation import confirmation
-    from raysearch.analysis.selection_bias import winners_bias
+    from raysearch.analysis.selection_bias import selection_bias
     from raysearch.recommend.answer import answer
     from raysearch.recommend.collect import collect
     from raysearch.recommend.request import to_json
 
     points = collect(run)
     made = confirmation(run)
-    bias = winners_bias(run.table, made)
+    bias = selection_bias(run.table, made)
     return {
         "recommendation": to_json(points, answer(points)),
         "confirmed": [asdict(e) for e in made.estimates],
@@ -56,7 +56,7 @@ def shown_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _print_frontier(points: Points, found: Answer) -> None:
+def _print_frontier(points: Points, given: Answer) -> None:
     """Print the frontier as a table: validation selects, test reports."""
     from rich import box
     from rich.console import Console
@@ -64,14 +64,14 @@ def _print_frontier(points: Points, found: Answer) -> None:
 
     from raysearch.recommend.differences import interval_of
 
-    axis = next((a.noun for a in points.axes if a.name == found.setting.cost), "cost")
+    axis = next((a.noun for a in points.axes if a.name == given.setting.cost), "cost")
     table = Table(
         title=f"Frontier: {points.score} against {axis}", title_justify="left", box=box.SIMPLE_HEAD
     )
     for name in ("method", "model", "labels", "validation", "test", "draws", *COLUMNS):
         left = name in ("method", "model")
         table.add_column(name, justify="left" if left else "right", no_wrap=not left)
-    for i in found.frontier:
+    for i in given.frontier:
         ends = interval_of(points, i)
         fresh = points.place[i] >= 0
         shown = f"{points.test[i]:.3f}"

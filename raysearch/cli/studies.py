@@ -87,25 +87,25 @@ def status(out: Path, as_json: bool) -> int:
     """
     from raysearch.workflow.status import study_status
 
-    found = study_status(out)
+    facts = study_status(out)
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(facts))
         return 0
-    counts = ", ".join(f"{n} {s}" for s, n in found["by_status"].items()) or "none"
-    state = "running" if found["running"] else "not running"
-    print(f"{found['task']}, study {found['study']}: {found['trials']} of {found['wanted']} trials")
+    counts = ", ".join(f"{n} {s}" for s, n in facts["by_status"].items()) or "none"
+    state = "running" if facts["running"] else "not running"
+    print(f"{facts['task']}, study {facts['study']}: {facts['trials']} of {facts['wanted']} trials")
     print(f"  {state}; by status: {counts}")
-    if found.get("draws"):
-        draws = ", ".join(f"{n} {s}" for s, n in found["draws_by_status"].items())
-        print(f"  confirming draws of {found['confirmed']} candidates: {draws}")
-        print(f"  measured: {found['measured']} points")
-    if found["trials"]:
-        print(f"  spent {found['flops']:.3g} FLOPs, {found['train_seconds']:.0f} s of trials")
+    if facts.get("draws"):
+        draws = ", ".join(f"{n} {s}" for s, n in facts["draws_by_status"].items())
+        print(f"  confirming draws of {facts['confirmed']} candidates: {draws}")
+        print(f"  measured: {facts['measured']} points")
+    if facts["trials"]:
+        print(f"  spent {facts['flops']:.3g} FLOPs, {facts['train_seconds']:.0f} s of trials")
     for line in finish.node_bill(out, read_study_manifest(out).study.prices):
         print(f"  {line}")
-    if not found["running"] and found["trials"] < found["wanted"]:
+    if not facts["running"] and facts["trials"] < facts["wanted"]:
         print(f"  go on: raysearch resume {out}")
-    for line in found.get("skipped", ()):
+    for line in facts.get("skipped", ()):
         print(f"  {line}")
     return 0
 

@@ -34,16 +34,16 @@ MEMORY = {
 def cluster_file() -> dict[str, Any]:
     """Return the cluster's file; empty where this is no head that `ray up` made."""
     try:
-        found = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
+        config = yaml.safe_load(BOOTSTRAP.expanduser().read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def provider(config: Mapping[str, Any]) -> str:
     """Return the provider of a cluster's machines; empty where its file names none."""
-    found = config.get("provider")
-    return str(found.get("type") or "") if isinstance(found, dict) else ""
+    section = config.get("provider")
+    return str(section.get("type") or "") if isinstance(section, dict) else ""
 
 
 def coming(alive: list[Node]) -> list[Node]:
@@ -54,7 +54,7 @@ def coming(alive: list[Node]) -> list[Node]:
     if not isinstance(commands, list):
         return []
     port = ray.get_runtime_context().gcs_address.rpartition(":")[2]
-    return to_come(alive) if f"--port={port}" in " ".join(map(str, commands)) else []
+    return pending_nodes(alive) if f"--port={port}" in " ".join(map(str, commands)) else []
 
 
 def away() -> bool:
@@ -62,7 +62,7 @@ def away() -> bool:
     return provider(cluster_file()) not in ("", LOCAL) and bool(coming([]))
 
 
-def to_come(alive: list[Node]) -> list[Node]:
+def pending_nodes(alive: list[Node]) -> list[Node]:
     """Return the nodes that the cluster's autoscaler may still start; none without one."""
     config = cluster_file()
     try:
@@ -73,14 +73,14 @@ def to_come(alive: list[Node]) -> list[Node]:
 
 def _own(config: Mapping[str, Any], alive: list[Node]) -> list[Node]:
     """Return on-premise machines, of unknown size: each as large as the largest that is up."""
-    many = int(config.get("max_workers", len(config["provider"]["worker_ips"])))
+    most = int(config.get("max_workers", len(config["provider"]["worker_ips"])))
     like = max(alive, key=lambda n: (n.gpus, n.cpus), default=Node("", 1))
-    return [replace(like, host="worker, not started")] * (many - len(alive) + 1)
+    return [replace(like, host="worker, not started")] * (most - len(alive) + 1)
 
 
 def _of_types(config: Mapping[str, Any], alive: list[Node]) -> list[Node]:
     head, room = config["head_node_type"], int(config.get("max_workers", 0))
-    found = []
+    nodes = []
     for name, about in config["available_node_types"].items():
         has = about.get("resources") or {}
         cpus, gpus = float(has.get("CPU", 0)), float(has.get("GPU", 0))
@@ -88,10 +88,10 @@ def _of_types(config: Mapping[str, Any], alive: list[Node]) -> list[Node]:
         kind = kind_of(has)
         large = next((n.device_memory for n in same if n.device_memory), MEMORY.get(kind, 0))
         new = Node(f"{name}, not started", cpus, gpus, kind=kind, device_memory=large)
-        many = min(int(about.get("max_workers", room)), room) - len(same)
+        more = min(int(about.get("max_workers", room)), room) - len(same)
         if name != head and (cpus or gpus):
-            found += [new] * many
-    return found[:room]
+            nodes += [new] * more
+    return nodes[:room]
 
 
 def kind_of(resources: Mapping[str, Any]) -> str:

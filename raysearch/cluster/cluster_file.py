@@ -57,11 +57,11 @@ def problems(config: Config) -> list[str]:
     wrong = list(_form_of(config)) or list(addresses_of(config)) or list(_ray_of(config))
     if wrong:
         return wrong
-    found = [*login_of(config), *start_of(config), *storage_of(config)]
+    faults = [*login_of(config), *start_of(config), *storage_of(config)]
     kind = config["provider"]["type"]
     if config.get("available_node_types"):
-        found += types_of(config)
-    return found + (list(aws_of(config)) if kind == "aws" else [])
+        faults += types_of(config)
+    return faults + (list(aws_of(config)) if kind == "aws" else [])
 
 
 def unchecked(config: Config) -> list[str]:
@@ -121,15 +121,15 @@ def _ray_of(config: Config) -> Iterator[str]:
     """Yield what Ray's own checks find: `prepare_config` and `validate_config`."""
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    said, logger = io.StringIO(), logging.getLogger("ray.autoscaler")
+    output, logger = io.StringIO(), logging.getLogger("ray.autoscaler")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             validate_config(prepare_config(json.loads(json.dumps(config))))
     except Exception as e:  # Ray raises what comes: its own, jsonschema's, KeyError, TypeError
         path = ".".join(str(p) for p in getattr(e, "absolute_path", ()))
-        text = str(getattr(e, "message", "") or e) or said.getvalue()
+        text = str(getattr(e, "message", "") or e) or output.getvalue()
         last = [line for line in text.splitlines() if line.strip()][:1] or [type(e).__name__]
         yield f"{path or 'Ray refuses it'}: {last[0].strip()[:300]}"
     finally:

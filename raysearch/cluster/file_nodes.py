@@ -86,6 +86,6 @@ def _instance_of(where: str, node: Config) -> Iterator[str]:
             yield f"{where}.node_config.InstanceType: no type '{name}'.{guess(name, INSTANCES)}"
     else:
         for resource, has in zip(("CPU", "GPU"), INSTANCES[name], strict=True):
-            said = (node.get("resources") or {}).get(resource)
-            if said is not None and said > has:
-                yield f"{where}.resources.{resource}: {said}, but {name} has {has}"
+            declared = (node.get("resources") or {}).get(resource)
+            if declared is not None and declared > has:
+                yield f"{where}.resources.{resource}: {declared}, but {name} has {has}"

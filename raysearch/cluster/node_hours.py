@@ -53,7 +53,7 @@ class NodeSample:
     id: str
     host: str
     gpus: float
-    held: float
+    occupied: float
     """Larger of the used parts of its CPUs and GPUs, 0 to 1."""
 
 
@@ -72,8 +72,8 @@ def after(
         out[look.id] = replace(
             had,
             alive=had.alive + seconds,
-            busy=had.busy + (seconds if look.held > 0 else 0.0),
-            used=had.used + seconds * look.held,
+            busy=had.busy + (seconds if look.occupied > 0 else 0.0),
+            used=had.used + seconds * look.occupied,
         )
     return out
 
@@ -105,9 +105,9 @@ def sentences(nodes: Mapping[str, NodeHours], prices: Prices) -> list[str]:
     for gpu, noun in ((True, "GPU node"), (False, "CPU node")):
         idle = [n for n in nodes.values() if bool(n.gpus) == gpu and n.idle >= 60]
         if idle:
-            many = f"{len(idle)} {noun}{'s' if len(idle) > 1 else ''}"
+            count = f"{len(idle)} {noun}{'s' if len(idle) > 1 else ''}"
             minutes = sum(n.idle for n in idle) / 60
-            out.append(f"{many} idle {minutes:.0f} min{_dollars(idle, prices, 'idle')}")
+            out.append(f"{count} idle {minutes:.0f} min{_dollars(idle, prices, 'idle')}")
     return out
 
 
@@ -167,9 +167,9 @@ def _looks() -> list[NodeSample]:
         parts = [
             1 - left.get(name, 0.0) / has[name] for name in ("CPU", "GPU") if has.get(name, 0.0)
         ]
-        held = min(1.0, max([0.0, *parts]))
+        occupied = min(1.0, max([0.0, *parts]))
         out.append(
-            NodeSample(n["NodeID"], n["NodeManagerHostname"], float(has.get("GPU", 0.0)), held)
+            NodeSample(n["NodeID"], n["NodeManagerHostname"], float(has.get("GPU", 0.0)), occupied)
         )
     return out
 

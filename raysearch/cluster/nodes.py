@@ -16,7 +16,7 @@ from raysearch.cluster.resources import Node
 from raysearch.errors import InputError
 
 A_GPU = 0.01
-"""Of one, for who only looks at it."""
+"""Part of a GPU for a call that only inspects it."""
 PATIENCE = 900.0
 """How long a GPU is waited for before anything is planned: a machine may have to start [s]."""
 WAIT = 60.0
@@ -26,23 +26,23 @@ WAIT = 60.0
 def machines() -> list[Node]:
     """Return the nodes of the cluster, those that may still be started included."""
     alive = [n for n in ray.nodes() if n["Alive"]]  # type: ignore[no-untyped-call]
-    asked = {
+    answers = {
         n["NodeID"]: on_node(n["NodeID"], device_memory, gpus=A_GPU)
         for n in alive
         if n["Resources"].get("GPU", 0) > 0
     }
-    if asked:
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=WAIT)
-    found = []
+    if answers:
+        ray.wait(list(answers.values()), num_returns=len(answers), timeout=WAIT)
+    nodes = []
     for n in alive:
         has = n["Resources"]
         host, memory = n["NodeManagerHostname"], main_memory()
         if host != platform.node():
             memory = int(has.get("memory", 0) + has.get("object_store_memory", 0))
         cpus, gpus = float(has.get("CPU", 0.0)), float(has.get("GPU", 0.0))
-        large = _answer(asked.get(n["NodeID"]))
-        found.append(Node(host, cpus, gpus, memory, kind_of(has), large))
-    return found + coming(found)
+        large = _answer(answers.get(n["NodeID"]))
+        nodes.append(Node(host, cpus, gpus, memory, kind_of(has), large))
+    return nodes + coming(nodes)
 
 
 def device() -> str:
@@ -59,27 +59,27 @@ def drivers() -> int:
     from ray._private.state import jobs
 
     me = ray.get_runtime_context().get_job_id()
-    every = jobs()  # type: ignore[no-untyped-call]
-    return sum(not j["IsDead"] and j["JobID"] != me for j in every)
+    listed = jobs()  # type: ignore[no-untyped-call]
+    return sum(not j["IsDead"] and j["JobID"] != me for j in listed)
 
 
 def kinds() -> set[str]:
     """Return Ray's names of the accelerators that are present now."""
-    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return {name.removeprefix(KIND) for name in there if name.startswith(KIND)}
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return {name.removeprefix(KIND) for name in resources if name.startswith(KIND)}
 
 
-def there(act: Callable[..., Any], *given: Any) -> Any:
+def call_on_gpu(act: Callable[..., Any], *given: Any) -> Any:
     """Call a function on a node that has a GPU.
 
     Raises:
         InputError: no GPU was free in time, or the node cannot run it.
     """
-    asked = ray.remote(act).options(num_cpus=0, num_gpus=A_GPU, max_retries=1).remote(*given)
+    future = ray.remote(act).options(num_cpus=0, num_gpus=A_GPU, max_retries=1).remote(*given)
     try:
-        return ray.get(asked, timeout=PATIENCE)
+        return ray.get(future, timeout=PATIENCE)
     except GetTimeoutError as e:
-        ray.cancel(asked, force=True)
+        ray.cancel(future, force=True)
         raise InputError(
             f"no GPU of the cluster was there within {PATIENCE / 60:.0f} min to measure what "
             "trials will take; try again, or give --gpus-per-trial 0"
@@ -104,9 +104,9 @@ def device_memory() -> int:
 
 def on_node(node: str, act: Callable[..., Any], *given: Any, gpus: float = 0.0) -> Any:
     """Return the future of a call on the node of that id, which need not have room for it."""
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    strategy = NodeAffinitySchedulingStrategy(node, soft=False)
     task = ray.remote(act).options(
-        num_cpus=0, num_gpus=gpus, max_retries=1, scheduling_strategy=there
+        num_cpus=0, num_gpus=gpus, max_retries=1, scheduling_strategy=strategy
     )
     return task.remote(*given)
 

@@ -66,8 +66,8 @@ class StorageProbe:
         """
         if self.version != __version__:
             return f"has raysearch {__version__}, the driver {self.version}"
-        found = Remote(self.where, patience=patience).read(f"{self.folder}/{DRIVER}")
-        if found != self.token.encode():
+        written = Remote(self.where, patience=patience).read(f"{self.folder}/{DRIVER}")
+        if written != self.token.encode():
             return f"does not see what is written to '{self.where}'{self.hint}"
         return ""
 
@@ -147,9 +147,9 @@ def preflight(storage: str | None, out: Path) -> Iterator[StorageProbe]:
 
 def _ask(nodes: list[dict[str, str]], mark: StorageProbe, place: Remote) -> None:
     """Probe the nodes that are present."""
-    asked = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
-    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=WAIT)
-    for host, future in zip((n["NodeManagerHostname"] for n in nodes), asked, strict=True):
+    futures = [on_node(n["NodeID"], probe, mark, n["NodeID"]) for n in nodes]
+    ready, _ = ray.wait(futures, num_returns=len(futures), timeout=WAIT)
+    for host, future in zip((n["NodeManagerHostname"] for n in nodes), futures, strict=True):
         if future not in ready:
             raise InputError(f"node '{host}': has not answered within {WAIT:g} s")
         if fault := _fault(future, place, mark):
@@ -159,12 +159,12 @@ def _ask(nodes: list[dict[str, str]], mark: StorageProbe, place: Remote) -> None
 def _fault(future: ray.ObjectRef[Answer], place: Remote, mark: StorageProbe) -> str:
     """Return what is wrong with a probed node; empty where nothing is."""
     try:
-        found: Answer = ray.get(future)
+        answer: Answer = ray.get(future)
     except Exception as e:  # the package is not there, or the process died
         return f"cannot run raysearch: {last_line(e)}"
-    if found.error:
-        return found.error
-    if place.read(f"{mark.folder}/{found.name}") != mark.token.encode():
+    if answer.error:
+        return answer.error
+    if place.read(f"{mark.folder}/{answer.name}") != mark.token.encode():
         return f"what it writes to '{mark.where}' is not seen here{mark.hint}"
     return ""
 

@@ -43,10 +43,10 @@ def limit_share(share: ResourcePlan, given: Mapping[str, str] = os.environ) -> R
     """
     if CPUS not in given:
         return share
-    many = share.concurrency
+    count = share.concurrency
     if share.gpus and GPUS in given:
-        many = max(1, min(many, int(float(given[GPUS]) / share.gpus + 1e-9)))
-    most = float(given[CPUS]) / many
+        count = max(1, min(count, int(float(given[GPUS]) / share.gpus + 1e-9)))
+    most = float(given[CPUS]) / count
     cpus = max(0.01, float(int(most)) if most >= 1 else int(100 * most) / 100)
     holds = {k: replace(h, cpus=min(h.cpus, cpus)) for k, h in share.holds.items()}
-    return replace(share, concurrency=many, cpus=min(share.cpus, cpus), holds=holds)
+    return replace(share, concurrency=count, cpus=min(share.cpus, cpus), holds=holds)

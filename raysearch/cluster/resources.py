@@ -115,29 +115,29 @@ def share(
     Raises:
         InputError: no node can ever hold what is asked; it says what one can.
     """
-    here = [n for n in nodes if n.gpus > 0]
+    with_gpus = [n for n in nodes if n.gpus > 0]
     if gpus_per_trial is not None and gpus_per_trial > 0:
         largest = max((n.gpus for n in nodes), default=0.0)
         if gpus_per_trial > largest:
             has = f"the largest node has {largest:g}" if largest else "no node has a GPU"
             raise InputError(f"--gpus-per-trial: {gpus_per_trial:g} can never be held: {has}")
-        here = [n for n in here if n.gpus >= gpus_per_trial]
+        with_gpus = [n for n in with_gpus if n.gpus >= gpus_per_trial]
     if gpus_per_trial == 0:
-        here = []
-    gain = {key: d for key, d in demands.items() if d.gpu} if here else {}
-    if here and not demands:
+        with_gpus = []
+    gain = {key: d for key, d in demands.items() if d.gpu} if with_gpus else {}
+    if with_gpus and not demands:
         gain = {("", ""): MemoryEstimate(True, 0.0)}  # no memory estimate
     if not gain:
-        many = wanted or sum(slots(n) for n in nodes) or 1
-        return ResourcePlan(many, _even(nodes, many))
-    holds = {key: _hold(d, here, gpus_per_trial) for key, d in gain.items()}
+        count = wanted or sum(slots(n) for n in nodes) or 1
+        return ResourcePlan(count, _even(nodes, count))
+    holds = {key: _hold(d, with_gpus, gpus_per_trial) for key, d in gain.items()}
     least = min(h.gpus for h in holds.values())
-    many = sum(int(n.gpus / least + 1e-9) for n in here)
+    count = sum(int(n.gpus / least + 1e-9) for n in with_gpus)
     if len(gain) < len(demands):  # trials without a GPU run beside the others
-        many += sum(min(MOST, max(0, int(n.cpus - n.gpus))) for n in nodes)
-    kinds = {n.kind: n.device_memory for n in here if n.kind}
+        count += sum(min(MOST, max(0, int(n.cpus - n.gpus))) for n in nodes)
+    kinds = {n.kind: n.device_memory for n in with_gpus if n.kind}
     best = max(kinds, key=lambda k: kinds[k]) if len(kinds) > 1 else ""
-    return ResourcePlan(wanted or many, 1.0, holds, best)
+    return ResourcePlan(wanted or count, 1.0, holds, best)
 
 
 def _hold(demand: MemoryEstimate, nodes: Sequence[Node], gpus: float | None) -> ResourceRequest:
@@ -171,7 +171,7 @@ def slots(node: Node) -> int:
     return max(1, int(min(node.cpus, node.memory // MEMORY_PER_TRIAL, MOST))) if node.cpus else 0
 
 
-def _even(nodes: Iterable[Node], many: int) -> float:
+def _even(nodes: Iterable[Node], count: int) -> float:
     """Return the largest equal part of CPUs of which `many` fit.
 
     Raises:
@@ -179,10 +179,10 @@ def _even(nodes: Iterable[Node], many: int) -> float:
     """
     cpus = [n.cpus for n in nodes if n.cpus] or [1.0]
     # the largest equal part fills some node exactly
-    parts = {_rounded(c / k) for c in cpus for k in range(1, many + 1)}
-    fitting = [p for p in parts if p > 0 and sum(int(c / p + 1e-9) for c in cpus) >= many]
+    parts = {_rounded(c / k) for c in cpus for k in range(1, count + 1)}
+    fitting = [p for p in parts if p > 0 and sum(int(c / p + 1e-9) for c in cpus) >= count]
     if not fitting:
-        raise InputError(f"concurrency: {many} trials at once do not fit {sum(cpus):g} CPUs")
+        raise InputError(f"concurrency: {count} trials at once do not fit {sum(cpus):g} CPUs")
     return max(fitting)
 
 

@@ -127,7 +127,7 @@ class _Entry(Strict):
             raise ValueError(f"label_names: a regression task (score {self.score}) has none")
         if not number and len(set(self.label_names)) < 2:
             raise ValueError("label_names: must name at least two classes, each once")
-        if why := scores.refuses(self.score, len(self.label_names)):
+        if why := scores.unsuitable_reason(self.score, len(self.label_names)):
             raise ValueError(f"score: {why}")
         if len(set(self.label_names)) != len(self.label_names):
             raise ValueError("label_names: lists a name twice")

@@ -96,9 +96,9 @@ def options_of(model: type[BaseModel], *sections: Section) -> tuple[StudyOption,
         model: the study's model.
         sections: which of them, in this order; none: all.
     """
-    found = tuple(_walk(model, ()))
+    options = tuple(_walk(model, ()))
     wanted: tuple[Section, ...] = sections or get_args(Section)
-    return tuple(o for section in wanted for o in found if o.option.section == section)
+    return tuple(o for section in wanted for o in options if o.option.section == section)
 
 
 def _walk(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[StudyOption]:
@@ -155,10 +155,10 @@ def parsed(
 
 def get_in(value: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     """Return the value under nested keys; None where there is none."""
-    found: Any = value
+    inner: Any = value
     for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        inner = inner.get(key) if isinstance(inner, Mapping) else None
+    return inner
 
 
 def put_in(value: dict[str, Any], keys: tuple[str, ...], new: Any) -> None:
@@ -170,14 +170,14 @@ def put_in(value: dict[str, Any], keys: tuple[str, ...], new: Any) -> None:
 
 
 def with_options(
-    study: M, given: Mapping[str, Any], every: Mapping[str, Callable[[], tuple[str, ...]]]
+    study: M, given: Mapping[str, Any], defaults: Mapping[str, Callable[[], tuple[str, ...]]]
 ) -> M:
     """Return the study with a verb's options.
 
     Args:
         study: the study without them.
         given: what click has read, by name.
-        every: of a list that the study leaves open, what `+x` adds to.
+        defaults: of a list that the study leaves open, what `+x` adds to.
 
     Raises:
         InputError: a text that cannot be read, or a value that is not allowed.
@@ -186,7 +186,7 @@ def with_options(
     before = {o.name: get_in(value, o.path) for o in options}
     for option in options:
         if option.plain is tuple and before[option.name] is None and given.get(option.name):
-            before[option.name] = every.get(option.name, tuple)()
+            before[option.name] = defaults.get(option.name, tuple)()
     new = parsed(options, given, before)
     for option in options:
         if option.name in new:
@@ -205,8 +205,8 @@ def arguments(options: Iterable[StudyOption], value: Mapping[str, Any]) -> list[
         options: the options to write.
         value: the values, nested as in what is submitted over HTTP; None is not written.
     """
-    found = ((o.flag, text_of(get_in(value, o.keys))) for o in options)
-    return [f"{flag}={text}" if text else flag for flag, text in found if text is not None]
+    texts = ((o.flag, text_of(get_in(value, o.keys))) for o in options)
+    return [f"{flag}={text}" if text else flag for flag, text in texts if text is not None]
 
 
 def text_of(value: Any) -> str | None:

@@ -48,10 +48,10 @@ def names(text: str) -> tuple[str, ...]:
     >>> names("a, b")
     ('a', 'b')
     """
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
+    parts = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not parts:
         raise InputError(f"'{text}': must be names, as a,b")
-    return found
+    return parts
 
 
 def numbers(text: str, option: str) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ class MethodSpace:
 
     method: str
     knobs: Mapping[str, Domain] = field(default_factory=dict)
-    first: Mapping[str, Scalar] = field(default_factory=dict)
+    default_config: Mapping[str, Scalar] = field(default_factory=dict)
     """A cheap and sensible knob set; the study's first trials of this method run it."""
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By role: the methods or stages that may make this input, the usual one first; `none` stands
@@ -192,10 +192,10 @@ def domain(value: Any, where: str) -> Domain:
 
 def load_method_space(path: Path) -> MethodSpace:
     """Read one `search_spaces/<method>.yaml`; its name must be the file's name."""
-    found = parse(MethodSpaceFile, load_yaml(path), path.name)
-    if found.method != path.stem:
+    file = parse(MethodSpaceFile, load_yaml(path), path.name)
+    if file.method != path.stem:
         raise InputError(
-            f"{path.name}: method is {found.method!r}, must be the file's name '{path.stem}'"
+            f"{path.name}: method is {file.method!r}, must be the file's name '{path.stem}'"
         )
-    knobs = {name: knob.domain() for name, knob in found.knobs.items()}
-    return MethodSpace(found.method, knobs, found.first, found.inputs, found.baseline)
+    knobs = {name: knob.domain() for name, knob in file.knobs.items()}
+    return MethodSpace(file.method, knobs, file.first, file.inputs, file.baseline)

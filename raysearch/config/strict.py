@@ -128,9 +128,9 @@ def parse(model: type[M], value: Mapping[str, Any], where: str) -> M:
 
 
 def _sentence(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    found = error.errors(include_url=False)
+    errors = error.errors(include_url=False)
     # an unknown key is usually a misspelt required one
-    first = next((e for e in found if e["type"] == "extra_forbidden"), found[0])
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     *above, last = first["loc"] or ("",)
     place = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
@@ -159,8 +159,8 @@ def _model_at(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseMo
     for part in place:
         kind = _bare(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found = kind.model_fields.get(str(part))
-            kind = None if found is None else found.annotation
+            field = kind.model_fields.get(str(part))
+            kind = None if field is None else field.annotation
         else:
             kind = get_args(kind)[-1 if get_origin(kind) is dict else 0] if get_args(kind) else None
     kind = _bare(kind)

@@ -66,7 +66,7 @@ class Prices(Strict):
     ] = None
 
 
-class Procedure(Strict):
+class GridCell(Strict):
     """One line of a crossing: a method at a fixed recipe."""
 
     method: str
@@ -76,7 +76,7 @@ class Procedure(Strict):
     """A model's name, a list of them, or `largest` of those that take part. None: every model; of
     an input, which has one, the largest. Where the study names no models, those named here take
     part whatever ladder they stand in."""
-    inputs: dict[str, Procedure] = {}
+    inputs: dict[str, GridCell] = {}
     """What makes its inputs, by role; in YAML and JSON each stands under its role: `teacher:`."""
 
     @model_validator(mode="before")
@@ -87,7 +87,7 @@ class Procedure(Strict):
             return value
         own = {k: v for k, v in value.items() if k in cls.model_fields}
         roles = {k: v for k, v in value.items() if k not in own}
-        if not all(isinstance(v, Mapping | Procedure) for v in roles.values()):
+        if not all(isinstance(v, Mapping | GridCell) for v in roles.values()):
             return value  # the unknown key is refused by name
         return {**own, "inputs": {**own.get("inputs", {}), **roles}}
 
@@ -100,7 +100,7 @@ class Procedure(Strict):
     def named(self) -> tuple[str, ...]:
         """Return the models that the procedure names.
 
-        >>> Procedure(method="dan", model="dan-10k").named, Procedure(method="dan").named
+        >>> GridCell(method="dan", model="dan-10k").named, GridCell(method="dan").named
         (('dan-10k',), ())
         """
         several = (self.model,) if isinstance(self.model, str) else self.model or ()
@@ -119,7 +119,7 @@ class Procedure(Strict):
 
     @field_validator("inputs")
     @classmethod
-    def _one_model(cls, value: dict[str, Procedure]) -> dict[str, Procedure]:
+    def _one_model(cls, value: dict[str, GridCell]) -> dict[str, GridCell]:
         for role, line in value.items():
             if isinstance(line.model, tuple):
                 raise ValueError(f"{role}.model: an input has one model, not a list")
@@ -167,7 +167,7 @@ class Study(Strict):
     ] = 5
     """Fresh draws of data and initialisation that each candidate is confirmed on after the search;
     0: none. Below 3 there is no interval."""
-    procedures: tuple[Procedure, ...] = ()
+    procedures: tuple[GridCell, ...] = ()
     """A grid study: each of these with every model and label budget, on `draws` draws each, instead
     of a search. An input has the label budget of the trial that takes it."""
     pool: Annotated[

@@ -101,8 +101,8 @@ class TrialConfig:
     @property
     def upstream(self) -> Mapping[str, TrialConfig]:
         """Return the trials that must have run before this one, by role, roles in order."""
-        found = ((role, self.inputs[role]) for role in sorted(self.inputs))
-        return {role: c for role, c in found if isinstance(c, TrialConfig)}
+        pairs = ((role, self.inputs[role]) for role in sorted(self.inputs))
+        return {role: c for role, c in pairs if isinstance(c, TrialConfig)}
 
     @property
     def method_chain(self) -> str:

@@ -106,14 +106,14 @@ def read_corpus(name: str, key: str, store: Store) -> Corpus:
         folder = store.entry("corpora", key)
         if folder is None:
             raise InputError(f"pool '{name}': is not in the store any more")
-        found, table = facts(folder), opened(folder / FILE)
+        about, table = facts(folder), opened(folder / FILE)
         columns_ = {k: Texts(table.select_columns([k]), k) for k in table.column_names}
         _opened[key] = Corpus(
             Path(name).stem if Path(name).suffix in STREAMED else name,
-            found["digest"],
+            about["digest"],
             columns_["text"],
-            int(found["dropped"]),
-            found["column"],
+            int(about["dropped"]),
+            about["column"],
             columns_.get("pair"),
         )
     return _opened[key]
@@ -135,8 +135,8 @@ class _Reader:
         }
         self._seen = set(self._whole)
         if lines:  # nor may a judging text come in line by line
-            every = (t for rows in data.splits.values() for t in rows.text)
-            self._seen |= {_hash(normalise(line)) for t in every for line in t.splitlines()}
+            task_texts = (t for rows in data.splits.values() for t in rows.text)
+            self._seen |= {_hash(normalise(line)) for t in task_texts for line in t.splitlines()}
         self._book = hashlib.sha256()
         self._columns: tuple[str, ...] = ()
         self._all = 0

@@ -58,9 +58,9 @@ def crossfit(data: TaskData, folds: int, draw: int) -> TaskData:
     if folds < 2 or draw < 1:
         raise InputError(f"cross-fitting: draw {draw} of {folds} folds; must be >= 1 of >= 2")
     repetition, fold = divmod(draw - 1, folds)
-    held = fold_of(pool, folds, (data.task.seed, _FOLDS, repetition)) == fold
-    parts = {"test": pool.take(np.flatnonzero(held).astype(np.int64))}
-    rest = pool.take(np.flatnonzero(~held).astype(np.int64))
+    tested = fold_of(pool, folds, (data.task.seed, _FOLDS, repetition)) == fold
+    parts = {"test": pool.take(np.flatnonzero(tested).astype(np.int64))}
+    rest = pool.take(np.flatnonzero(~tested).astype(np.int64))
     if "validation" in data.carved:
         parts |= _validated(rest, len(data.splits["validation"]), (data.task.seed, draw))
     else:

@@ -73,17 +73,17 @@ def read_predictions(path: Path, rows: Rows, task: Task) -> Predictions:
             f"first row {foreign[0] + 1}, hash {given[foreign[0]]}; "
             "--template FILE writes the rows that are wanted"
         )
-    held: dict[str, list[int]] = {}
+    rows_by_key: dict[str, list[int]] = {}
     for i, key in enumerate(given):
-        held.setdefault(key, []).append(i)
-    doubled = [k for k, at in held.items() if _too_many(values[at], room[k])]
+        rows_by_key.setdefault(key, []).append(i)
+    doubled = [k for k, at in rows_by_key.items() if _too_many(values[at], room[k])]
     if doubled:
-        at = held[doubled[0]]
+        at = rows_by_key[doubled[0]]
         raise InputError(
             f"{where}: {_many(len(doubled), 'text')} predicted too often: first rows "
             f"{at[0] + 1} and {at[1] + 1}, hash {doubled[0]}, in the data {room[doubled[0]]}x"
         )
-    missing = [k for k in room if k not in held]
+    missing = [k for k in room if k not in rows_by_key]
     if missing:
         raise InputError(
             f"{where}: {_many(len(missing), 'text')} without a prediction, of {len(room):,} in the "
@@ -92,20 +92,20 @@ def read_predictions(path: Path, rows: Rows, task: Task) -> Predictions:
     seen: Counter[str] = Counter()
     take = []
     for key in wanted:
-        take.append(held[key][min(seen[key], len(held[key]) - 1)])
+        take.append(rows_by_key[key][min(seen[key], len(rows_by_key[key]) - 1)])
         seen[key] += 1
     return Predictions(
         np.asarray(rows.ids, np.int64), values[take], read_as, len(take) - len(set(take))
     )
 
 
-def score(found: Predictions, rows: Rows, task: Task) -> dict[str, float]:
+def score(predictions: Predictions, rows: Rows, task: Task) -> dict[str, float]:
     """Return the scores of predictions on their rows, but those that take probabilities."""
     label = rows.label
     assert label is not None
     if task.regression:
-        return scores(found.values.astype(np.float32)[:, None], label)
-    logits = np.eye(task.classes, dtype=np.float32)[found.values.astype(np.int64)]
+        return scores(predictions.values.astype(np.float32)[:, None], label)
+    logits = np.eye(task.classes, dtype=np.float32)[predictions.values.astype(np.int64)]
     return {k: v for k, v in scores(logits, label).items() if not SCORES[k].soft}
 
 
@@ -152,29 +152,29 @@ def _keys(frame: pd.DataFrame, rows: Rows, where: str) -> list[str]:
 
 def _values(column: pd.Series[Any], task: Task, where: str) -> tuple[NDArray[Any], str]:
     """Return class ids or numbers (n,) of the predictions, and how they were read."""
-    said = [columns.word(v) for v in column]
-    blank = [i for i, s in enumerate(said) if not s]
+    words = [columns.word(v) for v in column]
+    blank = [i for i, s in enumerate(words) if not s]
     if blank:
         raise InputError(
             f"{where}: {_many(len(blank), 'row')} without a prediction: first row {blank[0] + 1}"
         )
     if task.regression:
-        numbers = [columns.number(s) for s in said]
+        numbers = [columns.number(s) for s in words]
         bad = [i for i, v in enumerate(numbers) if v is None]
         if bad:
             raise InputError(
                 f"{where}: {_many(len(bad), 'prediction')} not a number: first row {bad[0] + 1} "
-                f"says '{said[bad[0]][:40]}'"
+                f"says '{words[bad[0]][:40]}'"
             )
         return np.array(numbers, np.float64), "numbers"
     names = {name: i for i, name in enumerate(task.label_names)}
     ids = {str(i): i for i in names.values()}
     # A class may be called "1": ids are meant only where not every prediction is a name.
-    meaning, read_as = (names, "label names") if set(said) <= set(names) else (ids, "class ids")
-    if not set(said) <= set(meaning):
+    meaning, read_as = (names, "label names") if set(words) <= set(names) else (ids, "class ids")
+    if not set(words) <= set(meaning):
         meaning, read_as = {n.casefold(): i for n, i in names.items()}, "label names"
-        said = [s.casefold() for s in said]
-    bad = [i for i, s in enumerate(said) if s not in meaning]
+        words = [s.casefold() for s in words]
+    bad = [i for i, s in enumerate(words) if s not in meaning]
     if bad:
         first = columns.word(column.iloc[bad[0]])
         hint = nearest(first, names)
@@ -185,7 +185,7 @@ def _values(column: pd.Series[Any], task: Task, where: str) -> tuple[NDArray[Any
             f"{where}: {_many(len(bad), 'prediction')} no label of task '{task.name}': first row "
             f"{bad[0] + 1} says '{first[:40]}'.{guess} Known: {known}{more} or 0 to {len(ids) - 1}"
         )
-    return np.array([meaning[s] for s in said], np.int64), read_as
+    return np.array([meaning[s] for s in words], np.int64), read_as
 
 
 def _too_many(values: NDArray[Any], rows: int) -> bool:

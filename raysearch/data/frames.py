@@ -33,10 +33,10 @@ def pieces(path: Path) -> Iterator[pd.DataFrame]:
     if path.suffix not in STREAMED:
         raise no_kind(where, STREAMED)
     if path.suffix == ".parquet":
-        found = _objects_of(path, where)
+        parts = _objects_of(path, where)
     else:
-        found = _frames(path, where, ROWS)
-    yield from (_named(frame, where) for frame in found if len(frame))
+        parts = _frames(path, where, ROWS)
+    yield from (_named(frame, where) for frame in parts if len(frame))
 
 
 def read_frame(path: Path) -> pd.DataFrame:
@@ -63,16 +63,16 @@ def _frames(path: Path, where: str, rows: int) -> Iterator[pd.DataFrame]:
     names, kind = None, object if path.suffix == ".jsonl" else str
     with opened(str(path)) as file:
         lines = Lines(file, where)
-        found: Iterator[Any]
+        records_: Iterator[Any]
         if path.suffix == ".txt":
-            names, found = ["text"], ([t.rstrip("\r\n")] for t in lines.whole())
+            names, records_ = ["text"], ([t.rstrip("\r\n")] for t in lines.whole())
         elif path.suffix == ".jsonl":
-            found = objects(lines)
+            records_ = objects(lines)
         else:
             tab = "\t" if path.suffix == ".tsv" else ","
-            found = records(lines, tab, strict=True)
-            names = _unlike(next(found))
-        while part := list(itertools.islice(found, rows)):
+            records_ = records(lines, tab, strict=True)
+            names = _unlike(next(records_))
+        while part := list(itertools.islice(records_, rows)):
             # An object column keeps 1 and "1" and None; pandas would turn ids into floats.
             yield pd.DataFrame(part, columns=names, dtype=kind)
 

@@ -85,7 +85,7 @@ def own_task(
     label_names = () if number else (names or columns.in_order(classes))
     if not number:
         _plausible(classes, len(spelled), label, where)
-        if why := scores.refuses(score, len(label_names)):
+        if why := scores.unsuitable_reason(score, len(label_names)):
             raise InputError(f"{where}: score {why}")
     task = Task(
         name=draft.name,
@@ -112,8 +112,8 @@ def with_question(task: Task, templates: Sequence[str], words: str | None) -> Ta
     if not templates and words is None:
         return task
     if not templates or words is None:
-        here, there = ("--template", "--words") if templates else ("--words", "--template")
-        raise InputError(f"{here}: prompting needs {there} too")
+        given, lacking = ("--template", "--words") if templates else ("--words", "--template")
+        raise InputError(f"{given}: prompting needs {lacking} too")
     if task.regression:
         raise InputError(f"--template: task '{task.name}' asks for a number, prompting for classes")
     for template in templates:
@@ -168,7 +168,7 @@ def _label_words(text: str, labels: Sequence[str]) -> dict[str, tuple[str, ...]]
     return {name: out[name] for name in labels}
 
 
-def said(task: Task, source: sources.Source) -> list[str]:
+def notes(task: Task, source: sources.Source) -> list[str]:
     """Return remarks on an own task: its columns and why it is scored as it is."""
     if task.name in catalog.tasks() and catalog.tasks()[task.name].source == task.source:
         return []

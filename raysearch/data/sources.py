@@ -53,31 +53,31 @@ def files(task: Task, data_dir: Path | None) -> dict[str, Path]:
     """
     if task.source.startswith("file:"):
         path = Path(task.source.removeprefix("file:"))
-        found = _in_folder(path, task) if path.is_dir() else {"train": path}
+        paths = _in_folder(path, task) if path.is_dir() else {"train": path}
         if "unlabelled" in task.splits and Path(task.splits["unlabelled"]).is_absolute():
-            found["unlabelled"] = Path(task.splits["unlabelled"])
-        return found
+            paths["unlabelled"] = Path(task.splits["unlabelled"])
+        return paths
     if task.source.startswith("builtin:") or data_dir is None:
         return {}
     folder = data_dir / (task.folder or task.name)
     if not folder.is_dir():
         return {}
-    found = _in_folder(folder, task)
+    paths = _in_folder(folder, task)
     beside = folder.with_name(folder.name + "_unsup") / "train.parquet"
-    if "unlabelled" in task.splits and "unlabelled" not in found and beside.is_file():
-        found["unlabelled"] = beside
-    return found
+    if "unlabelled" in task.splits and "unlabelled" not in paths and beside.is_file():
+        paths["unlabelled"] = beside
+    return paths
 
 
-def packed(task: Task, data_dir: Path | None) -> dict[str, Path]:
-    """Return the files that `landed` needs to read the task elsewhere, by relative name."""
-    found = files(task, data_dir)
-    if not found:
+def input_files(task: Task, data_dir: Path | None) -> dict[str, Path]:
+    """Return the files that `localised` needs to read the task elsewhere, by relative name."""
+    paths = files(task, data_dir)
+    if not paths:
         return {}
-    own, home = task.source.startswith("file:"), found["train"].parent
+    own, home = task.source.startswith("file:"), paths["train"].parent
     folder = OWN if own else task.folder or task.name
     out = {}
-    for split, path in found.items():  # a file alone may have any name
+    for split, path in paths.items():  # a file alone may have any name
         known = path.parent == home and (not own or Path(task.source[5:]).is_dir())
         out[f"{folder}/{path.name if known else split + path.suffix}"] = path
     if not own and (home / "meta.json").is_file():
@@ -85,7 +85,7 @@ def packed(task: Task, data_dir: Path | None) -> dict[str, Path]:
     return out
 
 
-def landed(task: Task, folder: Path) -> Task:
+def localised(task: Task, folder: Path) -> Task:
     """Return the task as it is read from a folder with its packed files, the `data_dir` then."""
     if not task.source.startswith("file:"):
         return task
@@ -95,10 +95,10 @@ def landed(task: Task, folder: Path) -> Task:
 
 def read(task: Task, data_dir: Path | None = None) -> Source:
     """Read every split of a task; InputError names what cannot be read and what would help."""
-    found = files(task, data_dir)
-    if found:
-        notes, names = _about(found.get("train"), task)
-        tables = {n: Table(read_frame(p), shown(p), names) for n, p in found.items()}
+    paths = files(task, data_dir)
+    if paths:
+        notes, names = _about(paths.get("train"), task)
+        tables = {n: Table(read_frame(p), shown(p), names) for n, p in paths.items()}
         return Source(tables, notes)
     if task.source.startswith("file:"):
         raise InputError(
@@ -115,7 +115,7 @@ def read(task: Task, data_dir: Path | None = None) -> Source:
 
 
 def _in_folder(folder: Path, task: Task) -> dict[str, Path]:
-    found = {}
+    paths = {}
     for split, aliases in ALIASES.items():
         if task.splits and split not in task.splits and split != "unlabelled":
             continue
@@ -125,9 +125,9 @@ def _in_folder(folder: Path, task: Task) -> dict[str, Path]:
         for name in dict.fromkeys((*wanted, *(aliases if split == "unlabelled" else ()))):
             path = next((p for k in KINDS if (p := folder / f"{name}{k}").is_file()), None)
             if path is not None:
-                found[split] = path
+                paths[split] = path
                 break
-    return found if "train" in found else {}
+    return paths if "train" in paths else {}
 
 
 def _about(path: Path | None, task: Task) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
@@ -141,9 +141,9 @@ def _about(path: Path | None, task: Task) -> tuple[tuple[str, ...], dict[str, tu
         raise InputError(f"{meta_path}: is not JSON") from e
     notes = []
     folder = meta_path.parent.name
-    published, here = meta.get("published_size") or {}, meta.get("splits") or {}
+    published, listed = meta.get("published_size") or {}, meta.get("splits") or {}
     for split in ("train", "validation", "test"):
-        whole, rows = published.get(split), here.get(split, {}).get("rows")
+        whole, rows = published.get(split), listed.get(split, {}).get("rows")
         if isinstance(whole, int) and isinstance(rows, int) and rows < whole:
             notes.append(f"{folder}: {split} holds {rows:,} of the published {whole:,} rows")
     if meta.get("notes"):
@@ -184,7 +184,7 @@ def _hub(task: Task) -> Source:
         }
         tables[split] = Table(data.to_pandas(), f"hf:{name} {theirs}", classes)
     if "train" not in tables:
-        held = ", ".join(str(s) for s in loaded)
+        names = ", ".join(str(s) for s in loaded)
         train = task.splits.get("train", "train")
-        raise InputError(f"hf:{name}: holds no split '{train}'. Known: {held}")
+        raise InputError(f"hf:{name}: holds no split '{train}'. Known: {names}")
     return Source(tables, notes)

@@ -235,7 +235,7 @@ def held_back(label: Labels, count: int, unit: Index | None = None) -> NDArray[n
         rows_of.setdefault(u, []).append(i)
     for rows in sorted(rows_of.values(), key=lambda rows: -rows[-1]):
         wanted = Counter(label[rows].tolist())
-        if all(left[k] >= many for k, many in wanted.items()):
+        if all(left[k] >= n for k, n in wanted.items()):
             out[rows] = True
             left = {k: have - wanted[k] for k, have in left.items()}
     return out

@@ -85,15 +85,15 @@ class Reader:
     def _text(self, rows: int) -> Iterator[list[Row]]:
         with opened(self.path) as self._file:
             lines = Lines(self._file, self.where)
-            found = self._jsonl(lines) if self.kind == ".jsonl" else self._csv(lines)
-            while part := list(itertools.islice(found, rows)):
+            rows_read = self._jsonl(lines) if self.kind == ".jsonl" else self._csv(lines)
+            while part := list(itertools.islice(rows_read, rows)):
                 yield part
 
     def _csv(self, lines: Lines) -> Iterator[Row]:
-        found = records(lines, self.delimiter, strict=False)
-        header, self.delimiter = next(found), lines.delimiter
+        fields_read = records(lines, self.delimiter, strict=False)
+        header, self.delimiter = next(fields_read), lines.delimiter
         self._set_columns([name.strip() for name in header])
-        for fields in found:
+        for fields in fields_read:
             yield dict(zip(self._columns, fields, strict=True))
 
     def _jsonl(self, lines: Lines) -> Iterator[Row]:

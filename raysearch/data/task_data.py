@@ -114,9 +114,9 @@ class TaskData:
             if 0 < rows < present
         )
 
-    def _within(self, what: str, asked: int, there: int) -> None:
-        if asked > there:
-            raise Infeasible(f"{self.task.name}: {asked:,} {what} asked, {there:,} are there")
+    def _within(self, what: str, wanted: int, available: int) -> None:
+        if wanted > available:
+            raise Infeasible(f"{self.task.name}: {wanted:,} {what} asked, {available:,} are there")
 
 
 def load_task(task: Task, *, data_dir: Path | None = None) -> TaskData:
@@ -143,7 +143,7 @@ def load_task(task: Task, *, data_dir: Path | None = None) -> TaskData:
 
 
 def _build(task: Task, source: sources.Source) -> TaskData:
-    notes = [*source.notes, *own.said(task, source)]
+    notes = [*source.notes, *own.notes(task, source)]
     dropped: Counter[str] = Counter()
     parts = {name: _part(table, task, name) for name, table in source.tables.items()}
     if "test" in parts and len(parts["test"]) and not splits.labelled(parts["test"]).any():
@@ -239,15 +239,15 @@ def _carved(parts: dict[str, Part], task: Task, notes: list[str]) -> dict[str, P
 
 def _sentence(what: str, rows: int) -> str:
     name, _, fate = what.partition("_")
-    many = f"{rows:,} {name} {'row' if rows == 1 else 'rows'}"
+    count = f"{rows:,} {name} {'row' if rows == 1 else 'rows'}"
     if fate == "conflicting":
         return f"{rows:,} {name} text{'' if rows == 1 else 's'} kept under two labels"
     if fate.startswith("group_in_"):
-        return f"{many} dropped: the group stands in {fate.removeprefix('group_in_')}"
+        return f"{count} dropped: the group stands in {fate.removeprefix('group_in_')}"
     if fate.startswith("in_"):
-        return f"{many} dropped: the text stands in {fate.removeprefix('in_')}"
+        return f"{count} dropped: the text stands in {fate.removeprefix('in_')}"
     reason = {"twice": "the same row stands twice", "empty": "no text", "blank": "no label"}[fate]
-    return f"{many} dropped: {reason}"
+    return f"{count} dropped: {reason}"
 
 
 def _digest(task: Task, ordered: Mapping[str, Rows]) -> str:

@@ -32,8 +32,8 @@ class Texts(Sequence[str]):
     @overload
     def __getitem__(self, at: slice) -> list[str]: ...
     def __getitem__(self, at: int | slice) -> str | list[str]:
-        found: str | list[str] = self._table[at][self._column]
-        return found
+        out: str | list[str] = self._table[at][self._column]
+        return out
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), CHUNK):

@@ -94,7 +94,7 @@ def at_mask(hidden: Tensor, ids: Tensor, mask: int) -> Tensor:
     return hidden[torch.arange(len(ids), device=ids.device), place]
 
 
-def lacks(folder: Path) -> str | None:
+def missing_head_reason(folder: Path) -> str | None:
     """Return why a checkpoint cannot predict at a mask; None when it can. Reads no weights."""
     from safetensors import safe_open
     from transformers import AutoConfig
@@ -124,7 +124,7 @@ def open_head(folder: Path, words: Sequence[Sequence[int]], device: torch.device
     from transformers import AutoConfig
     from transformers.activations import ACT2FN
 
-    reason = lacks(folder)
+    reason = missing_head_reason(folder)
     if reason is not None:
         raise InputError(f"model folder {folder.name}/: {reason}; prompting needs one")
     with quiet_libraries():
@@ -141,8 +141,8 @@ def open_head(folder: Path, words: Sequence[Sequence[int]], device: torch.device
         weights = {k.replace(".gamma", ".weight").replace(".beta", ".bias"): k for k in file.keys()}
 
         def tensor(name: str) -> Tensor:
-            found: Tensor = file.get_tensor(weights[name]).float()
-            return found
+            value: Tensor = file.get_tensor(weights[name]).float()
+            return value
 
         width = tensor(f"{dense_at}.weight").shape[0]
         dense = nn.utils.skip_init(nn.Linear, width, width)
@@ -153,9 +153,9 @@ def open_head(folder: Path, words: Sequence[Sequence[int]], device: torch.device
                 module.weight.copy_(tensor(f"{at}.weight"))
                 module.bias.copy_(tensor(f"{at}.bias"))
         if BIASES[kind] in weights:
-            every = tensor(BIASES[kind])
+            biases = tensor(BIASES[kind])
         else:
-            every = torch.zeros(config.vocab_size)
-    bias = torch.stack([every[list(w)].mean() for w in words])
+            biases = torch.zeros(config.vocab_size)
+    bias = torch.stack([biases[list(w)].mean() for w in words])
     name = "gelu" if kind == "roberta" else getattr(config, "hidden_act", None) or config.activation
     return MaskedHead(dense, ACT2FN[name], norm, bias).to(device)

@@ -1,4 +1,4 @@
-"""A trained encoder with exits and the rule by which texts leave it."""
+"""A trained encoder with exits and the rule by which texts exit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from raysearch.encoders.exits import ExitHeads, segment_flops
 from raysearch.encoders.graphs import needed
 from raysearch.encoders.models import Encoder, attention_mask, pool
 from raysearch.encoders.tokens import Batch, Encoded, Tokeniser
-from raysearch.outputs.exit_rules import first_of_all, reached, signal
+from raysearch.outputs.exit_rules import always_first, reached, signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class ExitRule:
     """The rule by which a text exits."""
 
     criterion: str
@@ -33,11 +33,11 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Left:
+class ExitResult:
     """Result of a pass with exits."""
 
     logits: Logits
-    """(B, C), calibrated, of the exit that each text left at."""
+    """(B, C), calibrated, of the exit of each text."""
     at: NDArray[np.int64]
     """(B,)."""
     flops: int
@@ -48,7 +48,7 @@ class Left:
 
 def _sure(history: NDArray[np.float32], criterion: str, goal: float) -> NDArray[np.bool_]:
     """Return which rows exit now (n,), by the signal of the last exit so far."""
-    if first_of_all(goal, criterion, history.shape[2]):
+    if always_first(goal, criterion, history.shape[2]):
         return np.ones(len(history), np.bool_)
     seen = history if criterion == "patience" else history[:, -1:]
     return np.asarray(signal(seen, criterion)[:, -1] >= goal)
@@ -76,10 +76,10 @@ class ExitGraph:
     exits: ExitHeads
     pooling: str
     """`mean` over tokens or the `cls` state, of each layer."""
-    rule: Rule
+    rule: ExitRule
     rung: ModelSize
     cold: float = 1.0
-    """A temperature on top of the exits' own, for what is answered and not for who leaves."""
+    """A temperature on top of the exits' own; it divides the logits and changes no exit."""
 
     @property
     def classes(self) -> int:
@@ -92,9 +92,9 @@ class ExitGraph:
 
     def encoded_logits(self, encoded: Encoded) -> Logits:
         """Return calibrated logits (n, C) of token ids, in the order of the rows."""
-        return self.left(encoded).logits / np.float32(self.cold)
+        return self.exit_results(encoded).logits / np.float32(self.cold)
 
-    def left(self, encoded: Encoded) -> Left:
+    def exit_results(self, encoded: Encoded) -> ExitResult:
         """Return logits, exits and what was executed, in batches of like lengths."""
         device = next(self.encoder.parameters()).device
         n = len(encoded.rows)
@@ -104,10 +104,10 @@ class ExitGraph:
             part = self.run(encoded.batch(index, device))
             logits[index], at[index] = part.logits, part.at
             spent, tokens = spent + part.flops, tokens + part.tokens
-        return Left(logits, at, spent, tokens)
+        return ExitResult(logits, at, spent, tokens)
 
     @torch.no_grad()
-    def run(self, batch: Batch) -> Left:
+    def run(self, batch: Batch) -> ExitResult:
         """Run segments one after another; texts that have exited are in no later batch.
 
         The batch is cut to its longest remaining text, too.
@@ -131,8 +131,8 @@ class ExitGraph:
             spent += len(rows) * segment_flops(self.rung, exits.layers, k, classes, width)
             through += len(rows) * width * (upto - done)
             done = upto
-            found = exits(vectors, k).cpu().numpy()
-            cold = np.asarray(found / rule.temperature[k], np.float32)
+            raw = exits(vectors, k).cpu().numpy()
+            cold = np.asarray(raw / rule.temperature[k], np.float32)
             history = np.concatenate([history, cold[:, None]], axis=1)
             if k == last:
                 out[rows] = cold
@@ -152,9 +152,9 @@ class ExitGraph:
             hidden = hidden[keep, : batch.ids.shape[1]]
             mask = None if batch.full else attention_mask(batch, hidden.dtype)
             vectors = [v[keep] for v in vectors]
-        return Left(out, at, spent, through // exits.layers[-1])
+        return ExitResult(out, at, spent, through // exits.layers[-1])
 
-    def cooled(self, temperature: float) -> ExitGraph:
+    def with_temperature(self, temperature: float) -> ExitGraph:
         """Return the graph with its final logits divided by a temperature.
 
         Every text exits where it did before.
@@ -162,7 +162,7 @@ class ExitGraph:
         return replace(self, cold=self.cold * temperature)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {
             "pooling": self.pooling,
             "criterion": self.rule.criterion,
@@ -172,5 +172,5 @@ class ExitGraph:
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> ExitGraph:
         """Return the same model with another criterion and threshold."""
-        rule = Rule(knobs["criterion"], knobs["threshold"], self.rule.temperature)
+        rule = ExitRule(knobs["criterion"], knobs["threshold"], self.rule.temperature)
         return replace(self, rule=rule)

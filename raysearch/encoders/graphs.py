@@ -64,13 +64,13 @@ class EncoderGraph:
         return _logits(self, encoded)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"pooling": self.pooling, "normalise": self.normalise}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Return None: no other point shares these weights."""
 
-    def cooled(self, temperature: float) -> EncoderGraph:
+    def with_temperature(self, temperature: float) -> EncoderGraph:
         """Return the graph with its logits divided by a temperature, folded into the head."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 
@@ -115,13 +115,13 @@ class ClozeGraph:
         return _logits(self, encoded)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"template": self.template}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
         """Return None: no other point shares these weights."""
 
-    def cooled(self, temperature: float) -> ClozeGraph:
+    def with_temperature(self, temperature: float) -> ClozeGraph:
         """Return the graph with its logits divided by a temperature, folded into the words."""
         return replace(self, weight=self.weight / temperature, bias=self.bias / temperature)
 

@@ -96,7 +96,7 @@ class Pattern:
                 f"the longest input is {limit}"
             )
         texts: dict[str, Sequence[str]] = {"text": rows.text, "pair": rows.pair or ()}
-        found = {
+        encoded = {
             p.field: [
                 [t for t in ids if t != mask]
                 for ids in _ids(fast, [p.prepared(text) for text in texts[p.field]])
@@ -106,7 +106,7 @@ class Pattern:
         }
         lists = []
         for i in range(len(rows)):
-            parts = {name: ids[i] for name, ids in found.items()}
+            parts = {name: ids[i] for name, ids in encoded.items()}
             kept = dict(zip(parts, shortened([len(p) for p in parts.values()], room), strict=True))
             row: list[int] = []
             for p in pieces:
@@ -137,10 +137,10 @@ def shortened(lengths: Sequence[int], room: int) -> list[int]:
 def _ids(fast: Any, texts: Sequence[str]) -> list[list[int]]:
     if not texts:
         return []
-    found: list[list[int]] = fast(
-        list(texts), add_special_tokens=False, return_attention_mask=False
-    )["input_ids"]
-    return found
+    ids: list[list[int]] = fast(list(texts), add_special_tokens=False, return_attention_mask=False)[
+        "input_ids"
+    ]
+    return ids
 
 
 def _special(fast: Any) -> tuple[list[int], list[int]]:

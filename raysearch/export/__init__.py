@@ -24,10 +24,10 @@ def names() -> list[str]:
 
 def get(name: str) -> Format:
     """Return the format of that name; InputError with the nearest name otherwise."""
-    found = _format(name) if name in _modules() else None
-    if found is None:
+    known = _format(name) if name in _modules() else None
+    if known is None:
         raise unknown("export", "format", name, names())
-    return found
+    return known
 
 
 def _modules() -> list[str]:

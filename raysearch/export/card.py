@@ -13,7 +13,7 @@ LONGEST = 80  # letters of a user's name (a label, a column) that a card repeats
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a card says; it holds no text of the data but label names."""
+    """Facts for a card; they hold no text of the data but label names."""
 
     format: str
     task: str
@@ -44,7 +44,7 @@ class Facts:
     """By name with its unit, as {"training [FLOP]": 1e15}; only what was measured."""
     knobs: Mapping[str, object] = field(default_factory=dict)
     pattern: str = ""
-    """What a prompted model is asked; empty for others."""
+    """Pattern of a prompted model; empty for others."""
     words: str = ""
     """Its label words by class."""
     base: str = ""
@@ -59,7 +59,7 @@ class Facts:
     """(validation rows, ECE before, ECE after); None where there is nothing to calibrate."""
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    """What the export has to say: parity, int8."""
+    """Remarks of the export: parity, int8."""
 
 
 def safe(text: object) -> str:
@@ -123,15 +123,15 @@ def _what(facts: Facts) -> str:
 
 
 def _knobs(facts: Facts) -> dict[str, object]:
-    asked = {"pattern": facts.pattern, "label words": facts.words}
-    return {**facts.knobs, **{k: v for k, v in asked.items() if v}}
+    prompt = {"pattern": facts.pattern, "label words": facts.words}
+    return {**facts.knobs, **{k: v for k, v in prompt.items() if v}}
 
 
 def _front(facts: Facts) -> str:
     known = {"Apache-2.0": "apache-2.0", "MIT": "mit"}
-    asked = facts.format == "hf" and facts.pattern
+    prompted = facts.format == "hf" and facts.pattern
     lines = ["---", "tags: [raysearch]"]
-    lines.append(f"pipeline_tag: {'fill-mask' if asked else 'text-classification'}")
+    lines.append(f"pipeline_tag: {'fill-mask' if prompted else 'text-classification'}")
     if facts.licence in known:
         lines.append(f"license: {known[facts.licence]}")
     if facts.format == "hf":
@@ -143,20 +143,20 @@ def _front(facts: Facts) -> str:
 
 def _scores(facts: Facts) -> str:
     rows = []
-    for split, found in facts.scores.items():
-        for name, value in found.items():
+    for split, values in facts.scores.items():
+        for name, value in values.items():
             shown = f"{value:.4f}"
             main = " (main)" if name == facts.score else ""
             rows.append((split, safe(name) + main, shown, f"{facts.scored.get(split, 0):,}"))
-    said = "Not scored."
+    how = "Not scored."
     if facts.scores:
-        said = "Chosen on validation; not scored on test: expect less than this."
+        how = "Chosen on validation; not scored on test: expect less than this."
     if "test" in facts.scores:
-        said = "Chosen on validation, shown on test."
+        how = "Chosen on validation, shown on test."
         if "validation" not in facts.scores:
-            said = "Not chosen by a score, shown on test."
-    said += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
-    return _table(("split", "score", "value", "rows"), rows) + "\n\n" + said
+            how = "Not chosen by a score, shown on test."
+    how += f" {facts.confirmed}" if facts.confirmed else " Not confirmed on fresh draws."
+    return _table(("split", "score", "value", "rows"), rows) + "\n\n" + how
 
 
 def _calibration(facts: Facts) -> str:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from raysearch.errors import InputError
 from raysearch.export.predictor import Predictor, probabilities
-from raysearch.outputs.exit_rules import first_of_all, reached, threshold_of
+from raysearch.outputs.exit_rules import always_first, reached, threshold_of
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Texts as the first model reads them; the second tokenises those alone that it is asked."""
+    """Texts as the first model reads them; the second tokenises only those that reach it."""
 
     first: Any
     texts: list[str]
@@ -42,7 +42,7 @@ class Cascade(Predictor):
         super().__init__(first.manifest, first.bytes + second.bytes)
         goal = reached(threshold_of(threshold))
         # rounding must not keep a tie of all classes from the first
-        self._goal = 0.0 if first_of_all(goal, "confidence", len(first.labels)) else goal
+        self._goal = 0.0 if always_first(goal, "confidence", len(first.labels)) else goal
         self._first, self._second, self._names = first, second, names
         self._answered = [0, 0]
 

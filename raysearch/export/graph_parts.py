@@ -32,8 +32,8 @@ def save_parts(folder: Path, parts: Mapping[str, nn.Module], tensors: Mapping[st
 
 def load_tensors(folder: Path) -> dict[str, Tensor]:
     """Read what `save_parts` wrote."""
-    found: dict[str, Tensor] = load_file(folder / WEIGHTS)
-    return found
+    tensors: dict[str, Tensor] = load_file(folder / WEIGHTS)
+    return tensors
 
 
 def part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

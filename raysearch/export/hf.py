@@ -56,7 +56,7 @@ ROLES = {
 ROLES["roberta"] = ROLES["bert"]
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     if not isinstance(graph, EncoderGraph):
         return ""  # a masked LM comes out as what it was
     body: Any = graph.encoder.body
@@ -158,8 +158,8 @@ class EncoderPredictor(Predictor):
         encoder = open_encoder(rung, folder, self.device)
         if weight.shape != (manifest.classes, encoder.hidden) or bias.shape != weight.shape[:1]:
             raise InputError(f"{folder.name}/{HEAD}: does not fit the encoder and raysearch.json")
-        held = sum(p.numel() for p in encoder.parameters()) + weight.numel() + bias.numel()
-        super().__init__(manifest, 4 * held)
+        params = sum(p.numel() for p in encoder.parameters()) + weight.numel() + bias.numel()
+        super().__init__(manifest, 4 * params)
         self.graph = EncoderGraph(encoder, manifest.pooling, manifest.normalise, weight, bias)
         store = Store(folder)  # nothing is put there: only splits of a task are kept
         self._tokens = Tokeniser(folder, store, {}, "", manifest.max_length)
@@ -245,5 +245,5 @@ FORMAT = Format(
     open=_open,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
 )

@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 def write(model: Model, folder: Path) -> None:
     """Write config, weights, tokeniser, and how texts are laid out."""
-    graph, manifest, asked = model.graph, model.manifest, model.question
-    assert isinstance(graph, ClozeGraph) and asked is not None
+    graph, manifest, question = model.graph, model.manifest, model.question
+    assert isinstance(graph, ClozeGraph) and question is not None
     with quiet_libraries():
-        masked_lm(graph, asked, manifest.temperature).save_pretrained(folder)
+        masked_lm(graph, question, manifest.temperature).save_pretrained(folder)
         tokeniser = copy.deepcopy(model.tokeniser)
         tokeniser.model_max_length = manifest.max_length
         tokeniser.save_pretrained(folder)
-    write_prompt(folder, model.tokeniser, manifest, asked)
+    write_prompt(folder, model.tokeniser, manifest, question)
 
 
 @torch.no_grad()
-def masked_lm(graph: ClozeGraph, asked: Question, temperature: float) -> Any:
+def masked_lm(graph: ClozeGraph, question: Question, temperature: float) -> Any:
     """Return the stock class with the trained weights.
 
     What follows the head's norm is linear, so that the temperature goes into the norm and into all
@@ -52,8 +52,8 @@ def masked_lm(graph: ClozeGraph, asked: Question, temperature: float) -> Any:
     body: Any = graph.encoder.body
     kind, words = body.config.model_type, body.config.vocab_size
     cpu = torch.device("cpu")
-    bias = open_head(asked.checkpoint, [(t,) for t in range(words)], cpu).bias / temperature
-    for ids, trained in zip(asked.ids, graph.bias, strict=True):
+    bias = open_head(question.checkpoint, [(t,) for t in range(words)], cpu).bias / temperature
+    for ids, trained in zip(question.ids, graph.bias, strict=True):
         bias[list(ids)] += trained - bias[list(ids)].mean()
     with torch.random.fork_rng(devices=[]):
         model = AutoModelForMaskedLM.from_config(copy.deepcopy(body.config), dtype=torch.float32)
@@ -121,8 +121,8 @@ def stock(
         made = layout(texts[i : i + 16], None if pairs is None else pairs[i : i + 16])
         batch = {name: torch.tensor(value) for name, value in made.items()}
         with torch.no_grad():
-            found = model(**batch).logits[batch["input_ids"] == layout.mask]
-        out.append(torch.stack([found[:, w].mean(1) for w in layout.words], 1).numpy())
+            logits = model(**batch).logits[batch["input_ids"] == layout.mask]
+        out.append(torch.stack([logits[:, w].mean(1) for w in layout.words], 1).numpy())
     return probabilities(np.concatenate(out), manifest.regression)
 
 

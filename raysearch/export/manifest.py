@@ -26,7 +26,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything a predictor must know that the weights do not say. It names no path."""
+    """Everything that a predictor needs beside the weights. It names no path."""
 
     format: str
     task: str
@@ -65,8 +65,8 @@ class Manifest:
     """`tf` or `tfidf` of an n-gram model."""
     int8: bool = False
     temperature: float = 1.0
-    """Already folded in: probabilities come out calibrated. A model with exits divides by it what
-    it answers, after the exits' own temperatures, and not what says who leaves."""
+    """Already folded in: probabilities come out calibrated. In a model with exits it
+    divides the final logits, after the exits' own temperatures, and changes no exit."""
     trial: str = ""
     point: str = ""
     splits: str = ""
@@ -108,11 +108,11 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(value, dict) or value.pop("schema", None) != SCHEMA:
         raise InputError(f"{where}: is not of schema {SCHEMA}, the one this version reads")
     known = {f.name: str(f.type) for f in fields(Manifest)}
-    for name, found in value.items():
+    for name, item in value.items():
         if name not in known:
             raise InputError(f"{where}: no key '{name}'. Known: {', '.join(known)}")
-        if not _fits(found, known[name]):
-            raise InputError(f"{where}: {name} is {_short(found)}, must be {known[name]}")
+        if not _fits(item, known[name]):
+            raise InputError(f"{where}: {name} is {_short(item)}, must be {known[name]}")
     for name in ("format", "task", "score"):
         if name not in value:
             raise InputError(f"{where}: key '{name}' is missing")

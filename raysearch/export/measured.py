@@ -81,10 +81,10 @@ class TimingProcess:
                 status = str(process.wait())
                 del self._processes[kind]
             errors = folder / ERRORS
-            said = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
-            raise RaysearchError((said.strip() or f"exit {status}").splitlines()[-1])
-        found: list[dict[str, float]] = json.loads((folder / TIMES).read_text(encoding="utf-8"))
-        return found
+            output = errors.read_text(encoding="utf-8", errors="replace") if errors.exists() else ""
+            raise RaysearchError((output.strip() or f"exit {status}").splitlines()[-1])
+        timings: list[dict[str, float]] = json.loads((folder / TIMES).read_text(encoding="utf-8"))
+        return timings
 
 
 def measure_points(
@@ -140,8 +140,8 @@ def _read(folder: Path) -> list[Model]:
     """Return the models of a folder that `_write` wrote."""
     facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
     torch.set_num_threads(int(facts["threads"]))
-    found: list[Model] = graph_files.get(facts["kind"]).read(folder, facts)
-    return found
+    models: list[Model] = graph_files.get(facts["kind"]).read(folder, facts)
+    return models
 
 
 def time_folder(folder: Path) -> None:
@@ -154,7 +154,7 @@ def time_folder(folder: Path) -> None:
     with contextlib.suppress(RuntimeError):
         if torch.cuda.is_available() and torch.cuda.max_memory_reserved():
             whole["peak_gpu_memory"] = float(torch.cuda.max_memory_reserved())
-    (folder / TIMES).write_text(json.dumps([whole | found for found in out]), encoding="utf-8")
+    (folder / TIMES).write_text(json.dumps([whole | timing for timing in out]), encoding="utf-8")
 
 
 def serve(kind: str) -> None:

@@ -1,4 +1,4 @@
-"""What is exported (a model) and how (a format): the two nouns every format's file speaks of."""
+"""What is exported (a model) and how (a format): the two types that every format's file uses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Format:
     name: str
     tldr: str
     kinds: tuple[str, ...]
-    """Kinds of graph it can hold, as each graph says its own."""
+    """Kinds of graph that it can hold, values of `Graph.kind`."""
     write: Callable[[Model, Path], None]
     """Writes the files into an empty folder, raysearch.json and README.md aside."""
     open: Callable[[Path, Manifest], Predictor]
@@ -49,7 +49,7 @@ class Format:
     """(folder, manifest, texts, pairs) -> probabilities (n, C) as strangers' tools give them."""
     use: Callable[[Manifest], str]
     """Markdown for the model card: how to use the folder without raysearch."""
-    refuses: Callable[[Graph], str] = lambda graph: ""
+    check_graph: Callable[[Graph], str] = lambda graph: ""
     """Why a graph of these kinds cannot be held all the same; empty where it can."""
     int8: bool = False
     """Whether it has an int8 variant."""

@@ -31,11 +31,11 @@ LIMIT = 2**31 - 2**20
 """Bytes of weights that one protobuf file can hold."""
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     encoder: nn.Module | None = getattr(graph, "encoder", None)
-    held = 0 if encoder is None else 4 * sum(p.numel() for p in encoder.parameters())
-    if held >= LIMIT:
-        return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
+    size = 0 if encoder is None else 4 * sum(p.numel() for p in encoder.parameters())
+    if size >= LIMIT:
+        return f"{size / 1e9:.1f} GB of weights are more than one ONNX file holds"
     return ""
 
 
@@ -147,12 +147,12 @@ def _head(graph: EncoderGraph | ClozeGraph) -> Callable[[Tensor, Tensor, Tensor]
     if isinstance(graph, EncoderGraph):
         plain = graph.head
         return lambda hidden, ids, mask: plain(hidden, Batch(ids, mask, None, full=False))
-    asked = replace(graph, transform=copy.deepcopy(graph.transform).cpu().requires_grad_(False))
+    cloze = replace(graph, transform=copy.deepcopy(graph.transform).cpu().requires_grad_(False))
 
     def answer(hidden: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         # at_mask counts rows by len(), which tracing would take for a constant
-        place = (ids == asked.mask).int().argmax(dim=1).view(-1, 1, 1)
-        return asked.answer(hidden.gather(1, place.expand(-1, 1, hidden.shape[2])).squeeze(1))
+        place = (ids == cloze.mask).int().argmax(dim=1).view(-1, 1, 1)
+        return cloze.answer(hidden.gather(1, place.expand(-1, 1, hidden.shape[2])).squeeze(1))
 
     return answer
 
@@ -269,6 +269,6 @@ FORMAT = Format(
     open=OnnxPredictor,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
     int8=True,
 )

@@ -35,7 +35,7 @@ EDGE = 1e-5
 """A signal so near to the threshold may fall on either side of it by rounding."""
 
 
-def _refuses(graph: Graph) -> str:
+def _check_graph(graph: Graph) -> str:
     from raysearch.encoders.exit_graph import ExitGraph
 
     assert isinstance(graph, ExitGraph)
@@ -43,9 +43,9 @@ def _refuses(graph: Graph) -> str:
     words, whole = (sum(p.numel() for p in m.parameters()) for m in (body.embeddings, body))
     layers = (0, *graph.exits.layers)
     longest = max(b - a for a, b in itertools.pairwise(layers))
-    held = 4 * (words + longest * (whole - words) // layers[-1])
-    if held >= LIMIT:
-        return f"{held / 1e9:.1f} GB of weights are more than one ONNX file holds"
+    size = 4 * (words + longest * (whole - words) // layers[-1])
+    if size >= LIMIT:
+        return f"{size / 1e9:.1f} GB of weights are more than one ONNX file holds"
     return ""
 
 
@@ -184,8 +184,8 @@ class ExitsPredictor(Predictor):
         if len(layers) < 2 or layers != sorted(set(layers)) or layers[0] < 1:
             raise InputError(f"{folder.name}/{FILE}: exits '{manifest.exits}': must be as 2,4,6")
         try:
-            named, many = manifest.criterion, len(layers)
-            self._rule = named, threshold_of(manifest.threshold, named, many)
+            named, exits = manifest.criterion, len(layers)
+            self._rule = named, threshold_of(manifest.threshold, named, exits)
         except InputError as e:
             raise InputError(f"{folder.name}/{FILE}: {e}") from e
         paths = [part(folder, name) for name in exits_runtime.segments(layers)]
@@ -212,7 +212,7 @@ class ExitsPredictor(Predictor):
             InputError: they are none, or the folder's threshold belongs to another criterion.
         """
         named = criterion or self._rule[0]
-        threshold_of(NEVER, named)  # says when there is no such criterion
+        threshold_of(NEVER, named)  # raises when there is no such criterion
         if threshold is None:
             if named != self._rule[0] and self._rule[1] != NEVER:
                 raise InputError(
@@ -229,9 +229,11 @@ class ExitsPredictor(Predictor):
 
     def infer(self, prepared: exits_runtime.Tokens) -> NDArray[np.float32]:
         """Return logits (n, C) of the exit that each text leaves at."""
-        return self.left(prepared)[0]
+        return self.exit_results(prepared)[0]
 
-    def left(self, prepared: exits_runtime.Tokens) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def exit_results(
+        self, prepared: exits_runtime.Tokens
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return logits (n, C), and the exit (n,) that each text leaves at, from 0."""
         criterion, threshold = self._rule
         logits, at = self._model.left(prepared, threshold, criterion)
@@ -282,6 +284,6 @@ FORMAT = Format(
     open=ExitsPredictor,
     stock=_stock,
     use=_use,
-    refuses=_refuses,
+    check_graph=_check_graph,
     checks=_checks,
 )

@@ -57,9 +57,9 @@ def _plain(folder: Path, manifest: Manifest) -> tuple[int, Read]:
 
     def read(texts: list[str], pairs: list[str] | None) -> Tokens:
         given: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        found = backend.encode_batch_fast(given)
-        ids = [e.ids for e in found]
-        return Tokens(ids, [e.type_ids for e in found], np.array([len(i) for i in ids], np.int64))
+        encoded = backend.encode_batch_fast(given)
+        ids = [e.ids for e in encoded]
+        return Tokens(ids, [e.type_ids for e in encoded], np.array([len(i) for i in ids], np.int64))
 
     return pad, read
 

@@ -45,7 +45,7 @@ def export_optuna(records: Iterable[TrialRecord], study: Study, path: Path) -> N
     Raises:
         RecordError: the file cannot be written.
     """
-    found = list(records)
+    listed = list(records)
     objectives = [get(name) for name in study.objectives]
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     verbosity = optuna.logging.get_verbosity()
@@ -64,8 +64,8 @@ def export_optuna(records: Iterable[TrialRecord], study: Study, path: Path) -> N
             made.set_metric_names(
                 [f"{o.name} [{o.unit}]" if o.unit else o.name for o in objectives]
             )
-        ranges = _ranges(found)
-        trials = [t for r in found for t in _trials(r, study, objectives, ranges)]
+        ranges = _ranges(listed)
+        trials = [t for r in listed for t in _trials(r, study, objectives, ranges)]
         made.add_trials(trials)
         if isinstance(storage, RDBStorage):
             storage.engine.dispose()  # SQLite's file must be closed before it is moved
@@ -127,12 +127,14 @@ def _trials(
     """Yield the record's points as trials; one FAIL for a trial without a point."""
     prices = study.prices.model_dump(exclude_none=True)
     params = _params(record)
-    told: list[tuple[list[float | None], dict[str, Any]]] = []
+    told_points: list[tuple[list[float | None], dict[str, Any]]] = []
     for point in record.points:
         view = View(record, point, study.shared_by, prices)
-        told.append(([o.of(view) for o in objectives], {"point": point.point_id, **point.knobs}))
+        told_points.append(
+            ([o.of(view) for o in objectives], {"point": point.point_id, **point.knobs})
+        )
     start = _time(record)
-    for values, about in told or [([None], {})]:
+    for values, about in told_points or [([None], {})]:
         whole = [v for v in values if v is not None and math.isfinite(v)]
         state = STATES.get(record.status, TrialState.FAIL)
         if state is TrialState.COMPLETE and len(whole) != len(objectives):
@@ -157,7 +159,7 @@ def _trials(
 
 
 def _time(record: TrialRecord) -> datetime:
-    """Return when the trial started by its record; Optuna wants local time without a zone."""
+    """Return when the trial started by its record; Optuna expects local time without a zone."""
     for key in ("started", "when", "at"):
         try:
             return (

@@ -76,13 +76,13 @@ def use(manifest: Manifest) -> str:
 
 def usage(manifest: Manifest, needs: str, *commands: str) -> str:
     """Return how the folder's model.py is used: a shell's lines and Python's."""
-    second, said = "", "one text a line"
+    second, lines = "", "one text a line"
     if manifest.pair:
-        second, said = ', ["a second text"]', "two texts a line with a tab between"
+        second, lines = ', ["a second text"]', "two texts a line with a tab between"
     return "\n".join(
         [
             "```sh",
-            f"python model.py < texts.txt    # {said}; needs {needs}",
+            f"python model.py < texts.txt    # {lines}; needs {needs}",
             *commands,
             "```",
             "",

@@ -102,8 +102,8 @@ def export_point(
     name = point_id([record.id], base.step, knobs)
     manifest = _manifest(run, graph, fmt, tokeniser, int8, cold, name)
     fast = None if tokeniser is None else tokeniser.fast
-    asked = question(run) if manifest.template else None
-    model = Model(graph.cooled(cold), manifest, fast, asked)
+    prompt = question(run) if manifest.template else None
+    model = Model(graph.with_temperature(cold), manifest, fast, prompt)
     events: list[dict[str, Any]] = []
     twin: dict[str, tuple[float, float]] = {}
 
@@ -113,9 +113,9 @@ def export_point(
             shown = replace(base, point_id=name, knobs=knobs, bytes=predictor.bytes)
             shown = replace(shown, scores={}, rows={}, measured={})
             events.extend(run.score_elsewhere(shown, as_logits(predictor, cold)))
-            found = {e["split"]: e["scores"] for e in events}
-            shown = replace(shown, scores=found, rows={e["split"]: e["rows"] for e in events})
-            for split, judged in found.items():
+            scores = {e["split"]: e["scores"] for e in events}
+            shown = replace(shown, scores=scores, rows={e["split"]: e["rows"] for e in events})
+            for split, judged in scores.items():
                 float_score = base.scores.get(split, {}).get(record.score, float("nan"))
                 twin[split] = (float_score, judged[record.score])
                 notes.append(
@@ -141,11 +141,11 @@ def _calibrate(
         return 1.0, None
     assert rows.label is not None
     label = rows.label.astype(np.int64)
-    found: Logits | None = run.kept_logits(point.point_id)
-    if found is None:
-        found = graph.logits(rows, tokeniser)
-    cold = temperature(found, label)
-    before, after = (ece(softmax(found / np.float32(t)), label) for t in (1.0, cold))
+    logits: Logits | None = run.kept_logits(point.point_id)
+    if logits is None:
+        logits = graph.logits(rows, tokeniser)
+    cold = temperature(logits, label)
+    before, after = (ece(softmax(logits / np.float32(t)), label) for t in (1.0, cold))
     return cold, (len(rows), before, after)
 
 

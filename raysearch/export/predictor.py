@@ -131,5 +131,5 @@ def open_layout(folder: Path, manifest: Manifest) -> Layout:
 def broken(folder: Path, name: str, error: Exception) -> InputError:
     """Return the one line for a file of an exported folder that does not load."""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    said = first.replace(f"{folder}/", "")[:200]
-    return InputError(f"{folder.name}/{name}: does not load: {said}")
+    reason = first.replace(f"{folder}/", "")[:200]
+    return InputError(f"{folder.name}/{name}: does not load: {reason}")

@@ -20,7 +20,7 @@ CODE = "layout.py"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a cloze graph does not say of its question."""
+    """Parts of a cloze question that the graph does not hold."""
 
     words: Mapping[str, Sequence[str]]
     """Label words by class, in the order of the classes."""
@@ -46,13 +46,13 @@ def question(run: TrainedModel) -> Question:
     return Question(prompt.words, ids, run.folder)
 
 
-def write_prompt(folder: Path, tokeniser: Any, manifest: Manifest, asked: Question) -> None:
+def write_prompt(folder: Path, tokeniser: Any, manifest: Manifest, prompted: Question) -> None:
     """Write prompt.json, layout.py and tokenizer.json, which neither cuts nor pads."""
     template, limit = manifest.template, manifest.max_length
     facts = {
         "template": template,
-        "words": {name: list(words) for name, words in asked.words.items()},
-        "word_ids": [list(ids) for ids in asked.ids],
+        "words": {name: list(words) for name, words in prompted.words.items()},
+        "word_ids": [list(ids) for ids in prompted.ids],
         "mask_id": int(tokeniser.mask_token_id),
         "pad_id": int(tokeniser.pad_token_id or 0),
         "max_length": limit,

@@ -57,7 +57,7 @@ def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
             return f"holds {' and '.join(f.kinds)} models, this one is of kind {graph.kind}"
         if int8 and not f.int8:
             return "has no int8"
-        return f.refuses(graph)
+        return f.check_graph(graph)
 
     if name is None:
         order = sorted(export.names(), key=lambda n: (export.get(n).rank, n))
@@ -65,9 +65,9 @@ def choose(name: str | None, graph: Graph, *, int8: bool) -> Format:
         if not able:
             raise InputError(f"no format can hold this model{' in int8' if int8 else ''}")
         return export.get(able[0])
-    found = export.get(name)
-    if not (reason := against(found)):
-        return found
+    chosen = export.get(name)
+    if not (reason := against(chosen)):
+        return chosen
     able = [n for n in export.names() if not against(export.get(n))]
     hint = f"; --format may be {' or '.join(able)}" if able else "; no format can"
     raise InputError(f"--format {name}: {reason}{hint}")
@@ -93,11 +93,11 @@ def compare(
     """
     rows = rows.take(np.arange(min(TEXTS, len(rows))))
     checks = fmt.checks(model, rows, tokeniser)
-    found = [_compared(fmt, folder, m, some, tokeniser) for m, some in checks]
+    comparisons = [_compared(fmt, folder, m, some, tokeniser) for m, some in checks]
     return Parity(
-        found[0].texts,
-        max(p.difference for p in found),
-        min(p.same for p in found),
+        comparisons[0].texts,
+        max(p.difference for p in comparisons),
+        min(p.same for p in comparisons),
         model.manifest.int8,
     )
 
@@ -110,11 +110,11 @@ def _compared(
         return Parity(0, 0.0, 1.0, manifest.int8)
     expected = probabilities(model.graph.logits(rows, tokeniser), manifest.regression)
     pairs = None if rows.pair is None else list(rows.pair)
-    found = fmt.stock(folder, manifest, list(rows.text), pairs)
-    off = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+    logits = fmt.stock(folder, manifest, list(rows.text), pairs)
+    off = float(np.abs(logits - expected).max()) if logits.shape == expected.shape else np.inf
     if manifest.regression:
         off /= max(1.0, float(np.ptp(expected)))
-    same = float((found.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    same = float((logits.argmax(axis=1) == expected.argmax(axis=1)).mean())
     if not off <= TOLERANCE and not manifest.int8:
         raise ParityError(
             f"format '{fmt.name}': probabilities differ by {off:.2g} from the trained model's on "
@@ -189,7 +189,7 @@ def as_logits(predictor: Predictor, temperature: float) -> Callable[[Rows], Logi
 
     def predict(rows: Rows) -> Logits:
         pairs = None if rows.pair is None else list(rows.pair)
-        found = predictor.infer(predictor.prepare(list(rows.text), pairs))
-        return np.asarray(found * np.float32(temperature), np.float32)
+        logits = predictor.infer(predictor.prepare(list(rows.text), pairs))
+        return np.asarray(logits * np.float32(temperature), np.float32)
 
     return predict

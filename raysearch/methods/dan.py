@@ -71,7 +71,7 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_knobs.refuses,
-    lacks=dan_knobs.lacks,
+    check_model=dan_knobs.check_model,
+    check_data=dan_knobs.check_data,
     words=words_of_knobs,
 )

@@ -65,8 +65,8 @@ def learner(ctx: Context, knobs: Knobs) -> FineTuner:
 
     def loss(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
         if not answers:  # a trained student that is opened again needs no teacher
-            every = np.concatenate([teacher.logits(rows) for rows in parts if len(rows)])
-            answers.append(torch.from_numpy(every).to(ctx.device))
+            logits_of_rows = np.concatenate([teacher.logits(rows) for rows in parts if len(rows)])
+            answers.append(torch.from_numpy(logits_of_rows).to(ctx.device))
         at = torch.from_numpy(index).to(ctx.device)
         return taught(
             logits,
@@ -105,5 +105,5 @@ METHOD = Method(
         Input("question", "prompt", wanted=lambda knobs: bool(knobs.head == "cloze")),
     ),
     unlabelled=lambda knobs: int(knobs.transfer),
-    fitted=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
+    resolve_knobs=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
 )

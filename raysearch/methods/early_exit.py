@@ -15,7 +15,7 @@ from raysearch.config.ladder import ModelSize
 from raysearch.data.rows import Logits, Rows
 from raysearch.encoders import exits
 from raysearch.encoders.classifier import predict
-from raysearch.encoders.exit_graph import ExitGraph, Left, Rule
+from raysearch.encoders.exit_graph import ExitGraph, ExitResult, ExitRule
 from raysearch.encoders.models import POOLINGS
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
@@ -95,10 +95,10 @@ class EarlyExit:
         if rows is None or not len(rows):
             return
         assert rows.label is not None
-        found = self.raw(rows, phase="calibrate").logits
+        logits = self.raw(rows, phase="calibrate").logits
         label = rows.label.astype(np.int64)
         self._temperature = np.array(
-            [temperature(found[:, k], label) for k in range(found.shape[1])]
+            [temperature(logits[:, k], label) for k in range(logits.shape[1])]
         )
 
     def points(self, sample: Rows | None = None) -> Sequence[Mapping[str, Any]]:
@@ -107,12 +107,12 @@ class EarlyExit:
         if sample is None:
             return tried
         costs = [float(self.infer_flops(sample, knobs).mean()) for knobs in tried]
-        return exit_rules.apart(tried, costs)
+        return exit_rules.prune_knobs(tried, costs)
 
     def raw(self, rows: Rows, *, phase: str) -> Exits:
         """Return every exit's outputs, in one pass that runs all layers, charged to `phase`."""
         ctx = self._ctx
-        found = predict(
+        logits = predict(
             self._fit.module,
             self._head.encode(rows),
             (len(self._head.layers), ctx.classes),
@@ -123,7 +123,7 @@ class EarlyExit:
             device=ctx.device,
             autocast=self._autocast,
         )
-        return Exits(found, self._temperature)
+        return Exits(logits, self._temperature)
 
     @property
     def _autocast(self) -> bool:
@@ -131,17 +131,17 @@ class EarlyExit:
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Return calibrated logits (n, classes) by the real pass, in which texts exit."""
-        left = self._left(rows, knobs)
+        left = self._exit_results(rows, knobs)
         self._ctx.ledger.charge(phase, flops=left.flops, tokens=left.tokens, texts=len(rows))
         return left.logits
 
-    def _left(self, rows: Rows, knobs: Mapping[str, Any]) -> Left:
-        graph = self._ruled(self._head.graph(self._fit.module), knobs)
+    def _exit_results(self, rows: Rows, knobs: Mapping[str, Any]) -> ExitResult:
+        graph = self._with_rule(self._head.graph(self._fit.module), knobs)
         with torch.autocast("cuda", torch.bfloat16, enabled=self._autocast):
-            return graph.left(self._head.encode(rows))
+            return graph.exit_results(self._head.encode(rows))
 
-    def _ruled(self, graph: ExitGraph, knobs: Mapping[str, Any]) -> ExitGraph:
-        rule = Rule(knobs["criterion"], knobs["threshold"], self._temperature)
+    def _with_rule(self, graph: ExitGraph, knobs: Mapping[str, Any]) -> ExitGraph:
+        rule = ExitRule(knobs["criterion"], knobs["threshold"], self._temperature)
         return replace(graph, rule=rule)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -153,10 +153,10 @@ class EarlyExit:
         key = rows.split.encode() + rows.ids.tobytes()
         if self._sample is None or self._sample[0] != key:
             self._sample = (key, self.raw(rows, phase="validate"))
-        at = exit_rules.left_at(self._sample[1], knobs)
+        at = exit_rules.exits_for(self._sample[1], knobs)
         lengths = self._head.encode(rows).lengths
-        every = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
-        return np.asarray(every[np.arange(len(at)), at])
+        flops = exits.text_flops(self._ctx.rung, self._head.layers, self._ctx.classes, lengths)
+        return np.asarray(flops[np.arange(len(at)), at])
 
     def size(self, knobs: Mapping[str, Any]) -> tuple[int, int, int]:
         """Return (parameters deployed, parameters trained, stored bytes).
@@ -172,7 +172,7 @@ class EarlyExit:
         """
         made = self._fit.graph({})
         assert isinstance(made, ExitGraph)
-        return self._ruled(made, knobs)
+        return self._with_rule(made, knobs)
 
     def state(self) -> State:
         """Return the fit's state, and the temperatures."""
@@ -199,8 +199,8 @@ def calibration(knobs: Knobs, rows: int) -> int:
     >>> [calibration(Knobs(), rows) for rows in (59, 60, 100, 1000)]
     [0, 30, 30, 200]
     """
-    held = max(round(knobs.calibration * rows), FEWEST)
-    return held if knobs.calibration > 0 and 2 * held <= rows else 0
+    count = max(round(knobs.calibration * rows), FEWEST)
+    return count if knobs.calibration > 0 and 2 * count <= rows else 0
 
 
 def horizon(knobs: Knobs, rows: int) -> int:
@@ -215,12 +215,12 @@ def price(knobs: Knobs, shape: Shape) -> Mapping[str, float]:
         knobs,
         shape,
         exits.all_flops(layers, shape.rung.hidden, shape.task.classes),
-        held=calibration(knobs, shape.n_train),
+        calibration=calibration(knobs, shape.n_train),
         looked=len(shape.lengths),
     )
 
 
-def refuses(knobs: Knobs, rung: ModelSize) -> str:
+def check_model(knobs: Knobs, rung: ModelSize) -> str:
     """Return why a model cannot have these exits; empty where it can."""
     if not 0 <= knobs.calibration <= 0.5:
         return f"calibration: {knobs.calibration:g} is no share from 0 to 0.5"
@@ -245,6 +245,6 @@ METHOD = Method(
     price=price,
     regression=False,
     calibration=calibration,
-    refuses=refuses,
+    check_model=check_model,
     words=words_of_knobs,
 )

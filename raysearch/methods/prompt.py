@@ -67,7 +67,7 @@ METHOD = Method(
     price=price,
     regression=False,
     inputs=(Input("question", "prompt"),),
-    fitted=lambda knobs, task, texts: replace(
+    resolve_knobs=lambda knobs, task, texts: replace(
         knobs, template=knobs.template % max(1, len(task.templates))
     ),
 )

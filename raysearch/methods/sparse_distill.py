@@ -62,8 +62,8 @@ def learner(ctx: Context, knobs: Knobs) -> DanTrainer:
 
     def follow(logits: Tensor, index: NDArray[np.int64]) -> Tensor:
         if not answers:  # a trained student that is opened again needs no teacher
-            every = np.concatenate([teacher.logits(rows) for rows in parts])
-            answers.append(torch.from_numpy(every).to(ctx.device))
+            logits_of_rows = np.concatenate([teacher.logits(rows) for rows in parts])
+            answers.append(torch.from_numpy(logits_of_rows).to(ctx.device))
         at = torch.from_numpy(index).to(ctx.device)
         return distillation(logits, answers[0][at], knobs.temperature).mean()
 
@@ -106,14 +106,14 @@ METHOD = Method(
     learner=learner,
     horizon=horizon,
     price=price,
-    refuses=dan_knobs.refuses,
-    lacks=dan_knobs.lacks,
+    check_model=dan_knobs.check_model,
+    check_data=dan_knobs.check_data,
     regression=False,
     inputs=(
         Input("teacher", "logits"),
         Input("pool", "texts"),
     ),
     unlabelled=lambda knobs: int(knobs.transfer),
-    fitted=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
+    resolve_knobs=lambda knobs, task, texts: replace(knobs, transfer=min(knobs.transfer, texts)),
     words=words_of_knobs,
 )

@@ -96,7 +96,7 @@ class Dan(nn.Module):
         """Return logits (B, C)."""
         a = self._vector(first)
         if second is not None:
-            a = sides(a, self._vector(second))
+            a = pair_features(a, self._vector(second))
         out: Tensor = self.head(self.dropout(a))
         return out
 
@@ -107,7 +107,7 @@ class Dan(nn.Module):
         return F.relu(self.hidden(self.dropout(self.table.bag(batch))))
 
 
-def sides(a: Tensor, b: Tensor) -> Tensor:
+def pair_features(a: Tensor, b: Tensor) -> Tensor:
     """Combine the vectors of both texts (B, H) each into the pair's (B, 4H)."""
     return torch.cat([a, b, a * b, (a - b).abs()], dim=1)
 

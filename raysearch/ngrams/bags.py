@@ -54,8 +54,8 @@ def _read(reader: Reader | Hasher, columns: Sequence[Sequence[str]]) -> NgramIds
     ids, sizes = GrowableMemmap(np.int32), GrowableMemmap(np.int64)
     sizes.add(np.zeros(1, np.int64))
     for chunk in _chunks(columns):
-        found, offsets = reader.bags(chunk)
-        ids.add(found)
+        grams, offsets = reader.bags(chunk)
+        ids.add(grams)
         sizes.add(np.diff(offsets))
     return NgramIds(ids.whole(), np.cumsum(sizes.whole()))
 
@@ -158,10 +158,10 @@ class HashedVocabulary:
         for chunk in _chunks(columns):
             levels, ends = hasher.hashes(chunk)
             for n, hashes in enumerate(levels, 1):
-                here = np.unique(hashes[inside(ends, n)])
-                rows = hasher.rows(here)
-                np.minimum.at(least, rows, here)
-                np.maximum.at(most, rows, here)
+                seen = np.unique(hashes[inside(ends, n)])
+                rows = hasher.rows(seen)
+                np.minimum.at(least, rows, seen)
+                np.maximum.at(most, rows, seen)
         return int((least <= most).sum()), int((least < most).sum())
 
     def first(self, rows: int) -> HashedVocabulary:
@@ -183,12 +183,12 @@ def most(columns: Sequence[Sequence[str]], ngrams: int, enough: int) -> int:
 
     Counting stops at `enough`.
     """
-    found = 0
+    count = 0
     for chunk in _chunks(columns):
-        found += ngrams * sum(w != END for w in split(chunk))
-        if found >= enough:
+        count += ngrams * sum(w != END for w in split(chunk))
+        if count >= enough:
             return enough
-    return found
+    return count
 
 
 def _chunks(columns: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:

@@ -16,25 +16,25 @@ from numpy.typing import NDArray
 from raysearch.errors import InputError
 from raysearch.ngrams.bags import FrequentVocabulary, _chunks
 from raysearch.ngrams.dan_numpy import END, split
-from raysearch.ngrams.growable import HELD, GrowableMemmap
+from raysearch.ngrams.growable import IN_MEMORY, GrowableMemmap
 
 
 def frequent(
-    texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], held: int = HELD
+    texts: Sequence[str], rows: int, ngrams: int, *more: Sequence[str], in_memory: int = IN_MEMORY
 ) -> FrequentVocabulary:
     """Return the commonest n-grams of these texts, exactly.
 
     Length by length: an n-gram is counted only where its prefix and its last word may still be
     among the commonest, since it is no commoner than they. The words' numbers are in a temporary
-    file where they are more than `held` bytes, and n-grams are counted by ranges of their prefix:
-    memory grows with the distinct words and with the n-grams that may be among the commonest.
+    file where they are more than `in_memory` bytes, and n-grams are counted by ranges of their
+    prefix: memory grows with distinct words and with n-grams that may be among the commonest.
 
     Args:
         texts: one column of texts (n,), in any order.
         rows: how many n-grams, V.
         ngrams: longest n-gram [words].
         more: further columns.
-        held: bytes of a column of numbers that stay in memory.
+        in_memory: bytes of a column of numbers that stay in memory.
 
     Raises:
         InputError: the texts hold fewer n-grams than `rows`.
@@ -53,13 +53,13 @@ def frequent(
         return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
     least = _least(counts, rows)
     words, bounds = _numbers(
-        columns, {w: i for i, w in enumerate(alphabet) if tally[w] >= least}, held
+        columns, {w: i for i, w in enumerate(alphabet) if tally[w] >= least}, in_memory
     )
     blocks = [words[a:b] for a, b in itertools.pairwise(bounds)]
-    before = _copied(blocks, held)
+    before = _copied(blocks, in_memory)
     for n in range(2, ngrams + 1):
         starts = [before[a:b] for a, b in itertools.pairwise(bounds)]
-        keys, number = _counted(starts, blocks, n, len(alphabet), counts[-1], least, held)
+        keys, number = _counted(starts, blocks, n, len(alphabet), counts[-1], least, in_memory)
         counts.append(number)
         parents.append(keys // len(alphabet))
         lasts.append(keys % len(alphabet))
@@ -72,31 +72,31 @@ def frequent(
     return _ranked(alphabet, counts, parents, lasts, rows, ngrams)
 
 
-def too_few(rows: int, there: int, ngrams: int, bound: str = "") -> str:
+def too_few(rows: int, available: int, ngrams: int, bound: str = "") -> str:
     """Return why a vocabulary cannot be that large."""
     words = "word" if ngrams == 1 else "words"
     return (
-        f"vocabulary: {rows:,} n-grams asked, the texts hold {bound}{there:,} of up to {ngrams} "
-        f"{words}: a smaller model, or vocabulary hashed"
+        f"vocabulary: {rows:,} n-grams asked, the texts hold {bound}{available:,} of up to "
+        f"{ngrams} {words}: a smaller model, or vocabulary hashed"
     )
 
 
 def _numbers(
-    columns: Sequence[Sequence[str]], rank: Mapping[str, int], held: int
+    columns: Sequence[Sequence[str]], rank: Mapping[str, int], in_memory: int
 ) -> tuple[NDArray[np.int32], list[int]]:
     """Return the number of every word in turn, and where chunks begin.
 
     -1 for a word without one and between texts.
     """
-    out, bounds = GrowableMemmap(np.int32, held), [0]
+    out, bounds = GrowableMemmap(np.int32, in_memory), [0]
     for chunk in _chunks(columns):
         out.add(np.array([rank.get(w, -1) for w in split(chunk)], np.int32))
         bounds.append(len(out))
     return out.whole(), bounds
 
 
-def _copied(blocks: Sequence[NDArray[np.int32]], held: int) -> NDArray[np.int32]:
-    out = GrowableMemmap(np.int32, held)
+def _copied(blocks: Sequence[NDArray[np.int32]], in_memory: int) -> NDArray[np.int32]:
+    out = GrowableMemmap(np.int32, in_memory)
     for block in blocks:
         out.add(block.copy())
     return out.whole()
@@ -104,10 +104,10 @@ def _copied(blocks: Sequence[NDArray[np.int32]], held: int) -> NDArray[np.int32]
 
 def _least(counts: Sequence[NDArray[np.int64]], rows: int) -> int:
     """Return the count of the `rows`-th commonest so far; 1 while there are fewer."""
-    every = np.concatenate(counts)
-    if len(every) < rows:
+    tallies = np.concatenate(counts)
+    if len(tallies) < rows:
         return 1
-    return int(np.partition(every, len(every) - rows)[len(every) - rows])
+    return int(np.partition(tallies, len(tallies) - rows)[len(tallies) - rows])
 
 
 def _keys(
@@ -129,47 +129,47 @@ def _counted(
     base: int,
     prefixes: NDArray[np.int64],
     least: int,
-    held: int,
+    in_memory: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return distinct keys that occur `least` times or more, ascending, and their counts.
 
-    In passes over ranges of the prefix that occur `held` times each: distinct keys are fewer.
+    In passes over ranges of the prefix that occur `in_memory` times each: distinct keys are fewer.
     """
     through = np.cumsum(prefixes)
-    passes = 1 + int(through[-1]) // held
+    passes = 1 + int(through[-1]) // in_memory
     cuts = np.searchsorted(through, np.arange(1, passes) * (through[-1] / passes))
     ranges = [0, *np.unique(cuts + 1).tolist(), len(prefixes)]
     keys, number = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for low, high in itertools.pairwise(ranges):
         if low >= high:
             continue
-        found, many = np.empty(0, np.int64), np.empty(0, np.int64)
+        keys_so_far, counts_so_far = np.empty(0, np.int64), np.empty(0, np.int64)
         waiting: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         for b, w in zip(before, words, strict=True):
-            here = _keys(b, w, n, base)[1]
+            chunk = _keys(b, w, n, base)[1]
             if passes > 1:
-                here = here[(here >= low * base) & (here < high * base)]
-            waiting.append(np.unique(here, return_counts=True))
-            if sum(len(k) for k, _ in waiting) > max(len(found), 2**20):
-                found, many = _merged([(found, many), *waiting])
+                chunk = chunk[(chunk >= low * base) & (chunk < high * base)]
+            waiting.append(np.unique(chunk, return_counts=True))
+            if sum(len(k) for k, _ in waiting) > max(len(keys_so_far), 2**20):
+                keys_so_far, counts_so_far = _merged([(keys_so_far, counts_so_far), *waiting])
                 waiting = []
-        found, many = _merged([(found, many), *waiting])
-        keys.append(found[many >= least])
-        number.append(many[many >= least])
+        keys_so_far, counts_so_far = _merged([(keys_so_far, counts_so_far), *waiting])
+        keys.append(keys_so_far[counts_so_far >= least])
+        number.append(counts_so_far[counts_so_far >= least])
     return np.concatenate(keys), np.concatenate(number)
 
 
 def _merged(
     runs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    every = np.concatenate([k for k, _ in runs])
-    if not len(every):
-        return every, every
-    order = np.argsort(every, kind="stable")  # runs are sorted: merging them is cheap
-    every = every[order]
-    first = np.concatenate([[0], np.flatnonzero(every[1:] != every[:-1]) + 1])
+    joined = np.concatenate([k for k, _ in runs])
+    if not len(joined):
+        return joined, joined
+    order = np.argsort(joined, kind="stable")  # runs are sorted: merging them is cheap
+    joined = joined[order]
+    first = np.concatenate([[0], np.flatnonzero(joined[1:] != joined[:-1]) + 1])
     number = np.concatenate([c for _, c in runs])[order]
-    return every[first], np.add.reduceat(number, first)
+    return joined[first], np.add.reduceat(number, first)
 
 
 def _numbered(
@@ -184,10 +184,10 @@ def _numbered(
     -1 without one.
     """
     out = np.full(len(words), -1, np.int32)
-    start, found = _keys(before, words, n, base)
+    start, sought = _keys(before, words, n, base)
     if len(keys) and len(start):
-        at = np.minimum(np.searchsorted(keys, found), len(keys) - 1)
-        out[start] = np.where(keys[at] == found, at, -1)
+        at = np.minimum(np.searchsorted(keys, sought), len(keys) - 1)
+        out[start] = np.where(keys[at] == sought, at, -1)
     return out
 
 
@@ -203,14 +203,14 @@ def _ranked(
 
     Within a length `counts` are in the words' order.
     """
-    every = np.concatenate(counts)
-    if len(every) < rows:
-        raise InputError(too_few(rows, len(every), ngrams))
+    tallies = np.concatenate(counts)
+    if len(tallies) < rows:
+        raise InputError(too_few(rows, len(tallies), ngrams))
     sizes = [len(c) for c in counts]
     length = np.repeat(np.arange(len(sizes)), sizes)
     within = np.concatenate([np.arange(s) for s in sizes])
-    order = np.lexsort((within, length, -every))[:rows]
-    row = np.full(len(every), -1, np.int64)
+    order = np.lexsort((within, length, -tallies))[:rows]
+    row = np.full(len(tallies), -1, np.int64)
     row[order] = np.arange(rows)
     first = np.concatenate([[0], np.cumsum(sizes)])
     shift = first[np.maximum(length - 1, 0)]

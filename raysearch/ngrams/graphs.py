@@ -46,7 +46,7 @@ class NgramGraph:
         return self.text_logits(hashed.joined(rows))
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"ngrams": self.ngrams, "buckets": self.buckets, "weighting": self.weighting}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ class NgramGraph:
         x = hashed.weighted(counts, self.idf)
         return np.asarray(x @ self.weight + self.bias, dtype=np.float32)
 
-    def cooled(self, temperature: float) -> NgramGraph:
+    def with_temperature(self, temperature: float) -> NgramGraph:
         """Return the graph with its logits divided by a temperature.
 
         The temperature is folded into the linear model.
@@ -92,7 +92,7 @@ class BagGraph:
         return self.answer(bags)
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
         return {"ngrams": self.vocabulary.ngrams, "buckets": self.vocabulary.rows}
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> None:
@@ -105,7 +105,7 @@ class BagGraph:
         ]
         return np.asarray(dan_numpy.dense(self.dense, vectors), np.float32)
 
-    def cooled(self, temperature: float) -> BagGraph:
+    def with_temperature(self, temperature: float) -> BagGraph:
         """Return the graph with its logits divided by a temperature, folded into the head."""
         cold = {k: v / np.float32(temperature) for k, v in self.dense.items() if k[:4] == "head"}
         return replace(self, dense={**self.dense, **cold})

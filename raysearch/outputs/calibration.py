@@ -63,13 +63,13 @@ def temperature(logits: NDArray[np.float32], label: NDArray[np.int64]) -> float:
     """
     if len(label) < FEWEST or logits.shape[1] < 2:
         return 1.0
-    found = minimize_scalar(
+    fit = minimize_scalar(
         lambda t: nll(logits, label, float(np.exp(t))),
         bounds=(np.log(COLDEST), np.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-4},
     )
-    best = float(np.exp(found.x))
+    best = float(np.exp(fit.x))
     return best if nll(logits, label, best) < nll(logits, label) else 1.0
 
 
@@ -89,9 +89,9 @@ def reliability(
     right = answer == label
     place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     return [
-        Bin(int(here.sum()), float(confidence[here].mean()), float(right[here].mean()))
+        Bin(int(inside.sum()), float(confidence[inside].mean()), float(right[inside].mean()))
         for k in range(bins)
-        if (here := place == k).any()
+        if (inside := place == k).any()
     ]
 
 
@@ -103,6 +103,6 @@ def ece(probabilities: NDArray[np.float64], label: NDArray[np.int64], bins: int 
     >>> round(ece(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0]), bins=2), 3)
     0.25
     """
-    found = reliability(probabilities, label, bins)
-    n = sum(b.count for b in found)
-    return sum(b.count * abs(b.accuracy - b.confidence) for b in found) / n if n else 0.0
+    table = reliability(probabilities, label, bins)
+    n = sum(b.count for b in table)
+    return sum(b.count * abs(b.accuracy - b.confidence) for b in table) / n if n else 0.0

@@ -19,9 +19,9 @@ def words_of_knobs(knobs: Mapping[str, Any]) -> PointWords:
     (PointWords(label='int8', curve=''), '')
     """
     for kind in kinds().values():
-        found: PointWords | None = kind.words(knobs)
-        if found is not None:
-            return found
+        words: PointWords | None = kind.words(knobs)
+        if words is not None:
+            return words
     return plain_words(knobs)
 
 

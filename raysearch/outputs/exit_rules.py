@@ -55,7 +55,7 @@ class Exits:
 
     def shares(self, knobs: Mapping[str, Any]) -> list[float]:
         """Return the share of texts that leave at each exit."""
-        return shares(left_at(self, knobs), self.logits.shape[1])
+        return shares(exits_for(self, knobs), self.logits.shape[1])
 
     def write(self, folder: Path) -> None:
         """Write the arrays for `raysearch.outputs.point_kinds.exits.read`."""
@@ -93,7 +93,7 @@ def signal(logits: NDArray[np.float32], criterion: str) -> NDArray[np.float64]:
     raise unknown("early exit", "criterion", criterion, CRITERIA)
 
 
-def leaves(
+def exit_index(
     logits: NDArray[np.float32], criterion: str, threshold: float | str
 ) -> NDArray[np.int64]:
     """Return the exit (n,) of each text, from 0, of calibrated logits (n, K, C).
@@ -102,13 +102,13 @@ def leaves(
     one of 0; `never` and infinity send all to the last.
 
     >>> z = np.log(np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.3, 0.7]]], np.float32))
-    >>> leaves(z, "confidence", 0.85).tolist(), leaves(z, "confidence", "never").tolist()
+    >>> exit_index(z, "confidence", 0.85).tolist(), exit_index(z, "confidence", "never").tolist()
     ([0, 1], [1, 1])
     """
     n, exits, _ = logits.shape
     goal = reached(threshold)
     sure = signal(logits, criterion) >= goal
-    if first_of_all(goal, criterion, logits.shape[2]):
+    if always_first(goal, criterion, logits.shape[2]):
         sure[:, 0] = True
     sure[:, exits - 1] = True
     return np.asarray(sure.argmax(axis=1), np.int64)
@@ -119,19 +119,19 @@ def reached(threshold: float | str) -> float:
     return math.inf if threshold == NEVER else float(threshold)
 
 
-def first_of_all(goal: float, criterion: str, classes: int) -> bool:
+def always_first(goal: float, criterion: str, classes: int) -> bool:
     """Return True if every text exits at the first exit, even where all classes tie."""
     return goal <= (1.0 / classes if criterion == "confidence" else 0.0)
 
 
-def left_at(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.int64]:
+def exits_for(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.int64]:
     """Return the exit (n,) of each text by a point's knobs."""
-    return leaves(exits.calibrated, knobs["criterion"], knobs["threshold"])
+    return exit_index(exits.calibrated, knobs["criterion"], knobs["threshold"])
 
 
 def answers(exits: Exits, knobs: Mapping[str, Any]) -> NDArray[np.float32]:
     """Return calibrated logits (n, C) of each text's exit."""
-    at = left_at(exits, knobs)
+    at = exits_for(exits, knobs)
     return np.asarray(exits.calibrated[np.arange(len(at)), at])
 
 
@@ -169,7 +169,7 @@ def grid(classes: int, exits: int) -> list[dict[str, float | str]]:
     return out
 
 
-def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> list[int]:
+def prune_close_points(flops: Sequence[float], criteria: Sequence[str], whole: float) -> list[int]:
     """Return positions to keep: of points of one criterion that cost about the same the first.
 
     Args:
@@ -177,7 +177,7 @@ def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> li
         criteria: of each point.
         whole: FLOPs of the whole model.
 
-    >>> thinned([10.0, 9.99, 8.0, 2.0, 2.0], ["a"] * 5, 10.0)
+    >>> prune_close_points([10.0, 9.99, 8.0, 2.0, 2.0], ["a"] * 5, 10.0)
     [0, 2, 3]
     """
     kept: list[int] = []
@@ -188,9 +188,11 @@ def thinned(flops: Sequence[float], criteria: Sequence[str], whole: float) -> li
     return kept
 
 
-def apart(tried: Sequence[Mapping[str, Any]], flops: Sequence[float]) -> list[Mapping[str, Any]]:
-    """Return the knob sets that `thinned` keeps; the first one is the whole model."""
-    kept = thinned(flops, [str(knobs["criterion"]) for knobs in tried], flops[0])
+def prune_knobs(
+    tried: Sequence[Mapping[str, Any]], flops: Sequence[float]
+) -> list[Mapping[str, Any]]:
+    """Return the knob sets that `prune_close_points` keeps; the first one is the whole model."""
+    kept = prune_close_points(flops, [str(knobs["criterion"]) for knobs in tried], flops[0])
     return [tried[i] for i in kept]
 
 
@@ -240,21 +242,21 @@ def exits_of(text: str, layers: int) -> tuple[int, ...]:
         InputError: no numbers, a layer that is not there, or the last layer alone.
     """
     if text == "all":
-        found = set(range(1, layers + 1))
+        chosen = set(range(1, layers + 1))
     elif text == "half":
-        found = set(range(layers, 0, -2))
-        found |= {1} if layers == 2 else set()
+        chosen = set(range(layers, 0, -2))
+        chosen |= {1} if layers == 2 else set()
     else:
         try:
-            found = {int(part) for part in str(text).split(",")}
+            chosen = {int(part) for part in str(text).split(",")}
         except ValueError:
             raise InputError(f"exits '{text}': must be all, half, or layers such as 2,4") from None
-        for layer in sorted(found):
+        for layer in sorted(chosen):
             if not 1 <= layer <= layers:
                 raise InputError(
                     f"exits '{text}': layer {layer} is not one of the model's {layers}"
                 )
-        found.add(layers)
-    if len(found) < 2:
+        chosen.add(layers)
+    if len(chosen) < 2:
         raise InputError(f"exits '{text}': of {layers} layers that is one exit, two are the fewest")
-    return tuple(sorted(found))
+    return tuple(sorted(chosen))

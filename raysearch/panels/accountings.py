@@ -41,8 +41,8 @@ class Info:
 
 def info(run: Run) -> Info:
     """Count the training of each cell in the three ways; k is the study's `shared_by`."""
-    held = crossing(run)
-    known = [c for c in held.cells if all(a in c.costs for a in ACCOUNTINGS)]
+    grid = crossing(run)
+    known = [c for c in grid.cells if all(a in c.costs for a in ACCOUNTINGS)]
     cells = tuple(c for c in known if all(c.costs[a] > 0 for a in ACCOUNTINGS))
     k = int(run.study.get("shared_by") or 1)
     titles = {
@@ -60,14 +60,14 @@ def info(run: Run) -> Info:
         for a, title in titles.items()
     ]
     free = tuple(c for c in known if c not in cells)
-    said = caption(
-        held,
+    text = caption(
+        grid,
         cells,
         "Dotted lines across train nothing." if free and cells else "",
-        without(held.cells, FULL),
+        without(grid.cells, FULL),
         "" if inherited or not cells else "No point has a teacher: there is one way to count.",
     )
-    return Info(held.score, held.procedures, cells, free, tuple(made) if cells else (), said)
+    return Info(grid.score, grid.procedures, cells, free, tuple(made) if cells else (), text)
 
 
 def draw(info: Info) -> go.Figure:
@@ -80,11 +80,11 @@ def draw(info: Info) -> go.Figure:
         across=3,
     )
     legend(out, info.procedures, [c.procedure for c in (*info.cells, *info.free)])
-    every = [x for p in info.panes for x in p.x]
+    values = [x for p in info.panes for x in p.x]
     for k, pane in enumerate(info.panes):
         on = set(pane.line)
         for cell in info.free:
-            level(out, k, cell, (min(every), max(every)), info.procedures)
+            level(out, k, cell, (min(values), max(values)), info.procedures)
         for ghost in (info.panes[0], pane) if k else (pane,):
             y = [info.cells[i].test for i in ghost.line]
             steps(out, k, [ghost.x[i] for i in ghost.line], y, ghost=ghost is not pane)

@@ -17,20 +17,20 @@ RUN = "run"
 def pictures() -> dict[str, ModuleType]:
     """Return every picture by its name."""
     package = importlib.import_module("raysearch.panels")
-    found = {}
+    modules = {}
     for module in pkgutil.iter_modules(package.__path__):
         loaded = importlib.import_module(f"raysearch.panels.{module.name}")
         if all(hasattr(loaded, part) for part in ("Info", "info", "draw")):
-            found[module.name] = loaded
-    return found
+            modules[module.name] = loaded
+    return modules
 
 
 def needs() -> dict[str, Callable[[Run], bool]]:
     """Return what of a run a page may need, by name: each picture's own `NEEDS` together."""
-    found: dict[str, Callable[[Run], bool]] = {}
+    checks: dict[str, Callable[[Run], bool]] = {}
     for module in pictures().values():
-        found |= getattr(module, "NEEDS", {})
-    return found
+        checks |= getattr(module, "NEEDS", {})
+    return checks
 
 
 def picture(name: str, where: str = "panels") -> ModuleType:

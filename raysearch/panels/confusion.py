@@ -38,8 +38,8 @@ class Info:
 
 def info(run: Run, *, point: str = "") -> Info:
     """Read the matrix of a point, or of the best, off a run; empty for regression."""
-    found = look(run, point)
-    return Info((), (), (), 0) if found is None else of(found)
+    report = look(run, point)
+    return Info((), (), (), 0) if report is None else of(report)
 
 
 def of(report: Report) -> Info:
@@ -114,14 +114,14 @@ def draw_vector(info: Info) -> go.Figure:
 
 def _framed(info: Info) -> go.Figure:
     """Draw the axes: names along both, the first class on top."""
-    many = len(info.names)
-    out = style.figure(height=max(280, min(900, 120 + 46 * many)))
+    classes = len(info.names)
+    out = style.figure(height=max(280, min(900, 120 + 46 * classes)))
     ticks = [style.inert(n if len(n) <= LONGEST else n[: LONGEST - 1] + "…") for n in info.names]
     axis: dict[str, Any] = {"tickmode": "array"}
-    axis |= {"tickvals": list(range(many)), "ticktext": ticks}
+    axis |= {"tickvals": list(range(classes)), "ticktext": ticks}
     axis |= {"showgrid": False, "showline": False}
-    out.update_xaxes({**axis, "title": {"text": "predicted"}, "range": [-0.5, many - 0.5]})
-    out.update_yaxes({**axis, "title": {"text": "true"}, "range": [many - 0.5, -0.5]})
+    out.update_xaxes({**axis, "title": {"text": "predicted"}, "range": [-0.5, classes - 0.5]})
+    out.update_yaxes({**axis, "title": {"text": "true"}, "range": [classes - 0.5, -0.5]})
     return out
 
 

@@ -40,7 +40,7 @@ class Choice:
     """What chooses it within its procedure, larger first."""
 
 
-def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
+def contest(run: Run, grid: Crossing, cost: str) -> tuple[list[Choice], str]:
     """Return the points to compare, and a sentence on those left out, empty where none was.
 
     Validation chooses within a procedure: the mean over fresh draws, `careful` where rows are few.
@@ -48,7 +48,7 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
     dearest to run, its largest, stands for it, chosen by no score at all.
     """
     rows = run.table.drop_duplicates("point_id").set_index("point_id").to_dict("index")
-    about = [(e, rows[e.point_id]) for e in held.made.estimates]
+    about = [(e, rows[e.point_id]) for e in grid.made.estimates]
     judged = {str(r["procedure"]) for e, r in about if math.isfinite(e.validation)}
     labels = labels_by_point(run)
     out: list[Choice] = []
@@ -69,19 +69,19 @@ def contest(run: Run, held: Crossing, cost: str) -> tuple[list[Choice], str]:
             out.append(choice)
     known = {e.point_id for e, _ in about}
     reasons = (
-        (sum(c.point_id not in known for c in held.cells), "without fresh draws"),
+        (sum(c.point_id not in known for c in grid.cells), "without fresh draws"),
         (bare, f"without {cost}"),
         (unchosen, "without a validation score"),
-        (held.untested, "without a score on test"),
+        (grid.untested, "without a score on test"),
     )
     left = ", ".join(f"{n:,} {why}" for n, why in reasons if n)
     return out, f"Points left out: {left}." if left else ""
 
 
-def apart(held: Crossing, found: Sequence[Choice]) -> npt.NDArray[np.bool_]:
+def differ(grid: Crossing, choices: Sequence[Choice]) -> npt.NDArray[np.bool_]:
     """Return whether the paired 95 % interval of two of them excludes 0 (m, m)."""
-    at = np.array([c.place for c in found], dtype=np.intp)
-    ends = held.made.difference[np.ix_(at, at)]
+    at = np.array([c.place for c in choices], dtype=np.intp)
+    ends = grid.made.difference[np.ix_(at, at)]
     return np.asarray((ends[..., 1] > 0) | (ends[..., 2] < 0), dtype=np.bool_)
 
 
@@ -118,13 +118,13 @@ def cost_steps(cost: Floats) -> tuple[float, ...]:
     )
 
 
-def caption(held: Crossing, found: Sequence[Choice], left: str, sure: float) -> str:
+def caption(grid: Crossing, choices: Sequence[Choice], left: str, sure: float) -> str:
     """Return what chose, what compares, on how much, and what was left out; or why it is empty."""
-    if not found:
-        why = held.made.why or "no point has an interval, and that takes three draws"
-        said = f"Nobody can be called a winner: {why.rstrip('.')}."
-        return f"{said} {left}".strip()
-    used = [held.made.estimates[c.place] for c in found]
+    if not choices:
+        why = grid.made.why or "no point has an interval, and that takes three draws"
+        text = f"Nobody can be called a winner: {why.rstrip('.')}."
+        return f"{text} {left}".strip()
+    used = [grid.made.estimates[c.place] for c in choices]
     seen = [e.validation_rows for e in used if math.isfinite(e.validation)]
     free = len(seen) < len(used)
     chosen = (
@@ -135,7 +135,7 @@ def caption(held: Crossing, found: Sequence[Choice], left: str, sure: float) -> 
     out = [
         f"Within a procedure the point is chosen {chosen}; procedures are compared on test "
         f"({max(e.test_rows for e in used):,} rows) over {max(e.draws for e in used)} draws, in "
-        f"{len(held.made.resampled):,} resamples of both.",
+        f"{len(grid.made.resampled):,} resamples of both.",
         f"Hatched: nobody wins {100 * sure:g} % of them with a paired interval that excludes 0.",
         "What needs no labels is chosen by no score: its largest model stands." if free else "",
         left,

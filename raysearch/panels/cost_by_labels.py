@@ -40,23 +40,23 @@ class Info:
 
 def info(run: Run, *, cost: str = "infer_flops") -> Info:
     """Read the panes off a run."""
-    unit, held = get(cost).unit, crossing(run)
-    cells = [c for c in held.cells if c.costs.get(cost, 0.0) > 0]
+    unit, grid = get(cost).unit, crossing(run)
+    cells = [c for c in grid.cells if c.costs.get(cost, 0.0) > 0]
     budgets = sorted({c.budget for c in cells if c.labels > 0}) or [0] * bool(cells)
     out = []
     for budget in budgets:
-        mine = tuple(c for c in cells if c.budget == budget or not c.labels)
-        out.append(Pane(budget, mine, line(mine, cost)))
-    said = caption(held, cells, without(held.cells, cost))
-    return Info(held.score, cost, unit, held.procedures, tuple(out), said)
+        shown = tuple(c for c in cells if c.budget == budget or not c.labels)
+        out.append(Pane(budget, shown, line(shown, cost)))
+    text = caption(grid, cells, without(grid.cells, cost))
+    return Info(grid.score, cost, unit, grid.procedures, tuple(out), text)
 
 
 def draw(info: Info) -> go.Figure:
     """Draw marks, filled with a bar where confirmed, else hollow; a step line: the frontier."""
     titles = [f"{p.budget:,} labels" if p.budget else "no labels" for p in info.panes]
     name = NAMES.get(info.cost, f"{info.cost.replace('_', ' ')} [{info.unit}]")
-    every = [c.costs[info.cost] for p in info.panes for c in p.cells]
-    out = panes(titles, name, f"{info.score} on test, by label budget", every)
+    values = [c.costs[info.cost] for p in info.panes for c in p.cells]
+    out = panes(titles, name, f"{info.score} on test, by label budget", values)
     legend(out, info.procedures, [c.procedure for p in info.panes for c in p.cells])
     for k, pane in enumerate(info.panes):
         x = [c.costs[info.cost] for c in pane.cells]

@@ -75,7 +75,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """The cells of a run and what has to be said about them."""
+    """The cells of a run, and what its captions need."""
 
     score: str
     procedures: tuple[str, ...]

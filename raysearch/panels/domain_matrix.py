@@ -81,17 +81,17 @@ class Info:
 def info(run: Run) -> Info:
     """Read the matrix of a run; empty, with a sentence, where it has none that is whole and its."""
     try:
-        found = read_domains(run.folder)
+        matrix = read_domains(run.folder)
     except InputError as e:  # the other pages need not fall with it; and no page holds a path
         return Info("score", (), (), str(e).replace(str(run.folder / DOMAINS), DOMAINS))
-    if found is None:
+    if matrix is None:
         return Info("score", (), (), NOTHING)
-    mine = _mine(found, run)
-    if mine is None:
+    own = _own_domain(matrix, run)
+    if own is None:
         return Info("score", (), (), FOREIGN)
-    place = {d.task: i for i, d in enumerate(found.domains)}
+    place = {d.task: i for i, d in enumerate(matrix.domains)}
     panes = []
-    for m in found.methods:
+    for m in matrix.methods:
         words = {s.trained_on: (s.words, s.draws) for s in m.sources}
         squares = [
             Square(
@@ -104,7 +104,9 @@ def info(run: Run) -> Info:
             for c in m.cells
         ]
         panes.append(Pane(m.method, tuple(squares)))
-    return Info(found.score, tuple(place), tuple(panes), _caption(found, _stale(found, mine, run)))
+    return Info(
+        matrix.score, tuple(place), tuple(panes), _caption(matrix, _stale(matrix, own, run))
+    )
 
 
 def _words(cell: Cell, model: str, draws: int) -> str:
@@ -121,21 +123,21 @@ def _words(cell: Cell, model: str, draws: int) -> str:
     )
 
 
-def _mine(found: Matrix, run: Run) -> Domain | None:
+def _own_domain(matrix: Matrix, run: Run) -> Domain | None:
     """Return the domain of the run's own data; None: a file from elsewhere, or the data changed."""
     known = {r.config.splits for r in run.records}
     if splits := run.study.get("splits"):
         known = {splits}
-    return next((d for d in found.domains if d.splits in known), None)
+    return next((d for d in matrix.domains if d.splits in known), None)
 
 
-def _stale(found: Matrix, mine: Domain, run: Run) -> str:
+def _stale(matrix: Matrix, own: Domain, run: Run) -> str:
     """Return whose points of this run are no longer those that would be taken; empty: none's."""
-    if found.by_hand:
+    if matrix.by_hand:
         return ""
     now = chosen(run)
-    then = {m.method: s.point_id for m in found.methods for s in m.sources
-            if s.trained_on == mine.task}  # fmt: skip
+    then = {m.method: s.point_id for m in matrix.methods for s in m.sources
+            if s.trained_on == own.task}  # fmt: skip
     other = sorted(m for m in {*now, *then} if now.get(m) != then.get(m))
     if not other:
         return ""
@@ -145,18 +147,18 @@ def _stale(found: Matrix, mine: Domain, run: Run) -> str:
     )
 
 
-def _caption(found: Matrix, *more: str) -> str:
-    said = [*choice_words(found), *drop_words(found), *models_words(found), *dropped_words(found)]
-    return " ".join([*said, *(s for s in more if s)])
+def _caption(of: Matrix, *more: str) -> str:
+    words = [*choice_words(of), *drop_words(of), *models_words(of), *dropped_words(of)]
+    return " ".join([*words, *(s for s in more if s)])
 
 
 def draw(info: Info) -> go.Figure:
     """Draw the panes; every number stands in its cell, and the diagonal is outlined."""
-    many, n = len(info.panes), len(info.domains)
+    count, n = len(info.panes), len(info.domains)
     ticks = [style.inert(d if len(d) <= LONGEST else d[: LONGEST - 1] + "…") for d in info.domains]
     pane = max(NARROW, ACROSS * n)
-    columns = max(1, min(many, (WIDE - BESIDE) // pane))
-    rows = max(1, -(-many // columns))
+    columns = max(1, min(count, (WIDE - BESIDE) // pane))
+    rows = max(1, -(-count // columns))
     longest = LETTER * max(min(len(d), LONGEST) for d in info.domains or ("",))
     turned = longest > pane / max(1, n) - 8
     foot = FOOT + int(0.6 * longest if turned else 0)
@@ -169,7 +171,7 @@ def draw(info: Info) -> go.Figure:
         meta={"caption": info.caption},
         coloraxis=_scale(info),
     )
-    if not many:
+    if not count:
         return out
     plain: dict[str, Any] = {"tickmode": "array", "tickvals": list(range(n)), "ticktext": ticks}
     plain |= {"showgrid": False, "showline": False, "ticks": ""}
@@ -244,12 +246,12 @@ def _cells(out: go.Figure, info: Info, pane: Pane, across: str, up: str) -> None
         **axes,
     )
     for dark in (False, True):
-        mine = [s for s in pane.squares if ((s.score - low) / (high - low) > DARK) == dark]
+        squares = [s for s in pane.squares if ((s.score - low) / (high - low) > DARK) == dark]
         out.add_scatter(
-            x=[s.column for s in mine],
-            y=[s.row for s in mine],
+            x=[s.column for s in squares],
+            y=[s.row for s in squares],
             mode="text",
-            text=[f"{s.score:.3f}" for s in mine],
+            text=[f"{s.score:.3f}" for s in squares],
             textfont={"size": 13, "color": "#000000" if dark else "#ffffff"},
             hoverinfo="skip",
             showlegend=False,

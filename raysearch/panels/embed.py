@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.point_lookup import labels_by_point
-from raysearch.recommend.points import FINE, Points, Rival
+from raysearch.recommend.points import FINE, Baseline, Points
 
 CONFIRMED = ("confirmed", "low", "high", "draws", "on_frontier")
 """Columns that confirming draws add."""
@@ -68,6 +68,10 @@ def pack(values: Iterable[Any]) -> Any:
     return {"of": of, "at": at} if 3 * len(of) < len(column) else column
 
 
+FIELDS = {"on": "p_on_frontier"}
+"""Fields of `Points` that have another name on the page."""
+
+
 def points_json(points: Points) -> dict[str, Any]:
     """Return `Points` as the page's script reads it."""
 
@@ -89,15 +93,15 @@ def points_json(points: Points) -> dict[str, Any]:
         "method": numbers(points.method),
         "model": numbers(points.model),
         "knobs": pack(points.knobs),
-        **{name: numbers(getattr(points, name)) for name in columns},
+        **{name: numbers(getattr(points, FIELDS.get(name, name))) for name in columns},
         "costs": {k: numbers(v) for k, v in points.costs.items()},
         "axes": [asdict(a) for a in points.axes],
         "teachers": list(points.teachers),
         "budgets": list(points.budgets),
-        "fates": [[who, asdict(fate)] for who, fate in points.fates.items()],
+        "fates": [[who, asdict(outcome)] for who, outcome in points.outcomes.items()],
         "majority": points.majority,
         "unscored": points.unscored,
-        "apart": _apart(points),
+        "apart": _pairwise_differences(points),
         "prices": dict(points.prices),
         "begun": points.begun,
         "lost": points.lost,
@@ -105,32 +109,32 @@ def points_json(points: Points) -> dict[str, Any]:
         "folds": points.folds,
         "run": points.run,
         "ids": pack(points.ids),
-        "rivals": [_rival(r) for r in points.rivals],
+        "rivals": [_baseline(r) for r in points.baselines],
         "trials": points.trials,
         "unbilled": points.unbilled,
         "search_flops": points.search_flops,
     }
 
 
-def _apart(points: Points) -> dict[str, Any]:
+def _pairwise_differences(points: Points) -> dict[str, Any]:
     """Return ends of the differences of confirmed points i minus j for j < i, in whole units.
 
     A trial with exits has dozens of confirmed points, so that pairs are most of a page.
     """
     unit = 1 if points.kind == "none" else 10**FINE
-    i, j = np.tril_indices(len(points.apart), -1)
-    ends = points.apart[i, j, 1:].ravel() * unit
+    i, j = np.tril_indices(len(points.pairwise_differences), -1)
+    ends = points.pairwise_differences[i, j, 1:].ravel() * unit
     return {"unit": unit, "ends": [number(v) for v in (ends if unit == 1 else ends.round())]}
 
 
-def _rival(rival: Rival) -> dict[str, Any]:
+def _baseline(baseline: Baseline) -> dict[str, Any]:
     return {
-        "name": rival.name,
-        **{k: number(getattr(rival, k)) for k in ("test", "low", "high")},
-        "costs": {k: number(v) for k, v in rival.costs.items()},
-        "apart": [[number(v) for v in row] for row in rival.apart],
-        "zero": rival.zero,
-        "gpu": rival.gpu,
+        "name": baseline.name,
+        **{k: number(getattr(baseline, k)) for k in ("test", "low", "high")},
+        "costs": {k: number(v) for k, v in baseline.costs.items()},
+        "apart": [[number(v) for v in row] for row in baseline.differences],
+        "zero": baseline.zero,
+        "gpu": baseline.gpu,
     }
 
 
@@ -163,7 +167,7 @@ def table_json(run: Run, points: Points) -> dict[str, Any]:
             points.low[i],
             points.high[i],
             points.draws[i],
-            points.on[i],
+            points.p_on_frontier[i],
         )
         for i in range(len(points))
         if points.place[i] >= 0

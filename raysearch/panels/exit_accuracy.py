@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 from raysearch.analysis import Run
 from raysearch.analysis.bootstrap import FEWEST, Judged, features, replicates
 from raysearch.analysis.exit_trials import (
-    Hearing,
-    Leaver,
+    ExitOutputsBySeed,
+    ExitTrial,
+    exit_outputs,
+    exit_trial,
     first_layers,
-    hearing,
-    leaver,
     score_of,
     title,
 )
@@ -69,42 +69,44 @@ def info(run: Run, *, point: str = "", baseline: str = "") -> Info:
     Raises:
         InputError: a point is named, and there is no such or its model has no exits.
     """
-    held = crossing(run)
-    found = leaver(run, point)
-    if found is None:
-        return Info(held.score, held.procedures, "", "", (), (), "")
-    procedure, model, budget = found.cell
-    test, seen = (hearing(run, found, split) for split in ("test", "validation"))
+    grid = crossing(run)
+    trial = exit_trial(run, point)
+    if trial is None:
+        return Info(grid.score, grid.procedures, "", "", (), (), "")
+    procedure, model, budget = trial.cell
+    test, seen = (exit_outputs(run, trial, split) for split in ("test", "validation"))
     if test is None and seen is None:
-        return Info(held.score, held.procedures, procedure, "", (), (), f"{title(found)}. {LACK}")
-    layers = found.layers
+        return Info(grid.score, grid.procedures, procedure, "", (), (), f"{title(trial)}. {LACK}")
+    layers = trial.layers
     kin = first_layers(model) if layers else {}
     tuned = sorted(
         (
             (kin[c.model], c)
-            for c in held.cells
+            for c in grid.cells
             if c.procedure == baseline and c.budget == budget and c.model in kin
         ),
         key=lambda of: of[0],
     )
-    exits = _exits(found, test, seen)
-    said = [f"{title(found)}: each exit alone, "]
-    said.append(", ".join(f"on {h.words}" for h in (seen, test) if h is not None) + ".")
+    exits = _exits(trial, test, seen)
+    parts = [f"{title(trial)}: each exit alone, "]
+    parts.append(", ".join(f"on {h.words}" for h in (seen, test) if h is not None) + ".")
     if test is None:
-        said.append(" Not shown on test.")
+        parts.append(" Not shown on test.")
     if baseline and not tuned:
-        said.append(f" {baseline}: no model of the first layers ran on as many labels.")
+        parts.append(f" {baseline}: no model of the first layers ran on as many labels.")
     name = "layers below the exit" if layers else "exit"
-    caption = f"{''.join(said)} {UNCOUNTED}"
+    caption = f"{''.join(parts)} {UNCOUNTED}"
     return Info(
-        held.score, held.procedures, procedure, name, exits, tuple(tuned), caption, baseline
+        grid.score, grid.procedures, procedure, name, exits, tuple(tuned), caption, baseline
     )
 
 
-def _exits(found: Leaver, test: Hearing | None, seen: Hearing | None) -> tuple[Exit, ...]:
-    score = found.record.score
-    ends: list[tuple[float, float] | None] = [None] * found.exits
-    if test is not None and test.fresh and len(test.heard) >= FEWEST:
+def _exits(
+    trial: ExitTrial, test: ExitOutputsBySeed | None, seen: ExitOutputsBySeed | None
+) -> tuple[Exit, ...]:
+    score = trial.record.score
+    ends: list[tuple[float, float] | None] = [None] * trial.exits
+    if test is not None and test.fresh and len(test.draws) >= FEWEST:
         alone = test.folds == 0  # folds are summed up together
         choices = [
             [
@@ -115,32 +117,32 @@ def _exits(found: Leaver, test: Hearing | None, seen: Hearing | None) -> tuple[E
                         h.exits.logits[:, k].astype(np.float64), h.labels, score, centred=alone
                     ),
                 )
-                for h in test.heard
+                for h in test.draws
             ]
-            for k in range(found.exits)
+            for k in range(trial.exits)
         ]
         made = replicates(choices, score, pooled=not alone)
-        ends = [made.interval(k) for k in range(found.exits)]
-    draws = len(test.heard) if test is not None and test.fresh else 0
+        ends = [made.interval(k) for k in range(trial.exits)]
+    draws = len(test.draws) if test is not None and test.fresh else 0
     return tuple(
         Exit(
             name,
-            found.layers[k] if found.layers else k + 1,
+            trial.layers[k] if trial.layers else k + 1,
             None if seen is None else _mean(seen, k, score),
             None if test is None else _mean(test, k, score),
             ends[k],
             draws if ends[k] is not None else 0,
         )
-        for k, name in enumerate(found.names)
+        for k, name in enumerate(trial.names)
     )
 
 
-def _mean(heard: Hearing, k: int, score: str) -> float:
+def _mean(outputs: ExitOutputsBySeed, k: int, score: str) -> float:
     """Return the mean over draws; of folds, and of validation rows that differ by draw, alike."""
-    if heard.folds and heard.split == "test":
-        logits = np.concatenate([h.exits.calibrated[:, k] for h in heard.heard])
-        return score_of(logits, np.concatenate([h.labels for h in heard.heard]), score)
-    each = [score_of(h.exits.calibrated[:, k], h.labels, score) for h in heard.heard]
+    if outputs.folds and outputs.split == "test":
+        logits = np.concatenate([h.exits.calibrated[:, k] for h in outputs.draws])
+        return score_of(logits, np.concatenate([h.labels for h in outputs.draws]), score)
+    each = [score_of(h.exits.calibrated[:, k], h.labels, score) for h in outputs.draws]
     return float(np.mean(each))
 
 
@@ -217,7 +219,7 @@ def numbers(info: Info) -> list[dict[str, object]]:
         scores = {"validation": e.validation, info.score: e.test, "low": low, "high": high}
         out.append({"procedure": info.procedure, "layers": e.layers, **scores, "draws": e.draws})
     for layers, cell in info.tuned:
-        told = row(info.score, cell)
+        values = row(info.score, cell)
         kept = ("procedure", "validation", info.score, "low", "high", "draws")
-        out.append({"layers": layers, **{k: told[k] for k in kept}})
+        out.append({"layers": layers, **{k: values[k] for k in kept}})
     return out

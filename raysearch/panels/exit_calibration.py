@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.calibrated import BINS, spread_of
-from raysearch.analysis.exit_trials import Hearing, hearing, leaver, title
+from raysearch.analysis.exit_trials import ExitOutputsBySeed, exit_outputs, exit_trial, title
 from raysearch.outputs.calibration import FEWEST, Bin, ece, reliability, softmax
 from raysearch.panels import style
 from raysearch.panels.panes import names, panes
@@ -66,41 +66,44 @@ def info(run: Run, *, point: str = "") -> Info:
     Raises:
         InputError: a point is named, and there is no such or its model has no exits.
     """
-    found = leaver(run, point)
-    if found is None:
+    trial = exit_trial(run, point)
+    if trial is None:
         return Info((), "")
-    heard = hearing(run, found, "test") or hearing(run, found, "validation")
-    if heard is None:
-        return Info((), f"{title(found)}. {LACK}")
-    cold = np.stack([h.exits.temperature for h in heard.heard])
+    outputs = exit_outputs(run, trial, "test") or exit_outputs(run, trial, "validation")
+    if outputs is None:
+        return Info((), f"{title(trial)}. {LACK}")
+    cold = np.stack([h.exits.temperature for h in outputs.draws])
     fitted = bool((cold != 1).any())
     exits = tuple(
         Exit(
             name,
             float(cold[:, k].mean()),
-            _state(heard, k, calibrated=False),
-            _state(heard, k, calibrated=True) if fitted else None,
+            _state(outputs, k, calibrated=False),
+            _state(outputs, k, calibrated=True) if fitted else None,
         )
-        for k, name in enumerate(found.names)
+        for k, name in enumerate(trial.names)
     )
-    said = f"{title(found)}: on {heard.words}. {FITTED if fitted else UNFITTED}"
-    return Info(exits, said)
+    text = f"{title(trial)}: on {outputs.words}. {FITTED if fitted else UNFITTED}"
+    return Info(exits, text)
 
 
-def _state(heard: Hearing, k: int, *, calibrated: bool) -> State:
-    said = [
-        softmax((h.exits.calibrated if calibrated else h.exits.logits)[:, k]) for h in heard.heard
+def _state(outputs: ExitOutputsBySeed, k: int, *, calibrated: bool) -> State:
+    probabilities = [
+        softmax((h.exits.calibrated if calibrated else h.exits.logits)[:, k]) for h in outputs.draws
     ]
-    together, label = np.concatenate(said), np.concatenate([h.labels for h in heard.heard])
-    errors = [ece(p, h.labels, BINS) for p, h in zip(said, heard.heard, strict=True)]
-    whole = ece(together, label, BINS) if heard.folds else None
+    together, label = (
+        np.concatenate(probabilities),
+        np.concatenate([h.labels for h in outputs.draws]),
+    )
+    errors = [ece(p, h.labels, BINS) for p, h in zip(probabilities, outputs.draws, strict=True)]
+    whole = ece(together, label, BINS) if outputs.folds else None
     return State(spread_of(errors, whole).mean, tuple(reliability(together, label, BINS)))
 
 
 def draw(info: Info) -> go.Figure:
     """Draw a pane per exit; confidence is right on the dotted line and too high below it."""
     errors = [" → ".join(f"{s.ece:.3f}" for s in e.states.values()) for e in info.exits]
-    titles = [f"{e.name}: ECE {said}" for e, said in zip(info.exits, errors, strict=True)]
+    titles = [f"{e.name}: ECE {error}" for e, error in zip(info.exits, errors, strict=True)]
     out = panes(titles, "confidence", "share right", (), height=TALL)
     linear = {"type": "linear", "range": [0, 1.04], "dtick": 0.25, "tickformat": ".2~f"}
     out.update_xaxes(linear)

@@ -27,7 +27,7 @@ from raysearch.panels.exit_marks import (
 from raysearch.panels.panes import dots, legend, names, panes, steps
 from raysearch.panels.score_labels import DASHES
 from raysearch.panels.text_costs import axis
-from raysearch.recommend.words import brief
+from raysearch.recommend.words import format_short
 
 CASCADE = "cascade"
 """What the legend calls them."""
@@ -81,43 +81,45 @@ def info(
     along = axis(cost)
     if criterion not in CRITERIA:
         raise unknown("criterion", "criterion", criterion, CRITERIA)
-    held = crossing(run)
-    found, missing = curves(run, cost)
-    pairs, alone, told = cascades(run, cost)
-    models = {c.model for c in found}
+    grid = crossing(run)
+    drawn, missing = curves(run, cost)
+    pairs, alone, lead = cascades(run, cost)
+    models = {c.model for c in drawn}
     tuned, lost, kin = (
-        baseline_cells(run, baseline, cost, models) if found or pairs else ((), 0, True)
+        baseline_cells(run, baseline, cost, models) if drawn or pairs else ((), 0, True)
     )
     missing = replace(missing, cost=missing.cost + lost, cascades=alone)
     out = []
-    for budget in sorted({c.budget for c in found} | {n for n, _ in pairs}):
+    for budget in sorted({c.budget for c in drawn} | {n for n, _ in pairs}):
         cells = tuple(c for c in tuned if c.budget == budget)
-        own = tuple(c for c in found if c.budget == budget)
-        mine = tuple(mark for n, mark in pairs if n == budget)
-        out.append(Pane(budget, own, cells, line(cells, cost), mine))
-    kinds = tuple(dict.fromkeys([*held.procedures, CASCADE]))
+        own = tuple(c for c in drawn if c.budget == budget)
+        marks = tuple(mark for n, mark in pairs if n == budget)
+        out.append(Pane(budget, own, cells, line(cells, cost), marks))
+    kinds = tuple(dict.fromkeys([*grid.procedures, CASCADE]))
     exits = has_exits(run)
-    said = " ".join([*_said(out, exits, kin, baseline), *([f"Cascades {told}."] if told else [])])
+    of_cascades = f"Cascades {lead}." if lead else ""
+    text = " ".join(filter(None, [*_sentences(out, exits, kin, baseline), of_cascades]))
     left = missing.sentences(cost)
     if out or (not left and exits):
         left.append(UNCOUNTED if out else UNTESTED)
-    caption = " ".join(s for s in (said, *left) if s)
+    caption = " ".join(s for s in (text, *left) if s)
     folder = shlex.quote(str(run.folder))
-    return Info(held.score, cost, along, criterion, kinds, tuple(out), folder, caption)
+    return Info(grid.score, cost, along, criterion, kinds, tuple(out), folder, caption)
 
 
-def _said(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[str]:
+def _sentences(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[str]:
     """Return what chose and what reports the trials with exits and their baseline."""
     if not exits:
         return [NO_EXITS]
-    every = [m for p in panes for c in p.curves for m in c.marks]
-    if not every:
+    marks = [m for p in panes for c in p.curves for m in c.marks]
+    if not marks:
         return []
-    rows = span([m.validation_rows for m in every]), span([m.test_rows for m in every])
-    draws = sorted({m.draws for m in every if m.ends is not None})
-    many = f"{span(draws)} draws" if draws else "one draw: not confirmed"
-    out = [f"Trials chosen on validation ({rows[0]} rows), shown on test ({rows[1]} rows), {many}."]
-    hollow = len({m.point_id for m in every if m.ends is None})
+    rows = span([m.validation_rows for m in marks]), span([m.test_rows for m in marks])
+    draws = sorted({m.draws for m in marks if m.ends is not None})
+    drawn = f"{span(draws)} draws" if draws else "one draw: not confirmed"
+    seen = f"chosen on validation ({rows[0]} rows), shown on test ({rows[1]} rows)"
+    out = [f"Trials {seen}, {drawn}."]
+    hollow = len({m.point_id for m in marks if m.ends is None})
     if draws and hollow:
         out.append(f"Hollow: {hollow:,} without an interval.")
     if not baseline:
@@ -131,15 +133,15 @@ def _said(panes: Sequence[Pane], exits: bool, kin: bool, baseline: str) -> list[
 
 def draw(info: Info) -> go.Figure:
     """Draw thick lines by one criterion, their intervals as bands; the others as thin lines."""
-    every = [m.cost for p in info.panes for c in p.curves for m in c.marks]
-    every += [m.cost for p in info.panes for m in p.cascades]
-    every += [c.costs[info.cost] for p in info.panes for c in p.tuned]
+    values = [m.cost for p in info.panes for c in p.curves for m in c.marks]
+    values += [m.cost for p in info.panes for m in p.cascades]
+    values += [c.costs[info.cost] for p in info.panes for c in p.tuned]
     titles = [f"{p.budget:,} labels" for p in info.panes]
     above = f"{info.score} on test" + (", by label budget" if len(titles) > 1 else "")
-    out = panes(titles, info.axis, above, every, across=2, height=TALL)
+    out = panes(titles, info.axis, above, values, across=2, height=TALL)
     out.update_layout(meta={"caption": info.caption})
-    if every and min(every) >= 1e5 and max(every) / min(every) < 30:
-        marked = [v for v in ONE_TWO_FIVE if min(every) * 0.9 <= v <= max(every) * 1.1]
+    if values and min(values) >= 1e5 and max(values) / min(values) < 30:
+        marked = [v for v in ONE_TWO_FIVE if min(values) * 0.9 <= v <= max(values) * 1.1]
         texts = [power(v).replace(".0·", "·") for v in marked]
         out.update_xaxes({"tickmode": "array", "tickvals": marked, "ticktext": texts})
     models = list(dict.fromkeys(c.model for p in info.panes for c in p.curves))
@@ -234,7 +236,7 @@ def _hover(info: Info, mark: Mark, whose: str) -> str:
         f"{whose}: {mark.words}" if whose else mark.words,
         f"{info.score} {mark.test:.3f} {ends}",
         f"{mark.validation:.3f} on validation ({mark.validation_rows:,} rows)",
-        f"{info.axis}: {brief(mark.cost)}",
+        f"{info.axis}: {format_short(mark.cost)}",
         mark.leaving,
     ]
     if whose:
@@ -288,8 +290,8 @@ def numbers(info: Info) -> list[dict[str, object]]:
             out += [{**whose, "criterion": curve.criterion, **of(m)} for m in curve.marks]
         for cell in pane.tuned:
             whose = {"pane": pane.budget, "procedure": cell.procedure, "model": cell.model}
-            told = row(info.score, cell)
-            plain = {k: told[k] for k in ("point_id", "validation", info.score, "low", "high")}
+            values = row(info.score, cell)
+            plain = {k: values[k] for k in ("point_id", "validation", info.score, "low", "high")}
             costs = {info.cost: cell.costs[info.cost], "draws": cell.draws}
             out.append({**whose, "criterion": "", "words": "", **plain, **costs})
         whose = {"pane": pane.budget, "procedure": CASCADE, "model": "", "criterion": FIRST}

@@ -13,11 +13,11 @@ import plotly.graph_objects as go
 
 from raysearch.analysis import Run
 from raysearch.analysis.exit_trials import (
-    Hearing,
-    Leaver,
+    ExitOutputsBySeed,
+    ExitTrial,
     by_criterion,
-    hearing,
-    leaver,
+    exit_outputs,
+    exit_trial,
     never,
     title,
 )
@@ -25,7 +25,7 @@ from raysearch.analysis.point_costs import flops_of
 from raysearch.analysis.report_text import Namer, RowName
 from raysearch.outputs.calibration import softmax
 from raysearch.outputs.described import label_of
-from raysearch.outputs.exit_rules import leaves
+from raysearch.outputs.exit_rules import exit_index
 from raysearch.panels import style
 from raysearch.panels.exit_calibration import LACK
 from raysearch.record import OperatingPoint
@@ -61,7 +61,7 @@ class Example:
     """Draws that answer it right."""
     draws: int
     name: RowName | None = None
-    """Hash, and text where it was asked for."""
+    """Hash, and text where texts are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +83,40 @@ def info(run: Run, *, point: str = "", most: int = 8) -> Info:
     Raises:
         InputError: a point is named, and there is no such or its model has no exits.
     """
-    found = leaver(run, point)
-    if found is None:
+    trial = exit_trial(run, point)
+    if trial is None:
         return Info("", (), "", "")
-    shown = found.best if point or not never(found.best) else _half(found)
-    heard = hearing(run, found, "test") or hearing(run, found, "validation")
-    whose = f"{title(found)}, {label_of(shown)}"
-    if heard is None:
+    shown = trial.best if point or not never(trial.best) else _half(trial)
+    given = exit_outputs(run, trial, "test") or exit_outputs(run, trial, "validation")
+    whose = f"{title(trial)}, {label_of(shown)}"
+    if given is None:
         return Info("", (), whose, f"{whose}. {LACK}")
-    rows = _examples(found, shown, heard, most)
+    rows = _examples(trial, shown, given, most)
     caption = (
-        f"{whose}: on {heard.words}. Easiest: leave first, the surest before the others; hardest: "
+        f"{whose}: on {given.words}. Easiest: leave first, the surest before the others; hardest: "
         f"leave last, the least sure before the others. {BY_NUMBER}"
     )
-    return Info(heard.split, rows, whose, caption)
+    return Info(given.split, rows, whose, caption)
 
 
-def _half(found: Leaver) -> OperatingPoint:
-    tried = [p for p in by_criterion(found, "confidence") if flops_of(p)]
+def _half(trial: ExitTrial) -> OperatingPoint:
+    tried = [p for p in by_criterion(trial, "confidence") if flops_of(p)]
     whole = max(map(flops_of, tried), default=0.0)
-    return min(tried, key=lambda p: abs(flops_of(p) - whole / 2), default=found.best)
+    return min(tried, key=lambda p: abs(flops_of(p) - whole / 2), default=trial.best)
 
 
 def _examples(
-    found: Leaver, point: OperatingPoint, heard: Hearing, most: int
+    trial: ExitTrial, point: OperatingPoint, outputs: ExitOutputsBySeed, most: int
 ) -> tuple[Example, ...]:
-    ids = np.concatenate([h.ids for h in heard.heard])
+    ids = np.concatenate([h.ids for h in outputs.draws])
     at, sure, right = [], [], []
-    for h in heard.heard:
+    for h in outputs.draws:
         z = h.exits.calibrated
-        left = leaves(z, str(point.knobs["criterion"]), point.knobs["threshold"])
-        said = z[np.arange(len(z)), left]
+        left = exit_index(z, str(point.knobs["criterion"]), point.knobs["threshold"])
+        exited = z[np.arange(len(z)), left]
         at.append(left + 1)
-        sure.append(softmax(said).max(axis=1))
-        right.append(said.argmax(axis=1) == h.labels)
+        sure.append(softmax(exited).max(axis=1))
+        right.append(exited.argmax(axis=1) == h.labels)
     rows, place = np.unique(ids, return_inverse=True)
     count = np.bincount(place)
     mean_at = np.bincount(place, weights=np.concatenate(at)) / count
@@ -128,10 +128,10 @@ def _examples(
 
     def example(kind: str, i: int) -> Example:
         k = float(mean_at[i])
-        whole = found.names[round(k) - 1]
+        whole = trial.names[round(k) - 1]
         layer = whole if k == round(k) else f"exit {k:.1f}"
-        right, many = int(hits[i]), int(count[i])
-        return Example(kind, int(rows[i]), k, layer, float(mean_sure[i]), right, many)
+        right, total = int(hits[i]), int(count[i])
+        return Example(kind, int(rows[i]), k, layer, float(mean_sure[i]), right, total)
 
     return tuple(
         example(kind, int(i))
@@ -141,7 +141,7 @@ def _examples(
 
 
 def named(info: Info, names: Namer) -> Info:
-    """Return the same with the rows' hashes and, where asked for, texts."""
+    """Return the same with the rows' hashes and, where they are shown, texts."""
     known = names(info.split, [r.row for r in info.rows]) if info.rows else {}
     if not known:
         return info
@@ -191,7 +191,7 @@ def _right(example: Example) -> str:
 
 
 def _text(example: Example) -> str:
-    """Return the row's texts as they are, cut and in lines; empty where not asked for."""
+    """Return the row's texts as they are, cut and in lines; empty where they are not shown."""
     if example.name is None or example.name.text is None:
         return ""
     parts = [p for p in (example.name.text, example.name.pair) if p is not None]

@@ -13,9 +13,9 @@ from raysearch.analysis import Run
 from raysearch.analysis.exit_trials import (
     FIRST,
     by_criterion,
+    exit_trial,
     has_exits,
     in_draws,
-    leaver,
     never,
     shares_words,
     threshold_words,
@@ -24,7 +24,7 @@ from raysearch.analysis.exit_trials import (
 from raysearch.analysis.point_costs import flops_of
 from raysearch.panels import style
 from raysearch.panels.captions import span
-from raysearch.recommend.words import brief
+from raysearch.recommend.words import format_short
 from raysearch.record import OperatingPoint
 
 NEEDS = {"exits": has_exits}
@@ -79,25 +79,25 @@ def info(run: Run, *, point: str = "", criterion: str = FIRST) -> Info:
         InputError: a point is named, and there is no such or its model has no exits; or an unknown
             criterion.
     """
-    found = leaver(run, point)
-    if found is None:
+    trial = exit_trial(run, point)
+    if trial is None:
         return Info("", "score", criterion, (), (), "", "")
-    score = found.record.score
-    every = by_criterion(found, criterion)
-    tried = [p for p in every if flops_of(p)]
+    score = trial.record.score
+    points = by_criterion(trial, criterion)
+    tried = [p for p in points if flops_of(p)]
     whole = max(map(flops_of, tried), default=1.0)
     dearest = "the whole model's" if any(map(never, tried)) else "the dearest point's"
     levels = tuple(_level(run, p, score, whole) for p in tried)
-    said = [f"{title(found)}."]
+    sentences = [f"{title(trial)}."]
     if levels:
-        said.append(
+        sentences.append(
             f"{_who(levels)} Numbers in the bars are those of the exits, beside them the part of "
             f"{dearest} FLOPs that is spent."
         )
-    if len(every) > len(tried):
-        said.append(f"Points without infer_flops left out: {len(every) - len(tried):,}.")
-    whose = title(found)
-    return Info(whose, score, criterion, found.names, levels, dearest, " ".join(said))
+    if len(points) > len(tried):
+        sentences.append(f"Points without infer_flops left out: {len(points) - len(tried):,}.")
+    whose = title(trial)
+    return Info(whose, score, criterion, trial.names, levels, dearest, " ".join(sentences))
 
 
 def _level(run: Run, point: OperatingPoint, score: str, whole: float) -> Level:
@@ -120,23 +120,25 @@ def _level(run: Run, point: OperatingPoint, score: str, whole: float) -> Level:
 def _who(levels: Sequence[Level]) -> str:
     """Return whose shares and FLOPs the bars are, and on how many validation rows."""
     fresh, own = [lv for lv in levels if lv.draws], [lv for lv in levels if not lv.draws]
-    said = []
+    sentences = []
     if fresh:
         rows = span([n for lv in fresh for n in lv.rows])
-        said.append(f"Means over {span([lv.draws for lv in fresh])} fresh draws, each on {rows} "
-                    "validation rows of its own.")  # fmt: skip
+        draws = span([lv.draws for lv in fresh])
+        sentences.append(
+            f"Means over {draws} fresh draws, each on {rows} validation rows of its own."
+        )
     if own:
         rows = span([n for lv in own for n in lv.rows])
         which = f"{len(own):,} of the bars: the" if fresh else "The"
-        said.append(f"{which} search's own trial on {rows} validation rows.")
-    return " ".join(said)
+        sentences.append(f"{which} search's own trial on {rows} validation rows.")
+    return " ".join(sentences)
 
 
 def draw(info: Info) -> go.Figure:
     """Draw one bar per threshold, its parts by exit; shallow to deep is dark to light."""
-    many = len(info.levels)
+    rows = len(info.levels)
     out = style.figure(
-        height=max(200, 130 + ROW * many),
+        height=max(200, 130 + ROW * rows),
         margin={"l": 56, "r": 56, "t": 34, "b": 48},
         barmode="stack",
         bargap=0.18,
@@ -145,28 +147,28 @@ def draw(info: Info) -> go.Figure:
         meta={"caption": info.caption},
         legend={"yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"},
     )
-    if not many:
+    if not rows:
         return out
     out.update_yaxes(
         {
             "tickmode": "array",
-            "tickvals": list(range(many)),
+            "tickvals": list(range(rows)),
             "ticktext": [f"{style.inert(level.threshold)}\u00a0" for level in info.levels],
-            "range": [many - 0.5, -0.5],
+            "range": [rows - 0.5, -0.5],
             "showgrid": False,
         }
     )
     for k, (name, colour, letters) in enumerate(
         zip(info.exits, *_shades(len(info.exits)), strict=True)
     ):
-        mine = [level.shares[k] for level in info.levels]
+        shares = [level.shares[k] for level in info.levels]
         out.add_bar(
-            x=mine,
-            y=list(range(many)),
+            x=shares,
+            y=list(range(rows)),
             orientation="h",
             name=style.inert(name),
             marker={"color": colour, "line": {"width": 0.8, "color": "rgba(128,134,145,0.7)"}},
-            text=[name.split()[-1] if share >= ROOM else "" for share in mine],
+            text=[name.split()[-1] if share >= ROOM else "" for share in shares],
             textposition="inside",
             insidetextanchor="middle",
             textangle=0,
@@ -192,9 +194,9 @@ def draw(info: Info) -> go.Figure:
     return out
 
 
-def _shades(many: int) -> tuple[list[str], list[str]]:
+def _shades(count: int) -> tuple[list[str], list[str]]:
     """Return colours of exits, shallow to deep, and of letters on them: one scale, safe in grey."""
-    at = [0.12 + 0.86 * k / max(1, many - 1) for k in range(many)]
+    at = [0.12 + 0.86 * k / max(1, count - 1) for k in range(count)]
     colours: list[str] = sample_colorscale("Cividis", at)
     return colours, ["#000000" if a > DARK else "#ffffff" for a in at]
 
@@ -206,7 +208,8 @@ def _hover(info: Info, level: Level, k: int) -> str:
     lines = [
         f"{100 * level.shares[k]:.1f} % leave at {info.exits[k]}",
         f"{info.criterion} {level.threshold}{seen}",
-        f"{brief(level.infer_flops)} FLOPs a text, {100 * level.spent:.0f} % of {info.dearest}",
+        f"{format_short(level.infer_flops)} FLOPs a text, {100 * level.spent:.0f} % of "
+        f"{info.dearest}",
         shares_words(info.exits, level.shares),
         f"point {level.point_id}",
     ]

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from raysearch.analysis import Run, cascade
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.exit_trials import (
-    Leaver,
+    ExitTrial,
     by_criterion,
+    exit_trials,
     first_layers,
-    leavers,
     own,
     score_of,
     shares_words,
@@ -99,12 +99,12 @@ def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
     rows = table.set_index("point_id")[columns].astype("float64").to_dict("index")
     out: list[Curve] = []
     lost: dict[str, str] = {}
-    for found in leavers(run):
-        mark = _marker(run, found)
-        procedure, model, budget = found.cell
+    for trial in exit_trials(run):
+        mark = _marker(run, trial)
+        procedure, model, budget = trial.cell
         for criterion in CRITERIA:
             made = []
-            for point in by_criterion(found, criterion):
+            for point in by_criterion(trial, criterion):
                 at = cost_of(rows[point.point_id], cost)
                 if at is None:
                     lost[point.point_id] = "cost"
@@ -114,24 +114,24 @@ def curves(run: Run, cost: str) -> tuple[tuple[Curve, ...], Missing]:
                     made.append(one)
             if made:
                 made.sort(key=lambda m: (m.cost, m.test, m.point_id))
-                used = found.record.labels_used
+                used = trial.record.labels_used
                 out.append(Curve(procedure, model, budget, used, criterion, tuple(made)))
     kinds = list(lost.values())
     return tuple(out), Missing(kinds.count("cost"), kinds.count("test"))
 
 
-def _marker(run: Run, found: Leaver) -> Callable[[OperatingPoint, float], Mark | None]:
+def _marker(run: Run, trial: ExitTrial) -> Callable[[OperatingPoint, float], Mark | None]:
     """Return a maker of marks of this trial's points; it returns None without a test score."""
-    made, score = confirmation(run), found.record.score
-    heard = own(run, found, "test")
-    kept = None if heard is None else heard.heard[0]
+    made, score = confirmation(run), trial.record.score
+    outputs = own(run, trial, "test")
+    kept = None if outputs is None else outputs.draws[0]
 
     def mark(point: OperatingPoint, cost: float) -> Mark | None:
         seen = point.scores.get("validation", {}).get(score, math.nan)
         base = Mark(
             point.point_id,
             label_of(point),
-            f"on validation {shares_words(found.names, point.exits)}",
+            f"on validation {shares_words(trial.names, point.exits)}",
             cost,
             seen,
             point.scores.get("test", {}).get(score, math.nan),
@@ -172,13 +172,13 @@ def baseline_cells(
     """
     tuned = [c for c in crossing(run).cells if c.procedure == procedure]
     kin = {name for model in models for name in first_layers(model)}
-    mine = [c for c in tuned if c.model in kin]
+    shown = [c for c in tuned if c.model in kin]
     cells = []
-    for cell in mine or tuned:
+    for cell in shown or tuned:
         at = cost_of(cell.costs, cost)
         if at is not None:
             cells.append(replace(cell, costs={**cell.costs, cost: at}))
-    return tuple(cells), len(mine or tuned) - len(cells), bool(mine)
+    return tuple(cells), len(shown or tuned) - len(cells), bool(shown)
 
 
 CASCADED = "infer_flops"

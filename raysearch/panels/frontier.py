@@ -12,9 +12,9 @@ from raysearch.panels import style
 from raysearch.recommend import point_text, sentences
 from raysearch.recommend.answer import Answer, answer
 from raysearch.recommend.collect import collect
-from raysearch.recommend.ownership_cost import cost_of, prices_of, rival_cost
+from raysearch.recommend.ownership_cost import baseline_cost, cost_of, prices_of
 from raysearch.recommend.points import NOUNS, OWN, Points
-from raysearch.recommend.words import count, fixed
+from raysearch.recommend.words import count, format_fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Info:
     front_ends: tuple[tuple[float, float] | None, ...]
     """The 95 % interval of the confirmed ones; None: not confirmed."""
     front_names: tuple[str, ...]
-    rivals: tuple[tuple[float, float, str], ...]
+    baselines: tuple[tuple[float, float, str], ...]
     """(cost, score, name) of the outside systems and zero-shot models that have the cost."""
     ring: tuple[float, float] | None
     """The recommendation."""
@@ -83,10 +83,10 @@ def of(points: Points, given: Answer) -> Info:
             for i in front
         ),
         front_names=tuple(point_text.name(points, i) for i in front),
-        rivals=tuple(
+        baselines=tuple(
             (cost, r.test, r.name)
-            for r in points.rivals
-            if (cost := rival_cost(r, given.setting, prices_of(points, given.setting))) > 0
+            for r in points.baselines
+            if (cost := baseline_cost(r, given.setting, prices_of(points, given.setting))) > 0
         ),
         ring=None if ring is None else (float(x[ring]), float(points.test[ring])),
         band=given.band,
@@ -100,10 +100,10 @@ def axis_title(points: Points, axis: str) -> str:
     """Return the axis in words, with its unit."""
     if axis == OWN:
         return f"{NOUNS[OWN]} [$]"
-    found = next((a for a in points.axes if a.name == axis), None)
-    if found is None:
+    known = next((a for a in points.axes if a.name == axis), None)
+    if known is None:
         return "cost"
-    return f"{found.noun} [{found.unit}]" if found.unit != found.noun else found.noun
+    return f"{known.noun} [{known.unit}]" if known.unit != known.noun else known.noun
 
 
 def draw(info: Info) -> go.Figure:
@@ -116,11 +116,11 @@ def draw(info: Info) -> go.Figure:
     )
     kind = go.Scattergl if len(info.x) > style.GL_ABOVE else go.Scatter
     for role, opacity in (("out", 0.22), ("rest", 0.6)):
-        here = role == "rest"
+        is_rest = role == "rest"
         out.add_trace(
             kind(
-                x=info.x if here else (),
-                y=info.y if here else (),
+                x=info.x if is_rest else (),
+                y=info.y if is_rest else (),
                 mode="markers",
                 name="off the line",
                 showlegend=False,
@@ -133,7 +133,7 @@ def draw(info: Info) -> go.Figure:
                         marks[m].shape + ("" if fresh else "-open")
                         for m, fresh in zip(info.by, info.fresh, strict=True)
                     ]
-                    if here
+                    if is_rest
                     else [],
                 },
             )
@@ -170,9 +170,9 @@ def draw(info: Info) -> go.Figure:
             },
         )
     out.add_scatter(
-        x=[x for x, _, _ in info.rivals],
-        y=[y for _, y, _ in info.rivals],
-        text=[style.inert(name) for _, _, name in info.rivals],
+        x=[x for x, _, _ in info.baselines],
+        y=[y for _, y, _ in info.baselines],
+        text=[style.inert(name) for _, _, name in info.baselines],
         mode="markers+text",
         textposition="top left",
         showlegend=False,
@@ -202,7 +202,7 @@ def _levels(out: go.Figure, info: Info) -> None:
         (best, "dash", named),
     ):
         if value is not None:
-            text = f"{words} {fixed(value, 2)}"
+            text = f"{words} {format_fixed(value, 2)}"
             out.add_hline(
                 value,
                 line={"dash": dash, "width": 1, "color": style.GREY},

@@ -24,8 +24,8 @@ class Info:
 
 def info(run: Run, *, point: str = "") -> Info:
     """Read the curve of a point's method and model, or of the best's, off a run."""
-    found = look(run, point)
-    return Info("", "", "score", ()) if found is None else of(found)
+    report = look(run, point)
+    return Info("", "", "score", ()) if report is None else of(report)
 
 
 def of(report: Report) -> Info:

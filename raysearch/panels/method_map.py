@@ -14,7 +14,7 @@ from raysearch.analysis.method_map import SURE, MethodMap, method_map
 from raysearch.objectives import get
 from raysearch.panels import style
 from raysearch.panels.board import UNSURE, empties, fields, pale, power
-from raysearch.panels.contenders import Choice, apart, caption, contest, cost_steps, label_steps
+from raysearch.panels.contenders import Choice, caption, contest, cost_steps, differ, label_steps
 from raysearch.panels.crossing import crossing
 
 NAMES = {
@@ -78,21 +78,21 @@ class Info:
 
 def info(run: Run, *, cost: str = "train_flops_full", sure: float = SURE) -> Info:
     """Find the map of a run's confirmed points; empty without any."""
-    unit, held = get(cost).unit, crossing(run)
-    found, left = contest(run, held, cost)
-    kinds = sorted({c.procedure for c in found})
-    numbers = [(c.labels, c.cost, c.prefer) for c in found]
+    unit, grid = get(cost).unit, crossing(run)
+    choices, left = contest(run, grid, cost)
+    kinds = sorted({c.procedure for c in choices})
+    numbers = [(c.labels, c.cost, c.prefer) for c in choices]
     used, spent, prefer = np.array(numbers, dtype=np.float64).reshape(-1, 3).T
     labels, budgets = label_steps(used), cost_steps(spent)
     made = method_map(
-        np.array([kinds.index(c.procedure) for c in found], dtype=np.intp),
+        np.array([kinds.index(c.procedure) for c in choices], dtype=np.intp),
         used,
         spent,
         prefer,
-        held.made.resampled[:, [c.place for c in found]],
+        grid.made.resampled[:, [c.place for c in choices]],
         np.array(labels),
         np.array(budgets),
-        apart=apart(held, found),
+        differ=differ(grid, choices),
         sure=sure,
     )
     squares, empty = [], []
@@ -100,29 +100,29 @@ def info(run: Run, *, cost: str = "train_flops_full", sure: float = SURE) -> Inf
         if made.best[row, column] < 0:
             empty.append((column, row))
         else:
-            rivals = _rivals(made, kinds, found, row, column)
+            rivals = _rivals(made, kinds, choices, row, column)
             squares.append(Square(column, row, bool(made.decided[row, column]), rivals))
     return Info(
-        held.score,
+        grid.score,
         cost,
         unit,
-        held.procedures,
+        grid.procedures,
         labels,
         budgets,
         tuple(squares),
         tuple(empty),
-        caption(held, found, left, sure),
+        caption(grid, choices, left, sure),
     )
 
 
 def _rivals(
-    made: MethodMap, kinds: Sequence[str], found: Sequence[Choice], row: int, column: int
+    made: MethodMap, kinds: Sequence[str], choices: Sequence[Choice], row: int, column: int
 ) -> tuple[Rival, ...]:
     """Return those that fit, the leader first, then by share."""
     choice, share, lead = made.choice[row, column], made.shares[row, column], made.best[row, column]
-    here = [p for p in range(len(kinds)) if choice[p] >= 0]
-    here.sort(key=lambda p: (p != lead, -share[p], p))
-    return tuple(Rival(kinds[p], float(share[p]), found[choice[p]].words) for p in here)
+    present = [p for p in range(len(kinds)) if choice[p] >= 0]
+    present.sort(key=lambda p: (p != lead, -share[p], p))
+    return tuple(Rival(kinds[p], float(share[p]), choices[choice[p]].words) for p in present)
 
 
 def draw(info: Info) -> go.Figure:
@@ -162,20 +162,20 @@ def draw(info: Info) -> go.Figure:
     for procedure, mark in style.marks(info.procedures).items():
         leads = [s for s in info.squares if s.rivals[0].procedure == procedure]
         for state in STATES:
-            if mine := [s for s in leads if s.state == state]:
-                _squares(out, mine, mark, state)
+            if squares := [s for s in leads if s.state == state]:
+                _squares(out, squares, mark, state)
     empties(out, info.empty)
     _keys(out, info)
     return out
 
 
-def _squares(out: go.Figure, mine: list[Square], mark: style.Mark, state: str) -> None:
+def _squares(out: go.Figure, squares: list[Square], mark: style.Mark, state: str) -> None:
     """Draw the squares of one leader in one state: the field, then its mark and share."""
     sure = state != UNDECIDED
-    places = [(s.column, s.row) for s in mine]
+    places = [(s.column, s.row) for s in squares]
     colour = pale(mark.colour, 0.3 if state == WINS else 0.1) if sure else UNSURE
     lines = None if sure else {"shape": "/", "fgcolor": pale(mark.colour, 0.4), "size": 10}
-    fields(out, places, colour, [_hover(s) for s in mine], lines)
+    fields(out, places, colour, [_hover(s) for s in squares], lines)
     out.add_scatter(
         x=[x for x, _ in places],
         y=[y + 0.16 for _, y in places],
@@ -186,7 +186,7 @@ def _squares(out: go.Figure, mine: list[Square], mark: style.Mark, state: str) -
             "color": mark.colour,
             "line": {"width": 1.4, "color": mark.colour},
         },
-        text=["only" if state == ALONE else f"{s.rivals[0].share:.2f}" for s in mine],
+        text=["only" if state == ALONE else f"{s.rivals[0].share:.2f}" for s in squares],
         textposition="bottom center",
         hoverinfo="skip",
         showlegend=False,
@@ -203,9 +203,9 @@ def _hover(square: Square) -> str:
 
 def _keys(out: go.Figure, info: Info) -> None:
     """Draw the legend of marks and hatches: every procedure that stands in some cell."""
-    there = {r.procedure for s in info.squares for r in s.rivals}
+    present = {r.procedure for s in info.squares for r in s.rivals}
     for procedure, mark in style.marks(info.procedures).items():
-        if procedure in there:
+        if procedure in present:
             marker = {"symbol": mark.shape, "size": 9, "color": mark.colour}
             name = style.inert(procedure)
             out.add_scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)

@@ -159,8 +159,8 @@ def dots(
             ]
             if not at:
                 continue
-            mine = [cells[i] for i in at]
-            scores = [c.test for c in mine]
+            chosen = [cells[i] for i in at]
+            scores = [c.test for c in chosen]
             moved = 10 ** (beside * (drawn.index(procedure) - (len(drawn) - 1) / 2))
             out.add_scatter(
                 x=[x[i] * moved for i in at],
@@ -171,9 +171,9 @@ def dots(
                 showlegend=False,
                 legendgroup=style.inert(procedure),
                 opacity=FAINT if weak else 1.0,
-                marker=symbols(mark, mine),
-                error_y={**style.bars(scores, [c.ends for c in mine]), "visible": not weak},
-                text=[style.inert(f"{c.words}: {c.shown}") for c in mine],
+                marker=symbols(mark, chosen),
+                error_y={**style.bars(scores, [c.ends for c in chosen]), "visible": not weak},
+                text=[style.inert(f"{c.words}: {c.shown}") for c in chosen],
                 customdata=[x[i] for i in at],
                 hovertemplate="%{text}<br>at %{customdata:.2g}<extra></extra>",
             )

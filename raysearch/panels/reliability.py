@@ -36,8 +36,8 @@ class Info:
 
 def info(run: Run, *, point: str = "") -> Info:
     """Read the bins of a point, or of the best, off a run; empty for regression."""
-    found = look(run, point)
-    return Info(()) if found is None else of(found)
+    report = look(run, point)
+    return Info(()) if report is None else of(report)
 
 
 def of(report: Report) -> Info:

@@ -23,7 +23,7 @@ from raysearch.panels.crossing import crossing
 from raysearch.panels.panes import legend, names, panes
 from raysearch.panels.retention_marks import SPEED_UPS, Curve, Mark, Pane, costs_of, mark_of
 from raysearch.recommend.points import MS
-from raysearch.recommend.words import brief
+from raysearch.recommend.words import format_short
 from raysearch.scores import bounds
 
 SIZES = {"params": "parameters of the student", "bytes": "stored size of the student [bytes]"}
@@ -75,11 +75,11 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
     axis = {**SPEED_UPS, **SIZES}
     if cost not in axis:
         raise unknown("retention", "cost", str(cost), axis)
-    held, found = crossing(run), students(run)
+    grid, pupils = crossing(run), students(run)
     costs = costs_of(run, cost)
     lost: Counter[str] = Counter()
     by_budget: dict[int, list[Curve]] = {}
-    for one in found:
+    for one in pupils:
         marks = []
         for point in plain(one.record):
             try:
@@ -94,31 +94,31 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
             curve = Curve(*own, one.teacher.words, one.taught, tuple(marks), named)
             by_budget.setdefault(config.data.train, []).append(curve)
     shown = tuple(Pane(n, tuple(by_budget[n])) for n in sorted(by_budget))
-    said = _said(shown) if found else [NO_STUDENTS]
+    sentences = _sentences(shown) if pupils else [NO_STUDENTS]
     majority = chance(run)
     if shown and majority is not None:
-        said.append(_level(shown, majority, held.score))
-    said += [f"Points without {what} left out: {lost[what]:,}." for what in sorted(lost)]
-    said += [UNCOUNTED] if shown else []
+        sentences.append(_level(shown, majority, grid.score))
+    sentences += [f"Points without {what} left out: {lost[what]:,}." for what in sorted(lost)]
+    sentences += [UNCOUNTED] if shown else []
     folder = shlex.quote(str(run.folder))
-    head = held.score, cost, axis[cost], held.procedures
-    return Info(*head, shown, folder, majority, " ".join(said))
+    head = grid.score, cost, axis[cost], grid.procedures
+    return Info(*head, shown, folder, majority, " ".join(sentences))
 
 
-def _said(shown: Sequence[Pane]) -> list[str]:
+def _sentences(shown: Sequence[Pane]) -> list[str]:
     """Return what chose, what reports, and what is compared with what."""
     curves = [c for p in shown for c in p.curves]
     if not curves:
         return []
-    every = [m.kept for c in curves for m in c.marks]
-    draws = sorted({k.draws for k in every if k.ends is not None})
+    marks = [m.kept for c in curves for m in c.marks]
+    draws = sorted({k.draws for k in marks if k.ends is not None})
     out = [
         f"Trials and their teachers' points chosen on validation "
         f"({span([c.validation_rows for c in curves])} rows), shown on test "
-        f"({span([k.rows for k in every])} rows), "
+        f"({span([k.rows for k in marks])} rows), "
         + (f"{span(draws)} draws." if draws else "one draw: not confirmed.")
     ]
-    hollow = sum(k.ends is None for k in every)
+    hollow = sum(k.ends is None for k in marks)
     if draws and hollow:
         out.append(f"Hollow: {hollow:,} without an interval.")
     alone = sorted({c.procedure for c in curves if not c.taught})
@@ -139,15 +139,15 @@ def draw(info: Info) -> go.Figure:
 
     Dashed at 1: the teacher. Dotted: the most frequent class, over each teacher's score.
     """
-    every = [m.x for p in info.panes for c in p.curves for m in c.marks]
+    values = [m.x for p in info.panes for c in p.curves for m in c.marks]
     titles = [f"{p.budget:,} labels" for p in info.panes]
     above = f"share of the teacher's {info.score} on test" + BUDGETS * (len(titles) > 1)
-    out = panes(titles, info.axis, above, every, across=2, height=TALL)
+    out = panes(titles, info.axis, above, values, across=2, height=TALL)
     out.update_layout(meta={"caption": info.caption})
     for k, pane in enumerate(info.panes):
         across, up = names(k)
         out.add_scatter(
-            x=[min(every) / WIDER, max(every) * WIDER],
+            x=[min(values) / WIDER, max(values) * WIDER],
             y=[1.0, 1.0],
             xaxis=across,
             yaxis=up,
@@ -160,7 +160,7 @@ def draw(info: Info) -> go.Figure:
         )
         for n, teacher in enumerate(pane.teachers if info.majority is not None else ()):
             out.add_scatter(
-                x=[min(every) / WIDER, max(every) * WIDER],
+                x=[min(values) / WIDER, max(values) * WIDER],
                 y=[(info.majority or 0.0) / teacher] * 2,
                 xaxis=across,
                 yaxis=up,
@@ -220,13 +220,13 @@ def _hover(info: Info, curve: Curve, mark: Mark) -> str:
     if kept.ends is not None:
         ends = f"[{kept.ends[0]:.3f}, {kept.ends[1]:.3f}], {kept.draws} draws"
     learned = "taught by" if curve.taught else "from labels alone; held against"
-    at = f"{brief(mark.x)} {info.axis}: " if info.cost in SPEED_UPS else ""
+    at = f"{format_short(mark.x)} {info.axis}: " if info.cost in SPEED_UPS else ""
     lines = [
         f"{curve.words}: {mark.words}" if mark.words else curve.words,
         f"{learned} {curve.teacher}",
         f"{kept.value:.3f} of its {info.score} {ends}",
         f"{info.score} {kept.score:.3f}, the teacher's {kept.teacher:.3f}",
-        f"{at}{brief(mark.cost)} {UNITS[info.cost]}",
+        f"{at}{format_short(mark.cost)} {UNITS[info.cost]}",
         f"raysearch export {info.run} {mark.point_id} --to DIR",
     ]
     return "<br>".join(style.inert(text) for text in lines)

@@ -51,7 +51,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
     """Read the marks off a run; the line goes through confirmed points where there are any."""
     objective = find_objective(cost)
     made = confirmation(run)
-    found, left = [], 0
+    marks, left = [], 0
     won = winners(run.table)
     for row in won.to_dict("records"):
         at = made.at(str(row["point_id"]))
@@ -61,7 +61,7 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
             left += 1
             continue
         sure = estimate is not None and math.isfinite(estimate.validation)
-        found.append(
+        marks.append(
             Mark(
                 str(row["point_id"]),
                 str(row["procedure"]),
@@ -76,18 +76,18 @@ def info(run: Run, *, cost: str = "infer_flops") -> Info:
                 False,
             )
         )
-    found.sort(key=lambda m: (m.cost, -m.validation, m.point_id))
+    marks.sort(key=lambda m: (m.cost, -m.validation, m.point_id))
     score = str(won["score_name"].iloc[0]) if len(won) else str(run.study.get("score") or "score")
-    methods = tuple(sorted({m.method for m in found}))
-    return Info(score, cost, objective.unit, methods, _with_line(found), left)
+    methods = tuple(sorted({m.method for m in marks}))
+    return Info(score, cost, objective.unit, methods, _with_line(marks), left)
 
 
-def _with_line(found: list[Mark]) -> tuple[Mark, ...]:
+def _with_line(marks: list[Mark]) -> tuple[Mark, ...]:
     """Return the marks, cheapest first, each marked as on the line if it beats all before it."""
-    sure = any(m.draws for m in found)
+    sure = any(m.draws for m in marks)
     best = -math.inf
     out = []
-    for mark in found:
+    for mark in marks:
         on = (mark.draws > 0 or not sure) and mark.validation > best
         best = mark.validation if on else best
         kept = {f: getattr(mark, f) for f in Mark.__dataclass_fields__}
@@ -115,17 +115,17 @@ def draw(info: Info) -> go.Figure:
         )
     for method, mark in style.marks(info.methods).items():
         for sure in (True, False):
-            mine = [m for m in info.marks if m.method == method and bool(m.draws) == sure]
-            if not mine:
+            marks = [m for m in info.marks if m.method == method and bool(m.draws) == sure]
+            if not marks:
                 continue
             out.add_scatter(
-                x=[m.cost for m in mine],
-                y=[m.test for m in mine],
+                x=[m.cost for m in marks],
+                y=[m.test for m in marks],
                 error_y={
                     "type": "data",
                     "symmetric": False,
-                    "array": [0 if m.high is None else m.high - m.test for m in mine],
-                    "arrayminus": [0 if m.low is None else m.test - m.low for m in mine],
+                    "array": [0 if m.high is None else m.high - m.test for m in marks],
+                    "arrayminus": [0 if m.low is None else m.test - m.low for m in marks],
                     "thickness": 1.2,
                     "width": 3,
                     "visible": sure,
@@ -138,7 +138,7 @@ def draw(info: Info) -> go.Figure:
                     "color": mark.colour,
                     "line": {"width": 1.4, "color": mark.colour},
                 },
-                text=[style.inert(f"{m.model}, {m.labels:,.0f} labels") for m in mine],
+                text=[style.inert(f"{m.model}, {m.labels:,.0f} labels") for m in marks],
                 hovertemplate="%{text}: %{y:.3f}<extra></extra>",
             )
     out.update_layout(legend=style.BELOW)

@@ -49,16 +49,16 @@ class Info:
 
 def info(run: Run) -> Info:
     """Read the curves off a run."""
-    held = crossing(run)
-    kinds = dict.fromkeys((c.procedure, c.model) for c in held.cells if c.labels > 0)
+    grid = crossing(run)
+    kinds = dict.fromkeys((c.procedure, c.model) for c in grid.cells if c.labels > 0)
     curves = []
     for procedure, model in kinds:
-        mine = [c for c in held.cells if (c.procedure, c.model) == (procedure, model) and c.labels]
-        mine.sort(key=lambda c: (c.labels, c.budget))
-        curves.append(Curve(procedure, model, tuple(mine)))
-    free = tuple(c for c in held.cells if not c.labels)
-    said = caption(held, held.cells)
-    return Info(held.score, held.procedures, held.models, tuple(curves), free, said)
+        cells = [c for c in grid.cells if (c.procedure, c.model) == (procedure, model) and c.labels]
+        cells.sort(key=lambda c: (c.labels, c.budget))
+        curves.append(Curve(procedure, model, tuple(cells)))
+    free = tuple(c for c in grid.cells if not c.labels)
+    text = caption(grid, grid.cells)
+    return Info(grid.score, grid.procedures, grid.models, tuple(curves), free, text)
 
 
 def draw(info: Info) -> go.Figure:

@@ -20,7 +20,7 @@ from raysearch.panels.captions import UNCOUNTED, span
 from raysearch.panels.crossing import crossing
 from raysearch.panels.panes import WIDTH, legend, names, panes
 from raysearch.panels.score_labels import DASHES
-from raysearch.recommend.words import brief
+from raysearch.recommend.words import format_short
 
 NEEDS = {"tables": has_tables}
 """Needs of pages: points that are tables of n-grams."""
@@ -87,35 +87,36 @@ class Info:
 
 def info(run: Run) -> Info:
     """Read the sweeps off a run."""
-    held = crossing(run)
-    found = {
+    grid = crossing(run)
+    sweeps_by_title = {
         NGRAMS: over_knob(run, "ngrams"),
         SHAPE: over_shape(run),
         VOCABULARY: over_knob(run, "vocabulary"),
     }
     untested: set[str] = set()
     shown = []
-    for title, sweeps in found.items():
+    for title, sweeps in sweeps_by_title.items():
         lines = [_line(run, sweep, untested) for sweep in sweeps]
         kept = tuple(line for line in lines if len({m.value for m in line.marks}) > 1)
         if kept:
             shown.append(Pane(title, kept))
-    said = _said(shown)
-    said += [MISSING[title] for title, sweeps in found.items() if not sweeps]
+    sentences = _sentences(shown)
+    sentences += [MISSING[title] for title, sweeps in sweeps_by_title.items() if not sweeps]
     if untested:
-        said.append(f"Points without a score on test left out: {len(untested):,}.")
-    said += [UNCOUNTED] if shown else []
+        sentences.append(f"Points without a score on test left out: {len(untested):,}.")
+    sentences += [UNCOUNTED] if shown else []
     folder = shlex.quote(str(run.folder))
-    return Info(held.score, held.procedures, tuple(shown), folder, " ".join(said))
+    return Info(grid.score, grid.procedures, tuple(shown), folder, " ".join(sentences))
 
 
-def _said(shown: Sequence[Pane]) -> list[str]:
+def _sentences(shown: Sequence[Pane]) -> list[str]:
     marks = [m for p in shown for line in p.lines for m in line.marks]
     if not marks:
         return []
     draws = sorted({m.draws for m in marks if m.ends is not None})
-    many = f"{span(draws)} draws" if draws else "one draw: not confirmed"
-    out = [f"Nothing is chosen; shown on test ({span([m.test_rows for m in marks])} rows), {many}."]
+    drawn = f"{span(draws)} draws" if draws else "one draw: not confirmed"
+    rows = span([m.test_rows for m in marks])
+    out = [f"Nothing is chosen; shown on test ({rows} rows), {drawn}."]
     hollow = len({m.point_id for m in marks if m.ends is None})
     if draws and hollow:
         out.append(f"Hollow: {hollow:,} without an interval.")
@@ -241,7 +242,7 @@ def _hover(info: Info, line: Line, mark: Mark) -> str:
         f"{mark.words}, {line.procedure}, {line.budget:,} labels: {_value(mark.value)}",
         f"{info.score} {mark.test:.3f} {ends}",
         f"{mark.validation:.3f} on validation ({mark.validation_rows:,} rows)",
-        f"{brief(mark.params)} parameters",
+        f"{format_short(mark.params)} parameters",
         f"raysearch export {info.run} {mark.point_id} --to DIR",
     ]
     return "<br>".join(style.inert(text) for text in lines)

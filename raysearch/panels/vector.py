@@ -65,6 +65,6 @@ def write_vectors(figures: Mapping[str, go.Figure], folder: Path) -> list[Path]:
             "the variable BROWSER_PATH"
         ) from e
     except (failed.BrowserFailedError, failed.BrowserClosedError, failed.KaleidoError) as e:
-        said = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(f"--paper: the browser did not draw the figures: {said}") from e
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise InputError(f"--paper: the browser did not draw the figures: {reason}") from e
     return paths

@@ -50,7 +50,7 @@ class Configurator:
             knobs = parse_knobs(method, proposal.hyper)
         except TypeError as e:
             raise InputError(f"search_spaces/{method.name}.yaml: {e}") from e
-        refused = method.refuses(knobs, rung)
+        refused = method.check_model(knobs, rung)
         if refused:
             raise Infeasible(f"model '{rung.name}': {refused}")
         if method.question(knobs) and getattr(knobs, "start", "checkpoint") == "scratch":
@@ -58,19 +58,19 @@ class Configurator:
         given = self._given(method, proposal, knobs)
         made = any(role in given for role in method.inputs_of(knobs, "texts"))
         wanted = method.unlabelled(knobs)
-        there = wanted if made else self.texts(proposal.labels)
-        if wanted and there <= 0:
+        available = wanted if made else self.texts(proposal.labels)
+        if wanted and available <= 0:
             raise Infeasible(
                 f"{self.data.task.name}: with {proposal.labels:,} labels no text without a label "
                 "is left to transfer by"
             )
-        knobs = method.fitted(knobs, self.data.task, there)
+        knobs = method.resolve_knobs(knobs, self.data.task, available)
         texts = method.unlabelled(knobs)
         budget = self._budget(method, proposal.labels, texts, data_seed, made)
-        held = method.calibration(knobs, budget.train)
-        if 0 < held < self.data.task.classes:
+        calibration = method.calibration(knobs, budget.train)
+        if 0 < calibration < self.data.task.classes:
             raise Infeasible(
-                f"calibration: {held} of {budget.train:,} labelled rows are held back, for "
+                f"calibration: {calibration} of {budget.train:,} labelled rows are held back, for "
                 f"{self.data.task.classes} classes"
             )
         folder = self.place.folder(rung)
@@ -132,9 +132,9 @@ class Configurator:
         out = {}
         for declared in method.inputs:
             role = declared.role
-            found = proposal.inputs.get(role) or (None if declared.optional else usual.get(role))
-            if found is not None and declared.wanted(knobs):
-                out[role] = found
+            proposed = proposal.inputs.get(role) or (None if declared.optional else usual.get(role))
+            if proposed is not None and declared.wanted(knobs):
+                out[role] = proposed
         return out
 
     def first_inputs(self, method: str, labels: int) -> dict[str, Proposal]:
@@ -148,6 +148,6 @@ class Configurator:
             space = self.space()
             known = next((n for n in names if n == NONE or n in space.upstream), NONE)
             if known != NONE:
-                first = dict(space.upstream[known].first)
+                first = dict(space.upstream[known].default_config)
                 out[role] = Proposal(known, space.upstream_rungs[known][-1], labels, first)
         return out

@@ -35,8 +35,8 @@ from raysearch.trial.context import ExecutionContext, lengths_sample, parse_knob
 class CostModel:
     """Prices of one task on one machine.
 
-    `texts(labels)` returns how many texts are left without a label; `there` calls a function on
-    that machine.
+    `texts(labels)` returns how many texts are left without a label; `call_worker` calls a function
+    on that machine.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class CostModel:
         store: Store,
         precision: str,
         texts: Callable[[int], int],
-        there: Callable[..., Any],
+        call_worker: Callable[..., Any],
     ) -> None:
         self.data, self.place, self.precision = data, place, precision
         self._store = store
-        self._texts, self._there = texts, there
+        self._texts, self._call_worker = texts, call_worker
         self._rates: dict[tuple[int, int], Rates] = {}
         self._lengths: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = {}
 
-    def price(self, config: TrialConfig) -> Price:
+    def predicted_cost(self, config: TrialConfig) -> Price:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
         method, rung = find(config.method), find_rung(config.rung)
         shape = self._shape(config)
@@ -64,7 +64,7 @@ class CostModel:
         full = own
         answering = method.inputs_of(parse_knobs(method, config.hyper), "logits")
         for role, given in config.upstream.items():
-            full += self.price(given).flops
+            full += self.predicted_cost(given).flops
             if role not in answering:
                 continue
             rows = config.data.train + config.data.unlabelled
@@ -100,7 +100,7 @@ class CostModel:
 
     def _memory(self, space: MethodSpace, rung: ModelSize) -> float:
         """Return the GPU memory needed at the largest batch of the space [bytes]."""
-        usual = getattr(parse_knobs(find(space.method), space.first), "batch_size", 32)
+        usual = getattr(parse_knobs(find(space.method), space.default_config), "batch_size", 32)
         domain = space.knobs.get("batch_size")
         most = usual if domain is None else max(usual, *map(int, _ends(domain)))
         width = 2 if self.precision == "bf16" else 4
@@ -122,15 +122,15 @@ class CostModel:
         method = find(name)
         if rung.family not in method.families:
             return 0.0
-        knobs = parse_knobs(method, method_spaces()[name].first)
-        if method.refuses(knobs, rung):
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
+        if method.check_model(knobs, rung):
             return 0.0
         shape = self._largest(name, rung, most, min(most, len(self.data.splits["validation"])))
         texts = max(0, min(method.unlabelled(knobs), self._texts(most)))
         shape = replace(shape, n_unlabelled=texts)
         return self._seconds(rung, method.price(knobs, shape), shape)
 
-    def dearest(self, space: SearchSpace) -> dict[str, float]:
+    def reference_point(self, space: SearchSpace) -> dict[str, float]:
         """Return the costs of the dearest legal configurations.
 
         Training FLOPs in full, and inference FLOPs a text. Each knob is set in turn to the end or
@@ -140,35 +140,37 @@ class CostModel:
         n = max(space.labels)
         spaces = {**space.upstream, **space.methods}
         rungs = {**space.upstream_rungs, **space.rungs}
-        dearest: dict[str, float] = {}
+        highest: dict[str, float] = {}
         for name in sorted(rungs, key=lambda n: _depth(n, spaces)):  # inputs first
             for rung in (find_rung(r) for r in rungs[name]):
                 shape = self._largest(name, rung, n, min(n, len(self.data.splits["validation"])))
                 shape = replace(shape, n_unlabelled=self._most_texts(name, n))
-                spent = sum(_dearest(name, spaces[name], shape).values())
+                spent = sum(_dearest_config(name, spaces[name], shape).values())
                 for names in spaces[name].inputs.values():
-                    spent += max((dearest[n] for n in names if n in dearest), default=0.0)
+                    spent += max((highest[n] for n in names if n in highest), default=0.0)
                 if _takes_logits(find(name)):
                     above = max((find_rung(r) for t in rungs for r in rungs[t]), key=size_of)
                     long = int(shape.lengths.max(initial=1))
                     spent += (n + shape.n_unlabelled) * int(encoder_forward(above, long))
-                dearest[name] = max(dearest.get(name, 0.0), spent)
+                highest[name] = max(highest.get(name, 0.0), spent)
                 # Of many texts next to nothing is padding, as in the objective's own lengths.
-                many = _dearest(name, spaces[name], replace(shape, n_validation=ENOUGH))
+                costs = _dearest_config(name, spaces[name], replace(shape, n_validation=ENOUGH))
                 if name in space.methods:
                     most["infer_flops"] = max(
-                        most["infer_flops"], many.get("validate", 0.0) / ENOUGH
+                        most["infer_flops"], costs.get("validate", 0.0) / ENOUGH
                     )
-        most["train_flops_full"] = max(dearest[name] for name in space.methods)
+        most["train_flops_full"] = max(highest[name] for name in space.methods)
         return most
 
     def _most_texts(self, name: str, labels: int) -> int:
         """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
-        asked = [method.unlabelled(parse_knobs(method, space.first))]
+        counts = [method.unlabelled(parse_knobs(method, space.default_config))]
         for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            asked.append(method.unlabelled(parse_knobs(method, {**space.first, knob: value})))
-        return max(0, min(max(asked), self._texts(labels)))
+            counts.append(
+                method.unlabelled(parse_knobs(method, {**space.default_config, knob: value}))
+            )
+        return max(0, min(max(counts), self._texts(labels)))
 
     def _seconds(self, rung: ModelSize, parts: Mapping[str, float], shape: Shape) -> float:
         of = replace(shape, rung=rung)
@@ -180,7 +182,7 @@ class CostModel:
         if width not in self._rates:
             length = max(4, round(float(shape.lengths.mean())))
             device = torch.device(self.place.device)
-            self._rates[width] = self._there(
+            self._rates[width] = self._call_worker(
                 measure, rung, length, self.precision, device, self.place.threads
             )
         return self._rates[width]
@@ -200,7 +202,7 @@ class CostModel:
     def _largest(self, name: str, rung: ModelSize, n_train: int, n_validation: int) -> Shape:
         """Return the sizes from which a method's price at this model size is predicted."""
         method = find(name)
-        knobs = parse_knobs(method, method_spaces()[name].first)
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
         lengths = self._text_lengths(rung, self._pattern(method, knobs))
         return Shape(rung, self.data.task, n_train, n_validation, lengths)
 
@@ -263,10 +265,10 @@ def _ends(domain: Domain) -> Iterable[Scalar]:
     return (int(domain.low), int(domain.high) - 1) if whole else (domain.low, domain.high)
 
 
-def _dearest(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
+def _dearest_config(name: str, space: MethodSpace, shape: Shape) -> Mapping[str, float]:
     """Return FLOPs by phase of the knob set that coordinate-wise costs most."""
     method = find(name)
-    best = dict(space.first)
+    best = dict(space.default_config)
     parts = method.price(parse_knobs(method, best), shape)
     for knob, value in itertools.chain.from_iterable(
         [(k, v) for v in _ends(d)] for k, d in space.knobs.items()

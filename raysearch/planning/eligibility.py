@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raysearch.config.catalog import find_rung, ladder, method_spaces
 from raysearch.config.ladder import ModelSize
 from raysearch.config.space import NONE, MethodSpace, SearchSpace
-from raysearch.config.study import Procedure, Study
+from raysearch.config.study import GridCell, Study
 from raysearch.data.task_data import TaskData
 from raysearch.errors import InputError, unknown
 from raysearch.methods import names as method_names
@@ -33,7 +33,7 @@ def eligible(
     study: Study,
     data: TaskData,
     place: ExecutionContext,
-    pricing: CostModel,
+    cost_model: CostModel,
     texts: Callable[[int], int],
 ) -> Eligibility:
     """Return the joint space of a study: what the task, the folders and the machine allow.
@@ -42,13 +42,13 @@ def eligible(
         study: the plan.
         data: the task's.
         place: where trials run.
-        pricing: predicts what trials cost there.
+        cost_model: predicts what trials cost there.
         texts: (labels) -> texts that are left without a label.
 
     Raises:
         InputError: a name does not exist, or nothing is left.
     """
-    return _Rules(study, data, place, pricing, texts).apply()
+    return _Rules(study, data, place, cost_model, texts).apply()
 
 
 class _Rules:
@@ -59,10 +59,10 @@ class _Rules:
         study: Study,
         data: TaskData,
         place: ExecutionContext,
-        pricing: CostModel,
+        cost_model: CostModel,
         texts: Callable[[int], int],
     ) -> None:
-        self.study, self.data, self.place, self.pricing = study, data, place, pricing
+        self.study, self.data, self.place, self.cost_model = study, data, place, cost_model
         self._texts = texts
         self._excluded: dict[str, str] = {}
 
@@ -91,8 +91,8 @@ class _Rules:
         if not methods:
             reasons = "; ".join(f"{k}: {v}" for k, v in self._excluded.items())
             raise InputError(f"study '{self.study.name}': no method is left to run ({reasons})")
-        found = {n: spaces[n] for n in upstream}
-        space = SearchSpace(methods, joined, self._labels(), found, upstream)
+        upstream_spaces = {n: spaces[n] for n in upstream}
+        space = SearchSpace(methods, joined, self._labels(), upstream_spaces, upstream)
         return Eligibility(space, dict(self._excluded))
 
     def _upstream(self, methods: Iterable[str]) -> set[str]:
@@ -112,8 +112,8 @@ class _Rules:
 
     def _offered(self, name: str) -> bool:
         """Return True if the ladder or the study has any model of the method's family."""
-        here, named = self.data.task.ladder, self._named()
-        known = [r for r in ladder().values() if here in r.ladders or r.name in named]
+        ladder_name, named = self.data.task.ladder, self._named()
+        known = [r for r in ladder().values() if ladder_name in r.ladders or r.name in named]
         known += [find_rung(n) for n in self.study.models or ()]
         return any(r.family in find(name).families for r in known)
 
@@ -121,8 +121,8 @@ class _Rules:
         """Return the models that a method can train here; if none, `_excluded` has the reason."""
         method = find(name)
         kin = [r for r in rungs if r.family in method.families]
-        knobs = parse_knobs(method, method_spaces()[name].first)
-        refused = {r.name: method.refuses(knobs, r) for r in kin}
+        knobs = parse_knobs(method, method_spaces()[name].default_config)
+        refused = {r.name: method.check_model(knobs, r) for r in kin}
         if kin and all(refused.values()):
             self._excluded[name] = next(iter(refused.values()))
         kin = [r for r in kin if not refused[r.name]]
@@ -133,7 +133,7 @@ class _Rules:
         limit = self.study.trial_minutes
         if method_spaces()[name].inputs and limit is not None and self.study.models is None:
             longest = {
-                r.name: self.pricing.first_seconds(name, r, max(self._labels())) for r in kin
+                r.name: self.cost_model.first_seconds(name, r, max(self._labels())) for r in kin
             }
             fit = [r for r in kin if longest[r.name] <= 60 * limit]
             if kin and not fit:
@@ -205,13 +205,13 @@ class _Rules:
 
     def _named(self) -> set[str]:
         """Return the models that the study's procedures and their inputs name."""
-        found: set[str] = set()
-        lines: list[Procedure] = list(self.study.procedures)
+        names: set[str] = set()
+        lines: list[GridCell] = list(self.study.procedures)
         while lines:
             line = lines.pop()
-            found |= set(line.named)
+            names |= set(line.named)
             lines += line.inputs.values()
-        return found
+        return names
 
     def _fitting(self, rungs: list[ModelSize]) -> list[ModelSize]:
         """Leave out models whose dearest first trial would take longer than the study allows."""
@@ -223,7 +223,7 @@ class _Rules:
             # what takes inputs is cheap or dear by its texts: such methods are checked one by one
             plain = [n for n in self._methods() if not method_spaces()[n].inputs]
             worst = max(
-                (self.pricing.first_seconds(n, rung, max(self._labels())) for n in plain),
+                (self.cost_model.first_seconds(n, rung, max(self._labels())) for n in plain),
                 default=0.0,
             )
             if worst > 60 * limit:

@@ -28,4 +28,4 @@ class Family:
     gpu: bool = False
     """Whether a GPU makes its trials faster, and bf16 its products."""
     baseline: Callable[[ModelSize], bool] = lambda rung: False
-    """Whether a model takes part beside chosen encoders unasked: it costs next to nothing."""
+    """Whether a model takes part beside chosen encoders by default: it costs next to nothing."""

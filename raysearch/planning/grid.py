@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raysearch.config.catalog import ladder, method_spaces
 from raysearch.config.space import Proposal, SearchSpace
-from raysearch.config.study import LARGEST, Procedure
+from raysearch.config.study import LARGEST, GridCell
 from raysearch.config.trial import Scalar, canonical
 from raysearch.errors import InputError, unknown
 from raysearch.planning.eligibility import Eligibility
@@ -27,15 +27,15 @@ class GridDesign:
 
 FirstInputs = Callable[[str, int], Mapping[str, Proposal]]
 """(method, labels) -> what makes its inputs, by role, where a procedure names none."""
-Refuses = Callable[[str, str, Mapping[str, Scalar]], str]
+CheckModel = Callable[[str, str, Mapping[str, Scalar]], str]
 """(method, model, knobs) -> why the one cannot train the other with these; empty where it can."""
 
 
 def grid(
-    procedures: tuple[Procedure, ...],
+    procedures: tuple[GridCell, ...],
     eligibility: Eligibility,
     first_inputs: FirstInputs,
-    refuses: Refuses,
+    check_model: CheckModel,
 ) -> GridDesign:
     """Return every procedure with every model and label budget; nothing for a search.
 
@@ -47,14 +47,14 @@ def grid(
     """
     for line in procedures:
         _known(line)
-    crossing = _Crossing(eligibility.space, first_inputs, refuses)
-    found = (
+    crossing = _GridDesign(eligibility.space, first_inputs, check_model)
+    proposals = (
         p
         for labels in eligibility.space.labels
         for line in procedures
         for p in crossing.cells(line, labels)
     )
-    made = list({canonical(p.to_json()): p for p in found}.values())
+    made = list({canonical(p.to_json()): p for p in proposals}.values())
     taking_part = {method for p in made for method in _methods(p)}
     excluded = dict(crossing.excluded)
     for name, reason in crossing.modelless.items():
@@ -67,17 +67,17 @@ def grid(
 
 
 @dataclass(slots=True)
-class _Crossing:
+class _GridDesign:
     """The cells of a crossing, and what falls out of it."""
 
     space: SearchSpace
     first_inputs: FirstInputs
-    refuses: Refuses
+    check_model: CheckModel
     excluded: dict[str, str] = field(default_factory=dict)
     modelless: dict[str, str] = field(default_factory=dict)
     """Why a line has no model, by its method."""
 
-    def cells(self, line: Procedure, labels: int) -> Iterator[Proposal]:
+    def cells(self, line: GridCell, labels: int) -> Iterator[Proposal]:
         """Yield a procedure's proposals at one label budget, its inputs first."""
         if line.method not in self.space.methods:
             return  # the reason is in the eligibility
@@ -100,33 +100,33 @@ class _Crossing:
         for name in self._named(line, names):
             yield _proposal(line, labels, name, inputs)
 
-    def _named(self, line: Procedure, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _named(self, line: GridCell, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return the models that a procedure names and can train with its knobs.
 
         Raises:
             InputError: none of the models that are there can be trained with these knobs.
         """
-        asked = tuple(n for n in names if n in line.named) if line.named else names
-        if line.named and not asked:
+        wanted = tuple(n for n in names if n in line.named) if line.named else names
+        if line.named and not wanted:
             models = " or ".join(f"'{n}'" for n in line.named)
             self.modelless.setdefault(
                 line.method, f"no model {models} that it can train takes part"
             )
             return ()
-        refused = {n: self.refuses(line.method, n, _hyper(line)) for n in asked}
-        if asked and all(refused.values()):
-            reason = refused[asked[-1]]
-            raise InputError(f"procedures: '{line.method}': model '{asked[-1]}': {reason}")
-        able = tuple(n for n in asked if not refused[n])
+        refused = {n: self.check_model(line.method, n, _hyper(line)) for n in wanted}
+        if wanted and all(refused.values()):
+            reason = refused[wanted[-1]]
+            raise InputError(f"procedures: '{line.method}': model '{wanted[-1]}': {reason}")
+        able = tuple(n for n in wanted if not refused[n])
         return able[-1:] if line.model == LARGEST else able
 
-    def _inputs(self, line: Procedure, labels: int) -> dict[str, Proposal]:
+    def _inputs(self, line: GridCell, labels: int) -> dict[str, Proposal]:
         """Return what makes a procedure's inputs: those it names, else the usual ones."""
         usual = self.first_inputs(line.method, labels)
         named = {role: self._input(above, labels) for role, above in line.inputs.items()}
         return {**usual, **named}
 
-    def _input(self, line: Procedure, labels: int) -> Proposal:
+    def _input(self, line: GridCell, labels: int) -> Proposal:
         """Return a named input, with inputs of its own, on its model or the largest."""
         sizes = self.space.upstream_rungs.get(line.method)
         if not sizes:
@@ -143,7 +143,7 @@ def _methods(proposal: Proposal) -> Iterator[str]:
         yield from _methods(given)
 
 
-def _known(line: Procedure) -> None:
+def _known(line: GridCell) -> None:
     if line.method not in method_spaces():
         raise unknown("procedures", "method", line.method, method_spaces())
     for name in line.named:
@@ -162,10 +162,10 @@ def _known(line: Procedure) -> None:
         _known(above)
 
 
-def _proposal(line: Procedure, labels: int, model: str, inputs: Mapping[str, Proposal]) -> Proposal:
+def _proposal(line: GridCell, labels: int, model: str, inputs: Mapping[str, Proposal]) -> Proposal:
     return Proposal(line.method, model, labels, _hyper(line), inputs)
 
 
-def _hyper(line: Procedure) -> dict[str, Scalar]:
+def _hyper(line: GridCell) -> dict[str, Scalar]:
     """Return a procedure's knobs over the method's first."""
-    return {**method_spaces()[line.method].first, **line.hyper}
+    return {**method_spaces()[line.method].default_config, **line.hyper}

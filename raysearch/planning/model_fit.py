@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from raysearch.config.ladder import ModelSize
 from raysearch.config.task import Task
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import lacks
+from raysearch.encoders.cloze import missing_head_reason
 from raysearch.encoders.patterns import Pattern, word_ids
 from raysearch.encoders.tokens import fast_tokeniser
 from raysearch.errors import InputError
@@ -30,7 +30,7 @@ def cannot_prompt(rung: ModelSize, task: Task, folder: Path | None) -> str | Non
         )
     assert folder is not None
     try:
-        reason = lacks(folder)
+        reason = missing_head_reason(folder)
     except (OSError, ValueError, SafetensorError) as e:
         return f"model '{rung.name}': its checkpoint does not load: {str(e).splitlines()[0]}"
     if reason is not None:
@@ -52,9 +52,9 @@ def too_large(rung: ModelSize, device: str) -> str | None:
     if device.startswith("cuda"):
         if not torch.cuda.is_available():
             return None  # on a cluster, where the resource plan checks the sizes of GPUs
-        there = torch.cuda.get_device_properties(0).total_memory
+        memory = torch.cuda.get_device_properties(0).total_memory
     else:
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed <= there:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed <= memory:
         return None
-    return f"training takes at least {needed / 2**30:.1f} GiB, here are {there / 2**30:.1f}"
+    return f"training takes at least {needed / 2**30:.1f} GiB, here are {memory / 2**30:.1f}"

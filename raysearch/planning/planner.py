@@ -48,7 +48,7 @@ class Planner:
         models_dir: folder of checkpoints; None: the hub.
         storage: the run's place on storage that all machines see; None: `out` is all there is.
         device: what trials run on; None: a GPU where this machine has one.
-        there: calls a function where trials run, for what this machine cannot measure.
+        call_worker: calls a function where trials run, for what this machine cannot measure.
         at_once: trials that a cluster has room for, where the study has no number; None: fitted to
             this machine.
     """
@@ -63,15 +63,15 @@ class Planner:
         models_dir: Path | None = None,
         storage: str | None = None,
         device: str | None = None,
-        there: Callable[..., Any] | None = None,
+        call_worker: Callable[..., Any] | None = None,
         at_once: int | None = None,
     ) -> None:
         self.study = study
         self.data = data
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if there is None or torch.cuda.is_available() or device == "cpu":
-            there = _here
-        self.precision = str(there(resolve, study.precision, torch.device(device)))
+        if call_worker is None or torch.cuda.is_available() or device == "cpu":
+            call_worker = _call_locally
+        self.precision = str(call_worker(resolve, study.precision, torch.device(device)))
         concurrency = study.concurrency or at_once or _concurrency(device)
         self.place = ExecutionContext(
             store=str(RunFolder(out).store.resolve()),
@@ -88,7 +88,9 @@ class Planner:
         """The run's place on shared storage."""
         behind = None if storage is None else Remote(below(storage, STORE))
         self._store = Store(RunFolder(out).store, behind)
-        self.pricing = CostModel(data, self.place, self._store, self.precision, self._texts, there)
+        self.cost_model = CostModel(
+            data, self.place, self._store, self.precision, self._texts, call_worker
+        )
 
     @cached_property
     def eligibility(self) -> Eligibility:
@@ -97,7 +99,7 @@ class Planner:
         Raises:
             InputError: a name does not exist, or nothing is left.
         """
-        return eligible(self.study, self.data, self.place, self.pricing, self._texts)
+        return eligible(self.study, self.data, self.place, self.cost_model, self._texts)
 
     @property
     def space(self) -> SearchSpace:
@@ -112,7 +114,10 @@ class Planner:
     @cached_property
     def _grid(self) -> GridDesign:
         return grid(
-            self.study.procedures, self.eligibility, self._configurator.first_inputs, self._refuses
+            self.study.procedures,
+            self.eligibility,
+            self._configurator.first_inputs,
+            self._check_model,
         )
 
     @cached_property
@@ -138,14 +143,14 @@ class Planner:
         """Return every proposal of a grid study, inputs first; empty for a search."""
         return list(self._grid.proposals)
 
-    def _refuses(self, name: str, rung: str, hyper: Mapping[str, Scalar]) -> str:
+    def _check_model(self, name: str, rung: str, hyper: Mapping[str, Scalar]) -> str:
         """Return why a method cannot train a model with these knobs.
 
         Empty where it can.
         """
         method = find(name)
         try:
-            return method.refuses(parse_knobs(method, hyper), find_rung(rung))
+            return method.check_model(parse_knobs(method, hyper), find_rung(rung))
         except TypeError as e:
             raise InputError(f"procedures: '{name}': {e}") from e
 
@@ -167,13 +172,13 @@ class Planner:
         """Return all knobs of a configuration, defaults included."""
         return asdict(parse_knobs(find(config.method), config.hyper))
 
-    def price(self, config: TrialConfig) -> Price:
+    def predicted_cost(self, config: TrialConfig) -> Price:
         """Return a configuration's predicted cost on this machine, its teacher's in full."""
-        return self.pricing.price(config)
+        return self.cost_model.predicted_cost(config)
 
     def test_seconds(self, config: TrialConfig) -> float:
         """Return the predicted time to score a trial's point on the whole test split [s]."""
-        return self.pricing.test_seconds(config)
+        return self.cost_model.test_seconds(config)
 
     def keep(self, ids: Set[str]) -> None:
         """Drop the kept weights of every trial but these."""
@@ -181,7 +186,7 @@ class Planner:
 
     def demands(self) -> dict[tuple[str, str], MemoryEstimate]:
         """Return what trials need, by method and model, teachers included."""
-        return self.pricing.demands(self.space)
+        return self.cost_model.demands(self.space)
 
     def ship(self) -> ExecutionContext:
         """Return the place as workers see it; upload what they read, where there is a storage.
@@ -218,12 +223,12 @@ class Planner:
         Predicted before the first trial: each knob is set in turn to the end or option that makes
         the method's price largest.
         """
-        most = self.pricing.dearest(self.space)
+        most = self.cost_model.reference_point(self.space)
         floor = self.baselines().get("majority", 0.0)
         return {"score": floor, **most}
 
 
-def _here(act: Callable[..., Any], *given: Any) -> Any:
+def _call_locally(act: Callable[..., Any], *given: Any) -> Any:
     return act(*given)
 
 

@@ -58,7 +58,7 @@ def ship(
     """
     folder = None if place.data_dir is None else Path(place.data_dir)
     shipped = {}
-    packed = sources.packed(data.task, folder)
+    packed = sources.input_files(data.task, folder)
     if packed:
         key = digest({name: _sha(path) for name, path in sorted(packed.items())})
         inputs.build("data", key, _copy(packed))

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raysearch.config.catalog import baseline_methods
-from raysearch.recommend.differences import apart, band_of
+from raysearch.recommend.differences import band_of, distinguishable
 from raysearch.recommend.limits import limits_met, nearest, relaxations
 from raysearch.recommend.ownership_cost import cost_of, dollars_to_own, prices_of
 from raysearch.recommend.points import OWN, Floats, Points
@@ -48,7 +48,7 @@ class Answer:
     tie: int | None
     """The cheapest winner that is cheaper than `best` and not distinguishable from it."""
     flat: bool
-    """Whether the best of each (method, model) cannot be told from each other."""
+    """Whether the best of each (method, model) are indistinguishable."""
     band: tuple[float, float] | None
     """Test scores not distinguishable from that of `best`; None where the score has no interval."""
     leaders: tuple[int, ...]
@@ -134,15 +134,15 @@ def answer(
     best, test = won[0], points.test
     leaders = first_of(won, lambda i: (points.method[i], points.model[i]))
     cheaper = [i for i in won if x[i] < x[best]]
-    ties = [i for i in cheaper if test[i] >= test[best] or not apart(points, best, i)]
+    ties = [i for i in cheaper if test[i] >= test[best] or not distinguishable(points, best, i)]
     tie = min(ties, key=lambda i: x[i]) if ties else None
     simple = baseline_methods()
     linear = [i for i in won if points.methods[points.method[i]] in simple]
-    above = [i for i in leaders if test[i] > test[best] and apart(points, best, i)]
+    above = [i for i in leaders if test[i] > test[best] and distinguishable(points, best, i)]
     flat = (
         points.kind != "none"
         and len(leaders) > 1
-        and not any(apart(points, best, i) for i in leaders)
+        and not any(distinguishable(points, best, i) for i in leaders)
     )
     choice = min(leaders, key=lambda i: x[i]) if flat else best
     second = best if flat else tie

@@ -11,11 +11,11 @@ import pandas as pd
 
 from raysearch.analysis import Run
 from raysearch.analysis.confirmation import Confirmation
-from raysearch.analysis.external import against, systems
+from raysearch.analysis.external import paired_comparisons, systems
 from raysearch.objectives import OBJECTIVES
-from raysearch.recommend.ownership_cost import prices_of, rival_cost
+from raysearch.recommend.ownership_cost import baseline_cost, prices_of
 from raysearch.recommend.point_text import gap_facts, page_facts
-from raysearch.recommend.points import MS, Floats, Points, Rival
+from raysearch.recommend.points import MS, Baseline, Floats, Points
 from raysearch.recommend.setting import Setting
 from raysearch.recommend.words import Fact
 from raysearch.record import Outside
@@ -29,7 +29,7 @@ def used_none(table: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return table["labels"].eq(0).to_numpy(dtype=np.bool_, na_value=False)
 
 
-def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
+def baselines(run: Run, made: Confirmation) -> tuple[Baseline, ...]:
     """Read them off a run, each with how it differs from the confirmed points.
 
     Args:
@@ -38,18 +38,18 @@ def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
     """
     place = {e.point_id: k for k, e in enumerate(made.estimates)}
     ends: dict[tuple[str, str], Floats] = {}
-    for found in against(run, made):
-        key = found.outside.key, found.outside.point
+    for compared in paired_comparisons(run, made):
+        key = compared.outside.key, compared.outside.point
         empty = np.full((len(place), 2), np.nan)
-        ends.setdefault(key, empty)[place[found.point_id]] = found.low, found.high
+        ends.setdefault(key, empty)[place[compared.point_id]] = compared.low, compared.high
     rows = run.table[used_none(run.table)].drop_duplicates("point_id").set_index("point_id")
     out = []
     for system in systems(run):
         low, high = system.interval or (np.nan, np.nan)
-        mine = rows[rows.index == system.point]  # none of a system from outside
-        costs = _measured(mine.iloc[0]) if len(mine) else _told(system)
+        own_rows = rows[rows.index == system.point]  # none of a system from outside
+        costs = _measured(own_rows.iloc[0]) if len(own_rows) else _declared(system)
         out.append(
-            Rival(
+            Baseline(
                 system.name,
                 system.value,
                 low,
@@ -57,14 +57,14 @@ def rivals(run: Run, made: Confirmation) -> tuple[Rival, ...]:
                 {k: float(v) for k, v in costs.items() if v is not None and np.isfinite(v)},
                 ends.get((system.key, system.point), np.full((len(place), 2), np.nan)),
                 bool(system.point),
-                bool(mine["device"].fillna("").str.startswith("cuda").any()),
+                bool(own_rows["device"].fillna("").str.startswith("cuda").any()),
             )
         )
     return tuple(out)
 
 
-def _told(system: Outside) -> dict[str, float | None]:
-    """Return the costs of a system from outside, as its user says."""
+def _declared(system: Outside) -> dict[str, float | None]:
+    """Return the costs of a system from outside, as its user declared them."""
     thousand = system.dollars_per_1k
     each = None if thousand is None else thousand / 1000
     return {"labels": system.labels, MS: system.ms, "dollars_text": each}
@@ -81,33 +81,33 @@ def _measured(row: pd.Series) -> dict[str, float | None]:
     return out
 
 
-def rival_facts(points: Points, rival: Rival, choice: int | None) -> dict[str, Fact]:
+def baseline_facts(points: Points, baseline: Baseline, choice: int | None) -> dict[str, Fact]:
     """Return one of them against the choice, paired over rows where the choice is confirmed."""
-    bare = not np.isfinite(rival.low)
-    thousand = 1000 * rival.costs["dollars_text"] if "dollars_text" in rival.costs else None
+    bare = not np.isfinite(baseline.low)
+    thousand = 1000 * baseline.costs["dollars_text"] if "dollars_text" in baseline.costs else None
     out: dict[str, Fact] = page_facts(points) | {
-        "system": rival.name,
-        "zero": rival.zero,
-        "test": rival.test,
-        "low": None if bare else rival.low,
-        "high": None if bare else rival.high,
-        "ms": rival.costs.get(MS),
-        "infer_flops": rival.costs.get("infer_flops"),
+        "system": baseline.name,
+        "zero": baseline.zero,
+        "test": baseline.test,
+        "low": None if bare else baseline.low,
+        "high": None if bare else baseline.high,
+        "ms": baseline.costs.get(MS),
+        "infer_flops": baseline.costs.get("infer_flops"),
         "thousand": thousand,
     }
     k = -1 if choice is None else points.place[choice]
-    if choice is None or k < 0 or not np.isfinite(rival.apart[k, 0]):
+    if choice is None or k < 0 or not np.isfinite(baseline.differences[k, 0]):
         return out
-    low, high = (float(v) for v in rival.apart[k])
-    gap = gap_facts(points, rival.test - points.test[choice], (low, high))
+    low, high = (float(v) for v in baseline.differences[k])
+    gap = gap_facts(points, baseline.test - points.test[choice], (low, high))
     better = low > 0
     return out | gap | {"compared": True, "better": better, "worse": not better and high < 0}
 
 
-def rivals_left(points: Points, setting: Setting, zero: bool) -> int | None:
+def baselines_left(points: Points, setting: Setting, zero: bool) -> int | None:
     """Return how many of a sort are not drawn for lack of the cost; None where there are none."""
     prices = prices_of(points, setting)
     if not setting.cost:  # nothing is drawn at all
         return None
-    costs = [rival_cost(r, setting, prices) for r in points.rivals if r.zero == zero]
+    costs = [baseline_cost(r, setting, prices) for r in points.baselines if r.zero == zero]
     return sum(not (np.isfinite(c) and c > 0) for c in costs) or None

@@ -15,7 +15,7 @@ from raysearch.analysis.confirmation import Confirmation, confirmation
 from raysearch.analysis.point_lookup import labels_by_point
 from raysearch.analysis.selection_bias import on_frontier
 from raysearch.objectives import OBJECTIVES
-from raysearch.recommend.baselines import rivals, used_none
+from raysearch.recommend.baselines import baselines, used_none
 from raysearch.recommend.points import (
     FINE,
     MS,
@@ -26,8 +26,8 @@ from raysearch.recommend.points import (
     TRAIN,
     Codes,
     Cost,
-    Fate,
     Floats,
+    MethodOutcome,
     Points,
 )
 from raysearch.score_intervals import Formula
@@ -69,7 +69,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         "majority", (study.get("reference") or {}).get("score")
     )
     rows = fresh.test_rows
-    asked = ~confirm & ~stage
+    searched = ~confirm & ~stage
     words = labels_by_point(run)
     return Points(
         task=_first(table["task"]) or str(run.study.get("task") or ""),
@@ -92,8 +92,10 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         draws=fresh.draws,
         place=fresh.place,
         # + 0.0: no -0.0
-        apart=made.difference if formula is None else made.difference.round(FINE) + 0.0,
-        on=fresh.on,
+        pairwise_differences=made.difference
+        if formula is None
+        else made.difference.round(FINE) + 0.0,
+        p_on_frontier=fresh.p_on_frontier,
         seconds_text=_seconds_text(shown),
         gpu=shown["device"].fillna("").str.startswith("cuda").to_numpy(dtype=np.bool_),
         prices={k: float(v) for k, v in (study.get("prices") or {}).items() if v is not None},
@@ -102,7 +104,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         teachers=tuple(TEACHERS) if inherited else (),
         shared_by=int(study.get("shared_by") or 1),
         budgets=_steps(shown["labels"]),
-        fates=_fates(run, table[asked], done[asked], zero[asked]),
+        outcomes=_outcomes(run, table[searched], done[searched], zero[searched]),
         majority=float(majority)
         if _has_majority(score, formula) and isinstance(majority, int | float)
         else None,
@@ -117,7 +119,7 @@ def collect(run: Run, *, spend: bool = True, made: Confirmation | None = None) -
         search_flops=float(sum(search_flops(table).values())) if spend else 0.0,
         rows=tuple(int(i) for i in np.flatnonzero(scored)[_rank(table[scored], order)]),
         ids=tuple(str(p) for p in shown["point_id"]),
-        rivals=rivals(run, made),
+        baselines=baselines(run, made),
     )
 
 
@@ -130,7 +132,7 @@ class _Fresh:
         self.validation_rows = _floats(shown["validation_rows"]).copy()
         self.test_rows = _floats(shown["test_rows"]).copy()
         n = len(self.test)
-        self.low, self.high, self.on = (np.full(n, np.nan) for _ in range(3))
+        self.low, self.high, self.p_on_frontier = (np.full(n, np.nan) for _ in range(3))
         self.draws = np.zeros(n, dtype=np.int64)
         self.place = np.full(n, -1, dtype=np.int64)
         at = {e.point_id: k for k, e in enumerate(made.estimates)}
@@ -148,8 +150,8 @@ class _Fresh:
                 self.validation[i], self.validation_rows[i] = e.validation, e.validation_rows
         if len(at):
             often = on_frontier(made.resampled, cost)
-            mine = self.place >= 0
-            self.on[mine] = often[self.place[mine]]
+            confirmed = self.place >= 0
+            self.p_on_frontier[confirmed] = often[self.place[confirmed]]
 
 
 def _costs(shown: pd.DataFrame) -> dict[str, Floats]:
@@ -234,10 +236,10 @@ def _steps(labels: pd.Series) -> tuple[int, ...]:
     return tuple(steps[round(i * (len(steps) - 1) / 11)] for i in range(12))
 
 
-def _fates(
+def _outcomes(
     run: Run, table: pd.DataFrame, done: npt.NDArray[np.bool_], zero: npt.NDArray[np.bool_]
-) -> dict[str, Fate]:
-    out: dict[str, Fate] = {}
+) -> dict[str, MethodOutcome]:
+    out: dict[str, MethodOutcome] = {}
     for axis in ("procedure", "model"):
         for name, at in sorted(table.groupby(axis).indices.items()):
             points = int(done[at].sum())
@@ -247,8 +249,8 @@ def _fates(
             failed = part[part["status"].isin(["FAILED", "INFEASIBLE"])]
             error = _first(failed["error"])
             lost, shots = failed["id"].nunique(), int(zero[at].sum())
-            out[str(name)] = Fate(part["id"].nunique(), points, lost, error, zero=shots)
+            out[str(name)] = MethodOutcome(part["id"].nunique(), points, lost, error, zero=shots)
     left: Any = run.study.get("left_out") or {}
     for name, reason in left.items() if isinstance(left, Mapping) else ():
-        out.setdefault(str(name), Fate(left_out=str(reason)))
+        out.setdefault(str(name), MethodOutcome(left_out=str(reason)))
     return out

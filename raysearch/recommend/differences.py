@@ -12,7 +12,7 @@ from raysearch.analysis.intervals import difference
 from raysearch.recommend.points import Points
 
 
-def apart(points: Points, i: int, j: int) -> bool:
+def distinguishable(points: Points, i: int, j: int) -> bool:
     """Return whether two points differ on test by more than the interval of their difference."""
     low, high = difference_of(points, i, j) or (0.0, 0.0)
     differs = points.kind == "none" and points.test[i] != points.test[j]
@@ -36,7 +36,7 @@ def interval_of(points: Points, i: int) -> tuple[float, float] | None:
 def difference_of(points: Points, i: int, j: int) -> tuple[float, float] | None:
     """Return the 95 % interval of test score i minus j; independent where one is unconfirmed."""
     if paired(points, i, j):
-        low, high = points.apart[points.place[i], points.place[j], 1:]
+        low, high = points.pairwise_differences[points.place[i], points.place[j], 1:]
         return float(low), float(high)
     if points.formula is None:
         return None
@@ -52,7 +52,7 @@ def band_of(points: Points, i: int, pool: Sequence[int]) -> tuple[float, float] 
     formula of the interval allows, by halving 50 times.
     """
     if points.place[i] >= 0:
-        near = [float(points.test[j]) for j in pool if j == i or not apart(points, i, j)]
+        near = [float(points.test[j]) for j in pool if j == i or not distinguishable(points, i, j)]
         return min(near), max(near)
     if points.formula is None:
         return None

@@ -71,7 +71,7 @@ def _price(points: Points, given: Answer, labels: float) -> float | None:
 
 
 def unpriced(points: Points, given: Answer) -> list[str]:
-    """Return what is missing to say what the choice (or, without one, any point) costs to own."""
+    """Return what is missing to compute the cost of owning the choice (else of any point)."""
     return listed("missing", _missing(points, given))
 
 

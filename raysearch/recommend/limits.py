@@ -82,13 +82,13 @@ def nearest(
 ) -> tuple[tuple[str, float, int], ...]:
     """Return what the point that breaks fewest limits, then the best on validation, would need."""
     value = needs(points, setting)
-    asked = [name for name in LIMITS if getattr(setting, name) is not None]
+    given = [name for name in LIMITS if getattr(setting, name) is not None]
     known = open_.copy()
-    for name in asked:
+    for name in given:
         known &= np.isfinite(value[name])
     at = np.flatnonzero(known).tolist()
-    if not at or not asked:
+    if not at or not given:
         return ()
-    broken = {i: sum(not met[name][i] for name in asked) for i in at}
+    broken = {i: sum(not met[name][i] for name in given) for i in at}
     i = min(at, key=lambda k: (broken[k], -points.validation[k], k))
-    return tuple((name, float(value[name][i]), i) for name in asked if not met[name][i])
+    return tuple((name, float(value[name][i]), i) for name in given if not met[name][i])

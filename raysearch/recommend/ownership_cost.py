@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from raysearch.recommend.points import OWN, Floats, Points, Rival
+from raysearch.recommend.points import OWN, Baseline, Floats, Points
 from raysearch.recommend.setting import Setting
 
 MONTHS = 12
@@ -49,16 +49,16 @@ def cost_of(points: Points, setting: Setting, own: Floats) -> Floats:
     return own if setting.cost == OWN else points.cost(setting.cost, setting.teacher)
 
 
-def rival_cost(rival: Rival, setting: Setting, prices: Mapping[str, float]) -> float:
+def baseline_cost(baseline: Baseline, setting: Setting, prices: Mapping[str, float]) -> float:
     """Return what an outside system or a zero-shot model costs on the axis; NaN where not known.
 
     Dollars to own are a year's texts, at its price or at that of its device's time, and its labels
     where it has used any.
     """
-    nan, costs = float("nan"), rival.costs
+    nan, costs = float("nan"), baseline.costs
     if setting.cost != OWN:
         return costs.get(setting.cost, nan)  # of training, whoever pays, there was none
-    hour = prices.get("gpu_hour" if rival.gpu else "cpu_hour", nan)
+    hour = prices.get("gpu_hour" if baseline.gpu else "cpu_hour", nan)
     each = costs.get("dollars_text", costs.get("seconds_text", nan) / 3600 * hour)
     labels = costs.get("labels", 0.0)
     bought = labels * prices.get("label", nan) if labels > 0 else 0.0

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from raysearch.recommend.differences import apart, difference_of, interval_of
+from raysearch.recommend.differences import difference_of, distinguishable, interval_of
 from raysearch.recommend.points import MS, OWN, TRAIN, Floats, Points
-from raysearch.recommend.words import Fact, fixed, phrase
+from raysearch.recommend.words import Fact, format_fixed, render_text
 
 
 def name(points: Points, i: int) -> str:
     """Return the choice in words: model, method, labels used."""
-    return phrase("name", point_facts(points, i))
+    return render_text("name", point_facts(points, i))
 
 
 def verdict(points: Points, i: int, j: int) -> str:
     """Return whether point i is better or worse than j, or not distinguishable from it."""
-    return phrase("verdict", difference_facts(points, i, j))
+    return render_text("verdict", difference_facts(points, i, j))
 
 
 def page_facts(points: Points) -> dict[str, Fact]:
@@ -60,7 +60,7 @@ def gap_facts(
     low, high = ends or (None, None)
     return {
         "gap": float(abs(delta)),
-        "level": not fixed(abs(delta), points.digits).strip("0."),
+        "level": not format_fixed(abs(delta), points.digits).strip("0."),
         "up": bool(delta > 0),
         "from": low,
         "to": high,
@@ -69,7 +69,7 @@ def gap_facts(
 
 def difference_facts(points: Points, i: int, j: int) -> dict[str, Fact]:
     """Return how point i differs from j on test."""
-    far, up = apart(points, i, j), bool(points.test[i] > points.test[j])
+    far, up = distinguishable(points, i, j), bool(points.test[i] > points.test[j])
     gap = gap_facts(points, points.test[i] - points.test[j], difference_of(points, i, j))
     return gap | {"apart": far, "better": far and up, "worse": far and not up}
 
@@ -88,5 +88,5 @@ def counted_facts(n: int) -> dict[str, Fact] | None:
 def noun_of(points: Points, axis: str) -> str:
     """Return the axis in words."""
     if axis == OWN:
-        return phrase("own_noun", {})
+        return render_text("own_noun", {})
     return next((a.noun for a in points.axes if a.name == axis), axis)

@@ -1,4 +1,4 @@
-"""What a page shows, column by column, and what has to be said about what it does not show."""
+"""Columns of a page, and the counts of what it leaves out."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
-    """What is shown beside the choice and never chosen: a system from outside, a zero-shot model.
+class Baseline:
+    """A system from outside or a zero-shot model: shown beside the choice and never chosen.
 
     Judged on the same test rows.
     """
@@ -62,9 +62,9 @@ class Rival:
     costs: Mapping[str, float]
     """By column as far as they are known; `seconds_text` and `dollars_text` are those of one text
     [s, dollars]."""
-    apart: Floats
+    differences: Floats
     """(m, 2): ends of the paired interval of its score minus each confirmed point's; NaN where it
-    is held against none."""
+    is compared with none."""
     zero: bool = False
     """A model of the run that used no labels; else it is from outside."""
     gpu: bool = False
@@ -72,8 +72,8 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a method's or a model's trials."""
+class MethodOutcome:
+    """Counts of a method's or a model's trials, and why some failed or none ran."""
 
     trials: int = 0
     points: int = 0
@@ -92,7 +92,7 @@ class Fate:
 class Points:
     """DONE points of the search that are scored on validation and test, in the order of ties.
 
-    Of those with confirming draws the draws speak, not the lucky trial that was chosen.
+    Points with confirming draws have the draws' values, not those of the trial that was chosen.
     """
 
     task: str
@@ -122,11 +122,11 @@ class Points:
     draws: Codes
     """Fresh draws behind the point; 0: not confirmed."""
     place: Codes
-    """Where a confirmed point stands in `apart`; -1 for the others."""
-    apart: Floats
+    """Where a confirmed point stands in `pairwise_differences`; -1 for the others."""
+    pairwise_differences: Floats
     """(m, m, 3): difference of two confirmed points and the ends of its paired interval; of scores
     within [-1, 1] to `FINE` decimals, as the page holds it."""
-    on: Floats
+    p_on_frontier: Floats
     """Share of resamples in which a confirmed point is on the frontier of inference FLOPs."""
     seconds_text: Floats
     """Time to label one text in batches, tokenisation included [s]; NaN where not measured."""
@@ -144,7 +144,7 @@ class Points:
     """Students that share an inherited bill in the account `shared`."""
     budgets: tuple[int, ...]
     """Steps of the control "labels I have"."""
-    fates: Mapping[str, Fate]
+    outcomes: Mapping[str, MethodOutcome]
     """By method, then by model where every trial of that model failed or none was run."""
     majority: float | None
     unscored: int
@@ -161,13 +161,13 @@ class Points:
     """The run's folder, for commands."""
     trials: int
     unbilled: int
-    """Killed trials, of which nobody knows what they spent."""
+    """Killed trials, whose cost is unknown."""
     search_flops: float
     rows: tuple[int, ...]
     """Where each point stands in the run's table."""
     ids: tuple[str, ...]
     """Point ids."""
-    rivals: tuple[Rival, ...]
+    baselines: tuple[Baseline, ...]
     """Systems from outside, then zero-shot models, cheap inference first."""
 
     def __len__(self) -> int:

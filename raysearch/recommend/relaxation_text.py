@@ -15,10 +15,10 @@ from raysearch.recommend.words import Fact
 def limits_facts(points: Points, given: Answer) -> dict[str, Fact]:
     """Return the limits whose column no point has, those to relax, and what the nearest needs."""
     value = needs(points, given.setting)
-    asked = [limit for limit in LIMITS if getattr(given.setting, limit) is not None]
+    given_limits = [limit for limit in LIMITS if getattr(given.setting, limit) is not None]
     unmeasured: list[dict[str, Fact]] = [
         page_facts(points) | {"of_" + limit: True}
-        for limit in asked
+        for limit in given_limits
         if len(points) and not bool(np.isfinite(value[limit]).any())
     ]
     relax: list[dict[str, Fact]] = [

@@ -40,14 +40,14 @@ def recommend(run: Run, given: Mapping[str, Any]) -> tuple[Points, Answer]:
     """
     points = collect(run)
     setting = parse_request(points, given)
-    found = answer(points, **setting)
-    if setting["cost"] == OWN and not np.isfinite(found.own).any():
-        raise InputError(f"--cost own: {'; '.join(unpriced(points, found))}")
-    return points, found
+    answered = answer(points, **setting)
+    if setting["cost"] == OWN and not np.isfinite(answered.own).any():
+        raise InputError(f"--cost own: {'; '.join(unpriced(points, answered))}")
+    return points, answered
 
 
 def parse_request(points: Points, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a `Setting` that the options say.
+    """Return the fields of a `Setting` that the options set.
 
     Raises:
         InputError: a number that is none, or a method, axis or teacher that does not exist.
@@ -70,63 +70,63 @@ def parse_request(points: Points, given: Mapping[str, Any]) -> dict[str, Any]:
     if given["methods"]:
         out["methods"] = names(given["methods"])
         for method in out["methods"]:
-            if method not in points.fates:
-                raise unknown("--methods", "method", method, points.fates)
+            if method not in points.outcomes:
+                raise unknown("--methods", "method", method, points.outcomes)
     return out
 
 
 def prices_of(given: Mapping[str, Any]) -> dict[str, float]:
     """Return the given prices by their name in a study; InputError for one that is none."""
     options = options_of(Prices, "prices")
-    found = parsed(options, given, {})
-    return {o.path[-1]: found[o.name] for o in options if o.name in found}
+    prices = parsed(options, given, {})
+    return {o.path[-1]: prices[o.name] for o in options if o.name in prices}
 
 
 def share_of(given: Mapping[str, Any]) -> int | None:
     """Read --share-teacher; None stays None, InputError for what is no whole number above 0."""
-    found: int | None = parsed(options_of(Study, "sharing"), given, {}).get("share_teacher")
-    return found
+    share: int | None = parsed(options_of(Study, "sharing"), given, {}).get("share_teacher")
+    return share
 
 
-def to_text(points: Points, found: Answer) -> list[str]:
+def to_text(points: Points, given: Answer) -> list[str]:
     """Return the page's first screen, line by line."""
-    out = [text(s) for s in (*headline(points, found), *details(points, found))]
-    if found.choice is not None:
+    out = [text(s) for s in (*headline(points, given), *details(points, given))]
+    if given.choice is not None:
         out.append(
-            f"Export it: raysearch export {points.run} {points.ids[found.choice]} --to model"
+            f"Export it: raysearch export {points.run} {points.ids[given.choice]} --to model"
         )
     out.append("")
-    out += [f"{method}: {sentence}" for method, sentence in why(points, found)]
-    out += ["", *(line for line in (interval_note(points, found), footer(points, found)) if line)]
+    out += [f"{method}: {sentence}" for method, sentence in why(points, given)]
+    out += ["", *(line for line in (interval_note(points, given), footer(points, given)) if line)]
     return out
 
 
-def to_json(points: Points, found: Answer) -> dict[str, Any]:
+def to_json(points: Points, given: Answer) -> dict[str, Any]:
     """Return the same as plain JSON; what is not known is left out."""
     return {
         "task": points.task,
         "score": points.score,
-        "choice": _point(points, found, found.choice),
-        "runner_up": _point(points, found, found.runner),
-        "cheaper_tie": _point(points, found, found.tie),
-        "nothing_stands_out": found.flat,
+        "choice": _point(points, given, given.choice),
+        "runner_up": _point(points, given, given.runner),
+        "cheaper_tie": _point(points, given, given.tie),
+        "nothing_stands_out": given.flat,
         "relax": [
-            {"limit": limit, "needed": need, "point": _point(points, found, i)}
-            for limit, need, i in found.relax
+            {"limit": limit, "needed": need, "point": _point(points, given, i)}
+            for limit, need, i in given.relax
         ],
-        "sentences": [text(s) for s in (*headline(points, found), *details(points, found))],
-        "why": dict(why(points, found)),
-        "footer": footer(points, found),
+        "sentences": [text(s) for s in (*headline(points, given), *details(points, given))],
+        "why": dict(why(points, given)),
+        "footer": footer(points, given),
     }
 
 
-def _point(points: Points, found: Answer, i: int | None) -> dict[str, Any] | None:
+def _point(points: Points, given: Answer, i: int | None) -> dict[str, Any] | None:
     if i is None:
         return None
     ends = interval_of(points, i)
     costs = {k: float(v[i]) for k, v in points.costs.items() if math.isfinite(v[i])}
-    if math.isfinite(found.own[i]):
-        costs["own"] = float(found.own[i])
+    if math.isfinite(given.own[i]):
+        costs["own"] = float(given.own[i])
     out: dict[str, Any] = {
         "point_id": points.ids[i],
         "name": name(points, i),
@@ -139,8 +139,8 @@ def _point(points: Points, found: Answer, i: int | None) -> dict[str, Any] | Non
         "interval": None if ends is None else list(ends),
         "costs": costs,
     }
-    if found.choice is not None and i != found.choice:
-        gap = difference_of(points, i, found.choice)
-        out["difference"] = float(points.test[i] - points.test[found.choice])
+    if given.choice is not None and i != given.choice:
+        gap = difference_of(points, i, given.choice)
+        out["difference"] = float(points.test[i] - points.test[given.choice])
         out["difference_interval"] = None if gap is None else list(gap)
     return out

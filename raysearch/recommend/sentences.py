@@ -6,8 +6,8 @@ Which sentence is used, and every word of it, stands in `sentences.json`; here o
 from __future__ import annotations
 
 from raysearch.recommend.answer import Answer
-from raysearch.recommend.baselines import rival_facts, rivals_left
-from raysearch.recommend.differences import apart, interval_of
+from raysearch.recommend.baselines import baseline_facts, baselines_left
+from raysearch.recommend.differences import distinguishable, interval_of
 from raysearch.recommend.label_value import labels_facts, own_facts
 from raysearch.recommend.ownership_cost import cost_of
 from raysearch.recommend.point_text import (
@@ -20,9 +20,9 @@ from raysearch.recommend.point_text import (
     point_facts,
     times_facts,
 )
-from raysearch.recommend.points import Fate, Points
+from raysearch.recommend.points import MethodOutcome, Points
 from raysearch.recommend.relaxation_text import limits_facts
-from raysearch.recommend.words import Fact, Sentence, phrase, sentences
+from raysearch.recommend.words import Fact, Sentence, render_text, sentences
 
 
 def headline(points: Points, given: Answer) -> tuple[Sentence, ...]:
@@ -46,7 +46,7 @@ def details(points: Points, given: Answer) -> tuple[Sentence, ...]:
     facts = labels_facts(points, given) | {
         "runner": runner,
         "own": own_facts(points, given),
-        "rivals": [rival_facts(points, rival, given.choice) for rival in points.rivals],
+        "rivals": [baseline_facts(points, baseline, given.choice) for baseline in points.baselines],
     }
     return sentences("details", facts)
 
@@ -55,8 +55,8 @@ def why(points: Points, given: Answer) -> tuple[tuple[str, str], ...]:
     """Return (name, sentence) of each method, and of each model that never came to a point."""
     scored = {points.methods[m] for m in points.method.tolist()}
     return tuple(
-        (who, phrase("why", _fate_facts(points, given, who, fate, who in scored)))
-        for who, fate in points.fates.items()
+        (who, render_text("why", _outcome_facts(points, given, who, outcome, who in scored)))
+        for who, outcome in points.outcomes.items()
     )
 
 
@@ -68,30 +68,30 @@ def footer(points: Points, given: Answer) -> str:
         "noun": noun_of(points, given.setting.cost),
         "unscored": counted_facts(points.unscored),
         "no_cost": counted_facts(given.no_cost),
-        "left_rivals": rivals_left(points, given.setting, zero=False),
-        "left_zero": rivals_left(points, given.setting, zero=True),
+        "left_rivals": baselines_left(points, given.setting, zero=False),
+        "left_zero": baselines_left(points, given.setting, zero=True),
         "begun": counted_facts(points.begun),
         "lost": points.lost or None,
         "unbilled": points.unbilled or None,
     }
-    return phrase("footer", facts | _rows_facts(points, given.choice))
+    return render_text("footer", facts | _rows_facts(points, given.choice))
 
 
 def interval_note(points: Points, given: Answer) -> str:
     """Return what the brackets are; empty where there are none."""
-    return phrase("interval", _rows_facts(points, given.choice))
+    return render_text("interval", _rows_facts(points, given.choice))
 
 
 def _empty_facts(points: Points) -> dict[str, Fact]:
     """Return why nothing is chosen, as facts."""
-    fates = points.fates.values()
+    outcomes = points.outcomes.values()
     return {
         "scored": len(points) > 0,
         "ran": points.trials > 0,
         "trials": points.trials,
         "unscored": counted_facts(points.unscored),
-        "error": next((f.error for f in fates if f.error), None),
-        "zero": any(f.zero for f in fates),
+        "error": next((f.error for f in outcomes if f.error), None),
+        "zero": any(f.zero for f in outcomes),
         "next": None,
     }
 
@@ -148,8 +148,8 @@ def _rows_facts(points: Points, i: int | None) -> dict[str, Fact]:
     }
 
 
-def _fate_facts(
-    points: Points, given: Answer, who: str, fate: Fate, scored: bool
+def _outcome_facts(
+    points: Points, given: Answer, who: str, outcome: MethodOutcome, scored: bool
 ) -> dict[str, Fact]:
     """Return what became of a method or a model."""
     off, choice = given.setting.methods, given.choice
@@ -160,17 +160,17 @@ def _fate_facts(
         lead = point_facts(points, leader) | {
             **gap_facts(points, points.test[leader] - points.test[choice]),
             **times_facts(noun, float(x[leader]), float(x[choice])),
-            "near": not apart(points, given.best, leader),
+            "near": not distinguishable(points, given.best, leader),
         }
     return {
         "chosen": choice is not None and who == points.methods[points.method[choice]],
-        "left_out": fate.left_out,
+        "left_out": outcome.left_out,
         "lead": lead,
         "off": who in points.methods and off is not None and who not in off,
         "scored": scored,
-        "zero": fate.zero or None,
-        "points": fate.points or None,
-        "failed": fate.failed or None,
-        "trials": fate.trials,
-        "error": fate.error,
+        "zero": outcome.zero or None,
+        "points": outcome.points or None,
+        "failed": outcome.failed or None,
+        "trials": outcome.trials,
+        "error": outcome.error,
     }

@@ -1,4 +1,4 @@
-"""What the reader of a page has and wants: limits, prices, a cost axis."""
+"""Settings of a page's reader: limits, prices, a cost axis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the reader has and wants to see; a limit that is None does not bind."""
+    """Settings of the reader; a limit that is None does not bind."""
 
     labels: float | None = None
     """At most so many labels used."""

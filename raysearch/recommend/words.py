@@ -38,7 +38,7 @@ WIDE = Context(prec=400)
 _SLOT = re.compile(r"\{(?:(\w+)\.)?(\w+)(?::(\w+))?\}")
 
 
-def say(name: str, facts: Facts) -> Sentence:
+def render(name: str, facts: Facts) -> Sentence:
     """Return an entry's sentence about these facts, empty where no case holds."""
     entry = SENTENCES[name]
     if isinstance(entry, dict):
@@ -48,18 +48,18 @@ def say(name: str, facts: Facts) -> Sentence:
     return fill(next((t for case in cases if (t := _template(case, facts)) is not None), ""), facts)
 
 
-def phrase(name: str, facts: Facts) -> str:
+def render_text(name: str, facts: Facts) -> str:
     """Return an entry's sentence as plain text."""
-    return text(say(name, facts))
+    return text(render(name, facts))
 
 
 def listed(name: str, facts: Facts) -> list[str]:
     """Return the parts of an entry that joins several."""
     entry = SENTENCES[name]
     if "each" in entry:
-        return [phrase(entry["entry"], each) for each in _each(entry["each"], facts)]
-    found = (_template(case, facts) for case in entry["all"])
-    return [text(fill(template, facts)) for template in found if template is not None]
+        return [render_text(entry["entry"], each) for each in _each(entry["each"], facts)]
+    templates = (_template(case, facts) for case in entry["all"])
+    return [text(fill(template, facts)) for template in templates if template is not None]
 
 
 def sentences(name: str, facts: Facts) -> tuple[Sentence, ...]:
@@ -67,9 +67,9 @@ def sentences(name: str, facts: Facts) -> tuple[Sentence, ...]:
     out: list[Sentence] = []
     for part in SENTENCES[name]["sentences"]:
         if isinstance(part, str):
-            out.append(say(part, facts))
+            out.append(render(part, facts))
         else:
-            out += [say(part["entry"], each) for each in _each(part["each"], facts)]
+            out += [render(part["entry"], each) for each in _each(part["each"], facts)]
     return tuple(s for s in out if s)
 
 
@@ -119,27 +119,27 @@ def _slot(facts: Facts, scope: str | None, name: str, form: str | None) -> str:
         assert isinstance(inner, Mapping), scope
         return _slot(inner, None, name, form)
     if form is None:
-        return phrase(name, facts) if name in SENTENCES else str(facts[name])
+        return render_text(name, facts) if name in SENTENCES else str(facts[name])
     value, digits = facts[name], facts.get("digits", 0)
     assert isinstance(value, int | float) and isinstance(digits, int), name
     return FORMATS[form](value, digits)
 
 
-def fixed(value: float, digits: int) -> str:
+def format_fixed(value: float, digits: int) -> str:
     """Return decimals with exact halves away from zero, as JavaScript's toFixed does.
 
-    >>> fixed(0.8125, 3), fixed(-0.0001, 2), fixed(-0.25, 1)
+    >>> format_fixed(0.8125, 3), format_fixed(-0.0001, 2), format_fixed(-0.25, 1)
     ('0.813', '0.00', '−0.3')
     """
     exact = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, WIDE)
     return str(exact).replace("-", "−" if exact else "")
 
 
-def brief(value: float) -> str:
+def format_short(value: float) -> str:
     """Return two significant digits; powers of ten outside 0.001 to 9999.
 
-    >>> brief(1234.0), brief(0.0125), brief(3.25e15), brief(2.0)
-    ('1200', '0.013', '3.3e15', '2')
+    >>> [format_short(v) for v in (1234.0, 0.0125, 3.25e15, 2.0)]
+    ['1200', '0.013', '3.3e15', '2']
     """
     if value == 0:
         return "0"
@@ -173,7 +173,7 @@ def factor(ratio: float) -> str:
     >>> factor(12.4), factor(1.3), factor(1.004)
     ('12×', '1.3×', '0.4 %')
     """
-    return brief(100 * (ratio - 1)) + " %" if ratio < 1.05 else brief(ratio) + "×"
+    return format_short(100 * (ratio - 1)) + " %" if ratio < 1.05 else format_short(ratio) + "×"
 
 
 def money(value: float) -> str:
@@ -183,21 +183,21 @@ def money(value: float) -> str:
     ('$1,235', '$60.00', '$0.013')
     """
     if abs(value) < 1:
-        return ("−$" if value < 0 else "$") + brief(abs(value))
-    whole, _, cents = fixed(abs(value), 0 if abs(value) >= 100 else 2).partition(".")
+        return ("−$" if value < 0 else "$") + format_short(abs(value))
+    whole, _, cents = format_fixed(abs(value), 0 if abs(value) >= 100 else 2).partition(".")
     return ("−$" if value < 0 else "$") + count(float(whole)) + ("." + cents if cents else "")
 
 
-def bound(value: float, *, up: bool) -> str:
+def format_limit(value: float, *, up: bool) -> str:
     """Return three digits that are not below (`up`) or not above the value: it meets that limit.
 
-    >>> bound(7.231, up=True), bound(0.8237, up=False), bound(1.0e9, up=True), bound(585, up=True)
-    ('7.24', '0.823', '1.00e9', '585')
+    >>> [format_limit(v, up=True) for v in (7.231, 1.0e9, 585)], format_limit(0.8237, up=False)
+    (['7.24', '1.00e9', '585'], '0.823')
     """
     if value == 0:
         return "0"
     if value < 0:
-        return "−" + bound(-value, up=not up)
+        return "−" + format_limit(-value, up=not up)
     text, _, power = f"{value:.2e}".partition("e")
     digits, exponent = int(text.replace(".", "")), int(power)
     if up and float(f"{digits}e{exponent - 2}") < value:
@@ -225,20 +225,20 @@ def duration(seconds: float) -> str:
     ('4 min', '12 s', '2.5 h')
     """
     if seconds < 60:
-        return brief(seconds) + " s"
+        return format_short(seconds) + " s"
     if seconds < 3600:
-        return brief(seconds / 60) + " min"
-    return brief(seconds / 3600) + " h"
+        return format_short(seconds / 60) + " min"
+    return format_short(seconds / 3600) + " h"
 
 
 FORMATS: Mapping[str, Callable[[float, int], str]] = {
-    "fixed": fixed,
-    "brief": lambda value, _: brief(value),
+    "fixed": format_fixed,
+    "brief": lambda value, _: format_short(value),
     "count": lambda value, _: count(value),
     "factor": lambda value, _: factor(value),
     "money": lambda value, _: money(value),
     "duration": lambda value, _: duration(value),
-    "bound_up": lambda value, _: bound(value, up=True),
-    "bound_down": lambda value, _: bound(value, up=False),
+    "bound_up": lambda value, _: format_limit(value, up=True),
+    "bound_down": lambda value, _: format_limit(value, up=False),
 }
 """What may stand behind the colon of a slot; the decimals are the fact `digits`."""

@@ -107,14 +107,14 @@ class RunFolder:
 
     def mark(self) -> Mark:
         """Return what changes when the records or the study do; zeros where a file is absent."""
-        found = []
+        stats = []
         for path in (self.records, self.study):
             try:
                 stat = path.stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
+                stats.append((stat.st_mtime_ns, stat.st_size))
             except OSError:
-                found.append((0, 0))
-        return tuple(found)
+                stats.append((0, 0))
+        return tuple(stats)
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def running(folder: RunFolder) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class SuggestionLogEntry:
     """One line of suggestions.jsonl."""
 
     number: int
@@ -180,15 +180,15 @@ class Suggestion:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Suggestion:
+    def from_json(cls, value: Mapping[str, Any]) -> SuggestionLogEntry:
         """Read what `to_json` wrote."""
         proposal = Proposal.from_json(value["proposal"])
         return cls(value["number"], value["id"], proposal, value["source"])
 
 
-def append_suggestion(folder: RunFolder, suggestion: Suggestion) -> None:
+def append_suggestion(folder: RunFolder, entry: SuggestionLogEntry) -> None:
     """Log one suggestion before its trial starts; not fsynced: losing the tail loses no result."""
-    line = canonical(suggestion.to_json()) + "\n"
+    line = canonical(entry.to_json()) + "\n"
     try:
         with folder.suggestions.open("a", encoding="utf-8") as f:
             f.write(line)
@@ -196,14 +196,14 @@ def append_suggestion(folder: RunFolder, suggestion: Suggestion) -> None:
         raise RecordError(f"{folder.suggestions}: cannot be written: {e.strerror}") from e
 
 
-def read_suggestions(folder: RunFolder) -> tuple[Suggestion, ...]:
+def read_suggestions(folder: RunFolder) -> tuple[SuggestionLogEntry, ...]:
     """Return what was proposed so far; a torn line (a full disk, a crash) is left out."""
     if not folder.suggestions.exists():
         return ()
-    found = []
+    entries = []
     for line in folder.suggestions.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            found.append(Suggestion.from_json(json.loads(line)))
+            entries.append(SuggestionLogEntry.from_json(json.loads(line)))
         except (ValueError, KeyError, TypeError):
             continue
-    return tuple(found)
+    return tuple(entries)

@@ -19,7 +19,7 @@ from raysearch.errors import InputError, RecordError
 from raysearch.run.folder import RunFolder
 
 
-class _Found(Strict):
+class _Recorded(Strict):
     """Keys of the file beside those of Study."""
 
     task_as_run: dict[str, Any]
@@ -89,11 +89,11 @@ def read_study_manifest(out: Path) -> StudyManifest:
             f"{out}: holds no run (no {path.name}); `raysearch frontier --out {out}` makes one"
         )
     value = read_study_file(out)
-    found = {k: v for k in _Found.model_fields if (v := value.pop(k, None)) is not None}
+    recorded = {k: v for k in _Recorded.model_fields if (v := value.pop(k, None)) is not None}
     study = parse(Study, value, path.name)
-    here = parse(_Found, found, path.name)
-    kept = {name: getattr(here, name) for name in _Found.model_fields if name != "task_as_run"}
-    return StudyManifest(study, task_from_json(here.task_as_run), **kept)
+    values = parse(_Recorded, recorded, path.name)
+    kept = {name: getattr(values, name) for name in _Recorded.model_fields if name != "task_as_run"}
+    return StudyManifest(study, task_from_json(values.task_as_run), **kept)
 
 
 def read_study_file(out: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Planner(Protocol):
         Raises Infeasible when it cannot be run here.
         """
 
-    def price(self, config: TrialConfig) -> Price:
+    def predicted_cost(self, config: TrialConfig) -> Price:
         """Return the predicted cost of a configuration."""
 
     def crossing(self) -> Sequence[Proposal]:

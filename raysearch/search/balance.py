@@ -123,4 +123,4 @@ def firsts(space: SearchSpace, labels: int) -> Iterable[Proposal]:
     """Yield every (method, model) of the space at this label budget, with first knobs."""
     for method, knobs in space.methods.items():
         for rung in space.rungs[method]:
-            yield Proposal(method, rung, labels, dict(knobs.first))
+            yield Proposal(method, rung, labels, dict(knobs.default_config))

@@ -17,7 +17,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.errors import RaysearchError, RecordError
 from raysearch.record import TrialRecord
-from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.folder import RunFolder, SuggestionLogEntry, append_suggestion, read_suggestions
 from raysearch.run.records import RecordWriter
 from raysearch.search.backend import Planner, TrialBackend
 from raysearch.search.budget import Budget, spent_by
@@ -26,7 +26,7 @@ from raysearch.search.messages import ended, input_failed, named
 from raysearch.search.proposer import Proposer
 from raysearch.search.replicates import CONFIRM, ReplicateQueue
 from raysearch.search.study_state import StudyState
-from raysearch.search.suggestion import Offer, missing_upstream, upstream_trials
+from raysearch.search.suggestion import Suggestion, missing_upstream, upstream_trials
 from raysearch.storage.mirror import Mirror
 from raysearch.storage.remote import StorageLost
 from raysearch.storage.trial_checkpoints import TrialCheckpoints
@@ -67,15 +67,15 @@ class StudyController(StudyState):
         """Whether `draw` gave nothing because all that is left waits for running inputs."""
         self.stop_now = False
         self._strikes: Counter[str] = Counter()
-        mine = [r for r in past.trials if r.phase == phase]
-        self.spent = spent_by(mine)
+        own = [r for r in past.trials if r.phase == phase]
+        self.spent = spent_by(own)
         self._numbers: dict[str, int] = {}
-        self._before = len(mine)
+        self._before = len(own)
         self._blind = 0
         """Trials of the sampler that are parked, since one last started or ended."""
         if draws is not None:  # draws of former candidates are no part of this plan
             wanted = {d.id for draw in draws for d in (*upstream_trials(draw), draw)}
-            self.budget = replace(budget, trials=len(wanted | {r.id for r in mine}))
+            self.budget = replace(budget, trials=len(wanted | {r.id for r in own}))
         for record in past.trials:
             self._file(record)
         for line in past.skipped:
@@ -89,12 +89,12 @@ class StudyController(StudyState):
             if proposal.inputs and id_ not in self.records:
                 with contextlib.suppress(RaysearchError, KeyError):
                     self._weights.used_by(self.world.configure(proposal))
-        if self.mine or suggested:
-            self.proposer.resume(self.mine, suggested)
+        if self.phase_records or suggested:
+            self.proposer.resume(self.phase_records, suggested)
         self.proposer.kept(self._kept())
-        return len(self.mine)
+        return len(self.phase_records)
 
-    def draw(self) -> Offer | None:
+    def draw(self) -> Suggestion | None:
         """Return the next trial to run; None when nothing can start now.
 
         Then either all that is left waits for an input (`waits`), or the search is over
@@ -110,8 +110,8 @@ class StudyController(StudyState):
                 self._blind = 0
                 return ready
             asks = self._room > 0 and not self._blindly
-            if asks and (offer := self.proposer.offer()) is not None:
-                self._enter(offer)
+            if asks and (suggestion := self.proposer.suggest()) is not None:
+                self._enter(suggestion)
                 continue
             self.waits = bool(self.parked and self.running)
             if not self.waits:
@@ -130,41 +130,45 @@ class StudyController(StudyState):
         space = self.world.space
         return bool(self.running) and self._blind >= len(space.methods) * len(space.labels)
 
-    def _enter(self, offer: Offer) -> None:
-        """Admit an offer, its inputs first; what exceeds the budget gets no suggestion."""
+    def _enter(self, suggestion: Suggestion) -> None:
+        """Admit a suggestion, its inputs first; what exceeds the budget is dropped."""
         due = (
-            [] if offer.infeasible else missing_upstream(offer.config, offer.proposal, self._knows)
+            []
+            if suggestion.infeasible
+            else missing_upstream(suggestion.config, suggestion.proposal, self._knows)
         )
         room = self._room
         for role, config, proposal in due[:room]:
             self._admit(self.proposer.adopt(config, proposal, role))
         if len(due) < room:
-            self._admit(offer)
+            self._admit(suggestion)
 
-    def _admit(self, offer: Offer) -> None:
+    def _admit(self, suggestion: Suggestion) -> None:
         """Suggest a trial, then park it; record it at once if it can never run."""
-        id_ = offer.config.id
+        id_ = suggestion.config.id
         number = self._numbers.setdefault(id_, self._before + len(self._numbers))
         try:
-            append_suggestion(self.folder, Suggestion(number, id_, offer.proposal, offer.source))
+            append_suggestion(
+                self.folder, SuggestionLogEntry(number, id_, suggestion.proposal, suggestion.source)
+            )
         except RecordError as e:
             self.fault = e
             return
-        if offer.infeasible is not None:
-            self.take(self.failed(offer, "INFEASIBLE", offer.infeasible))
+        if suggestion.infeasible is not None:
+            self.take(self.failed(suggestion, "INFEASIBLE", suggestion.infeasible))
             return
-        self._weights.used_by(offer.config)
-        inputs = {role: c.id for role, c in offer.config.upstream.items()}
+        self._weights.used_by(suggestion.config)
+        inputs = {role: c.id for role, c in suggestion.config.upstream.items()}
         known = [self.records[i] for i in inputs.values() if i in self.records]
         if bad := next((r for r in known if r.status != "DONE"), None):
-            self.take(self.failed(offer, "FAILED", input_failed(offer.config, bad)))
+            self.take(self.failed(suggestion, "FAILED", input_failed(suggestion.config, bad)))
             return
         waits_for = {role: i for role, i in inputs.items() if i not in self.records}
-        self.parked.add(offer, waits_for.values())
+        self.parked.add(suggestion, waits_for.values())
         if waits_for:
             missing = ", ".join(f"{role} {i}" for role, i in waits_for.items())
-            self.log(f"{id_} {named(offer.config)}: waits for its {missing}")
-            self._blind += offer.source in ("sampler", "chance")
+            self.log(f"{id_} {named(suggestion.config)}: waits for its {missing}")
+            self._blind += suggestion.source in ("sampler", "chance")
 
     def take(self, record: TrialRecord) -> None:
         """Write a record, then act on it: exactly one per trial; a repeated one is dropped."""
@@ -204,17 +208,17 @@ class StudyController(StudyState):
         """Take a record as a worker sent it, in JSON."""
         self.take(TrialRecord.from_json(json.loads(text)))
 
-    def failed(self, offer: Offer, status: str, error: str) -> TrialRecord:
+    def failed(self, suggestion: Suggestion, status: str, error: str) -> TrialRecord:
         """Return the record of a trial that could not finish."""
         return self.kit.failed(
-            offer.config, self.place, self.phase, status, error, offer.proposal.hyper
+            suggestion.config, self.place, self.phase, status, error, suggestion.proposal.hyper
         )
 
     def lose(self, id_: str, error: str) -> None:
         """Record a trial as FAILED, with its reason, after its process was lost for good."""
-        offer = self.running.get(id_)
-        if offer is not None:
-            self.take(self.failed(offer, "FAILED", error))
+        suggestion = self.running.get(id_)
+        if suggestion is not None:
+            self.take(self.failed(suggestion, "FAILED", error))
 
     def break_down(self, guilty: set[str], reason: str) -> None:
         """Handle a crash of Tune: fail the guilty trials, requeue the others.
@@ -222,14 +226,14 @@ class StudyController(StudyState):
         If no guilty trial is known, each running trial gets a strike. At two strikes it fails, so
         that one trial that always crashes the run is not retried for ever.
         """
-        for id_, offer in list(self.running.items()):
+        for id_, suggestion in list(self.running.items()):
             if not guilty:
                 self._strikes[id_] += 1
             if id_ in guilty or self._strikes[id_] >= STRIKES:
                 self.lose(id_, reason)
             else:
                 del self.running[id_]
-                self.proposer.requeue(offer.proposal, offer.config)
+                self.proposer.requeue(suggestion.proposal, suggestion.config)
 
     def close(self) -> None:
         """Close the records and drop the folder of checkpoints when nothing is left in it."""

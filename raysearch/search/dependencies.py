@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from raysearch.search.suggestion import Offer
+from raysearch.search.suggestion import Suggestion
 
 
 class DependencyQueue:
     """The trials between their suggestion and their start."""
 
     def __init__(self) -> None:
-        self._parked: dict[str, tuple[Offer, set[str]]] = {}
-        """By id: the offer and the teachers it still waits for."""
+        self._parked: dict[str, tuple[Suggestion, set[str]]] = {}
+        """By id: the suggestion and the teachers it still waits for."""
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -23,16 +23,16 @@ class DependencyQueue:
     def __contains__(self, id_: str) -> bool:
         return id_ in self._parked
 
-    def add(self, offer: Offer, waits_for: Iterable[str]) -> None:
+    def add(self, suggestion: Suggestion, waits_for: Iterable[str]) -> None:
         """Park a trial until all these have ended well; it is ready at once if there are none."""
-        self._parked[offer.config.id] = (offer, set(waits_for))
+        self._parked[suggestion.config.id] = (suggestion, set(waits_for))
 
-    def next(self) -> Offer | None:
+    def next(self) -> Suggestion | None:
         """Remove and return the trial parked longest that waits for no input; None if none."""
-        for id_, (offer, waits_for) in self._parked.items():
+        for id_, (suggestion, waits_for) in self._parked.items():
             if not waits_for:
                 del self._parked[id_]
-                return offer
+                return suggestion
         return None
 
     def done(self, id_: str) -> None:
@@ -40,9 +40,9 @@ class DependencyQueue:
         for _, waits_for in self._parked.values():
             waits_for.discard(id_)
 
-    def lost(self, id_: str) -> list[Offer]:
+    def lost(self, id_: str) -> list[Suggestion]:
         """Remove and return all trials that wait for one that will never be done."""
-        gone = {k: offer for k, (offer, waits_for) in self._parked.items() if id_ in waits_for}
+        gone = {k: parked for k, (parked, waits) in self._parked.items() if id_ in waits}
         for key in gone:
             del self._parked[key]
         return list(gone.values())

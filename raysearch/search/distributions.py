@@ -93,17 +93,17 @@ def _build(
 def distributions(space: SearchSpace, proposal: Proposal) -> dict[str, BaseDistribution]:
     """Return every parameter that a proposal of the space has, with its distribution."""
     chosen = params(proposal)
-    found: dict[str, BaseDistribution] = {
+    out: dict[str, BaseDistribution] = {
         "method": CategoricalDistribution(list(space.methods)),
         "labels": CategoricalDistribution(space.labels),
     }
 
     def choose(name: str, domain: Domain) -> Scalar:
-        found[name] = distribution(domain)
+        out[name] = distribution(domain)
         return chosen.get(name, NONE)
 
     _build(space, proposal.labels, (proposal.method,), choose, proposal.method)
-    return found
+    return out
 
 
 def params(proposal: Proposal) -> dict[str, Scalar]:
@@ -222,7 +222,7 @@ def values(domain: Domain) -> tuple[Scalar, ...] | None:
     return None
 
 
-def every(space: SearchSpace, labels: int) -> Iterator[Proposal]:
+def all_proposals(space: SearchSpace, labels: int) -> Iterator[Proposal]:
     """Yield every proposal at this label budget of the methods whose knobs can be listed.
 
     Of inputs, one for each candidate: its largest model with its first knobs.
@@ -261,7 +261,7 @@ def first_input(space: SearchSpace, chain: tuple[str, ...], labels: int) -> Prop
     name = chain[-1]
     inputs = every_input(space, chain, labels)[0]
     rung = space.upstream_rungs[name][-1]
-    return Proposal(name, rung, labels, dict(space.upstream[name].first), inputs)
+    return Proposal(name, rung, labels, dict(space.upstream[name].default_config), inputs)
 
 
 def only(space: SearchSpace, method: str) -> SearchSpace:

@@ -66,8 +66,8 @@ class InputChoice:
     def _of(self, chain: tuple[str, ...], labels: int) -> dict[str, Proposal]:
         out = {}
         for role, names in distributions.candidates(self._space, chain).items():
-            if (found := self._choose(chain, role, names, labels)) is not None:
-                out[role] = found
+            if (chosen := self._choose(chain, role, names, labels)) is not None:
+                out[role] = chosen
         return out
 
     def _choose(
@@ -89,6 +89,6 @@ class InputChoice:
         known = self._best.get((name, labels))
         if known is not None and distributions.serves(self._space, known[2], chain[:-1]):
             yield known[2]
-        first = self._space.upstream[name].first
+        first = self._space.upstream[name].default_config
         for rung in reversed(self._space.upstream_rungs[name]):
             yield Proposal(name, rung, labels, dict(first), self._of(chain, labels))

@@ -13,7 +13,7 @@ from raysearch.config.trial import Scalar
 from raysearch.search import distributions
 from raysearch.search.proposals import RANDOM_TRIES
 from raysearch.search.sampling import OptunaSampler
-from raysearch.search.suggestion import Offer
+from raysearch.search.suggestion import Suggestion
 
 SAMPLED_TRIES = 4
 """How often the sampler may propose what is known before plain chance takes over."""
@@ -38,24 +38,24 @@ class KnobSampler:
         labels: int,
         fixed: Mapping[str, Scalar],
         inputs: Mapping[str, Proposal],
-        check: Callable[[Proposal, str], Offer | None],
-    ) -> Offer | None:
-        """Return an offer that the sampler draws with some parameters fixed.
+        check: Callable[[Proposal, str], Suggestion | None],
+    ) -> Suggestion | None:
+        """Return a suggestion that the sampler draws with some parameters fixed.
 
         Falls back to random draws when the sampler proposes only known trials. None when those are
-        exhausted too. `check` returns the offer of a proposal that is new.
+        exhausted too. `check` returns the suggestion of a proposal that is new.
         """
         method = str(fixed["method"]) if "method" in fixed else None
         chosen = distributions.input_params(str(method), inputs)
         for _ in range(SAMPLED_TRIES):
             proposal, trial = self.optuna.ask({"labels": labels, **fixed, **chosen})
-            if found := check(proposal, "sampler"):
-                self.optuna.take(found.config.id, trial)
-                return found
+            if suggestion := check(proposal, "sampler"):
+                self.optuna.take(suggestion.config.id, trial)
+                return suggestion
             self.optuna.forget(trial)
         for proposal in self.chances(labels, method, inputs):
-            if found := check(proposal, "chance"):
-                return found
+            if suggestion := check(proposal, "chance"):
+                return suggestion
         return None
 
     def chances(
@@ -67,4 +67,6 @@ class KnobSampler:
             for _ in range(RANDOM_TRIES):
                 drawn = distributions.sample(self._rng, space, labels)
                 yield replace(drawn, inputs=fixed) if fixed else drawn
-        yield from self._all.setdefault((labels, method), distributions.every(space, labels))
+        yield from self._all.setdefault(
+            (labels, method), distributions.all_proposals(space, labels)
+        )

@@ -16,7 +16,7 @@ class Leaderboard:
         self._study = study
         self._signs = [-1.0 if get(name).maximise else 1.0 for name in study.objectives]
         self._best: dict[tuple[str, str, int], tuple[float, list[str]]] = {}
-        """By cell: the best score and who has it; ties are told apart when the table is made."""
+        """By cell: the best score and its trial; ties are broken when the table is made."""
         self._front: list[tuple[list[float], str]] = []
 
     def learn(self, record: TrialRecord) -> None:
@@ -29,10 +29,10 @@ class Leaderboard:
             best, ids = self._best.get(cell, (-math.inf, []))
             if score >= best:
                 self._best[cell] = (score, [*ids, record.id] if score == best else [record.id])
-        told = values(record, self._study)
-        if told is None:
+        observed = values(record, self._study)
+        if observed is None:
             return
-        new = [s * v for s, v in zip(self._signs, told, strict=True)]
+        new = [s * v for s, v in zip(self._signs, observed, strict=True)]
         if not any(_dominates(old, new) for old, _ in self._front):
             left = [(old, id_) for old, id_ in self._front if not _dominates(new, old)]
             self._front = [*left, (new, record.id)]
@@ -65,7 +65,7 @@ def values(record: TrialRecord, study: Study) -> list[float] | None:
     chosen = [get(name) for name in study.objectives]
     prices = study.prices.model_dump(exclude_none=True)
 
-    def told(point: OperatingPoint) -> list[float] | None:
+    def observed(point: OperatingPoint) -> list[float] | None:
         view = View(record, point, study.shared_by, prices)
         out = []
         for objective in chosen:
@@ -76,7 +76,7 @@ def values(record: TrialRecord, study: Study) -> list[float] | None:
         return out
 
     signs = [-1.0 if o.maximise else 1.0 for o in chosen]
-    whole = [t for t in map(told, record.points) if t is not None]
+    whole = [t for t in map(observed, record.points) if t is not None]
     return min(whole, key=lambda t: [s * v for s, v in zip(signs, t, strict=True)], default=None)
 
 

@@ -49,10 +49,10 @@ class ProposalReader:
             inputs={role: config for role, (config, _) in made.items()},
         ), reason
 
-    def price(self, proposal: Proposal) -> float:
+    def predicted_flops(self, proposal: Proposal) -> float:
         """Return the predicted training FLOPs of a proposal; infinite where it cannot run."""
         try:
-            return float(self._world.price(self._world.configure(proposal)).flops)
+            return float(self._world.predicted_cost(self._world.configure(proposal)).flops)
         except Infeasible:
             return math.inf
 
@@ -67,8 +67,8 @@ class ProposalReader:
         for role, given in config.upstream.items():
             # Knobs at their default are only in the input's own record.
             known = past.get(given.id)
-            found = None if known is None else self.read_back(known, past)
-            if found is None:
+            proposal = None if known is None else self.read_back(known, past)
+            if proposal is None:
                 return None
-            inputs[role] = found
+            inputs[role] = proposal
         return Proposal(config.method, config.rung, config.data.train, hyper, inputs)

@@ -17,23 +17,23 @@ from raysearch.search.balance import BalancedSchedule
 from raysearch.search.inputs import InputChoice
 from raysearch.search.knob_sampler import KnobSampler
 from raysearch.search.proposals import ProposalReader
-from raysearch.search.suggestion import Offer, upstream_trials
+from raysearch.search.suggestion import Suggestion, upstream_trials
 
 
 class Proposer:
-    """The search itself: `offer` the next trial, `tell` its record.
+    """The search itself: `suggest` the next trial, `tell` its record.
 
     Label budgets and methods are stratified. The first third of the trials, and then two of three
     of a method and budget, cover the models with the method's `first` knobs, cheap before dear;
     where no cell is left untried the sampler chooses the knobs of the model tried least. In the
     other trials model and knobs are the sampler's. Inputs are chosen likewise: by rule
-    (`InputChoice`) where the model is, else by the sampler. No id is offered twice.
+    (`InputChoice`) where the model is, else by the sampler. No id is suggested twice.
 
-    A grid study's proposer offers the study's crossing in its order, and nothing else.
+    A grid study's proposer suggests the study's crossing in its order, and nothing else.
     """
 
     exhausted = "the search space is exhausted: every configuration has run"
-    """Message when `offer` has nothing left."""
+    """Message when `suggest` has nothing left."""
 
     def __init__(self, study: Study, world: Planner, trials: int) -> None:
         if study.searcher not in SEARCHERS:
@@ -87,54 +87,56 @@ class Proposer:
                 self.requeue(proposal, config)
 
     def requeue(self, proposal: Proposal, config: TrialConfig) -> None:
-        """Offer this unfinished trial again, before anything else."""
+        """Suggest this unfinished trial again, before anything else."""
         self._seen.add(config.id)
         self._queue.append((proposal, config))
 
-    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
-        """Return an offer of a trial that is needed now as an input, as if it had been proposed."""
+    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Suggestion:
+        """Return the suggestion of a trial that is needed now as an input, as if proposed."""
         self._queue = deque(q for q in self._queue if q[1].id != config.id)
         reason = self._reader.configured(proposal)[1]
-        return self._take_up(Offer(config, proposal, role, reason))
+        return self._take_up(Suggestion(config, proposal, role, reason))
 
-    def offer(self) -> Offer | None:
+    def suggest(self) -> Suggestion | None:
         """Return the next trial; None when nothing new is left in the space."""
         if self._queue:
             proposal, config = self._queue.popleft()
-            return self._take_up(Offer(config, proposal, "queue"))
+            return self._take_up(Suggestion(config, proposal, "queue"))
         if self._crossing is not None:
             return next(self._crossing, None)
         while (labels := self._coverage.due()) is not None:
-            if found := self._at(labels):
-                return self._take_up(found)
+            if suggestion := self._at(labels):
+                return self._take_up(suggestion)
             self._coverage.run_dry(labels)
         return None
 
-    def _crossed(self) -> Iterator[Offer]:
+    def _crossed(self) -> Iterator[Suggestion]:
         for proposal in self._world.crossing():
-            if found := self._check(proposal, "first"):
-                yield self._take_up(found)
+            if suggestion := self._check(proposal, "first"):
+                yield self._take_up(suggestion)
 
-    def _take_up(self, offer: Offer) -> Offer:
-        """Count an offer, unless it was offered before."""
-        id_ = offer.config.id
+    def _take_up(self, suggestion: Suggestion) -> Suggestion:
+        """Count a suggestion, unless it was made before."""
+        id_ = suggestion.config.id
         self._seen.add(id_)
         if id_ not in self._open:
-            self._open[id_] = offer.proposal
+            self._open[id_] = suggestion.proposal
             self._offered += 1
-            self._count(offer.proposal)
-            self._sampler.optuna.fix(id_, offer.proposal)
-        return offer
+            self._count(suggestion.proposal)
+            self._sampler.optuna.fix(id_, suggestion.proposal)
+        return suggestion
 
     def _count(self, proposal: Proposal) -> None:
         self._coverage.count(proposal)
         self._inputs.count(proposal)
 
-    def _at(self, labels: int) -> Offer | None:
+    def _at(self, labels: int) -> Suggestion | None:
         """Return a new trial at this label budget."""
         grid = self._study.searcher == "grid"
-        if (grid or self._offered < self._first) and (found := self._first_knobs(labels, None)):
-            return found
+        if (grid or self._offered < self._first) and (
+            suggestion := self._first_knobs(labels, None)
+        ):
+            return suggestion
         if grid:
             return None
         if "methods" not in self._study.stratify:
@@ -144,27 +146,27 @@ class Proposer:
             inputs: Mapping[str, Proposal] = {}
             turn = self._coverage.tries(method, labels) % 3  # by cell, apart from other cycles
             if "models" in self._study.stratify and turn < 2:
-                if found := self._first_knobs(labels, method):
-                    return found
+                if suggestion := self._first_knobs(labels, method):
+                    return suggestion
                 fixed[f"{method}.model"] = self._coverage.model(method, labels)
                 inputs = self._inputs.of(method, labels)
-            if found := self._sampler.draw(labels, fixed, inputs, self._check):
-                return found
+            if suggestion := self._sampler.draw(labels, fixed, inputs, self._check):
+                return suggestion
             self._coverage.run_dry(labels, method)
         return None
 
-    def _first_knobs(self, labels: int, method: str | None) -> Offer | None:
+    def _first_knobs(self, labels: int, method: str | None) -> Suggestion | None:
         """Return the next untried cell with its method's first knobs."""
         while (cell := self._coverage.first(labels, method)) is not None:
-            if found := self._check(self._supplied(cell), "first"):
-                return found
+            if suggestion := self._check(self._supplied(cell), "first"):
+                return suggestion
         return None
 
     def _supplied(self, cell: Proposal) -> Proposal:
         return replace(cell, inputs=self._inputs.of(cell.method, cell.labels))
 
-    def _check(self, proposal: Proposal, source: str) -> Offer | None:
-        """Return a proposal's offer; None if its id is known or an input's weights are gone.
+    def _check(self, proposal: Proposal, source: str) -> Suggestion | None:
+        """Return a proposal's suggestion; None if its id is known or an input's weights are gone.
 
         Weights are kept of the best alone, and a trial that is DONE is not run again for them.
         """
@@ -174,10 +176,10 @@ class Proposer:
         if self._kept is not None and self._crossing is None:
             if {c.id for c in upstream_trials(config)} & (self._done - self._kept):
                 return None
-        return Offer(config, proposal, source, reason)
+        return Suggestion(config, proposal, source, reason)
 
     def _price(self, cell: Proposal) -> float:
-        return self._reader.price(self._supplied(cell))
+        return self._reader.predicted_flops(self._supplied(cell))
 
     def tell(self, record: TrialRecord) -> None:
         """Learn from a record of a trial that was offered; ignore every other record."""
@@ -198,8 +200,8 @@ class Proposer:
         """Return the ids of trials that future proposals may take as inputs."""
         if self._ahead is None:
             crossing = self._world.crossing() if self._crossing is not None else ()
-            found = (self._reader.configured(p)[0] for p in crossing if p.inputs)
-            self._ahead = {c.id for config in found for c in upstream_trials(config)}
+            configs = (self._reader.configured(p)[0] for p in crossing if p.inputs)
+            self._ahead = {c.id for config in configs for c in upstream_trials(config)}
         return self._ahead | self._inputs.best
 
     def kept(self, ids: Set[str]) -> None:

@@ -16,7 +16,7 @@ from raysearch.config.study import Study
 from raysearch.config.trial import TrialConfig
 from raysearch.ledger import ANSWERS, OWN
 from raysearch.record import TrialRecord
-from raysearch.search.suggestion import Offer, proposal_from, upstream_trials
+from raysearch.search.suggestion import Suggestion, proposal_from, upstream_trials
 
 CONFIRM = "confirm"
 """Name of the phase, and of the source of its suggestions."""
@@ -97,8 +97,8 @@ def plan_replicates(
     left: list[str] = []
     seconds = flops = work = 0.0
     due = 0
-    many = [r.id for r in search if r.status == "DONE"] if everything else _telling(search, study)
-    for id_ in many:
+    ids = [r.id for r in search if r.status == "DONE"] if everything else _telling(search, study)
+    for id_ in ids:
         fresh = _draws(by_id[id_].config, rounds, folds)
         new = {i: drawn for i, drawn in fresh.items() if i not in planned}
         again = Counter(origin for i, (_, origin) in new.items() if i not in by_id)
@@ -161,25 +161,25 @@ class ReplicateQueue:
         self._seen.add(id_)
         self._teachers.pop(id_, None)
 
-    def offer(self) -> Offer | None:
+    def suggest(self) -> Suggestion | None:
         """Return the next draw; None when all were offered."""
         if self._again:
             proposal, config = self._again.popleft()
-            return Offer(config, proposal, CONFIRM)
+            return Suggestion(config, proposal, CONFIRM)
         while self._plan:
             config = self._plan.popleft()
             if config.id not in self._seen:
                 return self.adopt(config, proposal_from(config), CONFIRM)
         return None
 
-    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Offer:
-        """Offer this draw now, out of order."""
+    def adopt(self, config: TrialConfig, proposal: Proposal, role: str) -> Suggestion:
+        """Suggest this draw now, out of order."""
         self._again = deque(a for a in self._again if a[1].id != config.id)
         self._leave(config.id)
-        return Offer(config, proposal, CONFIRM)
+        return Suggestion(config, proposal, CONFIRM)
 
     def requeue(self, proposal: Proposal, config: TrialConfig) -> None:
-        """Offer this unfinished trial again, before anything else."""
+        """Suggest this unfinished trial again, before anything else."""
         self._again.append((proposal, config))
 
     def tell(self, record: TrialRecord) -> None:

@@ -29,7 +29,7 @@ class OptunaSampler:
     def __init__(self, study: Study, space: SearchSpace, seed: int) -> None:
         self._study = study
         self._space = space
-        self._asked: dict[str, optuna.trial.Trial] = {}
+        self._trials: dict[str, optuna.trial.Trial] = {}
         self._optuna = optuna.create_study(
             sampler=_sampler(study.searcher, seed),
             directions=["maximize" if get(n).maximise else "minimize" for n in study.objectives],
@@ -48,7 +48,7 @@ class OptunaSampler:
 
     def take(self, id_: str, trial: optuna.trial.Trial) -> None:
         """Register a proposal that became a trial."""
-        self._asked[id_] = trial
+        self._trials[id_] = trial
 
     def forget(self, trial: optuna.trial.Trial) -> None:
         """Drop a proposal that did not become a trial."""
@@ -56,26 +56,26 @@ class OptunaSampler:
 
     def fix(self, id_: str, proposal: Proposal) -> None:
         """Register a trial that Optuna did not propose; one outside the space is ignored."""
-        if id_ not in self._asked and distributions.holds(self._space, proposal):
-            _, self._asked[id_] = self.ask(distributions.params(proposal))
+        if id_ not in self._trials and distributions.holds(self._space, proposal):
+            _, self._trials[id_] = self.ask(distributions.params(proposal))
 
     def tell(self, record: TrialRecord) -> None:
         """Learn from the record of a trial that was taken or fixed."""
-        trial = self._asked.pop(record.id, None)
+        trial = self._trials.pop(record.id, None)
         if trial is None:
             return
-        state, told, constraint = self._verdict(record)
+        state, observed, constraint = self._verdict(record)
         if constraint:
             trial.set_constraint(INFEASIBLE, constraint)
-        self._optuna.tell(trial, told, state=state)
+        self._optuna.tell(trial, observed, state=state)
 
     def add(self, proposal: Proposal, record: TrialRecord) -> None:
         """Learn from a trial of an earlier run."""
-        state, told, constraint = self._verdict(record)
+        state, observed, constraint = self._verdict(record)
         self._optuna.add_trial(
             create_trial(
                 state=state,
-                values=told,
+                values=observed,
                 params=dict(distributions.params(proposal)),
                 distributions=distributions.distributions(self._space, proposal),
                 constraints={INFEASIBLE: constraint} if constraint else None,
@@ -89,8 +89,8 @@ class OptunaSampler:
         trials); it does learn from a pruned trial that violates a constraint.
         """
         if record.status == "DONE":
-            told = values(record, self._study)
-            return (TrialState.COMPLETE, told, 0.0) if told else (TrialState.FAIL, None, 0.0)
+            point = values(record, self._study)
+            return (TrialState.COMPLETE, point, 0.0) if point else (TrialState.FAIL, None, 0.0)
         return TrialState.PRUNED, None, 0.0 if record.status == "STOPPED" else 1.0
 
 

@@ -18,7 +18,7 @@ from raysearch.search.event import Event, Snapshot
 from raysearch.search.leaderboard import Leaderboard
 from raysearch.search.messages import named
 from raysearch.search.retention import CheckpointRetention
-from raysearch.search.suggestion import Offer
+from raysearch.search.suggestion import Suggestion
 from raysearch.storage.mirror import LostOwnership, Mirror
 
 
@@ -48,7 +48,7 @@ class StudyState:
         self.begun = time.monotonic()
         self.records: dict[str, TrialRecord] = {}
         self.parked = DependencyQueue()
-        self.running: dict[str, Offer] = {}
+        self.running: dict[str, Suggestion] = {}
         self.fault: RecordError | None = None
         self.fresh = 0
         self._standing = Leaderboard(study)
@@ -56,7 +56,7 @@ class StudyState:
         self.spent = spent_by(())
 
     @property
-    def mine(self) -> list[TrialRecord]:
+    def phase_records(self) -> list[TrialRecord]:
         """Return the records of this phase."""
         return [r for r in self.records.values() if r.phase == self.phase]
 
@@ -77,16 +77,16 @@ class StudyState:
 
     def started(self, id_: str) -> None:
         """Note that a process has started a trial."""
-        offer = self.running.get(id_)
-        if offer is not None:
-            self.emit("start", named(offer.config), id_)
+        suggestion = self.running.get(id_)
+        if suggestion is not None:
+            self.emit("start", named(suggestion.config), id_)
 
     def progressed(self, id_: str, result: Mapping[str, Any]) -> None:
         """Note that a trial has finished a slice of its work."""
         numbers = {k: float(result[k]) for k in ("step", "score") if k in result}
-        offer = self.running.get(id_)
-        if offer is not None and self._on_event is not None:
-            self.emit("progress", named(offer.config), id_, **numbers)
+        suggestion = self.running.get(id_)
+        if suggestion is not None and self._on_event is not None:
+            self.emit("progress", named(suggestion.config), id_, **numbers)
 
     @property
     def hours(self) -> float:
@@ -107,8 +107,8 @@ class StudyState:
         if kind not in ("start", "progress"):
             self.log(text)
             try:
-                if self._mirror is not None and (said := self._mirror.soon()):
-                    self.log(said)
+                if self._mirror is not None and (warning := self._mirror.soon()):
+                    self.log(warning)
             except LostOwnership as e:
                 self.fault = e
         if self._on_event is not None:
@@ -121,7 +121,7 @@ class StudyState:
         return Snapshot(
             name=self.study.name,
             wanted=self.budget.trials,
-            by_status=Counter(r.status for r in self.mine),
+            by_status=Counter(r.status for r in self.phase_records),
             running=len(self.running),
             parked=len(self.parked),
             best=self._standing.by_method(),

@@ -9,11 +9,11 @@ from raysearch.config.space import Proposal
 from raysearch.config.trial import TrialConfig
 
 SOURCES = ("first", "sampler", "queue", "chance", "confirm")
-"""Where an offer may come from, beside the roles of inputs."""
+"""Where a suggestion may come from, beside the roles of inputs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Suggestion:
     """One trial to run."""
 
     config: TrialConfig
@@ -22,7 +22,7 @@ class Offer:
     """`first`, `sampler`, `queue`, `chance` where the sampler had nothing new, or, of what makes
     an input for a proposal, its role."""
     infeasible: str | None = None
-    """Why the world cannot configure it; such an offer becomes a record at once."""
+    """Why the world cannot configure it; such a suggestion becomes a record at once."""
 
     @property
     def is_input(self) -> bool:
@@ -32,11 +32,11 @@ class Offer:
 
 def upstream_trials(config: TrialConfig) -> tuple[TrialConfig, ...]:
     """Return every trial behind a configuration, each once, inputs before what takes them."""
-    found: dict[str, TrialConfig] = {}
+    trials: dict[str, TrialConfig] = {}
     for given in config.upstream.values():
         for c in (*upstream_trials(given), given):
-            found.setdefault(c.id, c)
-    return tuple(found.values())
+            trials.setdefault(c.id, c)
+    return tuple(trials.values())
 
 
 def missing_upstream(
@@ -46,14 +46,14 @@ def missing_upstream(
 
     In the order in which they must run.
     """
-    found: dict[str, tuple[str, TrialConfig, Proposal]] = {}
+    missing: dict[str, tuple[str, TrialConfig, Proposal]] = {}
     for role, given in config.upstream.items():
         if known(given.id):
             continue
         own = proposal.inputs.get(role) or proposal_from(given)
         for each in (*missing_upstream(given, own, known), (role, given, own)):
-            found.setdefault(each[1].id, each)
-    return list(found.values())
+            missing.setdefault(each[1].id, each)
+    return list(missing.values())
 
 
 def proposal_from(config: TrialConfig) -> Proposal:

@@ -68,16 +68,16 @@ def make_app(services: Services, audit: Audit) -> SecurityMiddleware:
     plain = inner.openapi
 
     def document() -> dict[str, Any]:
-        found = plain()
-        schemes = found.setdefault("components", {}).setdefault("securitySchemes", {})
+        schema = plain()
+        schemes = schema.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["token"] = {"type": "http", "scheme": "bearer"}
-        found["security"] = [{"token": []}]
+        schema["security"] = [{"token": []}]
         error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-        for methods in found["paths"].values():
+        for methods in schema["paths"].values():
             for operation in methods.values():
                 for code in map(str, ERRORS):  # whatever a route answers when all is well
                     operation["responses"][code]["content"] = error
-        return found
+        return schema
 
     inner.openapi = document  # type: ignore[method-assign]
     return SecurityMiddleware(inner, services.settings, services.tokens, services.sessions, audit)

@@ -1,4 +1,4 @@
-"""Write two lines for each write: who began what, when, and how it ended. Only ever appended to."""
+"""Write two lines for each write: owner, action, time and outcome. Only ever appended to."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ class BrowserSessions:
     def link(self, token: str) -> str:
         """Return a ticket for the token of this name; InputError when there is none."""
         with self._database.transaction():
-            found = self._tokens.named(token)
-            if found is None:
+            known = self._tokens.named(token)
+            if known is None:
                 raise unknown("tokens", "token", token, [t.name for t in self._tokens.all()])
-            return self._make("link", found.sha256, LINK_SECONDS)
+            return self._make("link", known.sha256, LINK_SECONDS)
 
     def enter(self, ticket: str) -> str | None:
         """Use a ticket up and return the cookie's text; None where the ticket is not good.
@@ -59,20 +59,20 @@ class BrowserSessions:
 
     def find(self, cookie: str) -> Token | None:
         """Return the token of a browser; None where its session or its token has ended."""
-        found = self._row("visit", cookie)
-        if found is None or found["expires"] <= self._now():
+        row = self._row("visit", cookie)
+        if row is None or row["expires"] <= self._now():
             return None
-        return self._tokens.by_hash(found["token"])
+        return self._tokens.by_hash(row["token"])
 
     def _row(self, kind: Kind, text: str) -> sqlite3.Row | None:
         """Return the row of this text; all of the kind are compared, in constant time."""
-        given, found = digest(text), None
+        given, match = digest(text), None
         with self._database.snapshot() as db:
             rows = db.execute("SELECT * FROM browser_sessions WHERE kind = ?", (kind,))
             for row in rows.fetchall():
                 if hmac.compare_digest(str(row["sha256"]), given):
-                    found = row
-        return found
+                    match = row
+        return match
 
     def _make(self, kind: Kind, token: str, seconds: float) -> str:
         text, now = secrets.token_urlsafe(32), self._now()

@@ -115,7 +115,7 @@ class Database:
         connection = sqlite3.connect(
             self.path,
             timeout=BUSY_SECONDS,
-            isolation_level=None,  # transactions begin and end where this module says so
+            isolation_level=None,  # this module begins and ends transactions
             check_same_thread=False,  # one thread at a time, whichever has taken it
         )
         connection.row_factory = sqlite3.Row

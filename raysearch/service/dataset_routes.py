@@ -36,15 +36,15 @@ def routes(services: Services) -> APIRouter:
 
         Its id is its content's: the same bytes again only move the day when it is removed.
         """
-        found = await services.datasets.add(who(request).owner, name, days, request.stream())
-        made(request, found.id)
-        return replies.DatasetReply.of(found)
+        dataset = await services.datasets.add(who(request).owner, name, days, request.stream())
+        made(request, dataset.id)
+        return replies.DatasetReply.of(dataset)
 
     @router.get("/v1/datasets")
     def every(request: Request) -> replies.Datasets:
         """List your data sets."""
-        found = services.datasets.all(who(request).owner)
-        return replies.Datasets(datasets=[replies.DatasetReply.of(d) for d in found])
+        datasets = services.datasets.all(who(request).owner)
+        return replies.Datasets(datasets=[replies.DatasetReply.of(d) for d in datasets])
 
     @router.get("/v1/datasets/{id}")
     def one(request: Request, id: str) -> replies.DatasetReply:
@@ -55,10 +55,10 @@ def routes(services: Services) -> APIRouter:
     def delete(request: Request, id: str) -> replies.Deleted:
         """Remove a data set; refused while a study that reads it runs or waits."""
         with services.datasets.atomically():
-            found = services.datasets.get(who(request).owner, id)
-            if (found.owner, found.id) in services.studies.datasets_in_use():
+            dataset = services.datasets.get(who(request).owner, id)
+            if (dataset.owner, dataset.id) in services.studies.datasets_in_use():
                 raise Conflict(f"data set '{id}' is read by a study that runs or waits")
-            services.datasets.delete(found)
+            services.datasets.delete(dataset)
         return replies.Deleted(deleted=id)
 
     return router

@@ -147,10 +147,10 @@ class Datasets:
 
     def get(self, owner: str, id: str) -> Dataset:
         """Return one of an owner's data sets; NotFound when there is none."""
-        found = self._row(checked(owner, "owner"), id)
-        if found is None or found.expires <= self._now():
+        dataset = self._row(checked(owner, "owner"), id)
+        if dataset is None or dataset.expires <= self._now():
             raise NotFound(f"no data set '{id[:80]}' of {owner}")
-        return found
+        return dataset
 
     def _row(self, owner: str, id_: str) -> Dataset | None:
         return next(iter(self._rows("owner = ? AND id = ?", owner, id_)), None)

@@ -65,12 +65,12 @@ class RayJobs:
     def look(self, job: str) -> Look | None:
         """Return a job's state; None when there is none of that id."""
         try:
-            found = self._ask("get_job_info", job)
+            info = self._ask("get_job_info", job)
         except Unreachable as e:
             if str(e.__cause__).startswith(NO_JOB):
                 return None
             raise
-        return Look(str(getattr(found.status, "value", found.status)), found.message or "")  # type: ignore[arg-type]
+        return Look(str(getattr(info.status, "value", info.status)), info.message or "")  # type: ignore[arg-type]
 
     def stop(self, job: str) -> None:
         """Request a job's end."""
@@ -80,7 +80,7 @@ class RayJobs:
         """Return (CPUs, GPUs) of the nodes that are alive, and of those that may still come."""
         from ray.util.state import list_nodes
 
-        from raysearch.cluster.autoscaler import to_come
+        from raysearch.cluster.autoscaler import pending_nodes
 
         try:
             nodes = list_nodes(address=self._address, detail=True, timeout=20)
@@ -90,7 +90,7 @@ class RayJobs:
         has = [n.resources_total or {} for n in nodes if n.state == "ALIVE"]
         alive = [Node("", float(r.get("CPU", 0)), float(r.get("GPU", 0))) for r in has]
         if self._grows:
-            alive += to_come(alive)
+            alive += pending_nodes(alive)
         return int(sum(n.cpus for n in alive)), int(sum(n.gpus for n in alive))
 
     def _ask(self, what: str, *args: Any, **named: Any) -> Any:

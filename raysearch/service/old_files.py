@@ -154,6 +154,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the objects of a file of JSON lines; a torn line is left out."""
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                yield found
+            value = json.loads(line)
+            if isinstance(value, dict):
+                yield value

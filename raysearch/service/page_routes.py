@@ -57,27 +57,27 @@ def routes(services: Services) -> APIRouter:
         )
         return answer
 
-    def looked_at() -> list[tuple[StudyReply, Path, Mark | None]]:
+    def at_hand() -> list[tuple[StudyReply, Path, Mark | None]]:
         """Return the studies, the oldest first, with the marks of those that have records."""
-        found = []
+        looked = []
         for reply in services.listed():
             run = run_in(services.settings.paths.study(reply.id))
-            found.append((reply, run, mark(run) if begun(run) else None))
-        return found
+            looked.append((reply, run, mark(run) if begun(run) else None))
+        return looked
 
     @router.get("/")
     async def studies_list() -> HTMLResponse:
         """List the studies with links to their dashboards; what is not read yet comes later."""
-        studies = await run_in_threadpool(looked_at)
+        studies = await run_in_threadpool(at_hand)
         marks = {run: now for _, run, now in reversed(studies) if now is not None}
         summaries = services.queries.listed(marks)
         rows = []
         for reply, run, now in studies:
-            found = json.loads(summaries[run].body) if run in summaries else None
-            if found is not None:  # an error's sentence may name a folder
-                found["says"] = services.settings.paths.scrubbed(found.get("says", ""))
-            rows.append(Row(reply, now is not None, found))
-        soon = any(r.linked and r.found is None for r in rows)
+            summary = json.loads(summaries[run].body) if run in summaries else None
+            if summary is not None:  # an error's sentence may name a folder
+                summary["says"] = services.settings.paths.scrubbed(summary.get("says", ""))
+            rows.append(Row(reply, now is not None, summary))
+        soon = any(r.linked and r.summary is None for r in rows)
         return _page(page(rows, SOON_SECONDS if soon else RELOAD_SECONDS))
 
     @router.get("/studies/{id}/dashboard")
@@ -100,8 +100,8 @@ def routes(services: Services) -> APIRouter:
             raise NotFound(f"no page '{name[:80]}' of study '{id}'")
         headers = {"Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'"}
         if name.endswith(".js"):
-            found = path.stat()
-            tag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+            stat = path.stat()
+            tag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
             headers |= {"ETag": tag, "Cache-Control": "private, no-cache"}
             if request.headers.get("if-none-match") == tag:
                 return Response(status_code=304, headers=headers)

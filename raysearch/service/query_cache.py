@@ -42,7 +42,7 @@ KEPT = 512
 
 
 Key = tuple[str, str, str]
-"""What is asked, of which run's folder, and with which options, as sorted JSON."""
+"""Name of the query, folder of the run, and options as sorted JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class QueryCache:
         given = given or {}
         key = (what, str(run), json.dumps(given, sort_keys=True))
         if exact and (older := self._under_way.get(key)) is not None:
-            await asyncio.wait({older})  # it may have begun before what is asked about
+            await asyncio.wait({older})  # it may have begun before the records that this call needs
         kept, now = self._kept.get(key), _mark(what, run)
         if kept is not None and kept.mark == now:
             self._kept.move_to_end(key)
@@ -185,7 +185,7 @@ def _mark(what: str, run: Path) -> object:
 
 def _changed(folder: Path) -> object:
     try:
-        found = folder.stat()
+        stat = folder.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino
+    return stat.st_mtime_ns, stat.st_ino

@@ -146,12 +146,12 @@ def _need(w: Waiting, running: Sequence[Running], room: Room) -> str:
 
 
 def _trials(w: Waiting, running: Sequence[Running], room: Room, owners: int) -> int:
-    found = _free_cpus(running, room)
-    if found > 0:
-        found = max(w.least, found // owners) if found >= w.least else found
+    count = _free_cpus(running, room)
+    if count > 0:
+        count = max(w.least, count // owners) if count >= w.least else count
     if w.most is not None:
-        found = min(found, w.most)
-    return max(0, min(found, _own(w, running, room)))
+        count = min(count, w.most)
+    return max(0, min(count, _own(w, running, room)))
 
 
 def _own(w: Waiting, running: Sequence[Running], room: Room) -> int:

@@ -47,7 +47,7 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def found(home: Path) -> Head | None:
+def running_head(home: Path) -> Head | None:
     """Return the head that this root remembers, if it is alive."""
     head = _remembered(home)
     return head if head is not None and _begun(head.pid) == head.begun != "" else None

@@ -141,5 +141,5 @@ class StudyReconciler:
 
 def exported(folder: Path) -> Path | None:
     """Return a study's exported model; None where there is none."""
-    found = folder / MODEL
-    return found if found.is_dir() else None
+    model = folder / MODEL
+    return model if model.is_dir() else None

@@ -28,15 +28,15 @@ class DatasetReply(BaseModel):
     expires: str
 
     @classmethod
-    def of(cls, found: Dataset) -> DatasetReply:
+    def of(cls, dataset: Dataset) -> DatasetReply:
         """Return the reply, with times as a person reads them."""
         return cls(
-            id=found.id,
-            owner=found.owner,
-            file=found.file,
-            bytes=found.bytes,
-            created=when(found.created),
-            expires=when(found.expires),
+            id=dataset.id,
+            owner=dataset.owner,
+            file=dataset.file,
+            bytes=dataset.bytes,
+            created=when(dataset.created),
+            expires=when(dataset.expires),
         )
 
 

@@ -14,12 +14,12 @@ from raysearch.service.query_cache import QueryResult
 PIECE = 2**18
 
 
-def json_bytes(request: Request, found: QueryResult) -> Response:
+def json_bytes(request: Request, result: QueryResult) -> Response:
     """Return JSON that is bytes already; 304 where the reader has it."""
-    tag = f'"{found.tag}"'
+    tag = f'"{result.tag}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
-    return Response(found.body, media_type="application/json", headers={"ETag": tag})
+    return Response(result.body, media_type="application/json", headers={"ETag": tag})
 
 
 def file(

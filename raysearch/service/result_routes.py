@@ -90,8 +90,8 @@ def routes(services: Services) -> APIRouter:
     async def records(id: str, format: Literal["json", "parquet"] = "json") -> Response:
         """Give out the records as a table, one row a point; they hold no texts."""
         what = "parquet" if format == "parquet" else "rows"
-        found = await services.answer(what, id)
-        path = Path(found.body.decode())
+        result = await services.answer(what, id)
+        path = Path(result.body.decode())
         if format == "json":
             return responses.file(path, "application/json")
         return responses.file(path, "application/vnd.apache.parquet", f"{id}.parquet")
@@ -110,7 +110,7 @@ def routes(services: Services) -> APIRouter:
         owned(services.studies.spec(id), who(request))
         if services.model(id) is None:
             raise NotFound(f"study '{id}' has no exported model; export one first")
-        found = await services.queries.get("model", services.studies.run(id), exact=True)
-        return responses.file(Path(found.body.decode()), "application/zip", f"{id}.zip")
+        result = await services.queries.get("model", services.studies.run(id), exact=True)
+        return responses.file(Path(result.body.decode()), "application/zip", f"{id}.zip")
 
     return router

@@ -87,10 +87,10 @@ def _json(value: Any) -> bytes:
 def _progress(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.workflow.status import study_status
 
-    found = study_status(run)
+    status = study_status(run)
     for key in ("task", "study", "running"):  # the service reads them from its own files
-        found.pop(key)
-    return _json({"wanted": found.pop("wanted"), **found})
+        status.pop(key)
+    return _json({"wanted": status.pop("wanted"), **status})
 
 
 def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
@@ -105,9 +105,9 @@ def _summary(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.recommend.words import text
 
     try:
-        found = json.loads(_progress(run, given))
-        kept = {name: found[name] for name in ("wanted", "trials", "draws")}
-        if not found["by_status"].get("DONE"):
+        progress = json.loads(_progress(run, given))
+        kept = {name: progress[name] for name in ("wanted", "trials", "draws")}
+        if not progress["by_status"].get("DONE"):
             return _json(kept)
         points = collect(_run(run))
         return _json(kept | {"says": text(headline(points, answered(points))[0])})
@@ -133,8 +133,8 @@ def _frontier(run: Path, given: Mapping[str, Any]) -> bytes:
 def _recommend(run: Path, given: Mapping[str, Any]) -> bytes:
     from raysearch.recommend import request
 
-    points, found = request.recommend(_run(run, request.share_of(given)), given)
-    return _json(request.to_json(points, found))
+    points, given_answer = request.recommend(_run(run, request.share_of(given)), given)
+    return _json(request.to_json(points, given_answer))
 
 
 def _cache(run: Path) -> Path:

@@ -123,7 +123,7 @@ class SecurityMiddleware:
 
     async def _ended(self, scope: Scope, status: int) -> None:
         state = scope["state"]
-        who: Token | None = state.get("who")  # a link says later whose it is
+        who: Token | None = state.get("who")  # a link's owner is known later
         try:
             if who is None:
                 return await asyncio.to_thread(self._audit.turned_away)
@@ -163,7 +163,7 @@ class _Answer:
         self.admitted = False
         """Whether the Host was one of this service's; before, the answer is Starlette's refusal."""
         self.too_long = False
-        """Whether the body went over its limit: whatever the route says of that is not sent."""
+        """Whether the body went over its limit: the route's own answer is not sent then."""
 
     async def __call__(self, message: Message) -> None:
         if not self.admitted:
@@ -229,10 +229,10 @@ def _wrong_host(scope: Scope) -> str:
 
 def _cookie(headers: Mapping[str, str]) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found is not None else ""
+    return morsel.value if morsel is not None else ""
 
 
 def _same_origin(headers: Mapping[str, str]) -> None:

@@ -156,10 +156,10 @@ def _ray(
         return RayJobs(address, grows=True), lambda: None, {"RAY_AUTH_MODE": "token"}
 
     def own() -> ray_head.Head:
-        return ray_head.found(home) or ray_head.start(home, say, cpus)
+        return ray_head.running_head(home) or ray_head.start(home, say, cpus)
 
     def revive() -> Jobs | None:
-        return None if ray_head.found(home) is not None else RayJobs(own().dashboard)
+        return None if ray_head.running_head(home) is not None else RayJobs(own().dashboard)
 
     return RayJobs(own().dashboard), revive, ray_head.environment(home)
 

@@ -92,8 +92,8 @@ class Services:
 
 def who(request: Request) -> Token:
     """Return the token of a request, which the middleware has checked."""
-    found: Token = request.scope["state"]["who"]
-    return found
+    token: Token = request.scope["state"]["who"]
+    return token
 
 
 def made(request: Request, id: str) -> None:

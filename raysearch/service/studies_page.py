@@ -20,7 +20,7 @@ class Row:
     study: StudyReply
     linked: bool
     """Whether there is a page of it."""
-    found: Mapping[str, Any] | None = None
+    summary: Mapping[str, Any] | None = None
     """Summary of its records (of `run_queries`); None where they have not been read yet."""
 
     @property
@@ -47,7 +47,7 @@ class Row:
     @property
     def lines(self) -> list[str]:
         """Return the first sentence of its page, and the reason for its state."""
-        sentence = (self.found or {}).get("says")
+        sentence = (self.summary or {}).get("says")
         return [str(text) for text in (sentence, self.study.why) if text]
 
     @property
@@ -60,12 +60,12 @@ class Row:
         return " · ".join(filter(None, parts))
 
     def _trials(self) -> str:
-        if self.found is None:
+        if self.summary is None:
             return "records are being read" if self.linked else ""
-        if "trials" not in self.found:
+        if "trials" not in self.summary:
             return ""
-        text = f"{self.found['trials']:,} of {self.found['wanted']:,} trials"
-        draws = int(self.found.get("draws") or 0)
+        text = f"{self.summary['trials']:,} of {self.summary['wanted']:,} trials"
+        draws = int(self.summary.get("draws") or 0)
         return f"{text}, {draws:,} draws" if draws else text
 
 

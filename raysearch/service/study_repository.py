@@ -62,8 +62,8 @@ class StudyRepository:
     def folder(self, id: str) -> Path:
         """Return the folder of a study's files; NotFound when there is none."""
         with self._database.snapshot() as db:
-            found = db.execute("SELECT 1 FROM studies WHERE id = ?", (id,)).fetchone()
-        if found is None or not NAME.match(id):
+            row = db.execute("SELECT 1 FROM studies WHERE id = ?", (id,)).fetchone()
+        if row is None or not NAME.match(id):
             raise _none(id)
         return self._paths.studies / id
 
@@ -96,8 +96,8 @@ class StudyRepository:
     def count(self, owner: str) -> int:
         """Return how many studies an owner keeps."""
         with self._database.snapshot() as db:
-            found = db.execute("SELECT count(*) FROM studies WHERE owner = ?", (owner,))
-            return int(found.fetchone()[0])
+            rows = db.execute("SELECT count(*) FROM studies WHERE owner = ?", (owner,))
+            return int(rows.fetchone()[0])
 
     def state(self, id: str) -> State:
         """Return a study's state; NotFound when there is none."""

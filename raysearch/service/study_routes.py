@@ -22,7 +22,7 @@ from raysearch.service.study_state import ENDED
 
 POLL_SECONDS = 1.0
 BEAT_SECONDS = 15.0
-"""A stream without news says so this often, so that a reader knows it is alive [s]."""
+"""Seconds between the beats of a stream without news, which show that it is alive."""
 MOST_LOG = 2**20
 
 _SCHEMA = submission.Submission.model_json_schema()
@@ -74,8 +74,8 @@ def routes(services: Services) -> APIRouter:
         state: Annotated[str | None, Query(max_length=20)] = None,
     ) -> replies.Studies:
         """List studies, the oldest first."""
-        found = services.listed(owner)
-        return replies.Studies(studies=[r for r in found if state in (None, r.state)])
+        studies = services.listed(owner)
+        return replies.Studies(studies=[r for r in studies if state in (None, r.state)])
 
     @router.get("/v1/studies/{id}")
     async def one(id: str) -> replies.StudyReply:
@@ -184,7 +184,7 @@ def routes(services: Services) -> APIRouter:
         id: str,
         start: Annotated[int, Query(ge=-MOST_LOG, le=2**40)] = -65536,
     ) -> PlainTextResponse:
-        """Give out what a study's program has said, from a byte on; below 0: from the end.
+        """Return the log of a study's program, from a byte on; below 0: from the end.
 
         The header `X-Next` says which byte to ask for next.
         """

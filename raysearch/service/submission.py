@@ -220,7 +220,7 @@ def arguments(
         **{k: getattr(given, k) for k in ("text", "label", "group", "score", "words")},
         "study": study if study is not None else given.study,
     }
-    value = given.model_dump(exclude={"concurrency"})  # the queue says how many at once
+    value = given.model_dump(exclude={"concurrency"})  # the queue decides how many run at once
     if pool is not None:
         value["pool"] = pool
     out = [f"--{k}={v}" for k, v in own.items() if v is not None]

@@ -73,8 +73,8 @@ class Submissions:
         if len(key) > 100 or not key.isascii() or not key.isprintable():
             raise InputError("Idempotency-Key: must be at most 100 printable characters of ASCII")
         with self._lock:
-            if key and (found := self._studies.by_key(owner, key)) is not None:
-                return found
+            if key and (spec := self._studies.by_key(owner, key)) is not None:
+                return spec
             if key and (owner, key) in self._keys:
                 raise QuotaExceeded("this submission is being checked; send it again in a minute")
             if self._line.total() >= IN_LINE or self._line[owner] >= IN_LINE // 2:

@@ -1,4 +1,4 @@
-"""Tokens: who may use the service, as what, until when. The database holds hashes alone.
+"""Tokens: users of the service, their roles and expiry. The database holds hashes alone.
 
 A token is 256 random bits, which cannot be guessed however fast the hash. A slow hash, made for
 passwords that people think up, would cost each request what it costs a thief.
@@ -89,11 +89,11 @@ class Tokens:
 
     def find(self, text: str) -> Token | None:
         """Return the token of this text unless it has expired; compare all, in constant time."""
-        given, found = digest(text), None
+        given, match = digest(text), None
         for token in self.all():
             if hmac.compare_digest(token.sha256, given):
-                found = token
-        return found if found is not None and found.expires > self._now() else None
+                match = token
+        return match if match is not None and match.expires > self._now() else None
 
     def by_hash(self, sha256: str) -> Token | None:
         """Return the token of that hash unless it has expired."""

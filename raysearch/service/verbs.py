@@ -1,4 +1,4 @@
-"""The verbs of an operator: serve runs the service, token says who may come in."""
+"""The verbs of an operator: serve runs the service, token manages who may use it."""
 
 from __future__ import annotations
 

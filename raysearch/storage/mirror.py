@@ -51,17 +51,17 @@ class Mirror:
         """
         remote = Remote(self._run)
         names = remote.files(SEGMENTS)
-        there = b"".join(remote.read(f"{SEGMENTS}/{name}") or b"" for name in names)
+        stored = b"".join(remote.read(f"{SEGMENTS}/{name}") or b"" for name in names)
         path = self._folder.records
-        here = path.read_bytes() if path.exists() else b""
-        here = here[: here.rfind(b"\n") + 1]
-        if not (here.startswith(there) or there.startswith(here)):
+        local = path.read_bytes() if path.exists() else b""
+        local = local[: local.rfind(b"\n") + 1]
+        if not (local.startswith(stored) or stored.startswith(local)):
             raise InputError(
                 f"storage '{self._run}': holds another run than {self._folder.root}; "
                 "give another --out, whose last part names the run there"
             )
-        self._at, self._next = len(there), len(names) + 1
-        if len(there) <= len(here):
+        self._at, self._next = len(stored), len(names) + 1
+        if len(stored) <= len(local):
             return False
         if not adopt:
             raise InputError(f"storage '{self._run}': somebody has gone on with it; run it again")
@@ -69,7 +69,7 @@ class Mirror:
         for name in BESIDE:
             if (data := remote.read(name)) is not None:
                 (self._folder.root / name).write_bytes(data)
-        path.write_bytes(there)
+        path.write_bytes(stored)
         return True
 
     def claim(self) -> None:

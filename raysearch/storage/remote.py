@@ -109,8 +109,8 @@ class Remote:
 
     def has(self, key: str) -> bool:
         """Return whether a file exists."""
-        found = self._patiently(lambda: self._fs.get_file_info(self._path(key)))
-        return bool(found.type == fs.FileType.File)
+        info = self._patiently(lambda: self._fs.get_file_info(self._path(key)))
+        return bool(info.type == fs.FileType.File)
 
     def read(self, key: str) -> bytes | None:
         """Return a file's bytes; None where it does not exist."""
@@ -159,9 +159,9 @@ class Remote:
             choice = fs.FileSelector(base, recursive=True, allow_not_found=True)
             return list(self._fs.get_file_info(choice))
 
-        every = (i for i in self._patiently(once) if i.type == fs.FileType.File)
-        found = (i.path for i in every if not i.base_name.startswith(DRAFT))
-        return sorted(path.removeprefix(base).lstrip("/") for path in found)
+        infos = (i for i in self._patiently(once) if i.type == fs.FileType.File)
+        paths = (i.path for i in infos if not i.base_name.startswith(DRAFT))
+        return sorted(path.removeprefix(base).lstrip("/") for path in paths)
 
     def drop(self, key: str, first: str) -> None:
         """Delete what is below a key, the file named `first` before all others."""

@@ -119,8 +119,8 @@ class Store:
         folder = self.root / kind
         if not folder.is_dir():
             return []
-        found = (p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
-        return sorted(name for name in found if not name.startswith("."))  # drafts are no entries
+        names = (p.parent.name for p in folder.glob(f"*/{MANIFEST}"))
+        return sorted(name for name in names if not name.startswith("."))  # drafts are no entries
 
     def keep_only(self, kind: str, keys: Iterable[str]) -> None:
         """Drop every entry of a kind whose key is not listed."""
@@ -145,10 +145,10 @@ class Store:
         if self._behind is None:
             return
         for kind in kinds:
-            there = set(self.keys(kind))
+            stored = set(self.keys(kind))
             for path in (self.root / kind).glob(f"*/{MANIFEST}"):
                 key = path.parent.name
-                if key not in there and not key.startswith("."):
+                if key not in stored and not key.startswith("."):
                     self._behind.put(path.parent, f"{kind}/{key}", MANIFEST)
 
     def _forget(self, kind: str, kept: set[str]) -> None:
@@ -183,8 +183,8 @@ def _draft(folder: Path) -> Path:
 
 def facts(entry: Path) -> dict[str, Any]:
     """Return the facts that the builder of a committed entry gave."""
-    found: dict[str, Any] = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
-    return found
+    value: dict[str, Any] = json.loads((entry / MANIFEST).read_text(encoding="utf-8"))
+    return value
 
 
 def save_state(folder: Path, state: State) -> None:

@@ -26,8 +26,8 @@ class TrialCheckpoints:
         store = self._here(PATIENCE)
         # backwards: what was listed may have been dropped by the driver meanwhile
         numbers = sorted(store.keys(id_), key=int, reverse=True)
-        found = next((e for n in numbers if (e := store.entry(id_, n))), None)
-        return found or self._older(id_)
+        entry = next((e for n in numbers if (e := store.entry(id_, n))), None)
+        return entry or self._older(id_)
 
     def _older(self, id_: str) -> Path | None:
         """Return a checkpoint of versions that kept no manifest.

@@ -92,12 +92,12 @@ def _described(dice: _Dice, noun: str, sign: int) -> tuple[str, float]:
 
 
 def _contexts() -> dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]]:
-    found: dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]] = {}
+    out: dict[tuple[str, int], list[tuple[str, tuple[str, ...]]]] = {}
     for adjective, sides in lexicon.CONTEXT.items():
         for side, nouns in enumerate(sides):
             for noun in nouns:
-                found.setdefault((noun, side), []).append((adjective, nouns))
-    return found
+                out.setdefault((noun, side), []).append((adjective, nouns))
+    return out
 
 
 _CONTEXT_OF: Final = _contexts()

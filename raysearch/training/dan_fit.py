@@ -53,7 +53,7 @@ class DanTrainer:
         """Of the stage's rows: first texts and, of pairs, second ones."""
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self._seen: tuple[bytes, list[NgramIds]] = (b"", [])
-        """Rows that were predicted last, read: all points ask for the same."""
+        """Rows that were predicted last, read: all points need the same ones."""
 
     def _looped(self) -> OptimiserLoop:
         stage, knobs = self._stages[self._at], self._knobs
@@ -73,7 +73,7 @@ class DanTrainer:
     def step(self) -> bool:
         """Update once; the first update of a stage reads its texts."""
         if self._vocabulary is None:
-            self._vocabulary = self._found()
+            self._vocabulary = self._build_vocabulary()
         stage = self._stages[self._at]
         if not self._bags:
             self._bags = self._read(stage.parts)
@@ -86,35 +86,35 @@ class DanTrainer:
         inputs = [BagBatch.of(bags.take(index), self._ctx.device) for bags in self._bags]
         before = self._module.hit
         self._loop.update([lambda: stage.loss(self._module(*inputs), index)])
-        many = self._module.hit - before
+        hits = self._module.hit - before
         self._ctx.ledger.charge(
             "train",
             flops=step_flops(
-                many, len(index), self._ctx.rung.hidden, self._ctx.classes, pair=self._pair
+                hits, len(index), self._ctx.rung.hidden, self._ctx.classes, pair=self._pair
             ),
-            tokens=many,
+            tokens=hits,
             texts=len(index),
         )
         if not self._loop.finished:
             return True
         if self._at + 1 == len(self._stages):
-            self._loop.rest()
+            self._loop.drop_moments()
             return False
         self._at += 1
-        self._loop.rest()
+        self._loop.drop_moments()
         before_it, self._loop = self._loop, self._looped()
-        self._loop.follow(before_it)
+        self._loop.inherit_touched(before_it)
         self._bags, self._order = [], (-1, self._order[1])
         return True
 
-    def _found(self) -> FrequentVocabulary | HashedVocabulary:
+    def _build_vocabulary(self) -> FrequentVocabulary | HashedVocabulary:
         """Build the vocabulary, from training texts only, never from those that evaluate."""
         rows, ngrams = self._ctx.rung.buckets, self._knobs.ngrams
         if self._knobs.vocabulary == "hashed":
             return HashedVocabulary(rows, ngrams)
-        every = [c for p in self._stages[0].parts for c in (p.text, p.pair) if c is not None]
+        columns = [c for p in self._stages[0].parts for c in (p.text, p.pair) if c is not None]
         try:
-            return grams.frequent(every[0], rows, ngrams, *every[1:])
+            return grams.frequent(columns[0], rows, ngrams, *columns[1:])
         except InputError as e:
             raise Infeasible(str(e)) from e
 
@@ -152,27 +152,29 @@ class DanTrainer:
         if not isinstance(self._vocabulary, HashedVocabulary):
             return {}
         parts = [p.take(np.arange(min(len(p), COUNTED))) for p in self._stages[0].parts]
-        every = [c for p in parts for c in (p.text, p.pair) if c is not None]
-        hit, shared = self._vocabulary.collisions(*every)
+        columns = [c for p in parts for c in (p.text, p.pair) if c is not None]
+        hit, shared = self._vocabulary.collisions(*columns)
         return {"rows_hit": hit, "rows_shared": shared}
 
     def predict(self, rows: Rows, knobs: Mapping[str, Any], *, phase: str) -> Logits:
         """Return logits (n, classes), charged to `phase`."""
         bags = self._cut(rows, knobs)
-        many = sum(len(b.ids) for b in bags)
+        count = sum(len(b.ids) for b in bags)
         each = float(self._flops(0.0))
-        spent = int(many * self._ctx.rung.hidden + len(rows) * each)
-        self._ctx.ledger.charge(phase, flops=spent, tokens=many, texts=len(rows))
+        spent = int(count * self._ctx.rung.hidden + len(rows) * each)
+        self._ctx.ledger.charge(phase, flops=spent, tokens=count, texts=len(rows))
         out = np.empty((len(rows), self._ctx.classes), np.float32)
         for a, b in _slices(bags, AT_ONCE // self._ctx.rung.hidden):
             some = [x.take(np.arange(a, b)) for x in bags]
             hit = np.unique(np.concatenate([x.ids for x in some]))
-            here = [NgramIds(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some]
-            out[a:b] = self._graph(knobs, hit).answer(here)
+            known = [
+                NgramIds(np.searchsorted(hit, x.ids).astype(np.int32), x.offsets) for x in some
+            ]
+            out[a:b] = self._graph(knobs, hit).answer(known)
         return out
 
-    def _flops(self, many: NDArray[np.int64] | float) -> NDArray[np.float64]:
-        return forward_flops(many, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
+    def _flops(self, count: NDArray[np.int64] | float) -> NDArray[np.float64]:
+        return forward_flops(count, self._ctx.rung.hidden, self._ctx.classes, pair=self._pair)
 
     def infer_flops(self, rows: Rows, knobs: Mapping[str, Any]) -> NDArray[np.float64]:
         """Return each text's FLOPs (n,): the rows it reads, and the dense layers."""

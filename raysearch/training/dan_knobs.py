@@ -73,7 +73,7 @@ class Stage:
     steps: int
 
 
-def refuses(knobs: DanKnobs, rung: ModelSize) -> str:
+def check_model(knobs: DanKnobs, rung: ModelSize) -> str:
     """Return why such a network cannot be trained with these knobs; empty where it can."""
     if knobs.vocabulary not in VOCABULARIES:
         return f"vocabulary: no '{knobs.vocabulary}'. Known: {', '.join(VOCABULARIES)}"
@@ -82,7 +82,7 @@ def refuses(knobs: DanKnobs, rung: ModelSize) -> str:
     return ""
 
 
-def lacks(knobs: DanKnobs, rung: ModelSize, parts: Sequence[Rows]) -> str:
+def check_data(knobs: DanKnobs, rung: ModelSize, parts: Sequence[Rows]) -> str:
     """Return why texts have too few words to fill a vocabulary, without counting n-grams.
 
     Empty where they may fill it.
@@ -104,8 +104,8 @@ def price(knobs: DanKnobs, shape: Shape, stages: Sequence[tuple[int, int]]) -> M
     """
     pair = shape.task.text_pair is not None
     width, classes = shape.rung.hidden, shape.task.classes
-    many = min(float(shape.lengths.mean()) * knobs.ngrams, (1 + pair) * float(MOST))
+    count = min(float(shape.lengths.mean()) * knobs.ngrams, (1 + pair) * float(MOST))
     seen = sum(min(rows, knobs.batch_size) * steps for rows, steps in stages)
-    one = step_flops(many, 1, width, classes, pair=pair)
-    judged = float(forward_flops(many, width, classes, pair=pair))
+    one = step_flops(count, 1, width, classes, pair=pair)
+    judged = float(forward_flops(count, width, classes, pair=pair))
     return {"train": float(seen * one), "validate": shape.n_validation * judged}

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from raysearch.data.rows import Rows
-from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exit_graph import ExitGraph, ExitRule
 from raysearch.encoders.exits import ExitClassifier, ExitHeads, all_flops
 from raysearch.encoders.models import OnEncoder
 from raysearch.encoders.tokens import Encoded
@@ -63,6 +63,6 @@ class ExitsHead:
     def graph(self, module: OnEncoder) -> ExitGraph:
         """Return the whole model: no text exits early, no temperature."""
         assert isinstance(module, ExitClassifier)
-        rule = Rule("confidence", NEVER, np.ones(len(self.layers)))
+        rule = ExitRule("confidence", NEVER, np.ones(len(self.layers)))
         module.eval()
         return ExitGraph(module.encoder, module.exits, module.pooling, rule, self._ctx.rung)

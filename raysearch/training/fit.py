@@ -24,7 +24,7 @@ from raysearch.training.protocol import Context, Shape
 from raysearch.training.row_adam import under
 
 
-class Schedule(Protocol):
+class TrainSchedule(Protocol):
     """The knobs of any such fit."""
 
     @property
@@ -79,7 +79,7 @@ class FineTuner:
     def __init__(
         self,
         ctx: Context,
-        knobs: Schedule,
+        knobs: TrainSchedule,
         head: Head,
         rows: Sequence[Rows],
         loss: Loss,
@@ -214,30 +214,30 @@ def labels_of(rows: Rows, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows.label)).to(device)
 
 
-def horizon(knobs: Schedule, rows: int) -> int:
+def horizon(knobs: TrainSchedule, rows: int) -> int:
     """Return the optimiser steps of the schedule over this many rows."""
     return max(knobs.epochs * batches.steps_per_epoch(rows, knobs.batch_size), knobs.min_steps)
 
 
 def price(
-    knobs: Schedule, shape: Shape, head_flops: int = 0, held: int = 0, looked: int = 0
+    knobs: TrainSchedule, shape: Shape, head_flops: int = 0, calibration: int = 0, looked: int = 0
 ) -> Mapping[str, float]:
     """Return predicted FLOPs by phase, padding included.
 
-    `held` training rows calibrate instead, and `looked` texts are labelled beside the validation.
+    `calibration` training rows calibrate instead; `looked` texts are labelled beside validation.
     """
 
     def per_text(n: int, batch_size: int | None = None) -> float:
         lengths = batches.padded_lengths(shape.lengths, n, batch_size)
         return float(flops.encoder_forward(shape.rung, lengths).mean()) + head_flops
 
-    rows = shape.n_train - held + shape.n_unlabelled
+    rows = shape.n_train - calibration + shape.n_unlabelled
     epochs = horizon(knobs, rows) / batches.steps_per_epoch(rows, knobs.batch_size)
     seen = epochs * rows
     looks = knobs.epochs if knobs.patience else 0
     validate = per_text(shape.n_validation) if shape.n_validation else 0.0
     return {
         "train": flops.TRAIN_FACTOR * seen * per_text(rows, knobs.batch_size),
-        **({"calibrate": held * per_text(held)} if held else {}),
+        **({"calibrate": calibration * per_text(calibration)} if calibration else {}),
         "validate": shape.n_validation * validate * (1 + looks) + looked * per_text(looked or 1),
     }

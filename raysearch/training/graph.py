@@ -26,11 +26,11 @@ class Graph(Protocol):
     def logits(self, rows: Rows, tokeniser: Tokeniser | None) -> Logits:
         """Return logits (n, C) of rows; TypeError where a tokeniser is needed and not given."""
 
-    def cooled(self, temperature: float) -> Self:
+    def with_temperature(self, temperature: float) -> Self:
         """Return the same with its logits divided by a temperature."""
 
     def summary(self) -> Mapping[str, Any]:
-        """Return what an exported folder's manifest says of the computation, by field."""
+        """Return the fields of an exported folder's manifest that describe the computation."""
 
     def with_knobs(self, knobs: Mapping[str, Any]) -> Self | None:
         """Return another point that shares these weights; None where none does."""

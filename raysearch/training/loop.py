@@ -197,7 +197,7 @@ class OptimiserLoop:
         """
         out: State = {"steps": self.steps, **self._dense()}
         for i, lazy in enumerate(self._rows):
-            out.update({f"rows.{i}.{k}": v for k, v in lazy.held().items()})
+            out.update({f"rows.{i}.{k}": v for k, v in lazy.snapshot().items()})
         if self.finished:
             return out
         for i, master in enumerate(self._masters):
@@ -207,16 +207,16 @@ class OptimiserLoop:
             out.update({f"rows.{i}.{k}": v for k, v in lazy.moments().items()})
         return out
 
-    def rest(self) -> None:
+    def drop_moments(self) -> None:
         """Drop the moments: no step follows."""
         self._adam.state.clear()
         for lazy in self._rows:
-            lazy.rest()
+            lazy.drop_moments()
 
-    def follow(self, before: OptimiserLoop) -> None:
+    def inherit_touched(self, before: OptimiserLoop) -> None:
         """Count the rows changed by an earlier loop over the same module as changed here."""
         for lazy, other in zip(self._rows, before._rows, strict=True):
-            lazy.follow(other)
+            lazy.inherit_touched(other)
 
     def restore(self, state: State) -> None:
         """Continue from `state()`, over freshly built weights."""

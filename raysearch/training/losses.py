@@ -20,8 +20,8 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor
     """
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
-    apart = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
-    return apart.sum(dim=1) * temperature**2
+    divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True)
+    return divergence.sum(dim=1) * temperature**2
 
 
 def taught(

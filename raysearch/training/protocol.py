@@ -132,10 +132,10 @@ class Context:
 
     def prompt(self) -> Prompt:
         """Return the task's templates and words; TypeError where the trial takes none."""
-        found = [value for value in self.inputs.values() if isinstance(value, Prompt)]
-        if not found:
+        prompts = [value for value in self.inputs.values() if isinstance(value, Prompt)]
+        if not prompts:
             raise TypeError("the trial takes no template and label words")
-        return found[0]
+        return prompts[0]
 
     def _input(self, role: str, kind: type[T]) -> T:
         value = self.inputs.get(role)
@@ -165,7 +165,7 @@ class HasRawOutputs(Protocol):
 
 
 @runtime_checkable
-class Telling(Protocol):
+class HasFacts(Protocol):
     """A learner that reports facts of its trained state beside scores and costs."""
 
     def facts(self) -> Mapping[str, Any]:
@@ -270,13 +270,13 @@ class Method:
     """Unlabelled texts that these knobs need."""
     calibration: Callable[[Any, int], int] = lambda knobs, rows: 0
     """(knobs, labelled rows) -> how many of them are held back for calibrating."""
-    refuses: Callable[[Any, ModelSize], str] = lambda knobs, rung: ""
+    check_model: Callable[[Any, ModelSize], str] = lambda knobs, rung: ""
     """Why these knobs cannot train a model of its families; empty where they can."""
-    lacks: Callable[[Any, ModelSize, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
+    check_data: Callable[[Any, ModelSize, Sequence[Rows]], str] = lambda knobs, rung, rows: ""
     """Why these rows, labelled ones and the pool, cannot train a model; empty where they may."""
     words: Callable[[Mapping[str, Any]], PointWords] = plain_words
     """(a point's knobs) -> its label and its curve, which the records carry."""
-    fitted: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
+    resolve_knobs: Callable[[Any, Task, int], Any] = lambda knobs, task, texts: knobs
     """(knobs, task, texts without a label) -> the knobs of the computation that this makes."""
 
     def inputs_of(self, knobs: Any, gives: str) -> tuple[str, ...]:

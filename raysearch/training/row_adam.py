@@ -52,9 +52,9 @@ class LazyAdam:
         if len(pending) == 1:
             rows, grad = pending[0][0], pending[0][1].float()
         else:
-            every = torch.cat([r for r, _ in pending])
-            rows, place = every.unique(return_inverse=True)
-            grad = torch.zeros(len(rows), self._words.weight.shape[1], device=every.device)
+            touched = torch.cat([r for r, _ in pending])
+            rows, place = touched.unique(return_inverse=True)
+            grad = torch.zeros(len(rows), self._words.weight.shape[1], device=touched.device)
             grad.index_add_(0, place, torch.cat([g.float() for _, g in pending]))
         if self._words.padding is not None:
             grad[rows == self._words.padding] = 0
@@ -79,8 +79,8 @@ class LazyAdam:
         m = moments.m.index_select(0, at).lerp_(grad, 1 - BETAS[0])
         v = moments.v.index_select(0, at).mul_(BETAS[1])
         v.addcmul_(grad, grad, value=1 - BETAS[1])
-        for held, now in ((moments.count, count), (moments.m, m), (moments.v, v)):
-            held.index_copy_(0, at, now)
+        for stored, now in ((moments.count, count), (moments.m, m), (moments.v, v)):
+            stored.index_copy_(0, at, now)
         size = m / (1 - BETAS[0] ** count)
         size /= (v / (1 - BETAS[1] ** count)).sqrt_().add_(EPS)
         old = weight.index_select(0, rows)
@@ -103,7 +103,7 @@ class LazyAdam:
         rows = self._touched()
         return {"rows": rows, "weight": self._words.weight.detach()[rows]}
 
-    def held(self) -> State:
+    def snapshot(self) -> State:
         """Return `weights()`, but a large table itself where most of its rows are touched."""
         rows, weight = self._touched(), self._words.weight.detach()
         if weight.nbytes <= COPIED or 2 * len(rows) < len(weight):
@@ -118,12 +118,12 @@ class LazyAdam:
         if self._moments is None:
             return {}
         made, order = self._moments, self._moments.order()
-        held = {
+        moments = {
             k: t[: len(order)] for k, t in (("m", made.m), ("v", made.v), ("count", made.count))
         }
         if self._words.weight.nbytes <= COPIED:
-            held = {k: t.clone() for k, t in held.items()}
-        return {"order": order, **held}
+            moments = {k: t.clone() for k, t in moments.items()}
+        return {"order": order, **moments}
 
     def restore(self, state: State) -> None:
         """Restore `moments()`."""
@@ -136,11 +136,11 @@ class LazyAdam:
         made.v[at] = state["v"].to(weight.device)
         made.count[at] = state["count"].to(weight.device)
 
-    def follow(self, before: LazyAdam) -> None:
+    def inherit_touched(self, before: LazyAdam) -> None:
         """Count as touched what another table has touched."""
         self._moved = before._touched()
 
-    def rest(self) -> None:
+    def drop_moments(self) -> None:
         """Drop the moments, but keep which rows are touched."""
         self._moved, self._moments = self._touched(), None
 
@@ -168,11 +168,11 @@ class Moments:
         """Return the positions (n,) of these distinct rows' states; new rows are appended."""
         at = self._place[rows]
         new = at == 0
-        many = int(new.sum())
-        if many:
-            at[new] = torch.arange(1, many + 1, dtype=torch.int32, device=at.device) + self._used
+        count = int(new.sum())
+        if count:
+            at[new] = torch.arange(1, count + 1, dtype=torch.int32, device=at.device) + self._used
             self._place[rows[new]] = at[new]
-            self._used += many
+            self._used += count
         return at.long() - 1
 
     def rows(self) -> Tensor:

@@ -15,7 +15,7 @@ from raysearch.config.task import Task
 from raysearch.config.trial import ArtifactConfig, digest
 from raysearch.data.corpora import Corpus, open_corpus, read_corpus
 from raysearch.data.rows import Rows
-from raysearch.data.sources import landed
+from raysearch.data.sources import localised
 from raysearch.data.task_data import TaskData, load_task
 from raysearch.errors import InputError
 from raysearch.storage.checkpoints import weights_folder
@@ -72,7 +72,7 @@ class ExecutionContext:
         task = task_from_json(self.task)
         folder = self._arrived("data", "task")
         if folder is not None:
-            return load_task(landed(task, folder), data_dir=folder)
+            return load_task(localised(task, folder), data_dir=folder)
         return load_task(task, data_dir=None if self.data_dir is None else Path(self.data_dir))
 
     def corpus(self, data: TaskData, store: Store | None = None) -> Corpus | None:
@@ -124,11 +124,11 @@ def prompt_digest(task: Task, template: int) -> ArtifactConfig:
     """Return a template of the task with its label words, as an input of a prompting trial."""
     prompt = prompt_of(task)
     assert prompt is not None
-    asked = {
+    question = {
         "template": prompt.templates[template],
         "words": list(map(list, prompt.words.values())),
     }
-    return ArtifactConfig("question", digest(asked))
+    return ArtifactConfig("question", digest(question))
 
 
 def parse_knobs(method: Method, hyper: Mapping[str, Any]) -> Any:

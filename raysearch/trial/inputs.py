@@ -171,8 +171,8 @@ class PromptInput(_Upstream):
     ) -> None:
         super().__init__(declared, given, at)
         self._prompt = prompt_of(at.data.task)
-        found = None if self._prompt is None else prompt_digest(at.data.task, at.template)
-        if given is not None and given != found:
+        expected = None if self._prompt is None else prompt_digest(at.data.task, at.template)
+        if given is not None and given != expected:
             raise InputError(
                 f"task '{at.config.task}': its template or label words have changed since the "
                 "trial was planned"

@@ -18,7 +18,7 @@ from raysearch.errors import InputError
 from raysearch.ledger import Ledger
 from raysearch.record import OperatingPoint, TrialRecord, point_id
 from raysearch.storage.store import facts, load_state, save_state
-from raysearch.training.protocol import Learner, Making, Telling
+from raysearch.training.protocol import HasFacts, Learner, Making
 from raysearch.trial.context import ExecutionContext, lengths_sample
 from raysearch.trial.inputs import KINDS
 from raysearch.trial.records import made_by
@@ -114,7 +114,7 @@ class TrialRun:
                 )
             )
         self._points = tuple(points)
-        self._facts = dict(learner.facts()) if isinstance(learner, Telling) else {}
+        self._facts = dict(learner.facts()) if isinstance(learner, HasFacts) else {}
         self.setup.close()
         if isinstance(learner, Making):
             made = self.setup.store.build(

@@ -69,7 +69,7 @@ class TrialSetup:
             if i.wanted(self.knobs) and (i.role in config.inputs or not i.optional)
         }
         self._labelled, self.validation, self.unlabelled = self._rows()
-        self.train, self.calibration = self._held()
+        self.train, self.calibration = self._split_calibration()
         self.folder = place.folder(self.rung)
         """The rung's own checkpoint; None for n-grams."""
         if self.folder is not None and weights_digest(self.folder) != config.weights:
@@ -86,20 +86,20 @@ class TrialSetup:
         train, validation, _ = self.data.slice(replace(budget, unlabelled=0))
         return train, validation, pools[0].rows()
 
-    def _held(self) -> tuple[Rows, Rows]:
+    def _split_calibration(self) -> tuple[Rows, Rows]:
         """Return the labelled rows that are trained on, and those that calibrate, in like shares.
 
         Raises:
             Infeasible: the latter lack a class.
         """
         rows = self._labelled
-        held = self.method.calibration(self.knobs, len(rows))
-        if not held:
+        count = self.method.calibration(self.knobs, len(rows))
+        if not count:
             return rows, rows.take(np.empty(0, np.int64))
         assert rows.label is not None
-        back = held_back(rows.label, held, rows.unit)
-        found = set(rows.label[back].tolist())
-        lack = [n for k, n in enumerate(self.data.task.label_names) if k not in found]
+        back = held_back(rows.label, count, rows.unit)
+        classes = set(rows.label[back].tolist())
+        lack = [n for k, n in enumerate(self.data.task.label_names) if k not in classes]
         if lack:
             raise Infeasible(
                 f"calibration: {int(back.sum())} of {len(rows)} labelled rows are held back, "
@@ -114,7 +114,7 @@ class TrialSetup:
             Infeasible: the rows are too few, with any teacher.
         """
         parts = [rows for rows in (self.train, self.unlabelled) if len(rows)]
-        if reason := self.method.lacks(self.knobs, self.rung, parts):
+        if reason := self.method.check_data(self.knobs, self.rung, parts):
             raise Infeasible(reason)
         ledger.charge("train", labels=len(self.train))
         if len(self.calibration):

@@ -59,9 +59,9 @@ class UpstreamTrial:
 
         The charge carries the teacher's name.
         """
-        found = facts(self._answers(rows))
-        spent = {name: int(found[name]) for name in AMOUNTS}
-        return Charge("label", self.config.id, seconds=float(found["seconds"]), **spent)
+        amounts = facts(self._answers(rows))
+        spent = {name: int(amounts[name]) for name in AMOUNTS}
+        return Charge("label", self.config.id, seconds=float(amounts["seconds"]), **spent)
 
     def run_again(self) -> None:
         """Run the trial to its end, so that its results are in the Store."""

@@ -1,4 +1,4 @@
-"""Tune's callbacks: pass reports to the desk, stop the run, and find who caused a crash."""
+"""Tune's callbacks: pass reports to the controller, stop the run, and find the cause of a crash."""
 
 from __future__ import annotations
 
@@ -132,10 +132,10 @@ def blame(error: BaseException, actors: Mapping[str, str]) -> tuple[str, set[str
     for link in chain:
         if isinstance(link, ray.exceptions.OutOfMemoryError):
             used = _memory(str(link))
-            held = {id_: used[actor] for id_, actor in actors.items() if actor in used}
+            gigabytes = {id_: used[actor] for id_, actor in actors.items() if actor in used}
             # Ray kills the latest actors, several at once; the one with most memory is the cause.
             dear = max(used.values(), default=0.0)
-            return "killed for memory", {id_ for id_, gb in held.items() if 2 * gb >= dear}
+            return "killed for memory", {id_ for id_, gb in gigabytes.items() if 2 * gb >= dear}
     return sentence(chain[0]), set()
 
 
@@ -145,5 +145,5 @@ def _memory(text: str) -> dict[str, float]:
     >>> _memory("Selected to kill: (Actor(0f4b): pid=2, actual memory used=0.11GB, worker ID=c)")
     {'0f4b': 0.11}
     """
-    found = re.findall(r"Actor\((\w+)\).*?memory used=([\d.]+)GB", text)
-    return {actor: float(gb) for actor, gb in found}
+    pairs = re.findall(r"Actor\((\w+)\).*?memory used=([\d.]+)GB", text)
+    return {actor: float(gb) for actor, gb in pairs}

@@ -26,15 +26,15 @@ def largest(nodes: Sequence[Node], given: Mapping[str, str] = os.environ) -> Res
     >>> largest([Node("b", 4.0, gpus=2.0)], {"RAYSEARCH_CPUS": "1", "RAYSEARCH_GPUS": "1"})
     ResourceRequest(cpus=1.0, gpus=1.0, kind='')
     """
-    there = [n for n in nodes if n.gpus]
-    best = max(there, key=lambda n: (n.device_memory, n.gpus), default=None)
+    with_gpus = [n for n in nodes if n.gpus]
+    best = max(with_gpus, key=lambda n: (n.device_memory, n.gpus), default=None)
     if best is None:
         return None
     most = {name: max(1.0, float(given.get(name, "inf"))) for name in (CPUS, GPUS)}
     return ResourceRequest(min(best.cpus, most[CPUS]), min(best.gpus, most[GPUS]), best.kind)
 
 
-class Machine:
+class DedicatedNode:
     """The machine that `largest` chooses, reserved from `with` to its end.
 
     Raises:
@@ -47,7 +47,7 @@ class Machine:
         self.host = ""
         """Its name, once it is held."""
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> DedicatedNode:
         wanted = dict(self.hold.resources)
         cpus, gpus = wanted.pop("CPU", 0.0), wanted.pop("GPU", 0.0)
         made: Any = ray.remote(_Worker).options(num_cpus=cpus, num_gpus=gpus, resources=wanted)

@@ -35,10 +35,10 @@ from raysearch.storage.trial_checkpoints import TrialCheckpoints
 from raysearch.tune.callbacks import RayCallback, StudyStopper, blame
 from raysearch.tune.scoring import score_winners
 from raysearch.tune.searcher import StudySearcher
-from raysearch.tune.session import environment, signals, started
-from raysearch.tune.trainable import bound, sentence
+from raysearch.tune.session import environment, ray_session, signals
+from raysearch.tune.trainable import bind_trainable, sentence
 
-"""Where an offer of a trial comes from that others wait for: it gets the best GPU."""
+"""Source of a suggested trial that others wait for: it gets the best GPU."""
 FRESH_FITS = 3
 """Break-downs in a row without one new record after which the run gives up."""
 
@@ -113,7 +113,7 @@ def run_study(
     budget = replace(budget or Budget.of(study), trials=study.trials if trials is None else trials)
     with (
         locked(folder),
-        started(study.concurrency, address, cpus),
+        ray_session(study.concurrency, address, cpus),
         preflight(storage, folder.root) as mark,
     ):
         mirror = None if storage is None else Mirror(storage, folder)
@@ -187,7 +187,7 @@ class _Run:
             desk.stopped_by = "interrupted; unfinished trials keep their checkpoints"
         desk.emit("end", desk.stopped_by)
         return Outcome(
-            by_status=dict(Counter(r.status for r in desk.mine)),
+            by_status=dict(Counter(r.status for r in desk.phase_records)),
             fresh=desk.fresh,
             scored=scored,
             flops=desk.spent.flops,
@@ -236,7 +236,9 @@ class _Run:
         desk, share = self._desk, self._share
         storage = desk.folder.root / "ray"
         tuner = tune.Tuner(
-            bound(desk.kit, desk.place, desk.phase, desk.saves, self._mark, self._save_every),
+            bind_trainable(
+                desk.kit, desk.place, desk.phase, desk.saves, self._mark, self._save_every
+            ),
             tune_config=TuneConfig(
                 search_alg=StudySearcher(self._draw, lambda: desk.waits),
                 num_samples=-1,
@@ -261,15 +263,15 @@ class _Run:
             shutil.rmtree(storage, ignore_errors=True)
 
     def _draw(self, trial_id: str) -> dict[str, Any] | None:
-        offer = self._desk.draw()
-        if offer is None:
+        suggestion = self._desk.draw()
+        if suggestion is None:
             return None
-        value = {"config": offer.config.to_json(), "hyper": dict(offer.proposal.hyper)}
-        best = self._share.best if offer.is_input else ""
+        value = {"config": suggestion.config.to_json(), "hyper": dict(suggestion.proposal.hyper)}
+        best = self._share.best if suggestion.is_input else ""
         best = best if best and best in kinds() else ""
-        hold = self._share.of(offer.config, kind=best)
+        hold = self._share.of(suggestion.config, kind=best)
         return {
-            "id": offer.config.id,
+            "id": suggestion.config.id,
             "trial": json.dumps(value),  # one string: Tune traverses nested dictionaries
             "holds": json.dumps(asdict(hold)),
         }

@@ -44,8 +44,8 @@ def score_winners(desk: StudyController, share: ResourcePlan, stop: Callable[[],
         while due and len(waiting) < share.concurrency:
             config, points = due.pop(0)
             hold = share.of(config)
-            asked = task.options(num_cpus=hold.cpus, num_gpus=hold.gpus, max_retries=1)
-            waiting[asked.remote(kit, config, placed(desk.place, hold), points)] = config
+            remote = task.options(num_cpus=hold.cpus, num_gpus=hold.gpus, max_retries=1)
+            waiting[remote.remote(kit, config, placed(desk.place, hold), points)] = config
         ready, _ = ray.wait(list(waiting), timeout=WAIT)
         for future in ready:
             config = waiting.pop(future)

@@ -130,7 +130,7 @@ def cluster(address: str | None, cpus: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def started(
+def ray_session(
     concurrency: int | None, address: str | None, cpus: int | None = None
 ) -> Iterator[None]:
     """Set up everything that a run needs; several phases may share one session."""

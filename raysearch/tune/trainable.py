@@ -35,7 +35,7 @@ SPENT = ("step", "bill", "labels_used", "unlabelled_used")
 
 
 class TrialTrainable(tune.Trainable):
-    """Runs trials one after the other in one process; `bound` sets what all trials share."""
+    """Runs trials one after the other in one process; `bind_trainable` sets what they share."""
 
     kit: ClassVar[TrialBackend]
     place: ClassVar[Any]
@@ -114,12 +114,12 @@ class TrialTrainable(tune.Trainable):
         if torch is not None:
             torch.set_num_threads(self._place.threads)
         self._trial = self.kit.open(self._config, self._place, self.phase)
-        found = self.saves.newest(self._config.id)
-        if found is None:
+        newest = self.saves.newest(self._config.id)
+        if newest is None:
             return ""
         try:
-            self._trial.load(found)
-            return f"{self._config.id}: goes on from {found.name}\n"
+            self._trial.load(newest)
+            return f"{self._config.id}: goes on from {newest.name}\n"
         except Exception:  # a checkpoint cut short by a power loss: start over rather than fail
             self._trial.close()
             self._trial = self.kit.open(self._config, self._place, self.phase)
@@ -176,7 +176,7 @@ class TrialTrainable(tune.Trainable):
                 traceback.print_exc(file=sys.stderr)
 
 
-def bound(
+def bind_trainable(
     kit: TrialBackend,
     place: Any,
     phase: str,

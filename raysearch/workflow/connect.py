@@ -30,14 +30,14 @@ def connect_cluster(address: str | None) -> Iterator[Cluster | None]:
     if address is None:
         yield None
         return
-    from raysearch.cluster.nodes import device, machines, there
+    from raysearch.cluster.nodes import call_on_gpu, device, machines
     from raysearch.cluster.resources import slots
-    from raysearch.tune.session import started
+    from raysearch.tune.session import ray_session
 
-    with started(None, address):
+    with ray_session(None, address):
         runs_on, nodes = device(), machines()
         room = sum(int(n.gpus) if runs_on == "cuda" else slots(n) for n in nodes)
-        yield Cluster(runs_on, there, room or None)
+        yield Cluster(runs_on, call_on_gpu, room or None)
 
 
 def other_drivers() -> int:

@@ -55,7 +55,7 @@ def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bo
     """
     from raysearch.analysis.confirmation import fresh_draws
     from raysearch.analysis.point_lookup import find, name_of
-    from raysearch.analysis.replicates import twin
+    from raysearch.analysis.replicates import matching_point
     from raysearch.storage.store import Store
 
     record, point = find(run, point_id)
@@ -67,7 +67,8 @@ def models_of(run: Run, data: TaskData, method: str, point_id: str, *, train: bo
     kept = {
         draw: (draw, r, like)
         for draw, r in sorted(fresh.items())
-        if (train or store.entry("weights", r.id)) and (like := twin(r, point)) is not None
+        if (train or store.entry("weights", r.id))
+        and (like := matching_point(r, point)) is not None
     }
     confirmed = sum(r.id != record.id for r in fresh.values())
     if any(r.id != record.id for _, r, _ in kept.values()):
@@ -130,7 +131,7 @@ def predict_tests(
             judged[task] = _same_rows(judged[task])
             if not len(judged[task][0].ids):
                 raise _nothing(source, task)
-    return judged, {task: _left_out(found, targets[task]) for task, found in judged.items()}
+    return judged, {task: _left_out(draws, targets[task]) for task, draws in judged.items()}
 
 
 def _nothing(source: TrainedPoint, task: str) -> InputError:

@@ -53,10 +53,10 @@ def compare_domains(
     with ExitStack() as stack:
         for run in runs:  # a search that is at work would drop weights meanwhile
             stack.enter_context(locked(RunFolder(run.resolve())))
-        found = [read_run(run) for run in runs]
-        data = {r.folder: open_data(r.folder, data_dir) for r in found}
-        wanted = _wanted(found, data, points, train=train)
-        matrix = _matrix(found, data, wanted, data_dir, models_dir, notify)
+        opened = [read_run(run) for run in runs]
+        data = {r.folder: open_data(r.folder, data_dir) for r in opened}
+        wanted = _wanted(opened, data, points, train=train)
+        matrix = _matrix(opened, data, wanted, data_dir, models_dir, notify)
         matrix = replace(matrix, by_hand=bool(points))
         write_domains(runs, matrix)
     return matrix
@@ -185,10 +185,10 @@ def _matrix(
         for a in (a for a in wanted if a.method == method):
             home = a.data.task.name
             notify(f"asks {a.words}, trained on {home}")
-            found, left = predict_tests(
+            predicted, left = predict_tests(
                 a, tasks, data_dir=data_dir, models_dir=models_dir, notify=notify
             )
-            judged |= {(home, task): j for task, j in found.items()}
+            judged |= {(home, task): j for task, j in predicted.items()}
             dropped |= {(home, task): 0 if task == home else n for task, n in left.items()}
             if a.models[0][1].config.data.folds:
                 pooled.add((home, home))

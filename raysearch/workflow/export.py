@@ -59,8 +59,8 @@ def export_model(
     from raysearch.export.write import check_target
     from raysearch.recommend.recommended import recommended_id
 
-    found = read_run(run)
-    record, chosen = find(found, recommended_id(found) if point is None else point)
+    opened = read_run(run)
+    record, chosen = find(opened, recommended_id(opened) if point is None else point)
     int8 = int8 or bool(chosen.knobs.get("int8"))
     if kind is not None:
         get(kind)
@@ -85,7 +85,7 @@ def export_model(
                 int8=int8,
                 force=force,
                 data_licence=licence,
-                confirmed=_confirmed(found, chosen.point_id),
+                confirmed=_confirmed(opened, chosen.point_id),
             )
         finally:
             trial.close()
@@ -166,9 +166,9 @@ def _confirmed(run: Run, point_id: str) -> str:
 
 def _title(record: TrialRecord, point: OperatingPoint) -> str:
     scores = ", ".join(
-        f"{split} {found[record.score]:.4f}"
-        for split, found in point.scores.items()
-        if record.score in found
+        f"{split} {values[record.score]:.4f}"
+        for split, values in point.scores.items()
+        if record.score in values
     )
     knobs = ", int8" if point.knobs.get("int8") else ""
     config = record.config

@@ -14,7 +14,13 @@ import numpy as np
 
 from raysearch.analysis import Run, read_run
 from raysearch.analysis.confirmation import Confirmation, confirmation
-from raysearch.analysis.external import KIND, Against, against, rows_interval, uncovered
+from raysearch.analysis.external import (
+    KIND,
+    PairedComparison,
+    missing_rows_reason,
+    paired_comparisons,
+    rows_interval,
+)
 from raysearch.config.trial import digest
 from raysearch.data.external import (
     Predictions,
@@ -48,7 +54,7 @@ class Added:
     predictions: Predictions
     made: Confirmation
     """Of the run's confirming draws."""
-    against: list[Against]
+    against: list[PairedComparison]
     """The system minus each confirmed point."""
     why: str
     """Why it is compared with none; empty where it is."""
@@ -102,23 +108,25 @@ def add_system(
     before = read_run(run)
     data = open_data(run, data_dir)
     rows = judged_rows(data, crossfitted=_crossfitted(before))
-    found = read_predictions(path, rows, data.task)
+    predictions = read_predictions(path, rows, data.task)
     label: Any = rows.label
     system = Outside(
         name,
-        _key(name, data.digest, found),
-        {"test": score(found, rows, data.task)},
+        _key(name, data.digest, predictions),
+        {"test": score(predictions, rows, data.task)},
         len(rows),
         data.task.score,
-        rows_interval(found.values, label, data.task.score, data.task.classes),
+        rows_interval(predictions.values, label, data.task.score, data.task.classes),
         **known,
     )
-    replaced = _store(run, before, system, found)
+    replaced = _store(run, before, system, predictions)
     push_to_storage(run)
     after = read_run(run)
     made = confirmation(after)
-    pairs = against(after, made, outside=(system,))
-    return Added(after, system, found, made, pairs, uncovered(after, made, system), replaced)
+    pairs = paired_comparisons(after, made, outside=(system,))
+    return Added(
+        after, system, predictions, made, pairs, missing_rows_reason(after, made, system), replaced
+    )
 
 
 def write_rows(run: Path, file: Path, data_dir: Path | None = None) -> Template:
@@ -161,20 +169,20 @@ def checked_cost(key: str, value: float | None) -> Any:
     return value
 
 
-def _key(name: str, splits: str, found: Predictions) -> str:
+def _key(name: str, splits: str, predictions: Predictions) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "system"
-    rows = [found.ids.tolist(), found.values.tolist()]
+    rows = [predictions.ids.tolist(), predictions.values.tolist()]
     return f"{slug}-{digest({'name': name, 'splits': splits, 'rows': rows})}"
 
 
-def _store(run: Path, before: Run, added: Outside, found: Predictions) -> bool:
+def _store(run: Path, before: Run, added: Outside, predictions: Predictions) -> bool:
     """Keep predictions and event, the folder locked; return whether the name stood there before."""
     folder = RunFolder(run)
     store = Store(folder.store)
 
     def fill(at: Path) -> dict[str, Any]:
-        np.save(at / "ids.npy", found.ids)
-        np.save(at / "predictions.npy", found.values)
+        np.save(at / "ids.npy", predictions.ids)
+        np.save(at / "predictions.npy", predictions.values)
         return {"name": added.name, "rows": added.rows}
 
     with locked(folder):

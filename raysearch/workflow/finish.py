@@ -50,12 +50,12 @@ def can_go_down(storage: str | None, address: str | None) -> Path:
 
     if address is None:
         raise InputError(f"{OPTION}: is for a study on the cluster; give --address auto")
-    found = provider(cluster_file())
-    if not found:
+    kind = provider(cluster_file())
+    if not kind:
         raise InputError(
             f"{OPTION}: is for the head of a cluster that `ray up` made (no {BOOTSTRAP} here)"
         )
-    if found != LOCAL and storage is None:
+    if kind != LOCAL and storage is None:
         raise InputError(f"{OPTION}: the records would go with the head; give --storage URI")
     return BOOTSTRAP.expanduser()
 

@@ -111,10 +111,10 @@ def label_rows(
     """Put predictions into rows, in place; return how many had no text and stay empty."""
     whole, texts = [], []
     for i, row in enumerate(rows):
-        found = [_text(row.get(c), c, where) for c in columns]
-        if all(t.strip() for t in found):
+        values = [_text(row.get(c), c, where) for c in columns]
+        if all(t.strip() for t in values):
             whole.append(i)
-            texts.append(found)
+            texts.append(values)
         row.update(dict.fromkeys(added))
     if not whole:
         return len(rows)

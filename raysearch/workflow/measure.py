@@ -65,7 +65,7 @@ def bench(
     hold = None
     if prepared is not None and prepared.gpus != 0 and prepared.world.place.device == "cuda":
         from raysearch.cluster.nodes import machines
-        from raysearch.tune.dedicated_node import Machine, largest
+        from raysearch.tune.dedicated_node import DedicatedNode, largest
         from raysearch.tune.trainable import placed
 
         hold = largest(machines())
@@ -74,7 +74,7 @@ def bench(
         with TimingProcess(os.cpu_count() or 1) as process:
             yield Bench("", timing.busy_cores, lambda r, p: _measured(r, p, place, process))
         return
-    with Machine(hold) as machine:
+    with DedicatedNode(hold) as machine:
         place = placed(prepared.world.ship(), hold)
         yield Bench(
             machine.host,
@@ -114,16 +114,16 @@ def measure_run(
     read_study_manifest(out)  # raises where the folder holds no run
     folder = RunFolder(out.resolve())
     with locked(folder):  # refuses while trials run, and keeps them from starting
-        found = reader.read()
-        made = confirmation(found)
+        read = reader.read()
+        made = confirmation(read)
         if not made.estimates:
             why = f" ({made.why})" if made.why else ""
             raise InputError(
                 f"{out}: nothing is confirmed yet{why}; first: raysearch confirm {out}"
             )
-        wanted = to_measure(found.table, {e.point_id for e in made.estimates})
-        shots = {p.point_id for _, p in unlabelled_points(found.records) if "test" in p.scores}
-        groups = _graphs(found.records, wanted | shots, again=again)
+        wanted = to_measure(read.table, {e.point_id for e in made.estimates})
+        shots = {p.point_id for _, p in unlabelled_points(read.records) if "test" in p.scores}
+        groups = _graphs(read.records, wanted | shots, again=again)
         if not groups:
             notify("measured already")
             return {"measured": 0, "graphs": 0}
@@ -161,12 +161,12 @@ def _timed(
         try:
             busy = _wait_for_quiet(where.busy_cores, notify, patience)
             patience = max(0.0, patience - (time.monotonic() - begun))
-            found = where.timed(record, [group[0][1] for group in job])
+            timings = where.timed(record, [group[0][1] for group in job])
         except RaysearchError as e:
             failed += len(job)
             notify(f"{name}: {e}")
             continue
-        for group, numbers in zip(job, found, strict=True):
+        for group, numbers in zip(job, timings, strict=True):
             numbers["busy_cores"] = round(busy, 2)
             for record, point in group:
                 writer.append(measure_event(record.id, point.point_id, numbers))

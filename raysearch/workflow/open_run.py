@@ -77,8 +77,8 @@ def row_names(rows: Rows, ids: Iterable[int], *, texts: bool) -> dict[int, RowNa
     from raysearch.data.hashes import row_hash
 
     wanted = list(ids)
-    found = np.flatnonzero(np.isin(rows.ids, np.array(wanted, np.int64)))
-    place = {int(rows.ids[at]): int(at) for at in found}
+    positions = np.flatnonzero(np.isin(rows.ids, np.array(wanted, np.int64)))
+    place = {int(rows.ids[at]): int(at) for at in positions}
     out = {}
     for number in wanted:
         if number not in place:
@@ -97,7 +97,7 @@ def row_namer(
     texts: bool = False,
     notify: Notify = ignore,
 ) -> Namer:
-    """Return what names rows of a run's data by their hashes, and by their texts where asked for.
+    """Return a function that names rows of a run's data by hash, and by text where texts are shown.
 
     For texts the data are opened at once. For hashes they are opened when the first row is to be
     named, from this machine alone; where that cannot be, no row is named and `notify` is given

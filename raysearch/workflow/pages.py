@@ -64,14 +64,14 @@ def rebuild_pages(
     """
     from raysearch.panels.page import write_pages
 
-    found = read_runs(list(runs), shared_by=share)
+    read = read_runs(list(runs), shared_by=share)
     if prices:
-        known = found.study.get("prices") or {}
-        found = replace(found, study={**found.study, "prices": {**known, **prices}})
+        known = read.study.get("prices") or {}
+        read = replace(read, study={**read.study, "prices": {**known, **prices}})
     names = row_namer(runs[0], data_dir, texts=with_texts, notify=notify)
-    page = write_pages(found, out or RunFolder(runs[0]).pages, dashboards, names)
+    page = write_pages(read, out or RunFolder(runs[0]).pages, dashboards, names)
     if len(runs) == 1 and share is None:  # the file keeps the study's own account
-        write_parquet(found.table, RunFolder(runs[0]).table)
-    for line in found.skipped:
+        write_parquet(read.table, RunFolder(runs[0]).table)
+    for line in read.skipped:
         notify(line)
     return page

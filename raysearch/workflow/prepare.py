@@ -96,7 +96,7 @@ def prepare(given: Mapping[str, Any], cluster: Cluster | None = None) -> Prepare
         models_dir=models_dir,
         storage=at,
         device="cpu" if gpus == 0 else cluster.device,
-        there=cluster.on_worker,
+        call_worker=cluster.on_worker,
         at_once=cluster.at_once,
     )
     notes = data.notes if world.corpus is None else (*data.notes, world.corpus.sentence())
@@ -127,7 +127,7 @@ def _folder(old: StudyManifest | None, kind: str) -> Path | None:
 
 
 def _with_options(study: Study, given: Mapping[str, Any], task: Task) -> Study:
-    """Return the study with what the options say."""
+    """Return the study with the options applied."""
     if given.get("pool") is not None:
         given = {**given, "pool": _pool(given["pool"])}
     study = study.model_copy(update={"task": task.name})

@@ -90,19 +90,19 @@ def _draw(study: Study, world: Planner, left: int) -> tuple[float, float, int]:
     labels = 0
     cells = set()
     for _ in range(left):
-        offer = proposer.offer()
-        if offer is None:
+        suggestion = proposer.suggest()
+        if suggestion is None:
             break
-        if offer.infeasible:
+        if suggestion.infeasible:
             continue
-        for config in (offer.config, *offer.config.upstream.values()):
+        for config in (suggestion.config, *suggestion.config.upstream.values()):
             if config.id not in seen:
                 seen.add(config.id)
-                price = world.price(config)
+                price = world.predicted_cost(config)
                 flops, seconds = flops + price.own, seconds + price.seconds
                 labels = max(labels, price.labels)
-        cell = (offer.config.method, offer.config.rung, offer.config.data.train)
+        cell = (suggestion.config.method, suggestion.config.rung, suggestion.config.data.train)
         if cell not in cells:
             cells.add(cell)
-            seconds += world.test_seconds(offer.config)
+            seconds += world.test_seconds(suggestion.config)
     return flops, seconds, labels

@@ -55,8 +55,8 @@ def study_status(out: Path) -> dict[str, Any]:
         InputError: the folder holds no run.
     """
     as_run = read_study_manifest(out)
-    found: dict[str, Any] = {"trials": 0, "by_status": {}, "running": False}
+    facts: dict[str, Any] = {"trials": 0, "by_status": {}, "running": False}
     if RunFolder(out).records.exists():
-        found = status(out)
+        facts = status(out)
     names = {"task": as_run.task.name, "study": as_run.study.name}
-    return {**names, **found, "wanted": as_run.study.trials}
+    return {**names, **facts, "wanted": as_run.study.trials}

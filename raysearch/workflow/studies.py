@@ -82,13 +82,13 @@ def run_prepared(
         RecordError: the folder cannot be read or written.
     """
     from raysearch.tune.runner import run_study
-    from raysearch.tune.session import started
+    from raysearch.tune.session import ray_session
 
     study, out, begun = prepared.run.study, prepared.out, time.monotonic()
     draws = study.draws if whole else 0
     reader = RunReader(out)
     write_study_manifest(out, prepared.run)
-    with started(study.concurrency, address):
+    with ray_session(study.concurrency, address):
         with watching() as watch:
             outcome = run_study(
                 study,

@@ -47,7 +47,7 @@ def task_of(given: Mapping[str, Any], old: StudyManifest | None) -> Task:
 def _with_question(task: Task, old: StudyManifest, given: Mapping[str, Any]) -> Task:
     """Return the task with its question: a run keeps the one it began with, or gets its first.
 
-    A run is of one question, as of one task: points that asked different ones are not compared.
+    A run has one question, as it has one task: points of different ones are not compared.
     """
     templates, words = tuple(given.get("template") or ()), given.get("words")
     if task is old.task and (templates or words is not None):

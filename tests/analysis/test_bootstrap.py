@@ -333,10 +333,10 @@ def test_all_differences_at_once_are_those_of_each_pair() -> None:
     per_draw = rng.random((5, 3))
     per_draw[1] = per_draw[0]  # a pair whose draws differ by nothing
     made = Replicates(rng.random(5), per_draw, rng.normal(size=(200, 5)))
-    every = made.differences()
+    differences = made.differences()
     for i in range(5):
         for j in range(i):
-            assert tuple(every[i, j, 1:]) == made.difference(i, j)
-            assert every[i, j, 0] == made.estimate[i] - made.estimate[j]
-            assert np.array_equal(every[j, i], -every[i, j][[0, 2, 1]])
-    assert not every[range(5), range(5)].any()
+            assert tuple(differences[i, j, 1:]) == made.difference(i, j)
+            assert differences[i, j, 0] == made.estimate[i] - made.estimate[j]
+            assert np.array_equal(differences[j, i], -differences[i, j][[0, 2, 1]])
+    assert not differences[range(5), range(5)].any()

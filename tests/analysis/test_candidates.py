@@ -30,9 +30,9 @@ def test_a_long_curve_is_timed_at_both_ends_between_and_where_a_choice_hangs() -
     scores = [0.7] * 40
     scores[13] = 0.9  # the best of its cell
     table = to_table([record("early_exit", costs, scores), record("finetune", [50.0], [0.6])])
-    every = set(table["point_id"].astype(str))
-    timed = to_measure(table, every)
-    assert {"early_exit0", "early_exit39", "early_exit13", "finetune0"} <= timed <= every
+    ids = set(table["point_id"].astype(str))
+    timed = to_measure(table, ids)
+    assert {"early_exit0", "early_exit39", "early_exit13", "finetune0"} <= timed <= ids
     assert len([p for p in timed if p.startswith("early_exit")]) <= 8 + 2
     along = sorted(int(p.removeprefix("early_exit")) for p in timed if p.startswith("early"))
     assert max(b - a for a, b in zip(along, along[1:], strict=False)) <= 6

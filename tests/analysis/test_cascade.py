@@ -69,13 +69,13 @@ def test_every_threshold_scores_what_its_answers_score(score: str, classes: int)
     tried = thresholds(classes)
     sure = confidence(first, 1.3)
     level = levels(sure, tried)
-    many = len(tried) + 1
+    count = len(tried) + 1
 
     def sums(logits: Any) -> Any:
-        said = logits.argmax(axis=1)
-        return sums_by_level(level, said, label, many=many, classes=classes, score=score)
+        predicted = logits.argmax(axis=1)
+        return sums_by_level(level, predicted, label, count=count, classes=classes, score=score)
 
-    counts = np.bincount(level, minlength=many)
+    counts = np.bincount(level, minlength=count)
     found, on = swept(sums(first), sums(second), counts, score)
     assert len(found) == len(on) == len(tried) and (np.diff(on) >= 0).all()
     for t, value, share in zip(tried, found, on, strict=True):
@@ -96,7 +96,7 @@ def test_the_extremes_are_the_members(score: str) -> None:
     level = levels(sure, tried)
     assert set(level) == {1}
     parts = [
-        sums_by_level(level, z.argmax(axis=1), label, many=3, classes=3, score=score)
+        sums_by_level(level, z.argmax(axis=1), label, count=3, classes=3, score=score)
         for z in (first, second)
     ]
     found, on = swept(parts[0], parts[1], np.bincount(level, minlength=3), score)
@@ -116,7 +116,7 @@ def test_arrays_are_not_changed() -> None:
     sure = confidence(first, 2.0)
     judged(first, second, sure, 0.7, label, "mcc")
     level = levels(sure, thresholds(2))
-    parts = sums_by_level(level, label, label, many=23, classes=2, score="mcc")
+    parts = sums_by_level(level, label, label, count=23, classes=2, score="mcc")
     swept(parts, parts, np.bincount(level, minlength=23), "mcc")
     for old, new in zip(before, (first, second, label), strict=True):
         assert np.array_equal(old, new)
@@ -134,7 +134,7 @@ def test_the_thresholds_are_those_of_an_early_exit() -> None:
 def test_a_score_of_numbers_has_no_levels() -> None:
     with pytest.raises(ValueError, match="pearson"):
         none = np.zeros(1, np.int64)
-        sums_by_level(none, none, none, many=1, classes=2, score="pearson")
+        sums_by_level(none, none, none, count=1, classes=2, score="pearson")
 
 
 # What is chosen
@@ -150,10 +150,10 @@ def validation_of(run: Run, part: Part, draw: int = 0) -> tuple[Any, Any, Any]:
 def by_hand(run: Run, parts: tuple[Part, ...], score: str) -> set[tuple[str, str, float]]:
     """What nothing beats, the slow way: (first, second, threshold); all have the same rows."""
     seen = {p: validation_of(run, p) for p in parts}
-    every = []
+    all_pairs = []
     for p in parts:
         z, _, label = seen[p]
-        every.append((scores(z, label)[score], -float(p.flops or 0), None))
+        all_pairs.append((scores(z, label)[score], -float(p.flops or 0), None))
     for a, b in combinations(sorted(parts, key=lambda p: p.flops or 0), 2):
         if a.flops == b.flops:
             continue
@@ -163,17 +163,17 @@ def by_hand(run: Run, parts: tuple[Part, ...], score: str) -> set[tuple[str, str
             stays = sure >= t
             value = scores(np.where(stays[:, None], z, seen[b][0]), label)[score]
             cost = float(a.flops or 0) + float(b.flops or 0) * (~stays).mean()
-            every.append((value, -cost, (a.point(), b.point(), float(t))))
+            all_pairs.append((value, -cost, (a.point(), b.point(), float(t))))
 
-    def beaten(mine: Any) -> bool:
+    def beaten(one: Any) -> bool:
         return any(
-            o[0] >= mine[0] - 1e-12
-            and o[1] >= mine[1] - 1e-9
-            and (o[0] > mine[0] + 1e-12 or o[1] > mine[1] + 1e-9 or o[2] is None)
-            for o in every
+            o[0] >= one[0] - 1e-12
+            and o[1] >= one[1] - 1e-9
+            and (o[0] > one[0] + 1e-12 or o[1] > one[1] + 1e-9 or o[2] is None)
+            for o in all_pairs
         )
 
-    return {e[2] for e in every if e[2] is not None and not beaten(e)}
+    return {e[2] for e in all_pairs if e[2] is not None and not beaten(e)}
 
 
 @pytest.mark.slow
@@ -185,11 +185,11 @@ def test_what_is_kept_is_what_nothing_beats(tmp_path: Path, score: str, classes:
     run = write(tmp_path, (*ALL, more), score=score, classes=classes)
     found = cascades(run)
     expected = by_hand(run, (*ALL, more), score)
-    mine = {(c.first, c.second, c.threshold) for c in found}
-    assert len(found) > 5 and len(mine) == len(found) and mine <= expected
+    kept = {(c.first, c.second, c.threshold) for c in found}
+    assert len(found) > 5 and len(kept) == len(found) and kept <= expected
     # Of two thresholds between which no text lies the higher stands; equals of others are named.
     named = {words for c in found for words in c.ties}
-    for a, b, t in expected - mine:
+    for a, b, t in expected - kept:
         sure = confidence(*_calibrated(run, a))
         same = [c for c in found if (c.first, c.second) == (a, b) and c.threshold > t]
         twin = any(((sure >= t) == (sure >= c.threshold)).all() for c in same)
@@ -249,8 +249,8 @@ def test_the_order_of_records_and_rows_does_not_matter(tmp_path: Path) -> None:
             np.save(entry / f"{name}.npy", np.load(entry / f"{name}.npy")[::-1])
     found = cascades(read_run(tmp_path / "b"))
     assert [c.point_id for c in found] == [c.point_id for c in expected]
-    for mine, theirs in zip(found, expected, strict=True):
-        assert mine.test == pytest.approx(theirs.test) and mine.on == theirs.on
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.test == pytest.approx(theirs.test) and ours.on == theirs.on
 
 
 def test_one_point_a_cell_its_best_on_validation(tmp_path: Path) -> None:
@@ -277,14 +277,14 @@ def test_pairs_are_judged_on_the_rows_they_share(tmp_path: Path) -> None:
     assert {c.validation_rows for c in found if c.first == few.point()} <= {40}
     assert {c.validation_rows for c in found if c.first == SMALL.point()} == {200}
     a, b = validation_of(run, few), validation_of(run, LARGE)
-    here = np.isin(b[1], a[1])
-    assert np.array_equal(b[1][here], a[1]), "budgets are nested"
+    shared = np.isin(b[1], a[1])
+    assert np.array_equal(b[1][shared], a[1]), "budgets are nested"
     alone = {p: scores(*_on(run, p, a[1]))["accuracy"] for p in (few, SMALL, LARGE)}
     for c in found:
         if c.first == few.point():
             assert "(40 labels)" in c.words and "(200 labels)" in c.words
             stays = confidence(a[0], temperature(a[0], a[2])) >= c.threshold
-            both = np.where(stays[:, None], a[0], b[0][here])
+            both = np.where(stays[:, None], a[0], b[0][shared])
             assert c.validation == pytest.approx(scores(both, a[2])["accuracy"])
             for part, value in alone.items():
                 assert c.validation > value or c.validation_flops < float(part.flops or 0)
@@ -292,8 +292,8 @@ def test_pairs_are_judged_on_the_rows_they_share(tmp_path: Path) -> None:
 
 def _on(run: Run, part: Part, rows: Any) -> tuple[Any, Any]:
     logits, ids, label = validation_of(run, part)
-    here = np.isin(ids, rows)
-    return logits[here], label[here]
+    shared = np.isin(ids, rows)
+    return logits[shared], label[shared]
 
 
 def test_equal_cascades_keep_the_one_that_was_cheaper_to_train(tmp_path: Path) -> None:
@@ -484,12 +484,12 @@ def test_cross_fitted_rows_that_chose_judge_nothing(tmp_path: Path) -> None:
             a, ids, label = stored_logits(run.folder, at[c.first], "test")
             b, others, _ = stored_logits(run.folder, at[c.second], "test")
             assert np.array_equal(ids, others)
-            mine = ~np.isin(ids, chose)
+            judging = ~np.isin(ids, chose)
             on = confidence(a, heat) < c.threshold
             for name, z in ((c.first, a), (c.second, b), ("both", np.where(on[:, None], b, a))):
-                parts[name].append(z[mine])
-            parts["label"].append(label[mine])
-            parts["on"].append(on[mine])
+                parts[name].append(z[judging])
+            parts["label"].append(label[judging])
+            parts["on"].append(on[judging])
         whole = {k: np.concatenate(v) for k, v in parts.items()}
         value = {k: scores(whole[k], whole["label"])["accuracy"] for k in ("both", *by)}
         assert c.test == pytest.approx(value["both"]) and c.low is not None and c.low < c.test
@@ -693,8 +693,8 @@ def test_one_entry_that_is_gone_takes_one_member_s_cascades_off_test(tmp_path: P
     for c in found:
         if c not in gone:
             assert c == whole[c.point_id]
-    many = f"{len(gone)} of {len(found)} cascades are not shown on test: "
-    assert why(run).startswith(many) and "\n" not in why(run)
+    sentence = f"{len(gone)} of {len(found)} cascades are not shown on test: "
+    assert why(run).startswith(sentence) and "\n" not in why(run)
 
 
 def test_a_draw_that_one_pair_alone_has_is_lost_to_that_pair(tmp_path: Path) -> None:
@@ -770,9 +770,9 @@ def test_a_named_pair_of_winners_is_told_alike(tmp_path: Path) -> None:
     both = [c for c in named if c.point_id in listed]
     assert len(both) > 3 and any(c.beaten_by for c in named)
     for c in both:
-        mine = {k: getattr(c, k) for k in ("test", "on", "infer_flops", "validation", "threshold")}
-        theirs = {k: getattr(listed[c.point_id], k) for k in mine}
-        assert mine == pytest.approx(theirs) and not c.beaten_by
+        ours = {k: getattr(c, k) for k in ("test", "on", "infer_flops", "validation", "threshold")}
+        theirs = {k: getattr(listed[c.point_id], k) for k in ours}
+        assert ours == pytest.approx(theirs) and not c.beaten_by
 
 
 def test_pairs_that_cannot_be_are_refused(tmp_path: Path) -> None:

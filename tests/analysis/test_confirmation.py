@@ -17,15 +17,15 @@ from raysearch.analysis.confirmation import (
     fresh_draws,
     stored_logits,
 )
-from raysearch.analysis.replicates import twin
-from raysearch.analysis.selection_bias import winners_bias
+from raysearch.analysis.replicates import matching_point
+from raysearch.analysis.selection_bias import selection_bias
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
 from raysearch.recommend.point_text import verdict
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note
 from raysearch.recommend.words import text
-from tests.support.choices import ROWS, Choice, told
+from tests.support.choices import ROWS, Choice, write_choices
 from tests.support.judged import own_csv, write_run
 from tests.support.synthetic import records
 from tests.support.synthetic import write_run as write_synthetic
@@ -44,7 +44,7 @@ def logits_of(folder: Path, choice: Choice, draw: int) -> Path:
 
 
 def test_an_estimate_is_the_mean_of_its_draws_and_of_nothing_else(tmp_path: Path) -> None:
-    made = confirmation(told(tmp_path, [A, B]))
+    made = confirmation(write_choices(tmp_path, [A, B]))
     assert [e.point_id for e in made.estimates] == [A.point, B.point]
     for choice, e in zip((A, B), made.estimates, strict=True):
         assert e.per_draw == pytest.approx(choice.draws) and e.draws == 3
@@ -63,24 +63,24 @@ def test_an_estimate_is_the_mean_of_its_draws_and_of_nothing_else(tmp_path: Path
 
 
 def test_the_lucky_trial_changes_no_estimate(tmp_path: Path) -> None:
-    plain = confirmation(told(tmp_path / "a", [A, B]))
+    plain = confirmation(write_choices(tmp_path / "a", [A, B]))
     lucky = [replace(A, validation=1.0, test=1.0), replace(B, validation=0.1, test=None)]
-    assert confirmation(told(tmp_path / "b", lucky)).estimates == plain.estimates
+    assert confirmation(write_choices(tmp_path / "b", lucky)).estimates == plain.estimates
 
 
 def test_without_draws_there_is_nothing(tmp_path: Path) -> None:
-    made = confirmation(told(tmp_path, [replace(A, draws=()), replace(B, draws=())]))
+    made = confirmation(write_choices(tmp_path, [replace(A, draws=()), replace(B, draws=())]))
     assert isinstance(made, Confirmation)
     assert (made.estimates, made.why, made.lost, dict(made.begun)) == ((), "", 0, {})
-    assert winners_bias(read_run(tmp_path).table, made) is None
+    assert selection_bias(read_run(tmp_path).table, made) is None
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_below_three_draws_nothing_has_an_interval(tmp_path: Path, n: int) -> None:
-    made = confirmation(told(tmp_path, [replace(A, draws=A.draws[:n]), B]))
+    made = confirmation(write_choices(tmp_path, [replace(A, draws=A.draws[:n]), B]))
     assert [e.point_id for e in made.estimates] == [B.point]
     assert dict(made.begun) == {A.point: n}
-    alone = confirmation(told(tmp_path / "b", [replace(A, draws=A.draws[:n])]))
+    alone = confirmation(write_choices(tmp_path / "b", [replace(A, draws=A.draws[:n])]))
     assert alone.estimates == () and dict(alone.begun) == {A.point: n} and alone.why == ""
     points = collect(read_run(tmp_path / "b"))
     assert points.begun == 1 and points.place.tolist() == [-1] and points.draws.tolist() == [0]
@@ -90,22 +90,22 @@ def test_below_three_draws_nothing_has_an_interval(tmp_path: Path, n: int) -> No
 
 def test_failed_draws_are_counted_and_take_no_part(tmp_path: Path) -> None:
     some = replace(A, draws=(0.80, None, 0.81, 0.82))
-    made = confirmation(told(tmp_path, [some, replace(B, draws=(0.86, 0.85, 0.88, 0.87))]))
+    made = confirmation(write_choices(tmp_path, [some, replace(B, draws=(0.86, 0.85, 0.88, 0.87))]))
     assert made.lost == 1 and made.drawn == (1, 3, 4)
     assert [e.draws for e in made.estimates] == [3, 3], "compared on the draws both have"
     assert made.estimates[1].score == pytest.approx((0.86 + 0.88 + 0.87) / 3, abs=1e-3)
     points = collect(read_run(tmp_path))
     assert "1 confirming draws failed" in footer(points, answer(points))
-    few = confirmation(told(tmp_path / "few", [replace(A, draws=(0.80, None, 0.81)), B]))
+    few = confirmation(write_choices(tmp_path / "few", [replace(A, draws=(0.80, None, 0.81)), B]))
     assert dict(few.begun) == {A.point: 2} and few.lost == 1
     assert [e.point_id for e in few.estimates] == [B.point]
-    none = confirmation(told(tmp_path / "none", [replace(A, draws=(None,) * 3)]))
+    none = confirmation(write_choices(tmp_path / "none", [replace(A, draws=(None,) * 3)]))
     assert (none.estimates, none.lost, dict(none.begun)) == ((), 3, {})
 
 
 def test_choices_with_other_draws_are_compared_on_those_they_share(tmp_path: Path) -> None:
     five = replace(A, draws=(0.80, 0.82, 0.81, 0.70, 0.70))
-    made = confirmation(told(tmp_path, [five, B]))
+    made = confirmation(write_choices(tmp_path, [five, B]))
     assert made.drawn == (1, 2, 3) and [e.draws for e in made.estimates] == [3, 3]
     assert made.estimates[0].score == pytest.approx(0.81, abs=1e-3)
 
@@ -113,7 +113,7 @@ def test_choices_with_other_draws_are_compared_on_those_they_share(tmp_path: Pat
 def test_a_choice_with_draws_of_its_own_is_compared_with_nobody(tmp_path: Path) -> None:
     later = replace(A, first=4)
     c = Choice("c", 0.7, 0.7, (0.70, 0.71, 0.72))
-    made = confirmation(told(tmp_path, [later, B, c]))
+    made = confirmation(write_choices(tmp_path, [later, B, c]))
     assert [e.point_id for e in made.estimates] == [B.point, c.point]
     assert dict(made.begun) == {A.point: 0} and made.drawn == (1, 2, 3)
 
@@ -122,7 +122,7 @@ def test_a_choice_with_draws_of_its_own_is_compared_with_nobody(tmp_path: Path) 
 def test_where_logits_are_gone_nothing_is_estimated_and_it_is_said(
     tmp_path: Path, what: str
 ) -> None:
-    told(tmp_path, [A, B])
+    write_choices(tmp_path, [A, B])
     gone = logits_of(tmp_path, A, 2)
     if what == "folder":
         shutil.rmtree(gone)
@@ -132,9 +132,9 @@ def test_where_logits_are_gone_nothing_is_estimated_and_it_is_said(
     assert made.estimates == () and made.why.startswith("the draws of 2 choices have no interval")
     assert "\n" not in made.why and gone.name in made.why
     points = collect(read_run(tmp_path))
-    said = " ".join(text(s) for s in headline(points, answer(points)))
-    assert "Confirming draws have run, but the draws of 2 choices" in said
-    assert said.startswith("Not confirmed yet") and points.place.max() == -1
+    line = " ".join(text(s) for s in headline(points, answer(points)))
+    assert "Confirming draws have run, but the draws of 2 choices" in line
+    assert line.startswith("Not confirmed yet") and points.place.max() == -1
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_where_logits_are_gone_nothing_is_estimated_and_it_is_said(
     ],
 )
 def test_damaged_logits_are_said_not_thrown(tmp_path: Path, body: bytes) -> None:
-    told(tmp_path, [A, B])
+    write_choices(tmp_path, [A, B])
     path = logits_of(tmp_path, A, 2) / "logits.npy"
     path.write_bytes(path.read_bytes()[:200] if body else body)
     made = confirmation(read_run(tmp_path))
@@ -153,7 +153,7 @@ def test_damaged_logits_are_said_not_thrown(tmp_path: Path, body: bytes) -> None
 
 
 def test_logits_of_other_lengths_are_not_whole(tmp_path: Path) -> None:
-    told(tmp_path, [A])
+    write_choices(tmp_path, [A])
     np.save(logits_of(tmp_path, A, 1) / "ids.npy", np.arange(3))
     assert "are not whole" in confirmation(read_run(tmp_path)).why
 
@@ -165,14 +165,14 @@ def test_a_name_never_leaves_the_store(tmp_path: Path, name: str) -> None:
 
 
 def test_pickled_logits_are_refused(tmp_path: Path) -> None:
-    told(tmp_path, [A])
+    write_choices(tmp_path, [A])
     bad = np.array([{"a": 1}] * ROWS, dtype=object)
     np.save(logits_of(tmp_path, A, 1) / "logits.npy", bad, allow_pickle=True)
     assert confirmation(read_run(tmp_path)).why
 
 
 def test_the_order_of_rows_in_the_store_does_not_matter(tmp_path: Path) -> None:
-    expected = confirmation(told(tmp_path, [A, B]))
+    expected = confirmation(write_choices(tmp_path, [A, B]))
     for draw in (1, 2):
         entry = logits_of(tmp_path, A, draw)
         for name in ("logits", "ids", "labels"):
@@ -183,7 +183,7 @@ def test_the_order_of_rows_in_the_store_does_not_matter(tmp_path: Path) -> None:
 
 
 def test_choices_judged_on_other_rows_are_not_compared(tmp_path: Path) -> None:
-    told(tmp_path, [A, B])
+    write_choices(tmp_path, [A, B])
     for draw in (1, 2, 3):
         entry = logits_of(tmp_path, A, draw)
         np.save(entry / "ids.npy", np.load(entry / "ids.npy") + 1)
@@ -203,7 +203,7 @@ def exits(*draws: tuple[float, float, float], first: float = 0.9) -> list[Choice
 
 def test_operating_points_are_matched_by_their_knobs(tmp_path: Path) -> None:
     fast, slow = exits((0.70, 0.71, 0.72), (0.80, 0.81, 0.82))
-    run = told(tmp_path, [fast, slow])
+    run = write_choices(tmp_path, [fast, slow])
     assert len(run.records) == 4, "one trial and its three draws, of two points each"
     made = confirmation(run)
     ends = {e.point_id: e.score for e in made.estimates}
@@ -212,14 +212,14 @@ def test_operating_points_are_matched_by_their_knobs(tmp_path: Path) -> None:
     for choice in (fast, slow):
         record, point, fresh = found[choice.point]
         for drawn in fresh.values():
-            other = twin(drawn, point)
+            other = matching_point(drawn, point)
             assert other is not None and other.knobs == choice.knobs
             assert other.point_id != point.point_id
 
 
 def test_a_point_whose_twin_was_not_scored_has_one_draw_less(tmp_path: Path) -> None:
     fast, slow = exits((0.70, 0.71, 0.72), (0.80, 0.81, 0.82))
-    told(tmp_path, [fast, slow])
+    write_choices(tmp_path, [fast, slow])
     path = tmp_path / "records.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for event in lines:
@@ -243,11 +243,11 @@ def test_early_exit_of_a_whole_study(tmp_path: Path) -> None:
             t.scores["test"]["accuracy"]
             for r in run.records
             if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
-            if (t := twin(r, point)) is not None
+            if (t := matching_point(r, point)) is not None
         ]
         assert e.per_draw == pytest.approx(draws) and len(draws) == 3
-    many = [r for r in run.records if r.phase == "search" and len(r.points) == 3]
-    assert any(sum(seen.at(p.point_id) is not None for p in r.points) == 3 for r in many)
+    with_curves = [r for r in run.records if r.phase == "search" and len(r.points) == 3]
+    assert any(sum(seen.at(p.point_id) is not None for p in r.points) == 3 for r in with_curves)
 
 
 # Cross-fitting, and other scores
@@ -266,7 +266,10 @@ def test_cross_fitted_draws_are_pooled_over_all_rows(tmp_path: Path) -> None:
     for e in made.estimates:
         assert (e.draws, e.test_rows) == (made.folds, len(data.pool))
         _, point, fresh = fresh_draws(run)[e.point_id]
-        parts = [stored_logits(run.folder, twin(r, point).point_id, "test") for r in fresh.values()]
+        parts = [
+            stored_logits(run.folder, matching_point(r, point).point_id, "test")
+            for r in fresh.values()
+        ]
         whole = [np.concatenate(p) for p in zip(*parts, strict=True)]
         assert sorted(whole[1]) == sorted(data.pool.ids), "every row once"
         assert e.score == pytest.approx(scores(whole[0], whole[2])[task.score])
@@ -283,19 +286,19 @@ def test_what_is_estimated_is_what_the_records_say(tmp_path: Path, score: str) -
     assert len(seen.estimates) > 5
     for e in seen.estimates:
         _, point, fresh = fresh_draws(run)[e.point_id]
-        stored = [twin(fresh[d], point).scores["test"][score] for d in sorted(fresh)]
+        stored = [matching_point(fresh[d], point).scores["test"][score] for d in sorted(fresh)]
         assert e.per_draw == pytest.approx(stored, abs=1e-5)
         assert e.score == pytest.approx(np.mean(stored), abs=1e-5) and e.low < e.score < e.high
 
 
 def test_a_score_without_bootstrap_is_said(tmp_path: Path) -> None:
-    run = told(tmp_path, [A, B], score="f_beta")
+    run = write_choices(tmp_path, [A, B], score="f_beta")
     made = confirmation(run)
     assert made.estimates == () and "score 'f_beta': no interval is known" in made.why
 
 
 def test_a_run_is_read_once(tmp_path: Path) -> None:
-    run = told(tmp_path, [A, B])
+    run = write_choices(tmp_path, [A, B])
     assert confirmation(run) is confirmation(run)
     other = read_run(tmp_path)
     assert confirmation(other) is not confirmation(run)
@@ -327,7 +330,7 @@ def chosen(points: Points) -> str:
 
 def test_a_false_winner_is_taken_back(tmp_path: Path) -> None:
     """A won by luck on 32 rows of validation; fresh draws say so, and how far it fell."""
-    run = told(tmp_path, [FALSE, TRUE])
+    run = write_choices(tmp_path, [FALSE, TRUE])
     before = collect(bare(run))
     given = answer(before)
     assert given.best is not None and before.models[before.model[given.best]] == "a"
@@ -336,13 +339,13 @@ def test_a_false_winner_is_taken_back(tmp_path: Path) -> None:
     points = collect(run)
     after = answer(points)
     assert chosen(points) == "b"
-    said = " ".join(text(s) for s in (*headline(points, after), *details(points, after)))
-    assert said.startswith("Train b, finetune, 64 labels: accuracy 0.87 [")
+    line = " ".join(text(s) for s in (*headline(points, after), *details(points, after)))
+    assert line.startswith("Train b, finetune, 64 labels: accuracy 0.87 [")
     a, b = (points.ids.index(c.point) for c in (FALSE, TRUE))
-    assert verdict(points, a, b) == "worse" and "Runner-up: a, finetune" in said
-    assert "worse" in said and after.beaten is None
+    assert verdict(points, a, b) == "worse" and "Runner-up: a, finetune" in line
+    assert "worse" in line and after.beaten is None
 
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None
     assert fallen.fall == pytest.approx(0.17, abs=2e-3) and fallen.worst == fallen.fall
     assert (fallen.members, fallen.confirmed) == (1, 1), "by validation A alone is the frontier"
@@ -352,13 +355,13 @@ def test_a_false_winner_is_taken_back(tmp_path: Path) -> None:
 
 def test_a_false_winner_that_is_no_worse_is_not_called_so(tmp_path: Path) -> None:
     equal = replace(TRUE, draws=(0.80, 0.80, 0.80), judged=(0.81, 0.80, 0.80))
-    run = told(tmp_path, [FALSE, equal])
+    run = write_choices(tmp_path, [FALSE, equal])
     points = collect(run)
     given = answer(points)
     a, b = (points.ids.index(c.point) for c in (FALSE, equal))
     assert verdict(points, a, b) == "not distinguishable"
     assert given.flat and chosen(points) == "a", "of equals the cheaper is named"
-    fallen = winners_bias(run.table, confirmation(run))
+    fallen = selection_bias(run.table, confirmation(run))
     assert fallen is not None and fallen.fall > 0.1
 
 
@@ -397,7 +400,7 @@ def test_a_false_winner_of_the_toy_task_is_taken_back(tmp_path: Path) -> None:
     writer.close()
     run = read_run(out)
     seen = confirmation(run)
-    fallen = winners_bias(run.table, seen)
+    fallen = selection_bias(run.table, seen)
     assert fallen is not None and seen.at(first) is not None
     assert fallen.fall > 0, fallen
     e = seen.estimates[seen.at(first) or 0]

@@ -56,8 +56,8 @@ def test_one_draw_has_the_interval_of_its_rows() -> None:
     for pair, (one,) in cells.items():
         e = made[pair]
         assert e.score == one.features.mean() and e.per_draw == (e.score,)
-        said = np.where(one.features[:, 0] > 0, 0, 1)
-        low, high = rows_interval(said, np.zeros(ROWS, np.int64), "accuracy", 2)
+        predicted = np.where(one.features[:, 0] > 0, 0, 1)
+        low, high = rows_interval(predicted, np.zeros(ROWS, np.int64), "accuracy", 2)
         assert (e.low, e.high) == pytest.approx((low, high), abs=0.006)
 
 
@@ -96,15 +96,15 @@ def test_draws_widen_an_interval_from_three_on() -> None:
 @pytest.mark.slow
 def test_the_interval_of_the_drop_covers_it() -> None:
     """Of two hundred small worlds; without noise of draws, so that rows alone vary."""
-    held = 0
+    covered = 0
     for seed in range(200):
         cells = square(np.random.default_rng(100 + seed), 1)
         _, drop = transfer(cells, "accuracy", resamples=300)
         assert drop is not None
         # P(0.8 u + 0.2 v < x) for x in [0.2, 0.8] is (x - 0.1) / 0.8
         truth = (1 - (1 - 0.9) ** 2 / (2 * 0.8 * 0.2)) - (0.7 - 0.1) / 0.8
-        held += drop.low <= truth <= drop.high
-    assert 0.9 * 200 <= held <= 0.99 * 200
+        covered += drop.low <= truth <= drop.high
+    assert 0.9 * 200 <= covered <= 0.99 * 200
 
 
 def test_cells_may_lack_rows_and_folds_are_pooled() -> None:
@@ -121,7 +121,7 @@ def test_cells_may_lack_rows_and_folds_are_pooled() -> None:
         transfer({**cells, ("a", "b"): few[:2]}, "accuracy")
 
 
-def told(right: np.ndarray, ids: np.ndarray, draw: int = 0) -> Judged:
+def answers_right(right: np.ndarray, ids: np.ndarray, draw: int = 0) -> Judged:
     return Judged(draw, ids, right[ids].astype(np.float64)[:, None])
 
 
@@ -129,15 +129,15 @@ def told(right: np.ndarray, ids: np.ndarray, draw: int = 0) -> Judged:
 def test_a_drop_is_of_the_rows_that_both_have_answered(draws: int) -> None:
     """Half of b's rows are hard and are left out for a, whose models say what b's own say."""
     right = np.arange(200) < 100
-    every, few = np.arange(200), np.arange(100)
+    all_rows, few = np.arange(200), np.arange(100)
     cells = {
-        ("b", "b"): [told(right, every, d) for d in range(draws)],
-        ("a", "b"): [told(right, few, d) for d in range(draws)],
+        ("b", "b"): [answers_right(right, all_rows, d) for d in range(draws)],
+        ("a", "b"): [answers_right(right, few, d) for d in range(draws)],
     }
     made, drop = transfer(cells, "accuracy")
     assert (made["b", "b"].score, made["a", "b"].score) == (0.5, 1.0), "cells keep their rows"
     assert drop is not None and (drop.mean, drop.low, drop.high, drop.pairs) == (0, 0, 0, 1)
-    cells["a", "b"] = [told(~right, few, d) for d in range(draws)]
+    cells["a", "b"] = [answers_right(~right, few, d) for d in range(draws)]
     drop = transfer(cells, "accuracy")[1]
     assert drop is not None and (drop.mean, drop.low, drop.high) == (1, 1, 1)
 
@@ -146,23 +146,26 @@ def test_a_drop_of_folds_is_of_the_carved_rows() -> None:
     """Folds judge all 300 rows, the models from elsewhere the 60 that were carved."""
     rng = np.random.default_rng(6)
     right = np.arange(ROWS) < 60
-    folds = [told(right, np.arange(ROWS)[d::3], d) for d in range(3)]
+    folds = [answers_right(right, np.arange(ROWS)[d::3], d) for d in range(3)]
     carved = rng.permutation(60)
     carved.sort()
-    cells = {("b", "b"): folds, ("a", "b"): [told(right, carved, d) for d in range(3)]}
+    cells = {("b", "b"): folds, ("a", "b"): [answers_right(right, carved, d) for d in range(3)]}
     made, drop = transfer(cells, "accuracy", pooled={("b", "b")})
     assert made["b", "b"].score == 0.2 and made["a", "b"].score == 1
     assert drop is not None and (drop.mean, drop.low, drop.high, drop.pairs) == (0, 0, 0, 1)
-    cells["b", "b"] = [told(right, np.array([5, 7, 9]), 0), *folds[1:]]
-    cells["a", "b"] = [told(right, np.array([5, 9]), d) for d in range(3)]
+    cells["b", "b"] = [answers_right(right, np.array([5, 7, 9]), 0), *folds[1:]]
+    cells["a", "b"] = [answers_right(right, np.array([5, 9]), d) for d in range(3)]
     drop = transfer(cells, "accuracy", pooled={("b", "b")})[1]
     assert drop is not None and np.isfinite([drop.mean, drop.low, drop.high]).all()
 
 
 def test_pairs_without_a_row_in_common_have_no_drop() -> None:
     right = np.ones(200, bool)
-    cells = {("b", "b"): [told(right, np.arange(100))], ("a", "b"): [told(right, np.arange(9, 20))]}
-    cells["c", "b"] = [told(right, np.arange(100, 200))]
+    cells = {
+        ("b", "b"): [answers_right(right, np.arange(100))],
+        ("a", "b"): [answers_right(right, np.arange(9, 20))],
+    }
+    cells["c", "b"] = [answers_right(right, np.arange(100, 200))]
     made, drop = transfer(cells, "accuracy")
     assert len(made) == 3 and drop is not None and drop.pairs == 1
     del cells["a", "b"]
@@ -267,8 +270,8 @@ def test_sentences_say_whose_models_and_what_was_left_out() -> None:
     assert dropped_words(fresh)[0].endswith(
         " learnt from: 3 of dvd from books, 3 of books from dvd."
     )
-    many = matrix(("a", "b", "c"), dropped=2)
-    assert dropped_words(many)[0].endswith(": 12 in 6 cells, at most 2 of one.")
+    several = matrix(("a", "b", "c"), dropped=2)
+    assert dropped_words(several)[0].endswith(": 12 in 6 cells, at most 2 of one.")
     assert dropped_words(own)[0].startswith("No test text stands among")
 
 

@@ -14,11 +14,11 @@ from raysearch.analysis import Run, read_run, read_runs
 from raysearch.analysis.confirmation import confirmation
 from raysearch.analysis.external import (
     KIND,
-    against,
+    missing_rows_reason,
+    paired_comparisons,
     predictions,
     rows_interval,
     systems,
-    uncovered,
     verdict,
 )
 from raysearch.data.own import own_task
@@ -60,7 +60,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_the_order_of_rows_is_free_and_the_verdict_paired(run: Run) -> None:
     made = confirmation(run)
-    found = against(run, made)
+    found = paired_comparisons(run, made)
     assert len(found) == 2 * len(made.estimates) == 6
     right = [a for a in found if a.outside.name == "all-right"]
     wrong = [a for a in found if a.outside.name == "all-wrong"]
@@ -84,28 +84,28 @@ def test_a_copy_of_one_draw_is_indistinguishable(run: Run) -> None:
         if r.phase == "confirm" and r.config.seedless_id == record.config.seedless_id
     )
     entry = entry.with_name(f"{draw.points[0].point_id}-test")
-    said = np.load(entry / "logits.npy").argmax(axis=1)
-    add(run.folder, np.load(entry / "ids.npy"), said, "copy")
-    found = against(read_run(run.folder), made)
-    (mine,) = [a for a in found if a.outside.name == "copy" and a.point_id == point]
-    assert mine.verdict == "indistinguishable" and mine.low <= 0 <= mine.high
+    predicted = np.load(entry / "logits.npy").argmax(axis=1)
+    add(run.folder, np.load(entry / "ids.npy"), predicted, "copy")
+    found = paired_comparisons(read_run(run.folder), made)
+    (copied,) = [a for a in found if a.outside.name == "copy" and a.point_id == point]
+    assert copied.verdict == "indistinguishable" and copied.low <= 0 <= copied.high
 
 
 def test_what_is_not_covered_is_said(run: Run, tmp_path: Path) -> None:
     made = confirmation(run)
     some = add(run.folder, np.arange(5), np.zeros(5, np.int64), "some")
     after = read_run(run.folder)
-    assert "295 of the 300 rows" in uncovered(after, made, some)
-    assert not [a for a in against(after, made) if a.outside.name == "some"]
-    assert uncovered(after, made, after.outside[0]) == ""
+    assert "295 of the 300 rows" in missing_rows_reason(after, made, some)
+    assert not [a for a in paired_comparisons(after, made) if a.outside.name == "some"]
+    assert missing_rows_reason(after, made, after.outside[0]) == ""
     gone = Outside("gone", "gone-00", {"test": {"accuracy": 1.0}}, 3, "accuracy")
-    assert "not in the run's Store" in uncovered(after, made, gone)
+    assert "not in the run's Store" in missing_rows_reason(after, made, gone)
     leaves = Outside("x", "../../x", {"test": {"accuracy": 1.0}}, 3, "accuracy")
-    assert "not in the run's Store" in uncovered(after, made, leaves)
+    assert "not in the run's Store" in missing_rows_reason(after, made, leaves)
     bare = tmp_path / "bare"
     write_run(bare, tiny.write_task(tmp_path / "other", "two"), draws=0)
     unconfirmed = read_run(bare)
-    assert "no point is confirmed" in uncovered(
+    assert "no point is confirmed" in missing_rows_reason(
         unconfirmed, confirmation(unconfirmed), after.outside[0]
     )
 
@@ -127,7 +127,7 @@ ASKED = Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=1e6)
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Run:
+def zero_shot_run(tmp_path: Path) -> Run:
     """A run with a zero-shot model of each size, the second not yet scored on test."""
     task = tiny.write_task(tmp_path / "two", "two", test=300)
     more = Recipe("zero_shot", "random-2", labels=0, flops=2e6, tested=False)
@@ -135,56 +135,67 @@ def asked(tmp_path: Path) -> Run:
     return read_run(tmp_path / "run")
 
 
-def test_a_zero_shot_model_stands_beside_the_choice_like_a_system_from_outside(asked: Run) -> None:
-    made = confirmation(asked)
-    (system,) = systems(asked)
-    assert system.name == "zero_shot random-1" and asked.outside == ()
-    (record,) = [r for r in asked.records if r.points[0].point_id == system.point]
+def test_a_zero_shot_model_stands_beside_the_choice_like_a_system_from_outside(
+    zero_shot_run: Run,
+) -> None:
+    made = confirmation(zero_shot_run)
+    (system,) = systems(zero_shot_run)
+    assert system.name == "zero_shot random-1" and zero_shot_run.outside == ()
+    (record,) = [r for r in zero_shot_run.records if r.points[0].point_id == system.point]
     assert record.config.method == "zero_shot" and system.rows == 300
     assert system.value == record.points[0].scores["test"]["accuracy"]
-    ids, said = predictions(asked.folder, system)
-    logits = np.load(asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy")
-    assert sorted(ids.tolist()) == ids.tolist() and said.tolist() == logits.argmax(axis=1).tolist()
+    ids, predicted = predictions(zero_shot_run.folder, system)
+    logits = np.load(
+        zero_shot_run.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy"
+    )
+    assert (
+        sorted(ids.tolist()) == ids.tolist()
+        and predicted.tolist() == logits.argmax(axis=1).tolist()
+    )
 
     low, high = system.interval or (0.0, 0.0)
     half = 1.96 * (system.value * (1 - system.value) / 300) ** 0.5
     assert low == pytest.approx(system.value - half, abs=0.01)
     assert high == pytest.approx(system.value + half, abs=0.01)
 
-    found = against(asked, made)
+    found = paired_comparisons(zero_shot_run, made)
     assert [a.point_id for a in found] == [e.point_id for e in made.estimates]
     for a, e in zip(found, made.estimates, strict=True):
         assert a.outside.point == system.point
         assert a.difference == pytest.approx(system.value - e.score) and a.low < a.difference
     assert found[0].verdict == "worse"
     # The same answers, brought from outside, stand alike.
-    add(asked.folder, ids, said, "copy")
-    again = read_run(asked.folder)
-    both = against(again, confirmation(again))
+    add(zero_shot_run.folder, ids, predicted, "copy")
+    again = read_run(zero_shot_run.folder)
+    both = paired_comparisons(again, confirmation(again))
     copied = [(a.difference, a.low, a.high) for a in both if a.outside.name == "copy"]
     assert copied == [(a.difference, a.low, a.high) for a in both if a.outside.point] != []
     assert [s.name for s in systems(again)] == ["copy", "zero_shot random-1"]
 
 
-def test_what_used_no_labels_is_never_confirmed_nor_begun(asked: Run) -> None:
-    (system,) = systems(asked)
-    crossed = replace(asked, study={"procedures": [{"method": "zero_shot"}]})
-    for run in (asked, crossed):
+def test_what_used_no_labels_is_never_confirmed_nor_begun(zero_shot_run: Run) -> None:
+    (system,) = systems(zero_shot_run)
+    crossed = replace(zero_shot_run, study={"procedures": [{"method": "zero_shot"}]})
+    for run in (zero_shot_run, crossed):
         made = confirmation(run)
         assert len(made.estimates) == 3 and system.point not in made.begun
         assert made.at(system.point) is None
 
 
-def test_without_the_store_a_zero_shot_model_keeps_an_interval_and_no_verdict(asked: Run) -> None:
-    (system,) = systems(asked)
-    (asked.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy").write_bytes(b"")
-    bare = read_run(asked.folder)
+def test_without_the_store_a_zero_shot_model_keeps_an_interval_and_no_verdict(
+    zero_shot_run: Run,
+) -> None:
+    (system,) = systems(zero_shot_run)
+    (zero_shot_run.folder / "store" / "logits" / f"{system.point}-test" / "logits.npy").write_bytes(
+        b""
+    )
+    bare = read_run(zero_shot_run.folder)
     (again,) = systems(bare)
     assert again.interval is not None and system.interval is not None
     assert again.interval == pytest.approx(system.interval, abs=0.02)
     assert again.interval != system.interval, "by a formula instead"
-    assert against(bare, confirmation(bare)) == []
-    assert "not in the run's Store" in uncovered(bare, confirmation(bare), again)
+    assert paired_comparisons(bare, confirmation(bare)) == []
+    assert "not in the run's Store" in missing_rows_reason(bare, confirmation(bare), again)
 
 
 def test_on_a_crossfitted_task_it_is_not_compared_row_by_row(tmp_path: Path) -> None:
@@ -194,8 +205,8 @@ def test_on_a_crossfitted_task_it_is_not_compared_row_by_row(tmp_path: Path) -> 
     made = confirmation(run)
     (system,) = systems(run)
     assert made.folds > 0 and system.rows == len(data.splits["test"]) < 122
-    assert against(run, made) == []
-    assert f"of the {122} rows" in uncovered(run, made, system)
+    assert paired_comparisons(run, made) == []
+    assert f"of the {122} rows" in missing_rows_reason(run, made, system)
 
 
 @pytest.mark.parametrize(

@@ -78,23 +78,23 @@ def test_a_share_alone_calls_false_winners_and_paired_intervals_stop_them() -> N
             choices.append(draws)
         made = replicates(choices, "accuracy", resamples=200)
         low, high = made.difference(0, 1)
-        apart = np.array([[False, low > 0 or high < 0]] * 2)
-        apart[1] = apart[0, ::-1]
+        differ = np.array([[False, low > 0 or high < 0]] * 2)
+        differ[1] = differ[0, ::-1]
         both[0] += bool(single(made.resampled).decided[0, 0])
-        both[1] += bool(single(made.resampled, apart=apart).decided[0, 0])
+        both[1] += bool(single(made.resampled, differ=differ).decided[0, 0])
     alone, guarded = (n / tries for n in both)
     assert guarded <= 0.08 < alone
 
 
 def test_who_is_not_apart_from_one_rival_has_not_won() -> None:
     scores = np.array([[0.6, 0.9, 0.5]] * 10)
-    apart = ~np.eye(3, dtype=np.bool_)
-    assert single(scores, apart=apart).decided[0, 0]
-    apart[1, 2] = apart[2, 1] = False
-    assert not single(scores, apart=apart).decided[0, 0]
-    apart[:] = True
-    apart[0, 2] = apart[2, 0] = False  # two losers that nobody can tell apart
-    assert single(scores, apart=apart).decided[0, 0]
+    differ = ~np.eye(3, dtype=np.bool_)
+    assert single(scores, differ=differ).decided[0, 0]
+    differ[1, 2] = differ[2, 1] = False
+    assert not single(scores, differ=differ).decided[0, 0]
+    differ[:] = True
+    differ[0, 2] = differ[2, 0] = False  # two losers that nobody can tell apart
+    assert single(scores, differ=differ).decided[0, 0]
 
 
 def test_nothing_fits_one_alone_fits_both_fit() -> None:
@@ -132,10 +132,10 @@ def test_the_map_is_that_of_a_plain_loop(seed: int) -> None:
     g = some(seed)
     made = method_map(**g)
     for y, spend in enumerate(g["cost_budgets"]):
-        for x, many in enumerate(g["label_budgets"]):
+        for x, labels_used in enumerate(g["label_budgets"]):
             stands: dict[int, int] = {}
             for i in range(len(g["cost"])):
-                if not (g["labels"][i] <= many and g["cost"][i] <= spend):
+                if not (g["labels"][i] <= labels_used and g["cost"][i] <= spend):
                     continue
                 kind = int(g["procedure"][i])
                 rank = [(-g["prefer"][k], g["cost"][k], g["labels"][k], k) for k in range(i + 1)]

@@ -23,25 +23,29 @@ def frontier(folder: Path, methods: tuple[str, ...], **more: Any) -> list[str]:
     return shlex.split(line)
 
 
-def told(words: list[str], option: str) -> list[str]:
+def option_values(words: list[str], option: str) -> list[str]:
     return [b for a, b in zip(words, words[1:], strict=False) if a == option]
 
 
 def test_a_share_is_told_where_there_are_teachers(tmp_path: Path) -> None:
     taught = frontier(tmp_path / "a", ("distill",), shared_by=6, pool="/elsewhere/more.csv")
-    assert told(taught, "--share-teacher") == ["6"] and told(taught, "--pool") == ["more.csv"]
+    assert option_values(taught, "--share-teacher") == ["6"] and option_values(
+        taught, "--pool"
+    ) == ["more.csv"]
     other = frontier(tmp_path / "b", ("distill",), shared_by=6, share=2)
-    assert told(other, "--share-teacher") == ["2"] and told(other, "--pool") == []
-    assert told(frontier(tmp_path / "c", ("finetune",), shared_by=6), "--share-teacher") == []
+    assert option_values(other, "--share-teacher") == ["2"] and option_values(other, "--pool") == []
+    assert (
+        option_values(frontier(tmp_path / "c", ("finetune",), shared_by=6), "--share-teacher") == []
+    )
 
 
 def test_an_own_question_is_told_so_that_it_reads_back(tmp_path: Path) -> None:
     path = str(own_csv(tmp_path / "own.csv"))
-    asked = own_task(
-        path, templates=("{text} is {mask}.", "{mask}: {text}"), words="n=bad,odd;p=ok"
-    )
-    words = frontier(tmp_path / "run", ("prompt",), task_as_run=task_to_json(asked))
-    (said,) = told(words, "--words")
-    assert asdict(own_task(path, templates=told(words, "--template"), words=said)) == asdict(asked)
+    own = own_task(path, templates=("{text} is {mask}.", "{mask}: {text}"), words="n=bad,odd;p=ok")
+    words = frontier(tmp_path / "run", ("prompt",), task_as_run=task_to_json(own))
+    (option,) = option_values(words, "--words")
+    assert asdict(
+        own_task(path, templates=option_values(words, "--template"), words=option)
+    ) == asdict(own)
     bare = frontier(tmp_path / "bare", ("finetune",), task_as_run=task_to_json(own_task(path)))
-    assert told(bare, "--words") == told(bare, "--template") == []
+    assert option_values(bare, "--words") == option_values(bare, "--template") == []

@@ -10,7 +10,7 @@ import pytest
 
 from raysearch.analysis import read_run
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.replicates import draws_of, settled, twin
+from raysearch.analysis.replicates import average_over_replicates, draws_of, matching_point
 from raysearch.run.records import read_records
 from tests.support.exiting import exiting
 
@@ -27,7 +27,7 @@ def test_a_confirmed_point_costs_what_its_draws_cost_on_the_mean(tmp_path: Path)
                 assert point == own
                 continue
             _, _, fresh = found[point.point_id]
-            twins = [twin(r, own) for r in fresh.values()]
+            twins = [matching_point(r, own) for r in fresh.values()]
             assert len(twins) == 3
             costs = [t.infer_flops for t in twins if t is not None and t.infer_flops is not None]
             assert point.infer_flops == pytest.approx(np.mean(costs))
@@ -44,7 +44,7 @@ def test_a_confirmed_point_costs_what_its_draws_cost_on_the_mean(tmp_path: Path)
 def test_too_few_draws_settle_nothing(tmp_path: Path) -> None:
     exiting(tmp_path / "run", draws=2)
     records = read_records(tmp_path / "run" / "records.jsonl").trials
-    assert settled(records, {}) == tuple(records)
+    assert average_over_replicates(records, {}) == tuple(records)
 
 
 @pytest.mark.parametrize("gone", [None, float("nan")])
@@ -59,7 +59,9 @@ def test_a_draw_without_the_number_is_left_out(tmp_path: Path, gone: float | Non
     run = read_run(tmp_path / "run")
     found = draws_of(run.records, run.study)
     for record, point, fresh in found.values():
-        costs = [t.infer_flops for r in fresh.values() if (t := twin(r, point)) is not None]
+        costs = [
+            t.infer_flops for r in fresh.values() if (t := matching_point(r, point)) is not None
+        ]
         known = [c for c in costs if c is not None and np.isfinite(c)]
         assert len(known) == 2 and point.infer_flops == pytest.approx(np.mean(known))
         assert record.phase == "search"

@@ -44,12 +44,12 @@ def test_per_class_is_what_scikit_learn_says(pairs: list[tuple[int, int]]) -> No
     theirs = precision_recall_fscore_support(
         label, predicted, labels=range(4), zero_division=np.nan
     )
-    mine = per_class(counts)
-    there = counts.sum(axis=0) + counts.sum(axis=1) > 0
-    assert np.allclose(mine[:, 1], theirs[1], equal_nan=True)  # recall
-    assert np.allclose(mine[there, 2], np.nan_to_num(theirs[2][there]))  # F1
-    assert np.isnan(mine[~there, :3]).all()
-    assert np.array_equal(mine[:, 3], theirs[3])
+    ours = per_class(counts)
+    present = counts.sum(axis=0) + counts.sum(axis=1) > 0
+    assert np.allclose(ours[:, 1], theirs[1], equal_nan=True)  # recall
+    assert np.allclose(ours[present, 2], np.nan_to_num(theirs[2][present]))  # F1
+    assert np.isnan(ours[~present, :3]).all()
+    assert np.array_equal(ours[:, 3], theirs[3])
     shares = normalised(counts)
     assert np.allclose(shares[counts.sum(axis=1) > 0].sum(axis=1), 1)
     assert np.array_equal(before[0], label) and np.array_equal(before[1], predicted)
@@ -175,6 +175,6 @@ def test_what_cannot_be_reported_is_one_sentence(run: Run) -> None:
 
 def find_untested(run: Run) -> str:
     rows = run.table
-    mine = rows[rows["model"].eq("random-2") & rows["phase"].eq("search")]
+    trials = rows[rows["model"].eq("random-2") & rows["phase"].eq("search")]
     assert not RECIPES[-1].tested
-    return str(mine["point_id"].iloc[0])
+    return str(trials["point_id"].iloc[0])

@@ -20,9 +20,9 @@ from raysearch.recommend.collect import collect
 from raysearch.recommend.points import Points
 from raysearch.recommend.request import LIMITS
 from raysearch.recommend.sentences import headline
-from raysearch.recommend.words import WORDS, brief, fixed, money, text
+from raysearch.recommend.words import WORDS, format_fixed, format_short, money, text
 from tests.support import tiny
-from tests.support.choices import Choice, told
+from tests.support.choices import Choice, write_choices
 from tests.support.judged import write_run
 from tests.support.synthetic import records
 from tests.support.synthetic import write_run as write_synthetic
@@ -47,7 +47,7 @@ def refused(result: tuple[int, str, str], *parts: str) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Two confirmed choices, both measured."""
-    told(tmp_path / "run", [A, replace(B, measured=MEASURED)], device="cpu")
+    write_choices(tmp_path / "run", [A, replace(B, measured=MEASURED)], device="cpu")
     return Path("run")
 
 
@@ -169,24 +169,26 @@ def test_json_says_what_the_sentences_say(say: Say, run: Path) -> None:
     assert code == 0 and len(js.splitlines()) == 1
     for sentence in value["sentences"]:
         assert sentence in out.splitlines()
-    for who, said in value["why"].items():
-        assert f"{who}: {said}" in out.splitlines()
+    for who, spoken in value["why"].items():
+        assert f"{who}: {spoken}" in out.splitlines()
     assert value["footer"] in out.splitlines()
 
     choice, runner = value["choice"], value["runner_up"]
     assert choice["point_id"] == B.point and runner["point_id"] == A.point
     first = value["sentences"][0]
     low, high = choice["interval"]
-    assert f"Train {choice['name']}: accuracy {fixed(choice['test'], 2)} " in first
-    assert f"[{fixed(low, 2)}, {fixed(high, 2)}]" in first
-    assert f"{brief(choice['costs']['ms'])} ms a text" in first
+    assert f"Train {choice['name']}: accuracy {format_fixed(choice['test'], 2)} " in first
+    assert f"[{format_fixed(low, 2)}, {format_fixed(high, 2)}]" in first
+    assert f"{format_short(choice['costs']['ms'])} ms a text" in first
     assert choice["costs"]["ms"] == 10.0 and choice["draws"] == 3
     assert choice["test"] == pytest.approx(0.88) and choice["validation"] == pytest.approx(0.88)
-    (said,) = (s for s in value["sentences"] if s.startswith("Runner-up"))
+    (spoken,) = (s for s in value["sentences"] if s.startswith("Runner-up"))
     gap = runner["difference_interval"]
     assert runner["difference"] == pytest.approx(runner["test"] - choice["test"])
-    assert f"{fixed(abs(runner['difference']), 2)} lower [{fixed(gap[0], 2)}, " in said
-    assert said.endswith("worse.") and gap[1] < 0
+    assert (
+        f"{format_fixed(abs(runner['difference']), 2)} lower [{format_fixed(gap[0], 2)}, " in spoken
+    )
+    assert spoken.endswith("worse.") and gap[1] < 0
     assert f"raysearch export run {choice['point_id']} --to model" in out
 
 
@@ -198,9 +200,9 @@ def test_dollars_to_own_by_hand(say: Say, run: Path) -> None:
     total = 640 * 0.5 + 36 / 3600 * 2 + year
     assert value["choice"]["point_id"] == B.point
     assert value["choice"]["costs"]["own"] == pytest.approx(total)
-    (said,) = (s for s in value["sentences"] if s.startswith("To own"))
+    (sentence,) = (s for s in value["sentences"] if s.startswith("To own"))
     parts = f"(labels $320, training {money(0.02)}, predictions {money(year)})"
-    assert f"for a year at 3,000,000 texts a month: {money(total)} {parts}" in said
+    assert f"for a year at 3,000,000 texts a month: {money(total)} {parts}" in sentence
 
 
 def test_no_texts_a_month_cost_labels_and_training_alone(say: Say, run: Path) -> None:
@@ -208,8 +210,8 @@ def test_no_texts_a_month_cost_labels_and_training_alone(say: Say, run: Path) ->
     value = json.loads(js)
     own = {p["point_id"]: p["costs"]["own"] for p in (value["choice"], value["runner_up"])}
     assert own == pytest.approx({A.point: 64 * 0.5 + 0.02, B.point: 640 * 0.5 + 0.02})
-    (said,) = (s for s in value["sentences"] if s.startswith("To own"))
-    assert "at 0 texts a month" in said and "predictions $0)" in said
+    (sentence,) = (s for s in value["sentences"] if s.startswith("To own"))
+    assert "at 0 texts a month" in sentence and "predictions $0)" in sentence
 
 
 def test_labels_and_hours_that_cost_nothing(say: Say, run: Path) -> None:
@@ -232,25 +234,27 @@ def test_prices_that_are_missing_are_named(
     say: Say, run: Path, prices: tuple[str, ...], missing: list[str]
 ) -> None:
     code, out, _ = say("recommend", run, "--volume", "1000", *prices)
-    (said,) = (x for x in out.splitlines() if x.startswith("Dollars to own cannot be said"))
-    assert code == 0 and said == f"Dollars to own cannot be said: {'; '.join(missing)}."
+    (line,) = (x for x in out.splitlines() if x.startswith("Dollars to own cannot be said"))
+    assert code == 0 and line == f"Dollars to own cannot be said: {'; '.join(missing)}."
     js = json.loads(say("recommend", run, "--volume", "1000", *prices, "--json")[1])
     assert "own" not in js["choice"]["costs"], "absent, never 0"
 
 
 def test_a_choice_that_was_not_measured_is_said(say: Say, tmp_path: Path) -> None:
-    told(tmp_path / "run", [replace(A, measured={}), replace(B, measured={})], device="cuda:0")
+    write_choices(
+        tmp_path / "run", [replace(A, measured={}), replace(B, measured={})], device="cuda:0"
+    )
     code, out, _ = say("recommend", "run", "--volume", "10", "--price-per-gpu-hour", "1")
-    (said,) = (x for x in out.splitlines() if x.startswith("Dollars to own cannot be said"))
-    assert "the price of a label is not given" in said and "CPU" not in said
-    assert "the choice was not measured (raysearch measure run)" in said
+    (line,) = (x for x in out.splitlines() if x.startswith("Dollars to own cannot be said"))
+    assert "the price of a label is not given" in line and "CPU" not in line
+    assert "the choice was not measured (raysearch measure run)" in line
     zero = say("recommend", "run", "--volume", "0", "--price-per-gpu-hour", "1", *PRICES[:2])[1]
     assert "To own" in zero, "no texts need no speed"
 
 
 def test_prices_of_the_study_hold_and_options_come_first(say: Say, tmp_path: Path) -> None:
     prices = {"cpu_hour": 2.0, "label": 0.5}
-    told(tmp_path / "run", [A, replace(B, measured=MEASURED)], prices=prices)
+    write_choices(tmp_path / "run", [A, replace(B, measured=MEASURED)], prices=prices)
     own = "own"
     plain = json.loads(say("recommend", "run", "--volume", "0", "--json")[1])
     assert plain["choice"]["costs"][own] == pytest.approx(640 * 0.5 + 0.02)
@@ -274,13 +278,13 @@ def test_a_teacher_may_be_shared_by_more_than_the_study_says(say: Say, tmp_path:
         found: dict[str, float] = json.loads(js)["choice"]["costs"]
         return found
 
-    said = costs()
-    own, taught = said["train_flops"], said["train_flops_full"] - said["train_flops"]
-    assert taught > 0 and said["train_flops_shared"] == pytest.approx(own + taught / 4)
+    usual = costs()
+    own, taught = usual["train_flops"], usual["train_flops_full"] - usual["train_flops"]
+    assert taught > 0 and usual["train_flops_shared"] == pytest.approx(own + taught / 4)
     more = costs("--share-teacher", "1k")
-    assert more == {**said, "train_flops_shared": pytest.approx(own + taught / 1000)}
-    assert costs("--share-teacher", "1")["train_flops_shared"] == said["train_flops_full"]
-    assert costs() == said, "the study is as it was"
+    assert more == {**usual, "train_flops_shared": pytest.approx(own + taught / 1000)}
+    assert costs("--share-teacher", "1")["train_flops_shared"] == usual["train_flops_full"]
+    assert costs() == usual, "the study is as it was"
 
 
 def test_the_page_says_by_how_many_a_teacher_is_shared(say: Say, tmp_path: Path) -> None:
@@ -319,19 +323,19 @@ def test_what_to_relax_is_said_and_stands_in_the_json(
     assert all(part in out for part in needs), out
     value = json.loads(say("recommend", run, *args, "--json")[1], parse_constant=pytest.fail)
     assert value["choice"] is None and value["runner_up"] is None
-    for said in value["relax"]:
-        assert said["point"]["point_id"] in (A.point, B.point) and said["needed"] > 0
+    for entry in value["relax"]:
+        assert entry["point"]["point_id"] in (A.point, B.point) and entry["needed"] > 0
 
 
 def test_a_limit_on_what_was_never_measured_says_so(say: Say, tmp_path: Path) -> None:
-    told(tmp_path / "run", [replace(A, measured={}), B])
+    write_choices(tmp_path / "run", [replace(A, measured={}), B])
     code, out, err = say("recommend", "run", "--max-ms", "5")
     assert code == 0, err
     assert "milliseconds a text: not known of any point (raysearch measure run)." in out
 
 
 def test_nothing_confirmed_is_said_and_how_to_go_on(say: Say, tmp_path: Path) -> None:
-    told(tmp_path / "run", [replace(A, draws=()), replace(B, draws=())])
+    write_choices(tmp_path / "run", [replace(A, draws=()), replace(B, draws=())])
     code, out, _ = say("recommend", "run")
     assert code == 0 and out.startswith("Not confirmed yet, one draw each")
     assert "raysearch confirm run" in out
@@ -341,12 +345,12 @@ def test_nothing_confirmed_is_said_and_how_to_go_on(say: Say, tmp_path: Path) ->
 
 def test_the_json_of_confirm_holds_no_nan(tmp_path: Path) -> None:
     """As after an interrupted search: winners were not scored yet, draws have run."""
-    run = told(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
+    run = write_choices(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
     json.dumps(shown_json(run), allow_nan=False)
 
 
 def test_a_confirmed_point_needs_no_test_score_of_its_lucky_trial(tmp_path: Path) -> None:
-    run = told(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
+    run = write_choices(tmp_path / "run", [replace(A, test=None), replace(B, test=None)])
     assert len(collect(run)) == 2
 
 
@@ -354,7 +358,7 @@ def test_a_confirmed_point_needs_no_test_score_of_its_lucky_trial(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Points]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Points]:
     """Points of a large synthetic study, confirmed in part and not at all, and of correlations."""
     home = tmp_path_factory.mktemp("many")
     methods = ("ngram_linear", "finetune", "distill", "early_exit")
@@ -371,9 +375,9 @@ ONE = re.compile(r"^Relax (.+?) to (\S+) instead of (\S+): then ")
 EACH = re.compile(rf"({'|'.join(map(re.escape, WORD))}) (\S+) instead of (\S+?)(?=, |\.$)")
 
 
-def back(said: str) -> float:
+def back(written: str) -> float:
     """A number as a sentence prints it, read as the options read one."""
-    value = number(said.replace(",", "").replace("−", "-"), "--limit")
+    value = number(written.replace(",", "").replace("−", "-"), "--limit")
     assert value is not None
     return value
 
@@ -399,51 +403,53 @@ slow = settings(
 @example("plain", {"max_ms": 0.31, "labels": 3.0}, "")
 @example("confirmed", {"min_score": 0.999}, "")
 def test_the_limit_that_is_said_lets_a_point_in(
-    many: dict[str, Points], which: str, asked: dict[str, float], cost: str
+    runs: dict[str, Points], which: str, wanted: dict[str, float], cost: str
 ) -> None:
-    points = many[which]
-    found = answer(points, cost=cost, **asked)
-    said = [text(s) for s in headline(points, found)]
+    points = runs[which]
+    found = answer(points, cost=cost, **wanted)
+    sentences = [text(s) for s in headline(points, found)]
     if found.choice is not None:
-        assert not any(s.startswith(("Relax", "No single")) for s in said)
+        assert not any(s.startswith(("Relax", "No single")) for s in sentences)
         return
-    assert said[0] == WORDS["no_fit"]
-    ones = [m for s in said if (m := ONE.match(s))]
+    assert sentences[0] == WORDS["no_fit"]
+    ones = [m for s in sentences if (m := ONE.match(s))]
     assert len(ones) == len(found.relax)
     for match in ones:
         limit = WORD[match[1]]
-        again = answer(points, cost=cost, **{**asked, limit: back(match[2])})
+        again = answer(points, cost=cost, **{**wanted, limit: back(match[2])})
         assert again.choice is not None, match[0]
-    for s in said:
+    for s in sentences:
         if s.startswith("No single limit"):
             needed = {WORD[m[1]]: back(m[2]) for m in EACH.finditer(s.split("would need ")[1])}
             assert len(needed) == len(found.nearest) > 1
-            assert answer(points, cost=cost, **{**asked, **needed}).choice is not None, s
-    assert ones or any(s.startswith(("No single", "milliseconds")) for s in said)
+            assert answer(points, cost=cost, **{**wanted, **needed}).choice is not None, s
+    assert ones or any(s.startswith(("No single", "milliseconds")) for s in sentences)
 
 
 @slow
 @given(limits)
-def test_less_than_is_said_lets_nobody_in(many: dict[str, Points], asked: dict[str, float]) -> None:
+def test_less_than_is_said_lets_nobody_in(
+    runs: dict[str, Points], wanted: dict[str, float]
+) -> None:
     """What is needed is the least that is enough."""
-    points = many["plain"]
-    for limit, need, _ in answer(points, **asked).relax:
+    points = runs["plain"]
+    for limit, need, _ in answer(points, **wanted).relax:
         less = need + 1e-6 if limit == "min_score" else need * (1 - 1e-9)
         if limit != "labels":
-            assert answer(points, **{**asked, limit: less}).choice is None
+            assert answer(points, **{**wanted, limit: less}).choice is None
 
 
 def correlated(folder: Path, *validation: float) -> Run:
     """Unconfirmed choices scored by a correlation."""
     choices = [Choice(f"m{k}", v, 0.1 + 0.01 * k, flops=10.0 + k) for k, v in enumerate(validation)]
-    return told(folder, choices, score="pearson")
+    return write_choices(folder, choices, score="pearson")
 
 
 @pytest.mark.parametrize("validation", [-0.3, -0.05])
 def test_a_negative_score_to_relax_to_is_a_number(tmp_path: Path, validation: float) -> None:
     points = collect(correlated(tmp_path, validation))
-    said = [text(s) for s in headline(points, answer(points, min_score=0.5))]
-    (match,) = [m for s in said if (m := ONE.match(s))]
+    sentences = [text(s) for s in headline(points, answer(points, min_score=0.5))]
+    (match,) = [m for s in sentences if (m := ONE.match(s))]
     assert answer(points, min_score=back(match[2])).choice is not None
 
 

@@ -157,13 +157,13 @@ def test_two_points_that_make_none_are_refused_in_one_line(say: Say, tmp_path: P
     refused(say("cascades", run, "--first", small), "--first and --second", "both")
     refused(say("cascades", run, "--second", small), "--first and --second", "both")
 
-    def asked(first: str, second: str) -> object:
+    def cascades_of(first: str, second: str) -> object:
         return say("cascades", run, "--first", first, "--second", second)
 
-    refused(asked(small, SMALL.config.id), "are one point", small)
-    refused(asked(large, small), "the cheaper one is asked first")
-    refused(asked(small, middle.point()), "not confirmed", "2 of 3 draws")
-    refused(asked(small, "zzzzzz"), "no trial or point of the search has that id")
+    refused(cascades_of(small, SMALL.config.id), "are one point", small)
+    refused(cascades_of(large, small), "the cheaper one is asked first")
+    refused(cascades_of(small, middle.point()), "not confirmed", "2 of 3 draws")
+    refused(cascades_of(small, "zzzzzz"), "no trial or point of the search has that id")
 
 
 def test_refusals_are_one_line(say: Say, run: Path, tmp_path: Path) -> None:

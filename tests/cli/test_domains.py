@@ -47,16 +47,17 @@ def two(
         if key not in trained:
             made = tmp_path_factory.mktemp("two")
             tasks = task(made, "books", 1), task(made, "dvd", 2)
-            for told in tasks:
-                train(made / told.name, told, **more)
+            for of_task in tasks:
+                train(made / of_task.name, of_task, **more)
             trained[key] = made, tasks
         made, tasks = trained[key]
         shutil.copytree(made, home, dirs_exist_ok=True)
-        for told in tasks:
-            study = home / told.name / "study.yaml"
+        for of_task in tasks:
+            study = home / of_task.name / "study.yaml"
             study.write_text(study.read_text().replace(str(made), str(home)))
         one, other = (
-            replace(told, source=told.source.replace(str(made), str(home))) for told in tasks
+            replace(of_task, source=of_task.source.replace(str(made), str(home)))
+            for of_task in tasks
         )
         return one, other
 
@@ -66,8 +67,8 @@ def two(
 def cells(folder: Path, method: str = "ngram_linear") -> dict[tuple[str, str], object]:
     found = read_domains(folder)
     assert found is not None
-    (mine,) = [m for m in found.methods if m.method == method]
-    return {(c.trained_on, c.tested_on): c for c in mine.cells}
+    (of_method,) = [m for m in found.methods if m.method == method]
+    return {(c.trained_on, c.tested_on): c for c in of_method.cells}
 
 
 def test_the_diagonal_is_what_the_records_say(say: Say, tmp_path: Path, two: Two) -> None:
@@ -108,10 +109,10 @@ def test_off_the_diagonal_stands_what_the_model_says_of_the_others_test(
     from raysearch.export.opening import open_model
 
     predictor = open_model(model)
-    said = predictor.infer(predictor.prepare(list(rows.text), None)).argmax(axis=1)
-    there = cells(tmp_path / "dvd")["books", "dvd"]
-    assert there.score == pytest.approx(float((said == rows.label).mean()), abs=1e-12)
-    assert there.score < 1 and there.rows == 40 and len(there.per_draw) == 1
+    predicted = predictor.infer(predictor.prepare(list(rows.text), None)).argmax(axis=1)
+    cell = cells(tmp_path / "dvd")["books", "dvd"]
+    assert cell.score == pytest.approx(float((predicted == rows.label).mean()), abs=1e-12)
+    assert cell.score < 1 and cell.rows == 40 and len(cell.per_draw) == 1
     assert books.label_names == dvd.label_names
 
 
@@ -119,8 +120,8 @@ def test_known_texts_are_left_out_and_counted(say: Say, tmp_path: Path) -> None:
     books, dvd = task(tmp_path, "books", 1), task(tmp_path, "dvd", 2)
     texts = list(load_task(dvd).splits["test"].text)
     learn(books, ["  " + t.upper().replace(" ", "\n ") for t in texts[:5]])
-    for told in (books, dvd):
-        train(tmp_path / told.name, told)
+    for of_task in (books, dvd):
+        train(tmp_path / of_task.name, of_task)
     code, out, _ = say("domains", "books", "dvd")
     found = cells(tmp_path / "books")
     assert code == 0 and (found["books", "dvd"].rows, found["books", "dvd"].dropped) == (35, 5)
@@ -188,8 +189,8 @@ def test_all_draws_are_judged_on_the_same_rows(
     monkeypatch.setattr(TrainedModel, "unlabelled", property(pool))
     code, out, err = say("domains", "books", "dvd")
     assert code == 0, err
-    there = cells(tmp_path / "books")["books", "dvd"]
-    assert len(there.per_draw) == 3 and (there.rows, there.dropped) == (25, 15)
+    cell = cells(tmp_path / "books")["books", "dvd"]
+    assert len(cell.per_draw) == 3 and (cell.rows, cell.dropped) == (25, 15)
     assert "15 of dvd from books" in out
 
 
@@ -257,12 +258,12 @@ def test_classes_are_compared_whole(say: Say, tmp_path: Path) -> None:
     from raysearch.run.study_file import StudyManifest
     from raysearch.workflow.domains import comparable
 
-    told = task(tmp_path, "books", 1)
-    study = tiny.world(told, tmp_path / "world").study
+    books = task(tmp_path, "books", 1)
+    study = tiny.world(books, tmp_path / "world").study
 
     def refused_of(one: tuple[str, ...], other: tuple[str, ...]) -> str:
         runs = [
-            (Path(name), StudyManifest(study, replace(told, name=name, label_names=names), name))
+            (Path(name), StudyManifest(study, replace(books, name=name, label_names=names), name))
             for name, names in (("books", one), ("dvd", other))
         ]
         with pytest.raises(InputError) as e:
@@ -317,8 +318,8 @@ def test_pairs_of_texts_are_domains_too(say: Say, tmp_path: Path) -> None:
 
 def test_folds_are_judged_at_home_and_the_carved_split_abroad(say: Say, tmp_path: Path) -> None:
     for at, name in enumerate(("mine", "yours")):
-        told = own(tmp_path, name, at)
-        train(tmp_path / name, told, draws=3, folds=3)
+        of_task = own(tmp_path, name, at)
+        train(tmp_path / name, of_task, draws=3, folds=3)
     code, _, err = say("domains", tmp_path / "mine", tmp_path / "yours")
     assert code == 0, err
     found = read_domains(tmp_path / "mine")

@@ -115,7 +115,7 @@ def test_a_threshold_is_chosen_when_predicting(home, say, table, batch):
 def predictor_confidence(predictor, texts):
     """How sure the first exit is of each text, after its own temperature alone."""
     predictor.change_rule("0", "confidence")
-    logits, _ = predictor.left(predictor.prepare(texts))
+    logits, _ = predictor.exit_results(predictor.prepare(texts))
     z = logits * predictor.manifest.temperature
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return (e / e.sum(axis=1, keepdims=True)).max(axis=1)
@@ -196,14 +196,14 @@ def test_the_ends_of_the_threshold(home, say, table, threshold, by):
 
 
 def test_the_second_is_asked_for_no_more_than_its_texts(home, table):
-    asked = []
+    deferred = []
     second = open_model(home / "whole")
     prepare = second.prepare
-    second.prepare = lambda texts, pairs=None: (asked.extend(texts), prepare(texts, pairs))[1]
+    second.prepare = lambda texts, pairs=None: (deferred.extend(texts), prepare(texts, pairs))[1]
     made = Cascade(open_model(home / "ngrams"), second, "0.9", ("a", "b"))
     first = open_model(home / "ngrams").probabilities(table).max(axis=1)
     made.probabilities(table)
-    assert asked == [t for t, p in zip(table, first, strict=True) if p < 0.9]
+    assert deferred == [t for t, p in zip(table, first, strict=True) if p < 0.9]
     assert made.probabilities([]).shape == (0, 2)
 
 

@@ -41,9 +41,9 @@ class Made:
         self.rows = judged_rows(self.data, crossfitted=True)
         assert self.rows.label is not None
         names = self.task.label_names
-        self.said = [names[int(v)] if names else f"{v:g}" for v in self.rows.label.tolist()]
+        self.labels = [names[int(v)] if names else f"{v:g}" for v in self.rows.label.tolist()]
         self.path = home / "predictions.csv"
-        self.write(list(zip(row_hashes(self.rows), self.said, strict=True)))
+        self.write(list(zip(row_hashes(self.rows), self.labels, strict=True)))
 
     def write(self, lines: list[Any], head: tuple[str, ...] = ("hash", "prediction")) -> Path:
         with self.path.open("w", newline="") as f:
@@ -78,7 +78,7 @@ def test_predictions_become_a_point_with_verdicts(say: Say, made: Made) -> None:
 def test_the_same_name_replaces_and_says_so(say: Say, made: Made) -> None:
     say("add-point", made.run, "--name", "a", "--predictions", made.path)
     (first,) = read_records(made.run / "records.jsonl").outside
-    other = [*made.said[1:], made.said[0]]
+    other = [*made.labels[1:], made.labels[0]]
     made.write(list(zip(row_hashes(made.rows), other, strict=True)))
     code, out, _ = say("add-point", made.run, "--name", " a ", "--predictions", made.path)
     assert code == 0 and "replaces the earlier 'a'" in out
@@ -88,7 +88,7 @@ def test_the_same_name_replaces_and_says_so(say: Say, made: Made) -> None:
 
 
 def test_texts_ids_jsonl_and_tsv_are_read(say: Say, made: Made, tmp_path: Path) -> None:
-    ids = [made.task.label_names.index(s) for s in made.said]
+    ids = [made.task.label_names.index(s) for s in made.labels]
     pairs = list(zip(made.rows.text, ids, strict=True))
     lines = [json.dumps({"text": f" {t.upper()}", "prediction": p}) for t, p in reversed(pairs)]
     (tmp_path / "p.jsonl").write_text("\n".join(lines))
@@ -105,7 +105,7 @@ def test_texts_ids_jsonl_and_tsv_are_read(say: Say, made: Made, tmp_path: Path) 
 def test_pairs_and_regression(say: Say, tmp_path: Path) -> None:
     pair = Made(tmp_path, "pair")
     assert pair.rows.pair is not None
-    lines = list(zip(pair.rows.text, pair.rows.pair, pair.said, strict=True))
+    lines = list(zip(pair.rows.text, pair.rows.pair, pair.labels, strict=True))
     pair.write(lines, ("text", "text_pair", "prediction"))
     code, out, err = say("add-point", pair.run, "--name", "x", "--predictions", pair.path, "--json")
     assert code == 0 and json.loads(out)["scores"]["test"]["accuracy"] == 1.0, err
@@ -133,7 +133,7 @@ def test_a_crossfitted_run_wants_every_row_of_the_pool(say: Say, tmp_path: Path)
     code, out, err = say("add-point", made.run, "--name", "x", "--predictions", made.path, "--json")
     value = json.loads(out)
     assert code == 0 and value["rows"] == 122 and value["against"], err
-    single = {h: s for h, s in zip(row_hashes(made.rows), made.said, strict=True)}
+    single = {h: s for h, s in zip(row_hashes(made.rows), made.labels, strict=True)}
     assert len(single) == 121  # one text stands twice
     made.write(list(single.items()))
     code, out, err = say("add-point", made.run, "--name", "x", "--predictions", made.path, "--json")
@@ -180,7 +180,7 @@ def test_a_file_that_is_not_whole_is_refused_whole(
     say: Say, made: Made, change: Change, parts: list[str]
 ) -> None:
     before = made.records()
-    lines = [list(line) for line in zip(row_hashes(made.rows), made.said, strict=True)]
+    lines = [list(line) for line in zip(row_hashes(made.rows), made.labels, strict=True)]
     made.write(change(lines))
     refused(say("add-point", made.run, "--name", "x", "--predictions", made.path), *parts)
     assert made.records() == before and not (made.run / "store" / "outside").exists()

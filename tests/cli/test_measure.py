@@ -54,17 +54,17 @@ def out(tmp_path: Path, tiny_ladder: None) -> Path:
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrialRecord, OperatingPoint]]:
     """Measures without a model on a quiet machine; the list is what was measured."""
-    asked: list[tuple[TrialRecord, OperatingPoint]] = []
+    requests: list[tuple[TrialRecord, OperatingPoint]] = []
 
     def measured(
         record: TrialRecord, points: list[OperatingPoint], *more: Any
     ) -> list[dict[str, float]]:
-        asked.extend((record, point) for point in points)
+        requests.extend((record, point) for point in points)
         return [dict(NUMBERS) for _ in points]
 
     monkeypatch.setattr(measuring, "_measured", measured)
     monkeypatch.setattr("raysearch.costs.timing.busy_cores", lambda: 0.0)
-    return asked
+    return requests
 
 
 def measured(out: Path) -> dict[tuple[str, str, int], dict[str, float]]:
@@ -84,9 +84,9 @@ def measured(out: Path) -> dict[tuple[str, str, int], dict[str, float]]:
 def test_each_graph_is_measured_once_and_told_of_all_its_points(
     say: Say, out: Path, timed: list[tuple[TrialRecord, OperatingPoint]]
 ) -> None:
-    code, said, err = say("measure", out)
+    code, out_text, err = say("measure", out)
     assert code == 0, err
-    assert "measuring 2 graphs of 3 confirmed points, one after the other" in said
+    assert "measuring 2 graphs of 3 confirmed points, one after the other" in out_text
     assert [r.config.method for r, _ in timed] == ["ngram_linear", "embed_linear"]
     assert all(r.phase == "search" for r, _ in timed)
     expected = {**NUMBERS, "busy_cores": 0.0}
@@ -95,8 +95,8 @@ def test_each_graph_is_measured_once_and_told_of_all_its_points(
         ("ngram_linear", "hash-16", 16): expected,
         ("embed_linear", "random-1", 32): expected,
     }
-    assert "ngram_linear hash-16: 2 ms (p95 3) + 0.25 ms tokenising a text, 900 texts/s" in said
-    assert "page: run/dashboard/index.html" in said and (out / "dashboard/index.html").is_file()
+    assert "ngram_linear hash-16: 2 ms (p95 3) + 0.25 ms tokenising a text, 900 texts/s" in out_text
+    assert "page: run/dashboard/index.html" in out_text and (out / "dashboard/index.html").is_file()
 
     again = say("measure", out, "--json")
     value = json.loads(again[1], parse_constant=pytest.fail)
@@ -117,9 +117,11 @@ def test_a_zero_shot_model_is_measured_beside_the_confirmed(
     ]
     task = tiny.write_task(tmp_path / "two", "two")
     write_run(tmp_path / "run", task, recipes=[*RECIPES, *shots])
-    code, said, err = say("measure", "run")
+    code, out_text, err = say("measure", "run")
     assert code == 0, err
-    assert "measuring 3 graphs of 3 confirmed and 1 zero-shot points, one after the other" in said
+    assert (
+        "measuring 3 graphs of 3 confirmed and 1 zero-shot points, one after the other" in out_text
+    )
     assert [r.config.method for r, _ in timed] == ["ngram_linear", "embed_linear", "zero_shot"]
     assert measured(Path("run"))["zero_shot", "random-1", 0]["latency_ms"] == 2.0
     _, out, _ = say("recommend", "run", "--cost", "ms")
@@ -132,17 +134,17 @@ def test_points_of_one_table_are_one_job(tmp_path: Path) -> None:
     run = sparse(tmp_path / "run", tables=TABLES[2:4], labels=(100,), draws=1)
     wanted = {p.point_id for r in run.records for p in r.points}
     jobs = measuring._together(measuring._graphs(run.records, wanted, again=True))
-    told = [[point.point_id for ((_, point), *_) in job] for job in jobs]
-    assert sorted(map(len, told))[0] == 1 and len(told) == 3, "the teacher, and two tables"
-    assert sorted(sum(told, [])) == sorted(wanted)
+    ids = [[point.point_id for ((_, point), *_) in job] for job in jobs]
+    assert sorted(map(len, ids))[0] == 1 and len(ids) == 3, "the teacher, and two tables"
+    assert sorted(sum(ids, [])) == sorted(wanted)
 
 
 def test_nothing_confirmed_is_refused(say: Say, tmp_path: Path, tiny_ladder: None) -> None:
     for draws in (0, 2):
         name = f"run{draws}"
         write_run(tmp_path / name, tiny.write_task(tmp_path / f"t{draws}", "two"), draws=draws)
-        code, said, err = say("measure", name)
-        assert (code, said) == (2, "")
+        code, out_text, err = say("measure", name)
+        assert (code, out_text) == (2, "")
         (line,) = err.splitlines()
         assert line == (
             f"raysearch: error: {name}: nothing is confirmed yet; first: raysearch confirm {name}"
@@ -226,9 +228,9 @@ def test_a_busy_machine_is_waited_for_and_then_said(
 
     monkeypatch.setattr(measuring, "time", Time())
     monkeypatch.setattr("raysearch.costs.timing.busy_cores", lambda: next(busy))
-    code, said, _ = say("measure", out)
+    code, out_text, _ = say("measure", out)
     assert code == 0 and clock[0] == pytest.approx(measuring.PATIENCE, abs=2.0)
-    assert said.count("keep 0.9 cores busy: the times will be too high") == 1
+    assert out_text.count("keep 0.9 cores busy: the times will be too high") == 1
     cores = {k[0]: v["busy_cores"] for k, v in measured(out).items()}
     assert cores == {"ngram_linear": 0.1, "embed_linear": 0.9}, "it stands beside the numbers"
 
@@ -321,9 +323,9 @@ def test_a_machine_that_is_lost_costs_the_times_alone(
         yield
 
     monkeypatch.setattr(studies, "bench", none)
-    said: list[str] = []
+    lines: list[str] = []
     prepared: Any = SimpleNamespace(out=out)
-    studies.measure_confirmed(prepared, RunReader(out), said.append, "auto")
-    assert said[0].startswith("not measured: storage 's3://b'") and "--address auto" in said[0]
+    studies.measure_confirmed(prepared, RunReader(out), lines.append, "auto")
+    assert lines[0].startswith("not measured: storage 's3://b'") and "--address auto" in lines[0]
     with pytest.raises(StorageLost):
-        studies.measure_confirmed(prepared, RunReader(out), said.append)
+        studies.measure_confirmed(prepared, RunReader(out), lines.append)

@@ -146,19 +146,19 @@ def test_rows_of_a_split_that_was_carved_anew_are_named(tmp_path: Path, split: s
     out, data, texts = pooled(tmp_path / "data")
     anew = crossfit(data, folds_of(data), 2).splits[split].ids.tolist()
     assert not set(anew) <= set(data.splits[split].ids.tolist()), "else nothing is shown"
-    for asked in (False, True):
-        known = row_namer(out, texts=asked)(split, [*anew, 10**6, -1])
+    for with_texts in (False, True):
+        known = row_namer(out, texts=with_texts)(split, [*anew, 10**6, -1])
         assert list(known) == anew, "a number that no row has is left out"
         for i in anew:
             assert known[i].hash == row_hash(texts[i])
-            assert known[i].text == (texts[i] if asked else None)
+            assert known[i].text == (texts[i] if with_texts else None)
 
 
 def test_official_validation_rows_are_not_those_of_the_pool(tmp_path: Path) -> None:
     home = tmp_path / "data"
     home.mkdir()
-    for name, many in (("train", 100), ("validation", 20)):
-        lines = [json.dumps({"text": f"{name} {i}", "label": f"k{i % 2}"}) for i in range(many)]
+    for name, count in (("train", 100), ("validation", 20)):
+        lines = [json.dumps({"text": f"{name} {i}", "label": f"k{i % 2}"}) for i in range(count)]
         (home / f"{name}.jsonl").write_text("\n".join(lines))
     task = own_task(str(home))
     write_study_manifest(
@@ -180,18 +180,18 @@ def test_texts_of_a_run_judged_on_carved_validation_rows_are_shown(
     page = (tmp_path / "run" / "dashboard" / "early_exit.html").read_text()
     shown = json.loads(page.split('type="application/json" id="data">')[1].split("</script>")[0])
     (table,) = [t for f in shown["figures"] for t in f["data"] if t["type"] == "table"]
-    *_, hashes, _, _, _, said = table["cells"]["values"]
+    *_, hashes, _, _, _, cells = table["cells"]["values"]
     numbers = [int(n) for n in table["cells"]["values"][1]]
     assert hashes == [row_hash(texts[n]) for n in numbers] and len(hashes) == 16
-    assert said == [html.escape(texts[n]) for n in numbers]
+    assert cells == [html.escape(texts[n]) for n in numbers]
     assert "<i>says" not in page
 
 
 def test_the_hub_is_asked_for_texts_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
+    calls: list[bool] = []
 
     def load(task: Task, *, data_dir: Path | None = None) -> None:
-        asked.append(not constants.HF_HUB_OFFLINE)
+        calls.append(not constants.HF_HUB_OFFLINE)
         raise InputError("out of reach")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
@@ -199,13 +199,13 @@ def test_the_hub_is_asked_for_texts_alone(tmp_path: Path, monkeypatch: pytest.Mo
     task = tiny.write_task(tmp_path / "two", "two")
     task = dataclasses.replace(task, source="hf:nobody/nothing")
     write_study_manifest(tmp_path / "run", StudyManifest(Study(name="tiny"), task, "0" * 16))
-    heard: list[str] = []
-    names = row_namer(tmp_path / "run", notify=heard.append)
-    assert asked == [] and names("test", [1]) == {} == names("test", [2])
-    assert asked == [False] and heard == ["rows are named by number: out of reach"]
+    lines: list[str] = []
+    names = row_namer(tmp_path / "run", notify=lines.append)
+    assert calls == [] and names("test", [1]) == {} == names("test", [2])
+    assert calls == [False] and lines == ["rows are named by number: out of reach"]
     with pytest.raises(InputError, match="out of reach"):
         row_namer(tmp_path / "run", texts=True)
-    assert asked == [False, True]
+    assert calls == [False, True]
 
 
 def test_a_trained_run_has_every_picture(made: tiny.Made) -> None:

@@ -64,8 +64,8 @@ def test_texts_come_on_request_and_escaped(say: Say, tmp_path: Path) -> None:
 
 def test_a_named_point_and_another_file(say: Say, run: Path, tmp_path: Path) -> None:
     table = read_run(run).table
-    mine = table[table["labels_train"].eq(16) & table["phase"].eq("search")]
-    point = str(mine["point_id"].iloc[0])
+    trials = table[table["labels_train"].eq(16) & table["phase"].eq("search")]
+    point = str(trials["point_id"].iloc[0])
     code, out, _ = say("report", run, point[:7], "--out", tmp_path / "a" / "b.html", "--json")
     value = json.loads(out)
     assert code == 0 and value["point_id"] == point and value["labels"] == 16
@@ -74,8 +74,10 @@ def test_a_named_point_and_another_file(say: Say, run: Path, tmp_path: Path) -> 
 
 
 def test_a_zero_shot_model_is_reported_as_what_it_is(say: Say, tmp_path: Path) -> None:
-    asked = Recipe("zero_shot", "random-1", labels=0, right=0.2)
-    write_run(tmp_path / "run", tiny.write_task(tmp_path / "two", "two"), recipes=[*RECIPES, asked])
+    zero_shot = Recipe("zero_shot", "random-1", labels=0, right=0.2)
+    write_run(
+        tmp_path / "run", tiny.write_task(tmp_path / "two", "two"), recipes=[*RECIPES, zero_shot]
+    )
     table = read_run(tmp_path / "run").table
     point = str(table[table["method"].eq("zero_shot")]["point_id"].iloc[0])
     code, out, err = say("report", "run", point[:8], "--share-teacher", "3")

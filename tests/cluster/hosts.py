@@ -65,13 +65,13 @@ class Lab:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait(self, what: str, ready: Callable[[], Any], limit: float, every: float = 1.0) -> Any:
+    def wait(self, what: str, ready: Callable[[], Any], limit: float, pause: float = 1.0) -> Any:
         """Wait until `ready()` holds and return it; Broken after `limit` seconds [s]."""
         until = time.monotonic() + limit
         while not (found := ready()):
             if time.monotonic() > until:
                 raise Broken(f"{what}: not within {limit:.0f} s")
-            time.sleep(every)
+            time.sleep(pause)
         return found
 
     @property
@@ -82,12 +82,12 @@ class Lab:
 
 def alive(lab: Lab) -> set[str]:
     """Addresses of the nodes that the head holds for alive."""
-    asked = (
+    code = (
         "import ray, json; ray.init(address='auto', log_to_driver=False, logging_level=50); "
         "print('NODES', json.dumps([n['NodeManagerAddress'] for n in ray.nodes() if n['Alive']]))"
     )
-    said = lab.sh("run", "head", "python", "-W", "ignore", "-c", asked, check=False)
-    lines = [line for line in said.splitlines() if line.startswith("NODES ")]
+    output = lab.sh("run", "head", "python", "-W", "ignore", "-c", code, check=False)
+    lines = [line for line in output.splitlines() if line.startswith("NODES ")]
     return set(json.loads(lines[-1].removeprefix("NODES "))) if lines else set()
 
 

@@ -126,7 +126,7 @@ def busy(lab: Lab, driver: subprocess.Popen[bytes], out: Path, host: str, nodes:
         seen.update(hosts_of(out), (h for h in nodes - seen if at_work(lab, h)))
         return bool(ended(out)) and seen >= nodes and at_work(lab, host)
 
-    lab.wait(f"{out.name}: a trial on {host}", ready, 300, every=0.2)
+    lab.wait(f"{out.name}: a trial on {host}", ready, 300, pause=0.2)
     done = f"{len(ended(out))} of {TRIALS} trials are done"
     lab.say(f"{done}; trials were at work on {', '.join(sorted(seen))}, one is on {host}")
 
@@ -136,8 +136,10 @@ def up(lab: Lab, changes: Mapping[str, Any] | None = None) -> None:
     home = lab.folder / "cli" / "home"
     (home / "cluster.yaml").write_text(yaml.safe_dump(of_the_lab(lab.folder.name, changes or {})))
     lab.sh("run", "cli", "ray", "get-auth-token", "--generate")
-    said = lab.sh("run", "cli", "python", "-m", "raysearch", "doctor", "--cluster", "cluster.yaml")
-    lab.say(f"raysearch doctor --cluster {said.splitlines()[-1]}")
+    output = lab.sh(
+        "run", "cli", "python", "-m", "raysearch", "doctor", "--cluster", "cluster.yaml"
+    )
+    lab.say(f"raysearch doctor --cluster {output.splitlines()[-1]}")
     lab.say("ray up -y cluster.yaml (clusters/on-prem.yaml with the lab's addresses and user)")
     command = f"cd '{ROOT}' && RAY_AUTH_MODE=token ray up -y ~/cluster.yaml"
     lab.sh("run", "cli", "bash", "-c", command)
@@ -230,9 +232,9 @@ def done(lab: Lab) -> None:
     other = lab.start(lab.folder / "other.txt", "run", "head", "python", "-c", OTHER)
     with study(lab, "first", " --down-when-done"):
         pass
-    said = (lab.folder / "first.txt").read_text()
-    if "left up, 1 other programs work on the cluster" not in said or "head" not in lab.raylets:
-        raise Broken(f"first: did not spare the other program: {said[-500:]}")
+    text = (lab.folder / "first.txt").read_text()
+    if "left up, 1 other programs work on the cluster" not in text or "head" not in lab.raylets:
+        raise Broken(f"first: did not spare the other program: {text[-500:]}")
     lab.say("another program works on the cluster: it was left up")
     (lab.folder / "shared" / "over").touch()
     lab.wait("the other program's end", lambda: other.poll() is not None, 30)

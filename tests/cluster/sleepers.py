@@ -53,13 +53,13 @@ def main() -> None:
     )
     made = [r.made_by for r in read_records(Path(out) / "records.jsonl").trials]
     ends = sorted(float(m["ended"]) for m in made)
-    said = {
+    result = {
         "by_status": dict(outcome.by_status),
         "first": ends[0] - begun,
         "between": ends[-1] - ends[0],
         "hosts": Counter(str(m["host"]) for m in made),
     }
-    print("SLEPT", json.dumps(said), flush=True)
+    print("SLEPT", json.dumps(result), flush=True)
     os._exit(0)  # Ray's farewell takes seconds
 
 

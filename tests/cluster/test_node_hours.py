@@ -23,9 +23,9 @@ def test_hours_add_up_by_what_each_look_shows() -> None:
 
 def test_idle_gpus_are_said_with_what_they_cost() -> None:
     three = {str(i): NodeHours(f"gpu-{i}", 1.0, 1800.0, 960.0, 960.0) for i in range(3)}
-    said = sentences(three, Prices(gpu_hour=8.714))
-    assert said[1] == "3 GPU nodes idle 42 min, $6.10"
-    assert said[0] == "nodes: 3, 1.50 node-hours alive, 0.80 used (53%), $13.07"
+    lines = sentences(three, Prices(gpu_hour=8.714))
+    assert lines[1] == "3 GPU nodes idle 42 min, $6.10"
+    assert lines[0] == "nodes: 3, 1.50 node-hours alive, 0.80 used (53%), $13.07"
     assert sentences(three, Prices())[1] == "3 GPU nodes idle 42 min"
     assert sentences({}, Prices()) == []
     # a price that one of the nodes lacks leaves the sum out

@@ -19,7 +19,7 @@ from raysearch.search.backend import TrialBackend
 from raysearch.storage import remote
 from raysearch.storage.remote import StorageLost
 from raysearch.storage.trial_checkpoints import TrialCheckpoints
-from raysearch.tune.trainable import bound
+from raysearch.tune.trainable import bind_trainable
 from tests.tune.fakes import FakePlace, FakeTrial, FakeWorld, failed, score, space
 
 
@@ -70,9 +70,9 @@ def test_a_node_whose_files_stay_with_it_is_named(cluster: Any) -> None:
 
 
 def test_a_node_with_another_version_is_named(cluster: Any, monkeypatch: Any) -> None:
-    mine = StorageProbe(str(cluster.share), "token", "0.0.1")
-    assert mine.fault().startswith("has raysearch ") and mine.fault().endswith("driver 0.0.1")
-    cluster.say["w1"] = probe(mine, "w1")
+    own = StorageProbe(str(cluster.share), "token", "0.0.1")
+    assert own.fault().startswith("has raysearch ") and own.fault().endswith("driver 0.0.1")
+    cluster.say["w1"] = probe(own, "w1")
     with pytest.raises(InputError, match=r"node 'w1': has raysearch .*, the driver 0\.0\.1"):
         preflight(str(cluster.share), Path("/nowhere"))
 
@@ -115,17 +115,17 @@ def test_a_node_that_joins_late_finds_the_mark_or_stops_the_study(
             TrialBackend(FakeTrial, failed, score),
             TrialCheckpoints(tmp_path / "checkpoints"),
         )
-        made = bound(kit, FakePlace(), "search", saves, mark, 60.0)
+        made = bind_trainable(kit, FakePlace(), "search", saves, mark, 60.0)
         trial = made.__new__(made)
         trial.setup(config)
         return trial.step()
 
     with door.preflight(None, cluster.share) as mark:
         other = replace(mark, where=str(tmp_path / "its own disk"))
-        said = first_slice(other)
-        assert said["done"] and "record" not in said
+        reason = first_slice(other)
+        assert reason["done"] and "record" not in reason
         named = f"node '{platform.node()}': does not see what is written to '{other.where}'"
-        assert said["fault"] == named + door.HINT
+        assert reason["fault"] == named + door.HINT
         assert "fault" not in first_slice(mark)
     with pytest.raises(NodeMismatch):
         replace(mark, token="another").check()
@@ -152,17 +152,17 @@ def test_a_node_whose_mount_comes_late_is_waited_for(cluster: Any, tmp_path: Pat
 
 
 def test_a_storage_that_is_away_is_waited_for_as_ever(cluster: Any, monkeypatch: Any) -> None:
-    asked = []
+    reads = []
 
     def away(self: StorageProbe, patience: float) -> str:
-        asked.append(patience)
+        reads.append(patience)
         raise StorageLost("is away")
 
     with door.preflight(str(cluster.share), Path("/nowhere")) as mark:
         monkeypatch.setattr(StorageProbe, "fault", away)
         with pytest.raises(StorageLost):
             mark.check()
-    assert asked == [remote.PATIENCE]
+    assert reads == [remote.PATIENCE]
 
 
 def test_a_driver_that_ends_leaves_anothers_mark_alone(cluster: Any) -> None:

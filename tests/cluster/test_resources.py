@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raysearch.cluster.autoscaler import to_come
+from raysearch.cluster.autoscaler import pending_nodes
 from raysearch.cluster.resources import MOST, PARTS, Node, ResourceRequest, share, slots
 from raysearch.config.trial import DataBudget, TrialConfig
 from raysearch.costs.memory import MemoryEstimate
@@ -106,8 +106,8 @@ def test_a_model_that_fits_no_gpu_is_refused_by_name() -> None:
 def test_teachers_get_the_best_kind() -> None:
     found = share([HEAD, A10G, H100], DEMANDS)
     assert found.best == "H100"
-    held = found.of(config_of(*LARGE), kind=found.best)
-    assert held.resources == {"CPU": 2.0, "GPU": 1.0, "accelerator_type:H100": 0.001}
+    request = found.of(config_of(*LARGE), kind=found.best)
+    assert request.resources == {"CPU": 2.0, "GPU": 1.0, "accelerator_type:H100": 0.001}
     assert found.of(config_of(*LINEAR), kind=found.best).kind == ""  # it holds no GPU
     assert share([HEAD, A10G], DEMANDS).best == ""
 
@@ -115,7 +115,7 @@ def test_teachers_get_the_best_kind() -> None:
 def test_nodes_that_the_autoscaler_would_start_count(tmp_path: Path, monkeypatch) -> None:
     file = tmp_path / "ray_bootstrap_config.yaml"
     monkeypatch.setattr("raysearch.cluster.autoscaler.BOOTSTRAP", file)
-    assert to_come([HEAD]) == []
+    assert pending_nodes([HEAD]) == []
     kinds = {
         "head": {"resources": {"CPU": 4}, "max_workers": 0},
         "gpu": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 4},
@@ -124,15 +124,17 @@ def test_nodes_that_the_autoscaler_would_start_count(tmp_path: Path, monkeypatch
     config = {"head_node_type": "head", "available_node_types": kinds, "max_workers": 3}
     config["provider"] = {"type": "aws"}
     file.write_text(json.dumps(config))
-    assert [(n.cpus, n.gpus) for n in to_come([HEAD])] == [(8.0, 1.0)] * 3  # at most, in all
-    assert len(to_come([HEAD, A10G, A10G])) == 1
+    assert [(n.cpus, n.gpus) for n in pending_nodes([HEAD])] == [(8.0, 1.0)] * 3  # at most, in all
+    assert len(pending_nodes([HEAD, A10G, A10G])) == 1
     # a head that holds no trials, before the first worker: the study plans for what will come
-    planned = share([Node("head", 0), *to_come([])], DEMANDS)
+    planned = share([Node("head", 0), *pending_nodes([])], DEMANDS)
     assert planned.of(config_of(*SMALL)).gpus == 1.0 and planned.concurrency == 3 + 3 * 7
     config["provider"] = {"type": "local", "worker_ips": ["10.0.0.2", "10.0.0.3"]}
     file.write_text(json.dumps(config | {"max_workers": 2}))
-    assert [(n.cpus, n.gpus) for n in to_come([HEAD])] == [(4.0, 0.0)] * 2  # as the head, for now
-    assert len(to_come([HEAD, HEAD])) == 1
+    assert [(n.cpus, n.gpus) for n in pending_nodes([HEAD])] == [
+        (4.0, 0.0)
+    ] * 2  # as the head, for now
+    assert len(pending_nodes([HEAD, HEAD])) == 1
     for broken in ("[", "head_node_type: x", "available_node_types: []\nhead_node_type: y", "7"):
         file.write_text(broken)
-        assert to_come([HEAD]) == []
+        assert pending_nodes([HEAD]) == []

@@ -92,9 +92,9 @@ def test_a_space_keeps_its_values_as_they_are_written(tmp_path):
     space = load_method_space(written(tmp_path, text + "[0, 1.0]}}\nfirst: {a: 1, b: 2, c: 0}\n"))
     assert list(map(repr, space.knobs["a"].options)) == ["1", "1.0", "True", "'w'"]
     assert (repr(space.knobs["b"].low), repr(space.knobs["c"].high)) == ("1", "1.0")
-    assert repr(dict(space.first)) == "{'a': 1, 'b': 2, 'c': 0}" and space.inputs == {}
+    assert repr(dict(space.default_config)) == "{'a': 1, 'b': 2, 'c': 0}" and space.inputs == {}
     bare = load_method_space(written(tmp_path, "method: x\nknobs:\nfirst:\ninputs:\n"))
-    assert (bare.knobs, bare.first, bare.inputs) == ({}, {}, {})
+    assert (bare.knobs, bare.default_config, bare.inputs) == ({}, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,12 @@ class Slow:
 
     def __init__(self, clock: Clock, infer: float, prepare: float = 0.0) -> None:
         self.clock, self.infer_seconds, self.prepare_seconds = clock, infer, prepare
-        self.asked: list[list[str]] = []
+        self.prepared: list[list[str]] = []
         self.pairs: list[Any] = []
 
     def prepare(self, texts: Sequence[str], pairs: Sequence[str] | None) -> list[str]:
         self.clock.now += self.prepare_seconds * len(texts)
-        self.asked.append(list(texts))
+        self.prepared.append(list(texts))
         self.pairs.append(None if pairs is None else list(pairs))
         return list(texts)
 
@@ -82,7 +82,7 @@ def test_five_repeats_are_enough_of_a_model_that_takes_ten_seconds(clock: Clock)
     slow = Slow(clock, 11.0)
     found = timed(slow.model, TEXTS)
     assert found["repeats"] == 5 and found["latency_ms"] == pytest.approx(11_000)
-    singles = [texts for texts in slow.asked if len(texts) == 1]
+    singles = [texts for texts in slow.prepared if len(texts) == 1]
     assert len(singles) == 5 + 1, "one call warms it up"
     assert timed(Slow(clock, 9.0).model, TEXTS[:1])["repeats"] == FEWEST
 
@@ -90,7 +90,7 @@ def test_five_repeats_are_enough_of_a_model_that_takes_ten_seconds(clock: Clock)
 def test_only_the_batch_may_be_that_slow(clock: Clock) -> None:
     slow = Slow(clock, 1.0)
     timed(slow.model, TEXTS)
-    sizes = [len(texts) for texts in slow.asked]
+    sizes = [len(texts) for texts in slow.prepared]
     assert sizes.count(1) == FEWEST + 3 and sizes.count(BATCH) == 5 + 1
 
 
@@ -126,17 +126,17 @@ def test_batches_walk_through_all_texts_with_their_pairs(clock: Clock) -> None:
     slow = Slow(clock, 0.01)
     pairs = [t.upper() for t in TEXTS]
     timed(slow.model, TEXTS, pairs)
-    for texts, seconds in zip(slow.asked, slow.pairs, strict=True):
+    for texts, seconds in zip(slow.prepared, slow.pairs, strict=True):
         assert seconds == [t.upper() for t in texts]
-    assert {t for texts in slow.asked if len(texts) == BATCH for t in texts} == set(TEXTS)
-    assert {len(texts) for texts in slow.asked} == {1, BATCH}
+    assert {t for texts in slow.prepared if len(texts) == BATCH for t in texts} == set(TEXTS)
+    assert {len(texts) for texts in slow.prepared} == {1, BATCH}
 
 
 def test_fewer_texts_than_a_batch(clock: Clock) -> None:
     slow = Slow(clock, 0.01)
     found = timed(slow.model, TEXTS[:5])
     assert found["throughput"] == pytest.approx(100.0)
-    assert {len(texts) for texts in slow.asked} == {1, 5}
+    assert {len(texts) for texts in slow.prepared} == {1, 5}
 
 
 def test_a_true_clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,14 +171,14 @@ def test_memory_that_was_held_is_seen_after_it_was_let_go(size: int) -> None:
 
 def test_busy_cores_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read twice: 100 ticks of all four cores, of which 25 were idle or waiting."""
-    told = iter(["cpu  10 0 10 100 20 0 0 0 0 0\n", "cpu  60 5 30 120 25 0 0 0 7 7\n"])
+    lines = iter(["cpu  10 0 10 100 20 0 0 0 0 0\n", "cpu  60 5 30 120 25 0 0 0 7 7\n"])
 
     class Stat:
         def __init__(self, path: str) -> None:
             assert path == "/proc/stat"
 
         def read_text(self) -> str:
-            return next(told)
+            return next(lines)
 
     monkeypatch.setattr(timing, "Path", Stat)
     monkeypatch.setattr(timing.os, "cpu_count", lambda: 4)

@@ -43,8 +43,8 @@ def test_no_text_of_the_task_is_in_it_and_each_stands_once(open_corpus, data, tm
     corpus = open_corpus(str(write(tmp_path / "c.jsonl", texts)), data, None)
     assert list(corpus.text) == ["new one", "other"]
     assert corpus.dropped == len(texts) - 2
-    held = {normalise(t) for rows in data.splits.values() for t in rows.text}
-    assert not held & {normalise(t) for t in corpus.text}
+    task_texts = {normalise(t) for rows in data.splits.values() for t in rows.text}
+    assert not task_texts & {normalise(t) for t in corpus.text}
     assert corpus.sentence().startswith(f"pool c: 2 texts of column 'text'; {len(texts) - 2} ")
 
 

@@ -39,11 +39,11 @@ def test_any_table_is_a_task(tmp_path, suffix):
     assert len(data.splits["unlabelled"]) == 10 and not data.official_test
     sizes = {name: len(rows) for name, rows in data.splits.items()}
     assert sizes == {"train": 46, "validation": 22, "test": 22, "unlabelled": 10}
-    said = " | ".join(data.notes)
-    assert "text from 'message', label from 'queue'" in said
-    assert "10 rows without a label are the unlabelled pool" in said
-    assert "2 classes, smallest" in said and "carved out of train" in said
-    assert "trouble" not in said
+    notes = " | ".join(data.notes)
+    assert "text from 'message', label from 'queue'" in notes
+    assert "10 rows without a label are the unlabelled pool" in notes
+    assert "2 classes, smallest" in notes and "carved out of train" in notes
+    assert "trouble" not in notes
 
 
 @pytest.mark.skipif(

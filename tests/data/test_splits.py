@@ -167,13 +167,13 @@ def test_rows_held_back_are_in_the_classes_shares_and_never_all_of_one(seed):
     rng = np.random.default_rng(seed)
     label = rng.choice(4, 200, p=[0.6, 0.25, 0.1, 0.05]).astype(np.int64)
     for count in (4, 30, 100):
-        held = splits.held_back(label, count)
-        assert held.sum() == count
+        kept = splits.held_back(label, count)
+        assert kept.sum() == count
         for k in range(4):
-            there = int((label == k).sum())
-            share = int((held & (label == k)).sum())
-            assert 1 <= share < there
-            assert abs(share - count * there / 200) <= 1.5
+            size = int((label == k).sum())
+            share = int((kept & (label == k)).sum())
+            assert 1 <= share < size
+            assert abs(share - count * size / 200) <= 1.5
     assert splits.held_back(np.array([0, 0, 1, 1]), 3).tolist() == [False, True, False, True]
 
 
@@ -181,9 +181,9 @@ def test_relatives_are_held_back_together():
     rng = np.random.default_rng(3)
     unit = rng.integers(0, 40, 200)
     label = (unit % 2).astype(np.int64)
-    held = splits.held_back(label, 50, unit)
-    assert 40 <= held.sum() <= 50 and set(label[held]) == {0, 1}
-    assert not set(unit[held]) & set(unit[~held])
+    kept = splits.held_back(label, 50, unit)
+    assert 40 <= kept.sum() <= 50 and set(label[kept]) == {0, 1}
+    assert not set(unit[kept]) & set(unit[~kept])
     alone = splits.held_back(label, 50)
     assert set(unit[alone]) & set(unit[~alone])
 

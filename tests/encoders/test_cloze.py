@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raysearch.costs import flops
 from raysearch.data.rows import Rows
-from raysearch.encoders.cloze import ClozeClassifier, lacks, open_head
+from raysearch.encoders.cloze import ClozeClassifier, missing_head_reason, open_head
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.patterns import Pattern, shortened, word_ids
 from raysearch.encoders.tokens import Encoded, fast_tokeniser
@@ -219,13 +219,13 @@ def test_class_logits_are_the_whole_heads_logits_at_the_mask(folder, whole, temp
         open_encoder(rung, folder, CPU), open_head(folder, words, CPU), words, fast.mask_token_id
     ).eval()
     with torch.no_grad():
-        mine = module(batch)
-        every = whole(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
+        ours = module(batch)
+        logits = whole(input_ids=batch.ids, attention_mask=batch.mask.long()).logits
     at = (batch.ids == fast.mask_token_id).nonzero()
     assert at[:, 0].tolist() == [0, 1, 2]
-    there = every[at[:, 0], at[:, 1]]
-    expected = torch.stack([there[:, list(w)].mean(dim=1) for w in words], dim=1)
-    torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
+    at_mask = logits[at[:, 0], at[:, 1]]
+    expected = torch.stack([at_mask[:, list(w)].mean(dim=1) for w in words], dim=1)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.01
 
 
@@ -272,7 +272,7 @@ def test_a_checkpoint_without_the_head_is_refused(folder, tmp_path):
     tensors = load_file(other / "model.safetensors")
     body = {k: v for k, v in tensors.items() if not k.startswith(("cls.", "lm_head", "vocab_"))}
     save_file(body, other / "model.safetensors", metadata={"format": "pt"})
-    assert lacks(folder) is None
-    assert lacks(other) == "its checkpoint has no masked-LM head"
+    assert missing_head_reason(folder) is None
+    assert missing_head_reason(other) == "its checkpoint has no masked-LM head"
     with pytest.raises(InputError, match="no masked-LM head; prompting needs one"):
         open_head(other, [(1,), (2,)], CPU)

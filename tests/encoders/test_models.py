@@ -123,9 +123,9 @@ def test_the_encoder_is_float32_in_eval_mode_and_the_checkpoints(folder):
     assert not encoder.training and encoder.hidden == 32
     assert {p.dtype for p in encoder.parameters()} == {torch.float32}
     saved = load_file(folder / "model.safetensors")
-    mine = encoder.body.state_dict()
+    ours = encoder.body.state_dict()
     body = {k.removeprefix("bert."): v for k, v in saved.items() if k.startswith("bert.")}
-    assert body.keys() == mine.keys() and all(torch.equal(mine[k], v) for k, v in body.items())
+    assert body.keys() == ours.keys() and all(torch.equal(ours[k], v) for k, v in body.items())
 
 
 @pytest.mark.parametrize("depth", [1, 2])

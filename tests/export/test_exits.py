@@ -17,7 +17,7 @@ import torch
 
 from raysearch.data.rows import Rows
 from raysearch.encoders.batches import evaluation_batches
-from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exit_graph import ExitGraph, ExitRule
 from raysearch.encoders.exits import ExitClassifier, ExitHeads
 from raysearch.encoders.models import open_encoder
 from raysearch.encoders.tokens import Tokeniser
@@ -74,9 +74,9 @@ def graph_of(base, rung, *, classes=3, layers=(1, 2, 3), pooling="mean", rule=("
     with torch.no_grad():
         for moved in exits.moved:
             moved.copy_(0.01 * torch.randn(moved.shape, generator=g))
-    graph = ExitGraph(encoder, exits, pooling, Rule(*rule, np.ones(len(layers))), rung)
+    graph = ExitGraph(encoder, exits, pooling, ExitRule(*rule, np.ones(len(layers))), rung)
     tokens = Tokeniser(base, Store(base), {}, "", LIMIT)
-    z = torch.from_numpy(every(graph, tokens.encode(Rows("more", np.arange(60), TEXTS))))
+    z = torch.from_numpy(exit_logits(graph, tokens.encode(Rows("more", np.arange(60), TEXTS))))
     with torch.no_grad():  # random layers tell texts apart by little: louder, and about no class
         for k, head in enumerate(exits.heads):
             loud = 1.2 / z[:, k].std(dim=0)
@@ -103,7 +103,7 @@ def written(graph, base, texts, target, *, pair=False, cold=1.0, **more):
         temperature=cold,
         layers=3,
     )
-    model = Model(graph.cooled(cold), replace(manifest, **more), tokens.fast)
+    model = Model(graph.with_temperature(cold), replace(manifest, **more), tokens.fast)
     rows = Rows("some", np.arange(len(texts)), texts, texts[::-1] if pair else None)
     fmt = writing.choose(None, graph, int8=False)
     parity = writing.write(fmt, model, target, rows, tokens, lambda predictor, parity: "card")
@@ -115,13 +115,13 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     rule = graph.rule
     named = rule.criterion, str(rule.threshold)
     predictor.change_rule(named[1], named[0])
-    got, at = predictor.left(predictor.prepare(texts, pairs))
-    expected = graph.left(encoded)
+    got, at = predictor.exit_results(predictor.prepare(texts, pairs))
+    expected = graph.exit_results(encoded)
     unlike = np.flatnonzero(at != expected.at)
     for i in unlike:  # each of them must lie at the threshold itself
         assert rule.criterion != "patience"
         k = min(at[i], expected.at[i])
-        z = every(graph, encoded)[i : i + 1, : k + 1]
+        z = exit_logits(graph, encoded)[i : i + 1, : k + 1]
         assert abs(exit_rules.signal(z, rule.criterion)[0, k] - float(rule.threshold)) < 1e-5
     like = at == expected.at
     assert like.mean() > 0.9
@@ -131,7 +131,7 @@ def same_as_torch(predictor, graph, encoded, texts, pairs):
     return at
 
 
-def every(graph, encoded):
+def exit_logits(graph, encoded):
     """What each exit says (n, K, C), calibrated, by the pass that runs all layers."""
     module = ExitClassifier(graph.encoder, graph.exits, graph.pooling).eval()
     with torch.no_grad():
@@ -165,7 +165,9 @@ def test_texts_leave_where_they_left_in_torch(
     for criterion, threshold in RULES:
         if criterion == "patience" and threshold >= len(layers):
             continue  # so many cannot agree: refused
-        ruled = graph.with_knobs({"criterion": criterion, "threshold": threshold}).cooled(1.4)
+        ruled = graph.with_knobs({"criterion": criterion, "threshold": threshold}).with_temperature(
+            1.4
+        )
         at = same_as_torch(predictor, ruled, encoded, texts, pairs)
         seen |= set(at.tolist())
         if threshold == NEVER:
@@ -193,10 +195,10 @@ def test_one_text_alone_is_answered_as_among_many(deep, texts, tmp_path, rule):
     graph = graph_of(base, rung, rule=rule)
     written(graph, base, texts, tmp_path / "m")
     predictor = open_model(tmp_path / "m")
-    among, at = predictor.left(predictor.prepare(texts))
+    among, at = predictor.exit_results(predictor.prepare(texts))
     assert len(set(at.tolist())) > 1
     for i in range(0, 40, 3):
-        alone, at_alone = predictor.left(predictor.prepare([texts[i]]))
+        alone, at_alone = predictor.exit_results(predictor.prepare([texts[i]]))
         assert at_alone.tolist() == [at[i]]
         np.testing.assert_allclose(alone[0], among[i], atol=1e-4)
     assert predictor.probabilities([]).shape == (0, 3)
@@ -210,7 +212,10 @@ def test_a_temperature_on_top_moves_probabilities_and_no_exit(deep, texts, tmp_p
     for cold in (1.0, 2.5):
         written(graph, base, texts, tmp_path / f"m{cold}", cold=cold)
         predictor = open_model(tmp_path / f"m{cold}")
-        made[cold] = *predictor.left(predictor.prepare(texts)), predictor.probabilities(texts)
+        made[cold] = (
+            *predictor.exit_results(predictor.prepare(texts)),
+            predictor.probabilities(texts),
+        )
     assert (made[1.0][1] == made[2.5][1]).all() and len(set(made[1.0][1].tolist())) > 1
     np.testing.assert_allclose(made[1.0][0] / 2.5, made[2.5][0], atol=1e-6)
     np.testing.assert_allclose(made[2.5][2], softmax(made[1.0][0] / np.float32(2.5)), atol=1e-6)
@@ -239,7 +244,7 @@ def test_who_has_left_is_in_no_later_batch(deep, texts, tmp_path, monkeypatch):
     spies = [Spy(k, s) for k, s in enumerate(model._segments)]
     monkeypatch.setattr(model, "_segments", spies)
     prepared = predictor.prepare(texts)
-    _, at = predictor.left(prepared)
+    _, at = predictor.exit_results(prepared)
     for k in range(3):
         assert sum(rows for j, rows, *_ in fed if j == k) == (at >= k).sum()
     for _, rows, width, mask in fed:
@@ -248,12 +253,12 @@ def test_who_has_left_is_in_no_later_batch(deep, texts, tmp_path, monkeypatch):
     fed.clear()
     first = next(i for i in range(40)[::-1] if not at[i])
     on = [i for i in range(first) if at[i]][:3]
-    _, again = predictor.left(predictor.prepare([texts[i] for i in (first, *on)]))
+    _, again = predictor.exit_results(predictor.prepare([texts[i] for i in (first, *on)]))
     assert again.tolist() == [0, *at[on]]
     assert fed[1][2] == prepared.lengths[on].max() < fed[0][2] == prepared.lengths[first]
     fed.clear()
     predictor.change_rule("0", None)
-    predictor.left(prepared)
+    predictor.exit_results(prepared)
     assert {k for k, *_ in fed} == {0}, "later segments are not run for nobody"
 
 
@@ -262,7 +267,7 @@ def test_a_text_at_the_threshold_itself_is_no_reason_to_refuse(deep, texts, tmp_
     graph = graph_of(base, rung)
     tokens = Tokeniser(base, Store(tmp_path / "s"), {}, "", LIMIT)
     encoded = tokens.encode(Rows("some", np.arange(len(texts)), texts))
-    sure = exit_rules.signal(every(graph, encoded), "confidence")[:, 0]
+    sure = exit_rules.signal(exit_logits(graph, encoded), "confidence")[:, 0]
     graph = graph.with_knobs({"criterion": "confidence", "threshold": float(sure[7])})
     run = exits_runtime.surety
     # as another machine's rounding might have it
@@ -321,7 +326,7 @@ def test_the_folders_own_rule_is_the_packages(classes, criterion):
             assert str(own.value) == str(e)
             continue
         reached = exits_runtime.goal(text, criterion, classes)
-        at = exit_rules.leaves(z, criterion, goal)
+        at = exit_rules.exit_index(z, criterion, goal)
         sure = np.stack([exits_runtime.surety(z[:, : k + 1], criterion) for k in range(5)], axis=1)
         sure = np.hstack([sure[:, :-1], np.full((200, 1), np.inf)])
         assert ((sure >= reached).argmax(axis=1) == at).all(), text
@@ -409,9 +414,9 @@ def test_weights_stand_in_one_segment_each(deep, texts, tmp_path):
     base, rung = deep["bert"]
     graph = graph_of(base, rung)
     written(graph, base, texts, tmp_path / "m")
-    held = 4 * sum(p.numel() for m in (graph.encoder, graph.exits) for p in m.parameters())
+    expected = 4 * sum(p.numel() for m in (graph.encoder, graph.exits) for p in m.parameters())
     found = open_model(tmp_path / "m").bytes
-    assert held < found < 1.5 * held
+    assert expected < found < 1.5 * expected
     sizes = [(tmp_path / "m" / f"segment_{k}.onnx").stat().st_size for k in range(3)]
     assert found == sum(sizes) and abs(sizes[1] - sizes[2]) < 0.1 * sizes[1]
 
@@ -440,7 +445,7 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     tokens = run.tokeniser()
     assert tokens is not None
     encoded, predictor = tokens.encode(rows), open_model(tmp_path / "m")
-    graph = run.graph(record.points[0]).cooled(done.temperature)
+    graph = run.graph(record.points[0]).with_temperature(done.temperature)
     for point in record.points:
         same_as_torch(predictor, graph.with_knobs(point.knobs), encoded, list(rows.text), None)
 
@@ -519,7 +524,7 @@ def test_the_folder_is_a_program(folder, texts, tmp_path):
         assert ran.returncode == 0, ran.stderr[-2000:]
         predictor.change_rule("0.7", "confidence")
         predictor.change_rule(*rule)
-        _, at = predictor.left(predictor.prepare(texts[:5]))
+        _, at = predictor.exit_results(predictor.prepare(texts[:5]))
         p = predictor.probabilities(texts[:5])
         found = [json.loads(line) for line in ran.stdout.splitlines()]
         assert [f["layers"] for f in found] == (at + 1).tolist()
@@ -656,5 +661,5 @@ def test_a_rule_that_is_none_leaves_the_old_one(folder, texts):
     assert np.array_equal(predictor.probabilities(texts), before)
     predictor.change_rule("never", None)
     predictor.change_rule(None, "patience")
-    _, at = predictor.left(predictor.prepare(texts))
+    _, at = predictor.exit_results(predictor.prepare(texts))
     assert (at == 2).all()

@@ -97,7 +97,7 @@ def written(name, made, template, target, texts=ODD, *, cold=1.0, words=WORDS, *
         **more,
     )
     rows = Rows("some", np.arange(len(texts)), texts, texts[::-1] if pair else None)
-    model = Model(graph.cooled(cold), manifest, tokens.fast, question)
+    model = Model(graph.with_temperature(cold), manifest, tokens.fast, question)
     fmt = writing.choose(name, graph, int8=manifest.int8)
     parity = writing.write(fmt, model, target, rows, tokens, lambda predictor, parity: "card")
     expected = softmax(graph.logits(rows, tokens) / np.float32(cold))
@@ -112,9 +112,9 @@ def written(name, made, template, target, texts=ODD, *, cold=1.0, words=WORDS, *
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_the_folders_own_layout_is_the_patterns(askable, tmp_path, kind, template, limit):
     fast = fast_tokeniser(askable[kind][0])
-    asked = Question(WORDS, word_ids(fast, WORDS, "tiny"), tmp_path)
+    question = Question(WORDS, word_ids(fast, WORDS, "tiny"), tmp_path)
     manifest = Manifest("onnx", "task", "accuracy", max_length=limit, template=template)
-    write_prompt(tmp_path, fast, manifest, asked)
+    write_prompt(tmp_path, fast, manifest, question)
     pairs = ODD[3:] + ODD[:3] if "{pair}" in template else None
     flat, offsets = Pattern(template).encode(
         fast, Rows("some", np.arange(len(ODD)), ODD, pairs), limit
@@ -136,13 +136,13 @@ def test_the_folders_own_layout_is_the_patterns(askable, tmp_path, kind, templat
 
 def test_a_text_takes_the_space_before_it(askable, tmp_path):
     fast = fast_tokeniser(askable["roberta"][0])
-    asked = Question(WORDS, word_ids(fast, WORDS, "tiny"), tmp_path)
+    question = Question(WORDS, word_ids(fast, WORDS, "tiny"), tmp_path)
     mask = fast.mask_token_id
     bare, spaced = (fast(t, add_special_tokens=False)["input_ids"] for t in ("red", " red"))
     assert bare != spaced
     for template, middle in (("{text}{mask}", [*bare, mask]), ("{mask} {text}", [mask, *spaced])):
         plain = Manifest("onnx", "task", "accuracy", max_length=LIMIT, template=template)
-        write_prompt(tmp_path, fast, plain, asked)
+        write_prompt(tmp_path, fast, plain, question)
         assert Layout(tmp_path).rows([" red "]) == [[fast.bos_token_id, *middle, fast.eos_token_id]]
 
 

@@ -69,14 +69,14 @@ def test_files_answer_what_was_trained(folders, make_run, task, vocabulary, dtyp
              for t, p in zip(ODD, pairs or ODD, strict=True)]  # fmt: skip
     np.testing.assert_allclose(alone, expected, rtol=1e-5, atol=1e-5)
     lines = "".join(f"{t}\tred\n" if pairs else f"{t}\n" for t in ("red the of", "", "zzz"))
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-I", str(target / "model.py")],
         input=lines,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert len(said.stdout.splitlines()) == 3
+    assert len(done.stdout.splitlines()) == 3
 
 
 def test_the_rows_of_the_table_are_those_of_the_point(folders, make_run):

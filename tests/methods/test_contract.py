@@ -39,7 +39,7 @@ CASES = [
     for rung in RUNGS[family]
     for task in TASKS
     if methods.get(name).regression or task != "number"
-    if not methods.get(name).refuses(methods.get(name).knobs(), LAYERS[rung])
+    if not methods.get(name).check_model(methods.get(name).knobs(), LAYERS[rung])
 ]
 SHORT = {"min_steps": 4, "epochs": 3}
 """Knobs that only say how long to train, where a method has them: six steps show what fifty do."""
@@ -272,12 +272,12 @@ def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
     learner = run.learner
     rows = run.setup.data.splits["validation"].take(np.arange(6))
     for knobs in learner.points():
-        told = learner.infer_flops(rows, knobs)
-        assert told.shape == (6,)
+        predicted = learner.infer_flops(rows, knobs)
+        assert predicted.shape == (6,)
         for i in range(6):
             with counted(monkeypatch) as seen:
                 learner.predict(rows.take(np.array([i])), knobs, phase="measure")
-            assert told[i] == seen.flops
+            assert predicted[i] == seen.flops
     sample = lengths_sample(run.setup.data)
     for point in run.record().points:
         assert point.infer_flops == learner.infer_flops(sample, point.knobs).mean()
@@ -287,7 +287,7 @@ def test_infer_flops_are_those_of_one_text_on_its_own(finished, monkeypatch):
 def test_price_is_within_twice_the_bill(finished, worlds, task):
     run, _ = finished
     billed = run.ledger.flops(*TRAINING)
-    price = worlds[task].price(run.config)
+    price = worlds[task].predicted_cost(run.config)
     assert billed / 2 <= price.flops <= billed * 2
     assert price.labels == run.record().labels_used == (62 if run.setup.method.labelled else 0)
     assert 0 < price.seconds < 60
@@ -381,7 +381,7 @@ def test_the_graph_computes_what_the_learner_predicts(finished, trial, tmp_path)
             found = graph.logits(rows, TrainedModel(again).tokeniser())
             assert found.shape == expected.shape and graph.classes == expected.shape[1]
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
-            cold = graph.cooled(2.0).logits(rows, TrainedModel(again).tokeniser())
+            cold = graph.with_temperature(2.0).logits(rows, TrainedModel(again).tokeniser())
             np.testing.assert_allclose(cold, expected / 2, rtol=1e-4, atol=1e-4)
     for a, b in zip(logits(run), logits(again), strict=True):
         assert np.array_equal(a, b), "taking the graph moved the learner"
@@ -418,10 +418,10 @@ def test_the_search_space_names_real_knobs(method):
     described = methods.get(method)
     space = method_spaces()[method]
     known = {f.name for f in dataclasses.fields(described.knobs)}
-    assert set(space.knobs) <= known and set(space.knobs) == set(space.first)
+    assert set(space.knobs) <= known and set(space.knobs) == set(space.default_config)
     assert described.knobs.__dataclass_params__.frozen
-    knobs = parse_knobs(described, space.first)
-    assert {k: getattr(knobs, k) for k in space.first} == dict(space.first)
+    knobs = parse_knobs(described, space.default_config)
+    assert {k: getattr(knobs, k) for k in space.default_config} == dict(space.default_config)
     assert described.horizon(knobs, 32) >= 0
 
 
@@ -433,18 +433,20 @@ def test_every_option_of_a_knob_is_accepted(method, worlds):
     first = tiny.configure(worlds["two"], method, rung)
     for knob, domain in space.knobs.items():
         top = domain.high - 1 if domain.kind.endswith("randint") else domain.high
-        for value in domain.options or (type(space.first[knob])(domain.low), top):
-            hyper = {**space.first, knob: value}
+        for value in domain.options or (type(space.default_config[knob])(domain.low), top):
+            hyper = {**space.default_config, knob: value}
             config = tiny.configure(worlds["two"], method, rung, **{knob: value})
             # what the task cannot tell apart (more texts than there are) is one computation
-            made = [parse_knobs(described, h) for h in (hyper, space.first)]
+            made = [parse_knobs(described, h) for h in (hyper, space.default_config)]
             task, left = worlds["two"].data.task, worlds["two"]._texts(32)
             # a stage writes texts, however many the task has
             written = set(config.upstream) & set(described.inputs_of(made[0], "texts"))
             texts = [described.unlabelled(k) if written else left for k in made]
-            one, other = (described.fitted(k, task, n) for k, n in zip(made, texts, strict=True))
+            one, other = (
+                described.resolve_knobs(k, task, n) for k, n in zip(made, texts, strict=True)
+            )
             assert (config.id == first.id) == (one == other)
-            assert worlds["two"].price(config).flops > 0
+            assert worlds["two"].predicted_cost(config).flops > 0
 
 
 @every_method

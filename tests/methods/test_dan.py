@@ -73,9 +73,9 @@ def test_a_student_learns_its_teachers_answers(tasks, tmp_path):
     run = dan(tasks["two"], tmp_path, method="sparse_distill", transfer=40, **LEARNS)
     tiny.finish(run)
     pool = run.setup.unlabelled
-    said = run.setup.inputs["teacher"].made.logits(pool)
+    logits = run.setup.inputs["teacher"].made.logits(pool)
     own = run.learner.predict(pool, WHOLE, phase="test")
-    assert np.corrcoef(said[:, 0] - said[:, 1], own[:, 0] - own[:, 1])[0, 1] > 0.9
+    assert np.corrcoef(logits[:, 0] - logits[:, 1], own[:, 0] - own[:, 1])[0, 1] > 0.9
     assert run.record().unlabelled_used == len(pool) == 40
 
 
@@ -166,10 +166,10 @@ def test_means_are_the_same_however_many_are_summed_at_once(monkeypatch):
 
 
 def test_a_pairs_product_and_distance_do_not_know_who_came_first():
-    from raysearch.ngrams.bag import sides
+    from raysearch.ngrams.bag import pair_features
 
     a, b = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(2))
-    one, other = sides(a, b), sides(b, a)
+    one, other = pair_features(a, b), pair_features(b, a)
     assert one.shape == (5, 16)
     assert torch.equal(one[:, 8:], other[:, 8:]) and not torch.equal(one[:, :8], other[:, :8])
 
@@ -269,10 +269,10 @@ def test_the_vocabulary_is_that_of_training_texts_alone(tasks, tmp_path):
     assert set(words) <= trained
 
 
-@pytest.mark.parametrize(("labels", "said"), [(4, "at most "), (90, "")])
-def test_more_rows_than_n_grams_are_infeasible(tasks, tmp_path, labels, said):
+@pytest.mark.parametrize(("labels", "message"), [(4, "at most "), (90, "")])
+def test_more_rows_than_n_grams_are_infeasible(tasks, tmp_path, labels, message):
     run = dan(tasks["two"], tmp_path, labels=labels, vocabulary="frequent", ngrams=1)
-    with pytest.raises(Infeasible, match=f"400 n-grams asked, the texts hold {said}[0-9]") as e:
+    with pytest.raises(Infeasible, match=f"400 n-grams asked, the texts hold {message}[0-9]") as e:
         while run.step():
             pass
     assert "\n" not in str(e.value)

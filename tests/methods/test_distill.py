@@ -35,7 +35,7 @@ def world(tmp_path_factory):
 
 def student(w, labels=32, teacher=None, **hyper):
     """A student's configuration: one layer, from a teacher of two (fine-tuned for a few steps)."""
-    first = {**method_spaces()["distill"].first, **SHORT, **hyper}
+    first = {**method_spaces()["distill"].default_config, **SHORT, **hyper}
     if teacher is None:
         teacher = taught(labels)
     return w.configure(
@@ -46,7 +46,7 @@ def student(w, labels=32, teacher=None, **hyper):
 
 
 def taught(labels=32, method="finetune", **hyper):
-    first = {**method_spaces()[method].first, **SHORT, **hyper}
+    first = {**method_spaces()[method].default_config, **SHORT, **hyper}
     return Proposal(method, "random-2", labels, first)
 
 
@@ -81,11 +81,14 @@ def test_it_learns_the_teacher_and_not_the_labels_of_the_pool(tmp_path):
         learning_rate=1e-3,
     )
     run = TrialRun(config, w.place)
-    there = run.setup.inputs["teacher"].made.logits
+    teacher_logits = run.setup.inputs["teacher"].made.logits
     turned = dataclasses.make_dataclass("Turned", ["logits", "labelling_cost", "bill", "close"])
     real = run.setup.inputs["teacher"].made
     run.setup.inputs["teacher"].made = turned(
-        lambda rows: there(rows)[:, ::-1].copy(), real.labelling_cost, real.bill, real.close
+        lambda rows: teacher_logits(rows)[:, ::-1].copy(),
+        real.labelling_cost,
+        real.bill,
+        real.close,
     )
     object.__setattr__(run.setup.inputs["teacher"].made, "config", real.config)
     assert tiny.accuracy(tiny.finish(run)) < 0.05
@@ -187,8 +190,8 @@ def test_without_transfer_and_alpha_it_is_fine_tuning_to_the_bit(world):
     plain = tiny.finish(tiny.trial(world, "finetune", "random-1", 32, **knobs, warmup=0.06))
     taught_ = run_of(world, student(world, 32, transfer=0, alpha=0.0, **knobs))
     rows = world.data.splits["test"]
-    there = [r.learner.predict(rows, {}, phase="test") for r in (plain, taught_)]
-    assert np.array_equal(*there)
+    logits = [r.learner.predict(rows, {}, phase="test") for r in (plain, taught_)]
+    assert np.array_equal(*logits)
     assert plain.ledger.flops("train", payer=OWN) == taught_.ledger.flops("train", payer=OWN)
 
 
@@ -200,20 +203,20 @@ def test_every_choice_is_a_computation_of_its_own(world, change):
     plain = run_of(world, student(world, 32))
     other = run_of(world, student(world, 32, **change))
     assert other.config.id != plain.config.id
-    here, there = (r.learner.predict(rows, {}, phase="test") for r in (plain, other))
-    assert not np.allclose(here, there)
+    usual, changed = (r.learner.predict(rows, {}, phase="test") for r in (plain, other))
+    assert not np.allclose(usual, changed)
 
 
 def test_a_student_from_scratch_exports_the_weights_it_was_drawn_with(world):
     """Words that training never touched are as they were drawn, not as the checkpoint has them."""
     run = run_of(world, student(world, 32, start="scratch", transfer=0))
     graph = TrainedModel(run).graph(run.record().points[0])
-    mine = run.learner._module.encoder.words.weight
-    assert torch.equal(graph.encoder.words.weight, mine)
+    weights = run.learner._module.encoder.words.weight
+    assert torch.equal(graph.encoder.words.weight, weights)
     checkpoint = TrialRun(student(world, 32, transfer=0), world.place)
     checkpoint.begin()
-    assert not torch.equal(checkpoint.learner._module.encoder.words.weight, mine)
-    assert mine.std() == pytest.approx(0.02, rel=0.2) and mine[0].abs().max() == 0
+    assert not torch.equal(checkpoint.learner._module.encoder.words.weight, weights)
+    assert weights.std() == pytest.approx(0.02, rel=0.2) and weights[0].abs().max() == 0
 
 
 def test_a_teacher_of_another_order_of_labels_fails_loudly(world, tmp_path):
@@ -251,9 +254,9 @@ def test_the_pool_is_apart_from_all_labelled_rows(world):
 
 
 def test_smaller_transfer_sets_are_inside_larger_ones(world):
-    few, many = (TrialRun(student(world, 32, transfer=n), world.place) for n in (20, 90))
+    few, more = (TrialRun(student(world, 32, transfer=n), world.place) for n in (20, 90))
     assert len(few.setup.unlabelled) == 20
-    assert set(few.setup.unlabelled.ids.tolist()) < set(many.setup.unlabelled.ids.tolist())
+    assert set(few.setup.unlabelled.ids.tolist()) < set(more.setup.unlabelled.ids.tolist())
 
 
 def test_more_texts_than_there_are_is_all_there_are(world):
@@ -302,7 +305,7 @@ def test_a_config_with_its_teacher_has_one_id_and_reads_back(world):
 
 def test_without_a_named_teacher_the_largest_model_teaches(world):
     config = world.configure(
-        Proposal("distill", "random-1", 32, dict(method_spaces()["distill"].first))
+        Proposal("distill", "random-1", 32, dict(method_spaces()["distill"].default_config))
     )
     (teacher,) = config.upstream.values()
     assert (teacher.method, teacher.rung) == ("finetune", "random-2")

@@ -46,8 +46,8 @@ def deep(tmp_path_factory):
 def deep_ladder(deep, monkeypatch):
     known = catalog.ladder()
     small = dataclasses.replace(known["hash-16"], ladders=("tiny",))
-    every = {**known, "hash-16": small, **deep}
-    monkeypatch.setattr(catalog, "_ladder", lambda path: every)
+    models = {**known, "hash-16": small, **deep}
+    monkeypatch.setattr(catalog, "_ladder", lambda path: models)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def home(tmp_path_factory):
 
 
 def config_of(w, rung="deep-bert", labels=40, **hyper):
-    first = {**method_spaces()["early_exit"].first, "epochs": 2, "min_steps": 6, **hyper}
+    first = {**method_spaces()["early_exit"].default_config, "epochs": 2, "min_steps": 6, **hyper}
     return w.configure(Proposal("early_exit", rung, labels, first))
 
 
@@ -126,10 +126,10 @@ def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, 
     """
     run = trained(rung)
     rows = run.setup.data.splits["test"]
-    together = run.learner._left(rows, knobs)
-    alone = [run.learner._left(rows.take(np.array([i])), knobs) for i in range(len(rows))]
+    together = run.learner._exit_results(rows, knobs)
+    alone = [run.learner._exit_results(rows.take(np.array([i])), knobs) for i in range(len(rows))]
     cached = run.learner.raw(rows, phase="measure")
-    at = exit_rules.left_at(cached, knobs)
+    at = exit_rules.exits_for(cached, knobs)
     one = np.concatenate([a.at for a in alone])
     near = np.zeros(len(rows), np.bool_)
     if knobs["threshold"] != "never":
@@ -147,7 +147,8 @@ def test_texts_leave_at_different_exits(trained):
     """Else the tests of compaction would show nothing."""
     run = trained("deep-bert")
     sure = [
-        run.learner._left(run.setup.data.splits["test"], knobs).at.tolist() for knobs in SOME[:6]
+        run.learner._exit_results(run.setup.data.splits["test"], knobs).at.tolist()
+        for knobs in SOME[:6]
     ]
     assert max(len(set(at)) for at in sure) > 1
 
@@ -159,11 +160,11 @@ def test_expected_flops_are_those_of_a_real_pass(trained, rung):
     run = trained(rung)
     rows = run.setup.data.splits["validation"].take(np.arange(12))
     for knobs in SOME:
-        told = run.learner.infer_flops(rows, knobs)
+        predicted = run.learner.infer_flops(rows, knobs)
         with FlopCounterMode(display=False) as seen:
             for i in range(len(rows)):
-                run.learner._left(rows.take(np.array([i])), knobs)
-        assert told.sum() == seen.get_total_flops()
+                run.learner._exit_results(rows.take(np.array([i])), knobs)
+        assert predicted.sum() == seen.get_total_flops()
 
 
 def test_a_batch_pays_for_what_it_executes_and_no_more(trained):
@@ -172,7 +173,7 @@ def test_a_batch_pays_for_what_it_executes_and_no_more(trained):
     spent = []
     for knobs in SOME[:6]:
         with FlopCounterMode(display=False) as seen:
-            left = run.learner._left(rows, knobs)
+            left = run.learner._exit_results(rows, knobs)
         assert left.flops == seen.get_total_flops()
         spent.append(left.flops)
     assert spent == sorted(spent) and spent[0] < spent[-1] / 2
@@ -189,7 +190,7 @@ def test_one_exit_at_the_top_that_nothing_mixes_is_fine_tuning(deep):
     device = torch.device("cpu")
     generator = torch.Generator().manual_seed(3)
     heads = ExitHeads((LAYERS,), 32, 3, dropout=0.1, generator=generator)
-    many = ExitClassifier(open_encoder(rung, folder, device), heads, "mean").eval()
+    classifier = ExitClassifier(open_encoder(rung, folder, device), heads, "mean").eval()
     plain = Classifier(
         open_encoder(rung, folder, device), 3, pooling="mean", dropout=0.1, generator=generator
     ).eval()
@@ -200,7 +201,7 @@ def test_one_exit_at_the_top_that_nothing_mixes_is_fine_tuning(deep):
 
     batch = Batch(ids, mask, None, False)
     with torch.no_grad():
-        torch.testing.assert_close(many(batch)[:, 0], plain(batch), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(classifier(batch)[:, 0], plain(batch), rtol=1e-5, atol=1e-6)
 
 
 def test_the_mix_moves_from_the_first_step(home):
@@ -238,13 +239,15 @@ def test_losses_weigh_the_exits_and_the_last_may_teach():
 
 def test_temperatures_lower_the_nll_of_their_own_rows_and_change_no_answer(trained):
     run = trained("deep-bert")
-    held = run.setup.calibration
-    found = run.learner.raw(held, phase="measure")
-    assert len(held) == 30 and not set(held.ids.tolist()) & set(run.setup.train.ids.tolist())
+    calibration = run.setup.calibration
+    found = run.learner.raw(calibration, phase="measure")
+    assert len(calibration) == 30 and not set(calibration.ids.tolist()) & set(
+        run.setup.train.ids.tolist()
+    )
     assert len(set(found.temperature.tolist())) == LAYERS and (found.temperature != 1).all()
     cold = found.calibrated
     for k in range(LAYERS):
-        assert nll(cold[:, k], held.label) < nll(found.logits[:, k], held.label)
+        assert nll(cold[:, k], calibration.label) < nll(found.logits[:, k], calibration.label)
         assert (cold[:, k].argmax(axis=1) == found.logits[:, k].argmax(axis=1)).all()
 
 
@@ -252,15 +255,15 @@ def test_the_pass_is_by_calibrated_logits(trained):
     """What the real pass answers is what every exit says, over its temperature."""
     run = trained("deep-bert")
     rows = run.setup.data.splits["test"]
-    said = run.learner.raw(rows, phase="measure")
-    raw = dataclasses.replace(said, temperature=np.ones(LAYERS))
+    outputs = run.learner.raw(rows, phase="measure")
+    raw = dataclasses.replace(outputs, temperature=np.ones(LAYERS))
     apart = 0
     for knobs in SOME:
-        left = run.learner._left(rows, knobs)
-        apart += int((left.at != exit_rules.left_at(raw, knobs)).sum())
-        here = np.arange(len(rows))
+        left = run.learner._exit_results(rows, knobs)
+        apart += int((left.at != exit_rules.exits_for(raw, knobs)).sum())
+        index = np.arange(len(rows))
         np.testing.assert_allclose(
-            left.logits, said.calibrated[here, left.at], rtol=1e-3, atol=1e-4
+            left.logits, outputs.calibrated[index, left.at], rtol=1e-3, atol=1e-4
         )
     assert apart, "the temperatures move nobody: this test cannot fail"
 
@@ -296,10 +299,10 @@ def test_calibration_reads_neither_validation_nor_test_labels(home, monkeypatch)
     for name, value in a.items():
         same = torch.equal(value, b[name]) if torch.is_tensor(value) else value == b[name]
         assert same, name
-    mine, theirs = (r.record().points for r in (plain, other))
-    assert [p.knobs for p in mine] == [p.knobs for p in theirs]
-    assert [p.infer_flops for p in mine] == [p.infer_flops for p in theirs]
-    assert [p.scores for p in mine] != [p.scores for p in theirs]
+    points, theirs = (r.record().points for r in (plain, other))
+    assert [p.knobs for p in points] == [p.knobs for p in theirs]
+    assert [p.infer_flops for p in points] == [p.infer_flops for p in theirs]
+    assert [p.scores for p in points] != [p.scores for p in theirs]
 
 
 def test_calibration_rows_are_labels_and_said_to_be(home):
@@ -309,7 +312,7 @@ def test_calibration_rows_are_labels_and_said_to_be(home):
     assert labels["train"] == 50 and labels["calibrate"] == 30
     assert labels["train"] + labels["calibrate"] + labels["validate"] == run.record().labels_used
     assert run.ledger.flops("calibrate") > 0
-    assert w.price(run.config).labels == run.record().labels_used
+    assert w.predicted_cost(run.config).labels == run.record().labels_used
 
 
 def test_a_class_without_a_calibration_row_is_infeasible_not_a_crash(home, monkeypatch):
@@ -354,8 +357,8 @@ def test_one_trial_is_a_curve(home):
     sample = lengths_sample(run.setup.data)
     lengths = run.learner._head.encode(sample).lengths
     rung = find_rung("deep-bert")
-    every = exits.text_flops(rung, tuple(range(1, LAYERS + 1)), 2, lengths)
-    assert whole == every[:, -1].mean()
+    flops = exits.text_flops(rung, tuple(range(1, LAYERS + 1)), 2, lengths)
+    assert whole == flops[:, -1].mean()
     for name in exit_rules.CRITERIA:
         of = [p.infer_flops for p in points if p.knobs["criterion"] == name]
         assert of == sorted(of, reverse=True)
@@ -415,7 +418,7 @@ def test_prices_know_what_calibrates(home):
     assert config.horizon == method.horizon(knobs, 80) == max(6, 2 * 4)
     run = tiny.finish(TrialRun(config, w.place))
     spent = {phase: run.ledger.flops(phase) for phase in ("train", "calibrate", "validate")}
-    assert w.price(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
+    assert w.predicted_cost(config).flops == pytest.approx(sum(spent.values()), rel=0.1)
     sample = len(lengths_sample(w.data))
     assert sum(c.texts for c in run.ledger.bill() if c.phase == "validate") == sample + len(
         run.setup.validation
@@ -423,7 +426,7 @@ def test_prices_know_what_calibrates(home):
 
 
 @pytest.mark.parametrize(
-    ("hyper", "said"),
+    ("hyper", "message"),
     [
         ({"exits": "2,9"}, "layer 9 is not one of the model's 4"),
         ({"exits": "4"}, "one exit"),
@@ -432,8 +435,8 @@ def test_prices_know_what_calibrates(home):
         ({"pooling": "max"}, "pooling: no 'max'. Known: cls, mean"),
     ],
 )
-def test_exits_that_the_model_cannot_have_are_infeasible(home, hyper, said):
-    with pytest.raises(Infeasible, match=said) as e:
+def test_exits_that_the_model_cannot_have_are_infeasible(home, hyper, message):
+    with pytest.raises(Infeasible, match=message) as e:
         config_of(world(home), **hyper)
     assert "\n" not in str(e.value)
 
@@ -452,15 +455,15 @@ def test_the_graph_leaves_where_the_learner_leaves(trained):
         graph = TrainedModel(run).graph(dataclasses.replace(point, knobs=knobs))
         assert graph.kind == "exits"
         encoded = run.learner._head.encode(rows)
-        left = graph.left(encoded)
-        assert np.array_equal(left.at, run.learner._left(rows, knobs).at)
-        cold = graph.cooled(2.0).logits(rows, TrainedModel(run).tokeniser())
+        left = graph.exit_results(encoded)
+        assert np.array_equal(left.at, run.learner._exit_results(rows, knobs).at)
+        cold = graph.with_temperature(2.0).logits(rows, TrainedModel(run).tokeniser())
         np.testing.assert_allclose(cold, left.logits / 2, rtol=1e-5)
-        assert np.array_equal(graph.cooled(2.0).left(encoded).at, left.at)
+        assert np.array_equal(graph.with_temperature(2.0).exit_results(encoded).at, left.at)
 
 
 def test_empty_rows_are_nobody(trained):
     run = trained("deep-bert")
     none = Rows("test", np.empty(0, np.int64), [])
-    left = run.learner._left(none, SOME[2])
+    left = run.learner._exit_results(none, SOME[2])
     assert left.logits.shape == (0, 2) and left.flops == 0

@@ -48,9 +48,9 @@ def test_pairs_are_told_apart_by_their_segment(tmp_path):
     batch = encoded.batch(np.arange(len(rows)), torch.device("cpu"))
     assert batch.types.shape == batch.ids.shape and set(batch.types.unique().tolist()) == {0, 1}
     turned = dataclasses.replace(rows, split="turned", text=rows.pair, pair=rows.text)
-    there = run.learner.predict(rows, {}, phase="test")
+    logits = run.learner.predict(rows, {}, phase="test")
     back = run.learner.predict(turned, {}, phase="test")
-    assert not np.allclose(there, back)
+    assert not np.allclose(logits, back)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,8 @@ def test_templates_are_other_computations_and_the_last_is_followed_by_the_first(
         tiny.finish(tiny.trial(world, "prompt", "random-1", template=t, **short)) for t in (0, 1)
     ]
     rows = world.data.splits["test"]
-    there = [r.learner.predict(rows, {}, phase="test") for r in runs]
-    assert not np.allclose(*there)
+    logits = [r.learner.predict(rows, {}, phase="test") for r in runs]
+    assert not np.allclose(*logits)
 
 
 def test_no_weight_is_new(world):
@@ -70,8 +70,8 @@ def test_a_class_by_any_name_keeps_its_place(tmp_path):
     turned = dataclasses.replace(task, words=dict(reversed(task.words.items())))
     short = {"epochs": 1, "min_steps": 2}
     logits = []
-    for i, told in enumerate((task, turned)):
-        w = tiny.world(told, tmp_path / str(i))
+    for i, given in enumerate((task, turned)):
+        w = tiny.world(given, tmp_path / str(i))
         run = tiny.finish(tiny.trial(w, "prompt", "random-1", **short))
         logits.append(run.learner.predict(w.data.splits["test"], {}, phase="test"))
     assert np.array_equal(*logits)

@@ -69,27 +69,27 @@ def test_chunks_and_merges_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("rows", [3, 60, 400])
-@pytest.mark.parametrize("held", [0, 100, 5000])
+@pytest.mark.parametrize("in_memory", [0, 100, 5000])
 def test_what_does_not_fit_in_memory_changes_nothing(
-    held: int, rows: int, monkeypatch: pytest.MonkeyPatch
+    in_memory: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bags, "TEXTS", 7)
     texts = some_texts()
-    whole, parts = frequent(texts, rows, 3), frequent(texts, rows, 3, held=max(held, 8))
+    whole, parts = frequent(texts, rows, 3), frequent(texts, rows, 3, in_memory=max(in_memory, 8))
     assert parts.words == whole.words
     assert np.array_equal(parts.parent, whole.parent) and np.array_equal(parts.last, whole.last)
-    two = frequent(texts[:100], rows, 3, texts[100:], held=max(held, 8))
+    two = frequent(texts[:100], rows, 3, texts[100:], in_memory=max(in_memory, 8))
     assert np.array_equal(two.parent, whole.parent) and np.array_equal(two.last, whole.last)
 
 
 def test_numbers_beyond_memory_stand_in_a_file() -> None:
     parts = [np.arange(n, dtype=np.int32) for n in (3, 0, 900, 5)]
-    for held in (0, 10, 10**6):
-        column = GrowableMemmap(np.int32, held)
+    for in_memory in (0, 10, 10**6):
+        column = GrowableMemmap(np.int32, in_memory)
         for part in parts:
             column.add(part)
         found = column.whole()
-        assert isinstance(found, np.memmap) == (held < 10**6) and len(column) == 908
+        assert isinstance(found, np.memmap) == (in_memory < 10**6) and len(column) == 908
         assert np.array_equal(found, np.concatenate(parts))
         found[3:5] = 7
         assert found[2:6].tolist() == [2, 7, 7, 2]
@@ -102,11 +102,11 @@ def test_numbers_beyond_memory_stand_in_a_file() -> None:
 
 def test_prefix_and_last_word_stand_above() -> None:
     found = frequent(some_texts(), 300, 4)
-    here = np.arange(found.rows)
+    rows_ = np.arange(found.rows)
     longer = found.parent >= 0
-    assert longer.any() and (found.parent[longer] < here[longer]).all()
-    assert (found.last[longer] < here[longer]).all()
-    assert (found.last[~longer] == here[~longer]).all()
+    assert longer.any() and (found.parent[longer] < rows_[longer]).all()
+    assert (found.last[longer] < rows_[longer]).all()
+    assert (found.last[~longer] == rows_[~longer]).all()
 
 
 @pytest.mark.parametrize("ngrams", [1, 3])
@@ -182,7 +182,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
         "from raysearch.ngrams.bags import HashedVocabulary\n"
         "print(HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist())"
     )
-    said = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": seed},
@@ -192,7 +192,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert said == {f"{HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
+    assert outputs == {f"{HashedVocabulary(1000003, 3).bags(['It is é good!', '']).ids.tolist()}\n"}
 
 
 def test_hashed_n_grams_are_as_many_as_there_are_and_order_matters() -> None:

@@ -23,7 +23,7 @@ def thresholds(criterion: str) -> list[float]:
 
 @pytest.mark.parametrize("criterion", exit_rules.CRITERIA)
 def test_a_higher_threshold_never_lets_a_text_leave_earlier(criterion):
-    found = [exit_rules.leaves(Z, criterion, t) for t in thresholds(criterion)]
+    found = [exit_rules.exit_index(Z, criterion, t) for t in thresholds(criterion)]
     for low, high in zip(found, found[1:], strict=False):
         assert (high >= low).all()
     assert len({tuple(f) for f in found}) > 2
@@ -31,32 +31,32 @@ def test_a_higher_threshold_never_lets_a_text_leave_earlier(criterion):
 
 @pytest.mark.parametrize("criterion", exit_rules.CRITERIA)
 def test_the_ends_are_the_first_and_the_last_exit(criterion):
-    assert (exit_rules.leaves(Z, criterion, 0.0) == 0).all()
+    assert (exit_rules.exit_index(Z, criterion, 0.0) == 0).all()
     for never in (exit_rules.NEVER, math.inf):
-        assert (exit_rules.leaves(Z, criterion, never) == 4).all()
+        assert (exit_rules.exit_index(Z, criterion, never) == 4).all()
 
 
 def test_a_guess_is_enough_at_one_over_the_classes():
     tied = np.zeros((7, 4, 3), np.float32)  # float32: 3 * (1 / 3) may fall short of 1
-    assert (exit_rules.leaves(tied, "confidence", 1 / 3) == 0).all()
-    assert (exit_rules.leaves(tied, "confidence", 0.34) == 3).all()
+    assert (exit_rules.exit_index(tied, "confidence", 1 / 3) == 0).all()
+    assert (exit_rules.exit_index(tied, "confidence", 0.34) == 3).all()
 
 
 def test_a_certain_softmax_is_not_never():
     """A gap of 40 is a probability of exactly 1.0: a threshold of 1 leaves, `never` does not."""
     sure = np.zeros((3, 2, 2), np.float32)
     sure[:, :, 0] = 40
-    assert (exit_rules.leaves(sure, "confidence", 1.0) == 0).all()
-    assert (exit_rules.leaves(sure, "confidence", "never") == 1).all()
+    assert (exit_rules.exit_index(sure, "confidence", 1.0) == 0).all()
+    assert (exit_rules.exit_index(sure, "confidence", "never") == 1).all()
 
 
 def test_patience_counts_agreements_in_a_row():
     answers = [0, 1, 1, 1, 0]
     z = np.eye(2, dtype=np.float32)[answers][None] * 3
     assert exit_rules.signal(z, "patience").tolist() == [[0, 0, 1, 2, 0]]
-    assert exit_rules.leaves(z, "patience", 1).tolist() == [2]
-    assert exit_rules.leaves(z, "patience", 2).tolist() == [3]
-    assert exit_rules.leaves(z, "patience", 3).tolist() == [4]
+    assert exit_rules.exit_index(z, "patience", 1).tolist() == [2]
+    assert exit_rules.exit_index(z, "patience", 2).tolist() == [3]
+    assert exit_rules.exit_index(z, "patience", 3).tolist() == [4]
 
 
 def test_entropy_and_confidence_agree_in_order_for_two_classes():
@@ -74,7 +74,7 @@ def test_a_temperature_keeps_every_exits_answer():
 def test_answers_are_those_of_the_exit_and_shares_sum_to_one():
     exits = Exits(Z, np.linspace(0.5, 2, 5))
     for knobs in exit_rules.grid(3, 5):
-        at = exit_rules.left_at(exits, knobs)
+        at = exit_rules.exits_for(exits, knobs)
         found = exit_rules.answers(exits, knobs)
         for i in (0, 17, 199):
             assert np.array_equal(found[i], exits.calibrated[i, at[i]])
@@ -95,11 +95,11 @@ def test_the_grid_begins_with_the_whole_model_and_names_no_threshold_twice():
 def test_points_of_one_cost_are_one_point():
     costs = [100.0, 99.5, 90.0, 89.5, 50.0, 89.9, 50.2]
     criteria = ["confidence"] * 5 + ["entropy"] * 2
-    assert exit_rules.thinned(costs, criteria, 100.0) == [0, 2, 4, 5, 6]
+    assert exit_rules.prune_close_points(costs, criteria, 100.0) == [0, 2, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
-    ("text", "criterion", "said"),
+    ("text", "criterion", "message"),
     [
         ("1.2", "confidence", "from 0 to 1"),
         ("-0.1", "entropy", "from 0 to 1"),
@@ -110,8 +110,8 @@ def test_points_of_one_cost_are_one_point():
         ("0.5", "confidense", "Did you mean 'confidence'"),
     ],
 )
-def test_a_threshold_that_is_none_is_one_line(text, criterion, said):
-    with pytest.raises(InputError, match=said) as e:
+def test_a_threshold_that_is_none_is_one_line(text, criterion, message):
+    with pytest.raises(InputError, match=message) as e:
         exit_rules.threshold_of(text, criterion)
     assert "\n" not in str(e.value)
 
@@ -122,7 +122,7 @@ def test_thresholds_as_people_write_them():
 
 
 @pytest.mark.parametrize(
-    ("exits", "said"),
+    ("exits", "message"),
     [
         ("2,9", "layer 9 is not one of the model's 6"),
         ("0,2", "layer 0 is not"),
@@ -131,8 +131,8 @@ def test_thresholds_as_people_write_them():
         ("1.5", "must be all, half"),
     ],
 )
-def test_exits_that_cannot_be_are_one_line(exits, said):
-    with pytest.raises(InputError, match=said) as e:
+def test_exits_that_cannot_be_are_one_line(exits, message):
+    with pytest.raises(InputError, match=message) as e:
         exit_rules.exits_of(exits, 6)
     assert "\n" not in str(e.value)
     with pytest.raises(InputError, match="one exit"):

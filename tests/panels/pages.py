@@ -8,7 +8,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 from raysearch.recommend.collect import _axes, _formula, _has_majority
-from raysearch.recommend.points import FINE, TEACHERS, Codes, Fate, Floats, Points, Rival
+from raysearch.recommend.points import (
+    FINE,
+    TEACHERS,
+    Baseline,
+    Codes,
+    Floats,
+    MethodOutcome,
+    Points,
+)
 from raysearch.recommend.setting import Setting
 
 NAN = float("nan")
@@ -35,7 +43,7 @@ PRICES = st.dictionaries(
     max_size=3,
 )
 FATES = st.builds(
-    Fate,
+    MethodOutcome,
     trials=st.integers(1, 2000),
     points=st.integers(0, 3),
     failed=st.integers(0, 2),
@@ -91,7 +99,7 @@ def pages(draw: st.DrawFn) -> Points:
     low, high = (np.where(place >= 0, test + sign * half, NAN) for sign in (-1, 1))
     prices = draw(PRICES)
     budgets = sorted({int(v) for v in labels})
-    fates = {
+    outcomes = {
         who: draw(FATES)
         for who in (*METHODS, *MODELS[:1])
         if who in [METHODS[k] for k in method] or draw(st.booleans())
@@ -116,8 +124,8 @@ def pages(draw: st.DrawFn) -> Points:
         high=high,
         draws=np.where(place >= 0, draw(st.integers(3, 12)), 0),
         place=place,
-        apart=draw(_apart(m, 7.3 if formula is None else 10.0**FINE)),
-        on=np.where(place >= 0, 0.5, NAN),
+        pairwise_differences=draw(_pairwise_differences(m, 7.3 if formula is None else 10.0**FINE)),
+        p_on_frontier=np.where(place >= 0, 0.5, NAN),
         seconds_text=column((NAN, 0.0, 0.0021, 0.4)),
         gpu=np.array([k % 2 == 1 for k in model], dtype=np.bool_),
         prices=prices,
@@ -126,7 +134,7 @@ def pages(draw: st.DrawFn) -> Points:
         teachers=tuple(TEACHERS) if inherited else (),
         shared_by=3,
         budgets=tuple(budgets),
-        fates=fates,
+        outcomes=outcomes,
         majority=draw(st.sampled_from((None, 0.5, 0.8125)))
         if _has_majority(name, formula)
         else None,
@@ -141,12 +149,12 @@ def pages(draw: st.DrawFn) -> Points:
         search_flops=draw(st.sampled_from((0.0, 1.05e7, 3e18))),
         rows=tuple(range(n)),
         ids=tuple(f"p{i}" for i in range(n)),
-        rivals=tuple(draw(st.lists(_rivals(m), max_size=3))),
+        baselines=tuple(draw(st.lists(_baselines(m), max_size=3))),
     )
 
 
 @st.composite
-def _apart(draw: st.DrawFn, m: int, unit: float) -> Floats:
+def _pairwise_differences(draw: st.DrawFn, m: int, unit: float) -> Floats:
     """Paired differences of m points: that of j and i is that of i and j turned round."""
     out = np.zeros((m, m, 3))
     rng = np.random.default_rng(draw(st.integers(0, 9999)))
@@ -159,7 +167,7 @@ def _apart(draw: st.DrawFn, m: int, unit: float) -> Floats:
 
 
 @st.composite
-def _rivals(draw: st.DrawFn, m: int) -> Rival:
+def _baselines(draw: st.DrawFn, m: int) -> Baseline:
     test = draw(st.integers(0, 80)) / 80
     half = draw(st.sampled_from((NAN, 0.02)))
     middle = draw(st.sampled_from((NAN, -0.3, 0.0, 0.0125)))
@@ -172,13 +180,13 @@ def _rivals(draw: st.DrawFn, m: int) -> Rival:
         "bytes": (1e6,),
     }
     some = draw(st.lists(st.sampled_from(tuple(known)), unique=True))
-    return Rival(
+    return Baseline(
         name=draw(st.sampled_from(("gpt", "zero_shot **tiny**"))),
         test=test,
         low=test - half,
         high=test + half,
         costs={name: draw(st.sampled_from(known[name])) for name in some},
-        apart=np.tile([middle - 0.1, middle + 0.1], (m, 1)),
+        differences=np.tile([middle - 0.1, middle + 0.1], (m, 1)),
         zero=draw(st.booleans()),
         gpu=draw(st.booleans()),
     )

@@ -100,9 +100,9 @@ def test_outside_systems_are_diamonds_where_they_have_the_cost(
     run, index = confirmed
     visit = Visit(browser, index)
     marks = "document.getElementById('plot').data.find((t) => t.meta.role === 'rival')"
-    found = collect(run).rivals
+    found = collect(run).baselines
     assert [r.name for r in found][:2] == ["gpt <b>x</b>", "older"]
-    assert (found[0].apart[:, 0] > 0).any()
+    assert (found[0].differences[:, 0] > 0).any()
     visit.page.select_option("#cost", "ms")
     assert visit.page.evaluate(f"[{marks}.x, {marks}.marker.symbol]") == [[700, 2.5], "diamond"]
     assert "gpt &lt;b&gt;x&lt;/b&gt;" in visit.page.evaluate(NAMES)
@@ -120,9 +120,11 @@ def test_outside_systems_are_diamonds_where_they_have_the_cost(
         "#footer"
     )
     visit.page.click("#why")
-    said = visit.page.inner_text("#details")
-    assert "Outside, gpt <b>x</b>: accuracy" in said and "better" in said and "worse" in said
-    assert "Without labels, zero_shot bert_tiny: accuracy 0.55" in said
+    details = visit.page.inner_text("#details")
+    assert (
+        "Outside, gpt <b>x</b>: accuracy" in details and "better" in details and "worse" in details
+    )
+    assert "Without labels, zero_shot bert_tiny: accuracy 0.55" in details
     assert "zero_shot" not in visit.page.inner_text("#methods"), "there is nothing to switch off"
     visit.close()
 
@@ -136,13 +138,13 @@ def test_a_confirmed_page_answers_as_python_and_the_terminal_do(
     visit = Visit(browser, index)
     for kw in SETTINGS:
         same(points, visit.page, **kw)
-    asked = {"labels": 700, "max_ms": 4.5, "volume": 2e6}
+    request = {"labels": 700, "max_ms": 4.5, "volume": 2e6}
     flags = ["--labels", "700", "--max-ms", "4.5", "--volume", "2M"]
     with pytest.raises(SystemExit, match="0"):
         main(["recommend", str(run.folder), *flags])
     printed = capsys.readouterr().out.splitlines()
     call = "(s) => [...raysearch.headline(s), ...raysearch.details(s), raysearch.footer(s)]"
-    theirs = visit.page.evaluate(call, asked)
+    theirs = visit.page.evaluate(call, request)
     assert len(theirs) >= 5 and [line for line in theirs if line not in printed] == []
     assert "To own" in "".join(theirs)
     visit.close()
@@ -223,14 +225,14 @@ def test_controls_move_the_plot_and_the_sentences(browser: Any, site: tuple[Run,
     def shown() -> str:
         return str(page.inner_text("#headline"))
 
-    first, said = line(), shown()
+    first, sentences = line(), shown()
     page.select_option("#cost", "bytes")
     assert line() != first
     assert "stored size" in page.evaluate("document.getElementById('plot').layout.xaxis.title.text")
     page.select_option("#cost", "infer_flops")
-    assert line() == first and shown() == said
+    assert line() == first and shown() == sentences
     page.select_option("#labels", "200")
-    assert shown() != said
+    assert shown() != sentences
     assert shown().split("\n")[0] == text(headline(points, answer(points, labels=200))[0])
     assert drawn(page) == len(points)  # points that break a limit fade, they do not vanish
     page.select_option("#labels", "")

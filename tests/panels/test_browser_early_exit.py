@@ -65,9 +65,9 @@ def test_pointing_at_a_mark_gives_its_command(browser: Any, site: tuple[Run, Pat
       Plotly.Fx.hover(byId("figure-0"), [{curveNumber: at, pointNumber: 2}]);
     }"""
     page.evaluate(call)
-    said = str(page.locator("#figure-0 .hoverlayer").text_content())
-    assert "raysearch export " in said and " --to DIR" in said and "leaves at confidence" in said
-    assert "layer 1:" in said and "on validation" in said
+    hover = str(page.locator("#figure-0 .hoverlayer").text_content())
+    assert "raysearch export " in hover and " --to DIR" in hover and "leaves at confidence" in hover
+    assert "layer 1:" in hover and "on validation" in hover
     visit.close()
 
 

@@ -44,8 +44,8 @@ def test_every_picture_is_drawn_and_every_cell_tells_who_stands_there(
     numbers = visit.page.locator("#figure-3 .textpoint").count()
     assert cells.count() == numbers + 1 > 40  # one more is the key of the hatches
     point_at(visit.page)
-    said = visit.page.locator("#figure-3 .hoverlayer").text_content()
-    assert "leads, undecided" in said or "wins" in said or "the only one" in said
+    hover = visit.page.locator("#figure-3 .hoverlayer").text_content()
+    assert "leads, undecided" in hover or "wins" in hover or "the only one" in hover
     visit.close()
 
 

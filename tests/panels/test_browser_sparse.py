@@ -59,9 +59,9 @@ def test_pointing_at_a_mark_gives_its_command(browser: Any, site: tuple[Run, Pat
       Plotly.Fx.hover(byId("figure-0"), [{curveNumber: at, pointNumber: 1}]);
     }"""
     page.evaluate(call)
-    said = str(page.locator("#figure-0 .hoverlayer").text_content())
-    assert "raysearch export " in said and " --to DIR" in said and " rows, " in said
-    assert "minilm-6, finetune" in said and "times less compute a text" in said
+    hover = str(page.locator("#figure-0 .hoverlayer").text_content())
+    assert "raysearch export " in hover and " --to DIR" in hover and " rows, " in hover
+    assert "minilm-6, finetune" in hover and "times less compute a text" in hover
     visit.close()
 
 

@@ -24,12 +24,12 @@ def symbols(figure: go.Figure) -> list[str]:
 
 
 def test_a_crossing_holds_every_cell_once(crossed_run: Run) -> None:
-    held = crossing(crossed_run)
-    assert held.procedures == tuple(sorted(PROCEDURES)) and held.models == MODELS
-    kinds = [(c.procedure, c.model, c.budget) for c in held.cells]
+    grid = crossing(crossed_run)
+    assert grid.procedures == tuple(sorted(PROCEDURES)) and grid.models == MODELS
+    kinds = [(c.procedure, c.model, c.budget) for c in grid.cells]
     assert len(set(kinds)) == len(kinds) == len(LABELS) * (3 + 3 + 2 + 2) + 3
-    assert held.untested == 0 and all(c.ends is not None for c in held.cells)
-    for c in held.cells:
+    assert grid.untested == 0 and all(c.ends is not None for c in grid.cells)
+    for c in grid.cells:
         if c.budget:
             assert c.draws == 3 and c.labels == c.budget + min(c.budget, 256)
             assert (c.inputs.get("teacher") == "bert_small") is ("from" in c.procedure)
@@ -38,22 +38,22 @@ def test_a_crossing_holds_every_cell_once(crossed_run: Run) -> None:
 
 
 def test_of_a_search_the_winners_of_cells_are_hollow(search_run: Run) -> None:
-    held = crossing(search_run)
-    assert len(held.cells) > 15 and all(c.ends is None and c.draws == 0 for c in held.cells)
+    grid = crossing(search_run)
+    assert len(grid.cells) > 15 and all(c.ends is None and c.draws == 0 for c in grid.cells)
     info = score_labels.info(search_run)
     assert "one draw: not confirmed" in info.caption and "Hollow" not in info.caption
     drawn = symbols(score_labels.draw(info))
-    assert len(drawn) == len(held.cells) and all(s.endswith("-open") for s in drawn)
+    assert len(drawn) == len(grid.cells) and all(s.endswith("-open") for s in drawn)
 
 
 def test_what_needs_no_labels_has_the_interval_that_the_first_page_gives_it(
     crossed_run: Run,
 ) -> None:
     free = {c.point_id: c for c in crossing(crossed_run).cells if not c.labels}
-    told = {s.point: s for s in systems(crossed_run)}
-    assert set(free) == set(told) and len(free) == 3
+    known = {s.point: s for s in systems(crossed_run)}
+    assert set(free) == set(known) and len(free) == 3
     for point, cell in free.items():
-        assert (cell.test, cell.ends) == (told[point].value, told[point].interval)
+        assert (cell.test, cell.ends) == (known[point].value, known[point].interval)
     assert crossing(crossed_run).procedures[-1] == "zero_shot"
 
 
@@ -75,10 +75,10 @@ def test_luck_on_ten_rows_beats_a_better_model_by_the_bare_score_and_not_by_this
     """Six models of truth 0.7 seen on ten rows a draw, one of 0.8 seen on 256; three draws."""
     rng = np.random.default_rng(0)
     few = rng.binomial(30, 0.7, (300, 6)) / 30
-    many = rng.binomial(768, 0.8, 300) / 768
+    scores = rng.binomial(768, 0.8, 300) / 768
     worth = [[careful(v, 10, "accuracy") for v in row] for row in few.tolist()]
-    believed = [careful(v, 256, "accuracy") for v in many.tolist()]
-    assert (few.max(axis=1) > many).mean() > 0.3
+    believed = [careful(v, 256, "accuracy") for v in scores.tolist()]
+    assert (few.max(axis=1) > scores).mean() > 0.3
     assert (np.max(worth, axis=1) > believed).mean() < 0.02
 
 
@@ -134,10 +134,10 @@ def test_numbers_are_those_of_the_cells(crossed_run: Run) -> None:
 
 def test_captions_say_who_chose_who_reports_and_what_is_not_counted(crossed_run: Run) -> None:
     for picture in PICTURES:
-        said = picture.info(crossed_run).caption
-        assert "validation (10 to 256 rows" in said and "test (872 rows)" in said
-        assert "3 draws" in said and "Pretraining of public checkpoints not counted." in said
-        assert picture.draw(picture.info(crossed_run)).layout.meta["caption"] == said
+        caption = picture.info(crossed_run).caption
+        assert "validation (10 to 256 rows" in caption and "test (872 rows)" in caption
+        assert "3 draws" in caption and "Pretraining of public checkpoints not counted." in caption
+        assert picture.draw(picture.info(crossed_run)).layout.meta["caption"] == caption
 
 
 def test_a_line_goes_through_confirmed_points_alone_where_there_are_any(crossed_run: Run) -> None:

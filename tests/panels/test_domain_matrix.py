@@ -38,10 +38,10 @@ def test_every_number_stands_in_its_cell(tmp_path: Path) -> None:
         for c in method.cells:
             row, column = names.index(c.trained_on), names.index(c.tested_on)
             assert drawn.z[row][column] == c.score
-            said = drawn.hovertext[row][column]
-            assert f"trained on {c.trained_on}, tested on {c.tested_on}" in said
-            assert f"[{c.low:.3f}, {c.high:.3f}]" in said
-            assert ("4 left out" in said) == (row != column)
+            hover = drawn.hovertext[row][column]
+            assert f"trained on {c.trained_on}, tested on {c.tested_on}" in hover
+            assert f"[{c.low:.3f}, {c.high:.3f}]" in hover
+            assert ("4 left out" in hover) == (row != column)
     texts = [str(x) for t in figure.data if t.type == "scatter" for x in t.text]
     assert sorted(texts) == sorted(f"{c.score:.3f}" for m in made.methods for c in m.cells)
     low, high = figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax
@@ -96,16 +96,16 @@ def test_points_that_would_not_be_chosen_now_are_said(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     now = chosen(run)
     made = matrix(methods=tuple(now))
-    mine = [
+    stale = [
         replace(m, sources=(replace(m.sources[0], point_id=now[m.method]), m.sources[1]))
         for m in made.methods
     ]
-    write_domains([tmp_path], replace(made, methods=tuple(mine)))
+    write_domains([tmp_path], replace(made, methods=tuple(stale)))
     assert "Out of date" not in domain_matrix.info(run).caption
     first = made.methods[0]
-    write_domains([tmp_path], replace(made, methods=(first, *mine[1:])))
-    said = f"Out of date: of this run other points would be chosen now ({first.method});"
-    assert said in domain_matrix.info(run).caption
+    write_domains([tmp_path], replace(made, methods=(first, *stale[1:])))
+    sentence = f"Out of date: of this run other points would be chosen now ({first.method});"
+    assert sentence in domain_matrix.info(run).caption
 
 
 def test_a_method_that_a_domain_lacks_leaves_cells_empty(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from raysearch.analysis import Run, read_run, to_table, winners
 from raysearch.analysis.cascade import cascades
 from raysearch.analysis.confirmation import confirmation
-from raysearch.analysis.exit_trials import first_layers, leaver, leavers
+from raysearch.analysis.exit_trials import exit_trial, exit_trials, first_layers
 from raysearch.analysis.report_text import RowName
 from raysearch.errors import InputError
 from raysearch.outputs import exit_rules
@@ -117,7 +117,7 @@ def test_records_without_their_store_have_a_page_that_says_so(run: Run, tmp_path
 
 @pytest.mark.parametrize("picture", PICTURES[1:])
 def test_a_point_by_name_is_its_trial_and_others_are_refused(picture: Any, run: Run) -> None:
-    best = {one.cell[2]: one for one in leavers(run)}
+    best = {one.cell[2]: one for one in exit_trials(run)}
     small, large = picture.info(run), picture.info(run, point=best[100].best.point_id)
     assert small != large and "100 labels" in large.caption
     tuned = next(r for r in run.records if r.config.method == "finetune")
@@ -157,10 +157,10 @@ def test_a_curve_is_the_best_trial_of_its_cell(run: Run) -> None:
     known = points_of(run)
     assert [p.budget for p in info.panes] == [100, 640]
     for pane in info.panes:
-        mine = [r for r in run.records if r.config.method == "early_exit" and r.phase == "search"
+        trials = [r for r in run.records if r.config.method == "early_exit" and r.phase == "search"
                 and r.config.data.train == pane.budget]  # fmt: skip
-        assert len(mine) == 2
-        best = next(r for r in mine if any(p.point_id in won.index for p in r.points))
+        assert len(trials) == 2
+        best = next(r for r in trials if any(p.point_id in won.index for p in r.points))
         drawn = {m.point_id for c in pane.curves for m in c.marks}
         assert drawn == {p.point_id for p in best.points}
         assert [c.criterion for c in pane.curves] == ["confidence", "entropy", "patience"]
@@ -176,9 +176,9 @@ def test_marks_stand_at_the_estimates_of_the_draws(run: Run) -> None:
     made = confirmation(run)
     estimates = {e.point_id: e for e in made.estimates}
     rows = exit_curve.numbers(curves_of(run))
-    mine = [r for r in rows if r["procedure"] == "early_exit"]
-    assert len(mine) > 30
-    for r in mine:
+    exit_rows = [r for r in rows if r["procedure"] == "early_exit"]
+    assert len(exit_rows) > 30
+    for r in exit_rows:
         e = estimates[str(r["point_id"])]
         seen = (r["accuracy"], r["low"], r["high"], r["draws"], r["validation"])
         assert seen == (e.score, e.low, e.high, 3, e.validation)
@@ -195,12 +195,12 @@ def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare:
     info = curves_of(bare)
     (pane,) = info.panes
     assert "one draw: not confirmed" in info.caption and pane.curves
-    (one,) = leavers(bare)
+    (one,) = exit_trials(bare)
     exits, _, labels = read_exits(bare.folder / "store" / "exits" / f"{one.record.id}-test")
     known = points_of(bare)
     for mark in (m for c in pane.curves for m in c.marks):
-        said = exit_rules.answers(exits, known[mark.point_id].knobs).argmax(axis=1)
-        assert mark.test == pytest.approx((said == labels).mean())
+        predicted = exit_rules.answers(exits, known[mark.point_id].knobs).argmax(axis=1)
+        assert mark.test == pytest.approx((predicted == labels).mean())
         assert mark.ends is None and mark.draws == 0 and mark.test_rows == TEST
     figure = exit_curve.draw(info)
     symbols = [
@@ -213,7 +213,7 @@ def test_what_no_draw_confirms_is_hollow_and_scored_by_what_the_exits_said(bare:
 def test_a_trial_that_was_not_scored_on_test_is_counted(tmp_path: Path) -> None:
     untested = exiting(tmp_path, draws=0, labels=(100,), tested=False, tries=1)
     info = curves_of(untested)
-    points = len(leavers(untested)[0].points)
+    points = len(exit_trials(untested)[0].points)
     assert info.panes == () and f"without a score on test left out: {points}." in info.caption
     assert "one draw" in exit_calibration.info(untested).caption
     assert "validation (100 rows)" in exit_calibration.info(untested).caption
@@ -264,12 +264,12 @@ def test_pointing_at_a_mark_tells_how_to_have_it(run: Run) -> None:
     texts = [t for trace in figure.data for t in trace.text or ()]
     curve = info.panes[0].curves[0]
     mark = curve.marks[3]
-    said = next(t for t in texts if mark.point_id in t)
+    hover = next(t for t in texts if mark.point_id in t)
     folder = shlex.quote(str(run.folder))
     assert folder.startswith("'"), "a folder with a blank in its name"
-    assert f"raysearch export {folder} {mark.point_id} --to DIR" in said
-    assert "leaves at confidence 0." in said and "layer 1: " in said and " %, " in said
-    assert f"accuracy {mark.test:.3f} [" in said and "3 draws" in said
+    assert f"raysearch export {folder} {mark.point_id} --to DIR" in hover
+    assert "leaves at confidence 0." in hover and "layer 1: " in hover and " %, " in hover
+    assert f"accuracy {mark.test:.3f} [" in hover and "3 draws" in hover
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,7 +297,7 @@ class Pair:
 def test_cascades_stand_in_the_pane_of_their_larger_budget(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small, large = (one.best.point_id for one in sorted(leavers(run), key=lambda o: o.cell[2]))
+    small, large = (one.best.point_id for one in sorted(exit_trials(run), key=lambda o: o.cell[2]))
     pair = Pair("c0ffee", small, large, "a, then <b>b</b>", 900, 3e8, 0.91, 256)
     lost = dataclasses.replace(pair, point_id="c0ffe1", test=None, low=None, high=None)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (pair, lost))
@@ -307,15 +307,17 @@ def test_cascades_stand_in_the_pane_of_their_larger_budget(
     assert "Cascades without infer_flops or a score on test left out: 1." in info.caption
     figure = exit_curve.draw(info)
     assert "cascade" in [t.name for t in figure.data]
-    said = next(t for trace in figure.data for t in trace.text or () if "goes" in t or "go on" in t)
-    assert (
-        "a, then &lt;b&gt;b&lt;/b&gt;, 900 labels" in said
-        and "on test 25 % of the texts go on" in said
+    hover = next(
+        t for trace in figure.data for t in trace.text or () if "goes" in t or "go on" in t
     )
-    assert "on validation on" not in said and "on validation layer" not in said
+    assert (
+        "a, then &lt;b&gt;b&lt;/b&gt;, 900 labels" in hover
+        and "on test 25 % of the texts go on" in hover
+    )
+    assert "on validation on" not in hover and "on validation layer" not in hover
     shown = "Cascades chosen on validation (256 rows), shown on test (872 rows), 3 fresh draws."
     assert shown in info.caption
-    assert "raysearch export" not in said
+    assert "raysearch export" not in hover
     (row,) = [r for r in exit_curve.numbers(info) if r["procedure"] == "cascade"]
     assert (row["accuracy"], row["low"], row["infer_flops"]) == (0.9, 0.88, 3e8)
     timed = curves_of(run, cost="ms")
@@ -323,17 +325,17 @@ def test_cascades_stand_in_the_pane_of_their_larger_budget(
     assert "Cascades chosen" not in timed.caption
     own = dataclasses.replace(pair, own_draw=True, left_out=30)
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, lost))
-    told = curves_of(run).caption
-    assert "(872 rows; the 30 that chose left out), 3 draws, the first of which chose." in told
+    caption = curves_of(run).caption
+    assert "(872 rows; the 30 that chose left out), 3 draws, the first of which chose." in caption
     monkeypatch.setattr("raysearch.analysis.cascade.cascades", lambda run: (own, pair))
     assert "3 draws, the first of which chose 1 of 2." in curves_of(run).caption
 
 
 def tuned_at(run: Run, budget: int) -> list[str]:
     """Ids of the fine-tuned points of a label budget, cheap first."""
-    mine = [r.points[0] for r in run.records if r.phase == "search"
+    points = [r.points[0] for r in run.records if r.phase == "search"
             and (r.config.method, r.config.data.train) == ("finetune", budget)]  # fmt: skip
-    return [p.point_id for p in sorted(mine, key=lambda p: p.infer_flops or 0)]
+    return [p.point_id for p in sorted(points, key=lambda p: p.infer_flops or 0)]
 
 
 def test_a_budget_without_exits_has_a_pane_of_its_cascades(
@@ -372,8 +374,8 @@ def test_a_run_without_exits_shows_its_cascades_and_says_so(tmp_path: Path) -> N
         f" 3 fresh draws. {UNCOUNTED}"
     )
     timed = curves_of(plain, cost="ms")
-    many = f"Cascades without ms or a score on test left out: {len(found)}."
-    assert timed.panes == () and timed.caption == f"{exit_curve.NO_EXITS} {many}"
+    sentence = f"Cascades without ms or a score on test left out: {len(found)}."
+    assert timed.panes == () and timed.caption == f"{exit_curve.NO_EXITS} {sentence}"
 
 
 def test_exits_without_a_test_score_do_not_hide_cascades(
@@ -386,8 +388,8 @@ def test_exits_without_a_test_score_do_not_hide_cascades(
     info = curves_of(untested)
     (pane,) = info.panes
     assert pane.cascades and pane.tuned and not pane.curves
-    many = len(leavers(untested)[0].points)
-    assert f"Points without a score on test left out: {many}." in info.caption
+    count = len(exit_trials(untested)[0].points)
+    assert f"Points without a score on test left out: {count}." in info.caption
     assert exit_curve.NO_EXITS not in info.caption and "Cascades chosen" in info.caption
 
 
@@ -396,7 +398,7 @@ def test_exits_without_a_test_score_do_not_hide_cascades(
 
 def test_bars_are_the_recorded_shares_dear_to_cheap(run: Run) -> None:
     info = exit_histogram.info(run)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None and info.exits == tuple(f"layer {k}" for k in range(1, LAYERS + 1))
     known = points_of(run)
     assert info.levels[0].threshold == "never" and info.levels[0].spent == 1.0
@@ -435,12 +437,12 @@ def test_half_the_layers_are_named_by_what_lies_below_them(tmp_path: Path) -> No
 
 def drawn_exits(run: Run) -> list[tuple[Any, Any]]:
     """What the exits of the best trial's draws said of the test rows."""
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     recipe = found.record.config.seedless_id
-    mine = [r for r in run.records if r.phase == "confirm" and r.config.seedless_id == recipe]
-    assert len(mine) == 3
-    read = [read_exits(run.folder / "store" / "exits" / f"{r.id}-test") for r in mine]
+    draws = [r for r in run.records if r.phase == "confirm" and r.config.seedless_id == recipe]
+    assert len(draws) == 3
+    read = [read_exits(run.folder / "store" / "exits" / f"{r.id}-test") for r in draws]
     return [(exits, labels) for exits, _, labels in read]
 
 
@@ -515,14 +517,14 @@ def test_examples_are_rows_by_number_and_hold_no_text(run: Run) -> None:
 
 def test_an_example_is_what_the_exits_said_of_the_row(run: Run) -> None:
     info = exit_examples.info(run)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     of = drawn_exits(run)
     for row in info.rows:
         left, sure, right = [], [], 0
         for exits, label in of:
             z = exits.calibrated[row.row : row.row + 1]
-            (at,) = exit_rules.leaves(z, "confidence", found.best.knobs["threshold"])
+            (at,) = exit_rules.exit_index(z, "confidence", found.best.knobs["threshold"])
             left.append(at + 1)
             sure.append(softmax(z[:, at]).max())
             right += int(z[0, at].argmax() == label[row.row])
@@ -551,7 +553,7 @@ def test_texts_stand_there_only_for_who_gives_them_and_do_nothing(run: Run) -> N
 
 
 def test_where_the_best_never_leaves_early_a_point_of_half_its_cost_stands_in(run: Run) -> None:
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     whole = exit_histogram.info(run).levels[0].point_id
     named = exit_examples.info(run, point=whole)
@@ -589,13 +591,15 @@ def test_sentences_say_when_texts_leave_and_buttons_carry_the_point(run: Run) ->
     points = collect(run)
     place = {p: i for i, p in enumerate(points.ids)}
     known = points_of(run)
-    mine = [p for p in points.ids if known[p].exits]
-    assert len(mine) > 30 and len({name(points, place[p]) for p in mine}) == len(mine)
-    for p in mine:
+    with_exits = [p for p in points.ids if known[p].exits]
+    assert len(with_exits) > 30 and len({name(points, place[p]) for p in with_exits}) == len(
+        with_exits
+    )
+    for p in with_exits:
         assert f"early_exit, {label_of(known[p])}, " in name(points, place[p])
     assert column(points_json(points)["ids"]) == list(points.ids)
     knobs = column(choices_json(run, points)["knobs"])
-    assert all(json.loads(knobs[place[p]]) == known[p].knobs for p in mine)
+    assert all(json.loads(knobs[place[p]]) == known[p].knobs for p in with_exits)
 
 
 def test_the_table_of_all_points_tells_points_of_one_trial_apart(run: Run, search_run: Run) -> None:
@@ -622,4 +626,4 @@ def test_pairs_are_kept_once_in_few_digits_and_read_as_python_reads_them(run: Ru
         seen = difference_of(points, int(i), int(j))
         assert seen == ((low, high) if points.place[i] == a else (0.0 - high, 0.0 - low))
     whole = confirmation(run).difference
-    assert np.abs(points.apart - whole).max() <= 0.5e-5 + 1e-12
+    assert np.abs(points.pairwise_differences - whole).max() <= 0.5e-5 + 1e-12

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.exit_trials import Hearing, by_criterion, hearing, leaver, never
+from raysearch.analysis.exit_trials import (
+    ExitOutputsBySeed,
+    by_criterion,
+    exit_outputs,
+    exit_trial,
+    never,
+)
 from raysearch.analysis.report_text import RowName
 from raysearch.outputs import exit_rules
 from raysearch.outputs.calibration import softmax
@@ -27,16 +33,16 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return exiting(folder, labels=(100,), depths=(), draws=request.param)
 
 
-def said(run: Run) -> tuple[dict[int, float], dict[int, float]]:
+def mean_outputs(run: Run) -> tuple[dict[int, float], dict[int, float]]:
     """Where each row leaves the best trial, and how sure it is there: means over draws."""
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
-    heard = hearing(run, found, "test")
-    assert isinstance(heard, Hearing)
+    outputs = exit_outputs(run, found, "test")
+    assert isinstance(outputs, ExitOutputsBySeed)
     at: dict[int, list[float]] = {}
     sure: dict[int, list[float]] = {}
-    for one in heard.heard:
-        left = exit_rules.left_at(one.exits, found.best.knobs)
+    for one in outputs.draws:
+        left = exit_rules.exits_for(one.exits, found.best.knobs)
         top = softmax(exit_rules.answers(one.exits, found.best.knobs)).max(axis=1)
         for row, k, p in zip(one.ids.tolist(), left.tolist(), top.tolist(), strict=True):
             at.setdefault(row, []).append(k + 1)
@@ -54,7 +60,7 @@ def test_the_easiest_leave_first_and_surest_the_hardest_last_and_least_sure(run:
     assert keys == sorted(keys) and len({c for _, c in keys}) > 1
     keys = [(-r.exit, r.confidence) for r in hard]
     assert keys == sorted(keys) and len({c for _, c in keys}) > 1
-    at, sure = said(run)
+    at, sure = mean_outputs(run)
     shown = {r.row for r in easy}
     last = max((r.exit, -r.confidence) for r in easy)
     assert not [r for r in at if r not in shown and (at[r], -sure[r]) < (last[0], last[1] - 1e-9)]
@@ -74,7 +80,7 @@ def test_of_a_best_that_never_leaves_early_a_faster_point_is_shown(tmp_path: Pat
             point["infer_flops"] = math.nan
     file.write_text(json.dumps(event) + "\n")
     run = read_run(made.folder)
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None and never(found.best)
     info = exit_examples.info(run)
     assert "leaves at confidence" in info.whose and "never leaves early" not in info.caption
@@ -83,9 +89,9 @@ def test_of_a_best_that_never_leaves_early_a_faster_point_is_shown(tmp_path: Pat
     whole = found.best.infer_flops or 0.0
     away = [abs((p.infer_flops or 0.0) - whole / 2) for p in by_criterion(found, "confidence")]
     assert abs((half.infer_flops or 0.0) - whole / 2) == min(a for a in away if not math.isnan(a))
-    asked = exit_examples.info(run, point=found.best.point_id)
-    assert "never leaves early" in asked.caption
-    assert {r.exit for r in asked.rows} == {float(LAYERS)}
+    named = exit_examples.info(run, point=found.best.point_id)
+    assert "never leaves early" in named.caption
+    assert {r.exit for r in named.rows} == {float(LAYERS)}
 
 
 def test_names_that_nobody_has_leave_the_numbers(run: Run) -> None:

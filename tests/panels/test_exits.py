@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from raysearch.analysis import Run, read_run
-from raysearch.analysis.exit_trials import by_criterion, in_draws, leaver, leavers, never
+from raysearch.analysis.exit_trials import by_criterion, exit_trial, exit_trials, in_draws, never
 from raysearch.errors import InputError
 from raysearch.panels import (
     exit_accuracy,
@@ -70,7 +70,7 @@ def named(name: str, change: Callable[[Event], None]) -> Callable[[Event], None]
 
 
 def best_of(run: Run) -> OperatingPoint:
-    found = leaver(run)
+    found = exit_trial(run)
     assert found is not None
     return found.best
 
@@ -159,7 +159,7 @@ def test_draws_of_a_named_point_count_where_no_winner_has_exits(run: Run, tmp_pa
             point.get("scores", {}).pop("validation", None)
 
     unseen = altered(run, tmp_path / "r", change)
-    assert leavers(unseen) == () and len(in_draws(unseen, best_of(run))) == 3
+    assert exit_trials(unseen) == () and len(in_draws(unseen, best_of(run))) == 3
 
 
 # Records that are not whole
@@ -179,17 +179,17 @@ def test_flops_that_are_no_number_leave_the_point_out(
     assert "Points without infer_flops left out: 1." in info.caption
     spent = [lv.spent for lv in info.levels]
     assert spent == sorted(spent, reverse=True) and max(spent) == 1.0
-    found = leaver(broken)
+    found = exit_trial(broken)
     assert found is not None
     assert by_criterion(found, str(odd.knobs["criterion"]))[-1].point_id == odd.point_id
 
 
 def test_without_the_whole_model_parts_are_of_the_dearest(bare: Run, tmp_path: Path) -> None:
-    found = leaver(bare)
+    found = exit_trial(bare)
     assert found is not None
     (whole,) = [p for p in found.points if never(p)]
-    said = exit_histogram.info(bare)
-    assert "the part of the whole model's FLOPs" in said.caption
+    shown = exit_histogram.info(bare)
+    assert "the part of the whole model's FLOPs" in shown.caption
     gone = named(whole.point_id, lambda p: p.update(infer_flops=math.nan))
     info = exit_histogram.info(altered(bare, tmp_path / "r", gone))
     assert "the part of the dearest point's FLOPs" in info.caption
@@ -215,7 +215,7 @@ def test_exits_without_a_threshold_are_no_point_of_a_curve(
     odd = best_of(bare)
     broken = altered(bare, tmp_path / "r", named(odd.point_id, lambda p: p.update(knobs=knobs)))
     drawn(broken)
-    other = next(p for p in leavers(bare)[0].points if p.point_id != odd.point_id)
+    other = next(p for p in exit_trials(bare)[0].points if p.point_id != odd.point_id)
     less = altered(bare, tmp_path / "s", named(other.point_id, lambda p: p.update(knobs=knobs)))
     drawn(less)
     marks = [m for p in curves_of(less).panes for c in p.curves for m in c.marks]
@@ -227,13 +227,13 @@ def test_exits_without_a_threshold_are_no_point_of_a_curve(
 
 
 def test_a_point_of_fewer_exits_than_its_trial_is_left_out(bare: Run, tmp_path: Path) -> None:
-    odd = next(p for p in leavers(bare)[0].points if p.point_id != best_of(bare).point_id)
+    odd = next(p for p in exit_trials(bare)[0].points if p.point_id != best_of(bare).point_id)
     short = named(odd.point_id, lambda p: p.update(exits=[0.5, 0.5]))
     broken = altered(bare, tmp_path / "r", short)
     drawn(broken)
-    held = exit_histogram.info(broken, criterion=str(odd.knobs["criterion"]))
-    assert odd.point_id not in {lv.point_id for lv in held.levels} and held.levels
-    assert all(len(lv.shares) == LAYERS for lv in held.levels)
+    shown = exit_histogram.info(broken, criterion=str(odd.knobs["criterion"]))
+    assert odd.point_id not in {lv.point_id for lv in shown.levels} and shown.levels
+    assert all(len(lv.shares) == LAYERS for lv in shown.levels)
     marks = {m.point_id for p in curves_of(broken).panes for c in p.curves for m in c.marks}
     assert odd.point_id not in marks and marks
 
@@ -251,8 +251,10 @@ def test_a_store_of_other_exits_than_the_records_is_not_read(bare: Run, tmp_path
 
 def test_an_id_that_yaml_reads_as_a_number_is_an_id(run: Run, tmp_path: Path) -> None:
     ids = {i for r in run.records for i in (r.id, *(p.point_id for p in r.points))}
-    mine = {p.point_id for one in leavers(run) for p in one.record.points}
-    starts = {i[:n]: i for i in sorted(mine) for n in (5, 4) if i[:n].isdigit() and i[0] != "0"}
+    point_ids = {p.point_id for one in exit_trials(run) for p in one.record.points}
+    starts = {
+        i[:n]: i for i in sorted(point_ids) for n in (5, 4) if i[:n].isdigit() and i[0] != "0"
+    }
     alone = [s for s in starts if sum(i.startswith(s) for i in ids) == 1]
     assert alone, "else the ids must be others"
     start, whole = alone[0], starts[alone[0]]

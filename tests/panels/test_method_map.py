@@ -52,8 +52,8 @@ def test_equal_procedures_are_not_called_winners(tmp_path: Path) -> None:
 
 
 def test_who_stands_for_a_procedure_was_chosen_on_validation(crossed_run: Run) -> None:
-    held = crossing(crossed_run)
-    found, left = contest(crossed_run, held, "train_flops_full")
+    grid = crossing(crossed_run)
+    found, left = contest(crossed_run, grid, "train_flops_full")
     assert left == "" and len(found) == 53
     by_words = {(c.procedure, c.words): c for c in found}
     info = method_map.info(crossed_run)
@@ -88,9 +88,9 @@ def test_points_of_one_trial_are_told_apart_by_their_knobs(tmp_path: Path) -> No
     assert {c.procedure for c in found} == {"early_exit", "finetune"}
     words = [c.words for c in found if c.procedure == "early_exit"]
     assert len(set(words)) == len(words) > 3
-    for said in words:
-        assert re.match(r"minilm-6, 1\d\d labels|minilm-6, 200 labels", said)
-        assert re.search(r" labels, (leaves (at|after) .+|never leaves early): 0\.\d{3} \[", said)
+    for line in words:
+        assert re.match(r"minilm-6, 1\d\d labels|minilm-6, 200 labels", line)
+        assert re.search(r" labels, (leaves (at|after) .+|never leaves early): 0\.\d{3} \[", line)
     (plain,) = [c.words for c in found if c.procedure == "finetune"]
     assert re.fullmatch(r"minilm-6, 200 labels: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", plain)
     texts = method_map.draw(method_map.info(run, cost="infer_flops")).to_json()

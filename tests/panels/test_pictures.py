@@ -106,9 +106,9 @@ def test_the_bill_of_the_picture_is_the_bill_of_the_search(tmp_path: Path) -> No
 
 def test_label_curves_keep_the_best_three(tmp_path: Path) -> None:
     run = run_of(tmp_path)
-    every = picture("label_curves").info(run)
-    assert picture("label_curves").info(run, best=3).curves == every.curves[:3]
-    assert all(list(c.labels) == sorted(c.labels) for c in every.curves)
+    info = picture("label_curves").info(run)
+    assert picture("label_curves").info(run, best=3).curves == info.curves[:3]
+    assert all(list(c.labels) == sorted(c.labels) for c in info.curves)
 
 
 def test_points_count_what_is_not_shown(tmp_path: Path) -> None:

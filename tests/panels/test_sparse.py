@@ -147,8 +147,8 @@ def test_x_is_the_speed_up_or_the_size(run: Run) -> None:
         assert r["x"] == 6.2 / (took["latency_ms"] + took["tokenise_ms"]) > 1
     whole_page = retention.numbers(retention.info(run))
     lost = len(whole_page) - len(rows)
-    said = f"Points without ms of their own or their teacher's left out: {lost:,}."
-    assert lost and said in timed.caption
+    sentence = f"Points without ms of their own or their teacher's left out: {lost:,}."
+    assert lost and sentence in timed.caption
 
 
 def test_a_line_is_the_best_trial_of_its_cell_in_all_its_points(run: Run) -> None:
@@ -202,8 +202,8 @@ def test_points_without_a_score_on_test_are_counted(tmp_path: Path) -> None:
     untested = sparse(tmp_path / "run", draws=1, labels=(100,), tables=TABLES[2:7], tested=False)
     info = retention.info(untested)
     points = sum(len(s.record.points) for s in students(untested))
-    said = f"Points without a share of their teacher's score on test left out: {points}."
-    assert info.panes == () and said in info.caption
+    sentence = f"Points without a share of their teacher's score on test left out: {points}."
+    assert info.panes == () and sentence in info.caption
     swept = table_sweep.info(untested)
     assert swept.panes == () and "Points without a score on test left out: " in swept.caption
 
@@ -275,8 +275,8 @@ def test_a_trial_of_a_cell_is_chosen_by_the_mean_of_its_draws(run: Run) -> None:
     mean = {e.point_id: e.validation for e in confirmation(turned).estimates}
     now = {r.id: max(mean[p.point_id] for p in r.points) for r in rivals}
     assert worst != max(now, key=now.__getitem__)
-    for held in (run, turned):
-        (shown,) = [s.record.id for s in students(held) if
+    for one in (run, turned):
+        (shown,) = [s.record.id for s in students(one) if
                     (s.record.config.method, s.record.config.rung, s.record.config.data.train)
                     == cell]  # fmt: skip
         assert shown == max(now, key=now.__getitem__)
@@ -322,8 +322,10 @@ def test_the_most_frequent_class_has_a_line_at_its_share(tmp_path: Path) -> None
         (line,) = [t for t in lines if t.xaxis == ("x" if k == 0 else f"x{k + 1}")]
         assert set(line.y) == {0.5 / above} and line.line.dash == "dot"
         ends.append(0.5 / above)
-    said = f"most frequent class: accuracy 0.500, {min(ends):.3f} to {max(ends):.3f} of a teacher's"
-    assert said in info.caption.lower()
+    sentence = (
+        f"most frequent class: accuracy 0.500, {min(ends):.3f} to {max(ends):.3f} of a teacher's"
+    )
+    assert sentence in info.caption.lower()
     for study in ({}, {"baselines": {"majority": 0.0}}, {"baselines": {"majority": math.nan}}):
         without = retention.info(replace(run, study={**run.study, "baselines": {}, **study}))
         assert "frequent class" not in without.caption
@@ -359,11 +361,11 @@ def test_pointing_at_a_mark_tells_how_to_have_it(run: Run) -> None:
     info = retention.info(run)
     mark = info.panes[0].curves[-1].marks[0]
     texts = [t for trace in retention.draw(info).data for t in trace.text or ()]
-    said = next(t for t in texts if mark.point_id in t)
-    assert f"raysearch export {info.run} {mark.point_id} --to DIR" in said
+    hover = next(t for t in texts if mark.point_id in t)
+    assert f"raysearch export {info.run} {mark.point_id} --to DIR" in hover
     assert info.run.startswith("'"), "a folder with a blank in its name"
-    assert "taught by minilm-6, finetune" in said and "times less compute a text" in said
-    assert re.search(r"[\d,]+ rows, (float32|float16|int8)", said)
+    assert "taught by minilm-6, finetune" in hover and "times less compute a text" in hover
+    assert re.search(r"[\d,]+ rows, (float32|float16|int8)", hover)
     alone = next(t for t in texts if "dan, frequent" in t)
     assert "from labels alone; held against minilm-6, finetune" in alone
 

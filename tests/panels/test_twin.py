@@ -26,13 +26,13 @@ from raysearch.config.catalog import baseline_methods
 from raysearch.panels.embed import points_json
 from raysearch.panels.template import ANSWERING
 from raysearch.recommend.answer import answer, to_json
-from raysearch.recommend.baselines import rival_facts
+from raysearch.recommend.baselines import baseline_facts
 from raysearch.recommend.collect import collect
 from raysearch.recommend.differences import interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import details, footer, headline, interval_note, why
 from raysearch.recommend.setting import Setting
-from raysearch.recommend.words import SENTENCES, phrase
+from raysearch.recommend.words import SENTENCES, render_text
 from raysearch.scores import formula_of
 from tests.panels.pages import pages, settings
 from tests.support.synthetic import records, write_run, zero_shots
@@ -113,7 +113,10 @@ def ours(points: Points, setting: Setting) -> dict[str, Any]:
         "why": why(points, found),
         "footer": footer(points, found),
         "interval": interval_note(points, found),
-        "marks": [phrase("mark", rival_facts(points, rival, None)) for rival in points.rivals],
+        "marks": [
+            render_text("mark", baseline_facts(points, baseline, None))
+            for baseline in points.baselines
+        ],
     }
     out: dict[str, Any] = json.loads(json.dumps({"answer": to_json(found), **texts}))
     out["answer"]["cost"] = found.setting.cost
@@ -171,7 +174,7 @@ def test_a_score_known_by_its_values_alone_has_the_pages_interval(
 def test_a_run_of_zero_shot_models_alone_reads_alike(twin: Twin, tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, zero_shots({"bert_small": 0.66, "bert_tiny": 0.55})))
     points = collect(run)
-    assert not len(points) and len(points.rivals) == 2
+    assert not len(points) and len(points.baselines) == 2
     agree(points, [Setting(), Setting(labels=20.0, volume=1e4)], twin)
 
 

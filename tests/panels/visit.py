@@ -62,11 +62,11 @@ def same(points: Points, page: Any, **kw: Any) -> None:
     theirs = page.evaluate(
         "(s) => { const a = window.raysearch.answer(s); return {...a, fits: a.fits.length}; }", kw
     )
-    for name, mine in to_json(given).items():
-        if name == "band" and mine is not None:
-            assert theirs[name] == pytest.approx(mine, abs=1e-12)
+    for name, value in to_json(given).items():
+        if name == "band" and value is not None:
+            assert theirs[name] == pytest.approx(value, abs=1e-12)
         else:
-            assert theirs[name] == mine, (kw, name)
+            assert theirs[name] == value, (kw, name)
     call = "(s) => ['headline', 'why', 'footer', 'details'].map((part) => raysearch[part](s))"
     sentences, reasons, foot, more = page.evaluate(call, kw)
     assert more == [text(s) for s in details(points, given)], kw

@@ -16,9 +16,9 @@ def test_a_table_takes_less_on_a_cpu_than_on_a_gpu():
 
 
 def test_only_a_small_hash_takes_part_unasked():
-    asked = {
+    baselines = {
         n: families.get("ngram").baseline(ModelSize("h", "ngram", buckets=n))
         for n in (2**16, 2**20)
     }
-    assert asked == {2**16: True, 2**20: False}
+    assert baselines == {2**16: True, 2**20: False}
     assert not families.get("encoder").baseline(ModelSize("e", "encoder"))

@@ -27,7 +27,7 @@ def crossed(tmp_path):
     return build
 
 
-def told(proposals):
+def procedures_of(proposals):
     """Proposals in short, a teacher in brackets."""
     return [
         f"{p.method} {p.rung} {p.labels}"
@@ -38,7 +38,7 @@ def told(proposals):
 
 def test_teachers_come_first_once_and_students_are_smaller(crossed):
     w = crossed({"method": "distill", "teacher": FINE}, FINE, {"method": "zero_shot"})
-    assert told(w.crossing()) == [
+    assert procedures_of(w.crossing()) == [
         "finetune random-2 8",
         "distill random-1 8 (finetune random-2 8)",
         "finetune random-1 8",
@@ -54,17 +54,21 @@ def test_teachers_come_first_once_and_students_are_smaller(crossed):
 
 def test_a_teacher_s_method_needs_no_line_of_its_own(crossed):
     w = crossed(FINE, {"method": "distill", "teacher": ASKED}, labels=(8,))
-    assert "distill random-1 8 (prompt random-2 8)" in told(w.crossing())
-    assert "prompt random-1 8" not in told(w.crossing()) and not w.excluded
+    assert "distill random-1 8 (prompt random-2 8)" in procedures_of(w.crossing())
+    assert "prompt random-1 8" not in procedures_of(w.crossing()) and not w.excluded
     named = crossed(
         FINE, ASKED, {"method": "distill", "teacher": ASKED}, methods=("finetune", "distill")
     )
-    assert {p.split()[0] for p in told(named.crossing())} == {"finetune", "distill", "prompt"}
+    assert {p.split()[0] for p in procedures_of(named.crossing())} == {
+        "finetune",
+        "distill",
+        "prompt",
+    }
 
 
 def test_where_no_teacher_is_named_the_usual_one_is_taken_and_listed(crossed):
     w = crossed({"method": "distill"}, labels=(8,))
-    assert told(w.crossing()) == [
+    assert procedures_of(w.crossing()) == [
         "finetune random-2 8",
         "distill random-1 8 (finetune random-2 8)",
     ]
@@ -72,7 +76,7 @@ def test_where_no_teacher_is_named_the_usual_one_is_taken_and_listed(crossed):
 
 def test_of_one_model_alone_it_teaches_itself(crossed):
     w = crossed({"method": "distill", "teacher": FINE}, labels=(8,), models=("random-1",))
-    assert told(w.crossing())[-1] == "distill random-1 8 (finetune random-1 8)"
+    assert procedures_of(w.crossing())[-1] == "distill random-1 8 (finetune random-1 8)"
 
 
 def test_a_named_model_and_knobs_are_the_teacher_s(crossed):
@@ -91,8 +95,8 @@ def test_a_procedure_that_cannot_run_is_said(crossed):
         labels=(8,),
         change={"templates": (), "words": {}},
     )
-    assert not [p for p in told(w.crossing()) if "prompt" in p]
-    assert "distill random-1 8 (finetune random-2 8)" in told(w.crossing())
+    assert not [p for p in procedures_of(w.crossing()) if "prompt" in p]
+    assert "distill random-1 8 (finetune random-2 8)" in procedures_of(w.crossing())
     assert w.excluded["distill from prompt"] == "its teacher's method takes no part here"
 
 
@@ -112,7 +116,7 @@ EXITS = {"method": "early_exit"}
 
 def test_a_procedure_may_ask_for_one_model_or_the_largest(crossed):
     w = crossed(FINE, {**EXITS, "model": "largest"}, {**FINE, "model": "random-1"}, labels=(8,))
-    assert told(w.crossing()) == [
+    assert procedures_of(w.crossing()) == [
         "finetune random-1 8",
         "finetune random-2 8",
         "early_exit random-2 8",
@@ -130,7 +134,7 @@ def test_a_model_that_takes_no_part_is_said(crossed):
 
 
 @pytest.mark.parametrize(
-    ("hyper", "said"),
+    ("hyper", "message"),
     [
         ({"exits": "2,9"}, "layer 9 is not one of the model's 2"),
         ({"exits": "2"}, "one exit, two are the fewest"),
@@ -138,8 +142,8 @@ def test_a_model_that_takes_no_part_is_said(crossed):
         ({"exit": "all"}, "exit"),
     ],
 )
-def test_knobs_that_no_model_can_have_are_one_line(crossed, hyper, said):
-    with pytest.raises(InputError, match=said) as e:
+def test_knobs_that_no_model_can_have_are_one_line(crossed, hyper, message):
+    with pytest.raises(InputError, match=message) as e:
         crossed({**EXITS, "hyper": hyper}).crossing()
     assert "\n" not in str(e.value) and "early_exit" in str(e.value)
 
@@ -175,7 +179,7 @@ def test_a_method_is_left_out_only_where_none_of_its_lines_runs(crossed):
 def test_a_method_that_runs_as_a_teacher_is_not_left_out(crossed):
     students = {"method": "distill", "teacher": FINE}
     w = crossed({**FINE, "model": "random-2"}, students, labels=(8,), models=BOTH[:1])
-    assert told(w.crossing())[0] == "finetune random-1 8" and not w.excluded
+    assert procedures_of(w.crossing())[0] == "finetune random-1 8" and not w.excluded
 
 
 def test_a_crossing_of_nothing_says_why(crossed):
@@ -190,7 +194,7 @@ TABLES = {"method": "dan", "hyper": {"vocabulary": "hashed"}}
 def test_a_procedure_may_name_several_models_of_any_ladder(crossed):
     students = {"method": "sparse_distill", "model": ["dan-100k", "dan-10k"], "teacher": FINE}
     w = crossed(FINE, {**TABLES, "model": "table-400"}, students, labels=(8,), models=None)
-    assert told(w.crossing()) == [
+    assert procedures_of(w.crossing()) == [
         "finetune random-1 8",
         "finetune random-2 8",
         "dan table-400 8",
@@ -204,19 +208,19 @@ def test_a_procedure_may_name_several_models_of_any_ladder(crossed):
 def test_models_of_the_command_line_narrow_a_list(crossed):
     line = {**TABLES, "model": ["dan-10k", "dan-100k"]}
     w = crossed(FINE, line, labels=(8,), models=("random-1", "dan-100k"))
-    assert told(w.crossing()) == ["finetune random-1 8", "dan dan-100k 8"]
+    assert procedures_of(w.crossing()) == ["finetune random-1 8", "dan dan-100k 8"]
     assert not w.excluded
     alone = crossed(FINE, line, labels=(8,), models=("random-1", "table-400"))
-    assert told(alone.crossing()) == ["finetune random-1 8"]
-    said = "no model 'dan-10k' or 'dan-100k' that it can train takes part"
-    assert alone.excluded["dan"] == said
+    assert procedures_of(alone.crossing()) == ["finetune random-1 8"]
+    reason = "no model 'dan-10k' or 'dan-100k' that it can train takes part"
+    assert alone.excluded["dan"] == reason
 
 
 def test_a_named_teacher_of_another_ladder_takes_part(crossed):
     above = {**FINE, "model": "toy-tiny"}
     w = crossed({**TABLES, "method": "sparse_distill", "model": "dan-10k", "teacher": above},
                 labels=(8,), models=None)  # fmt: skip
-    assert told(w.crossing())[-1] == "sparse_distill dan-10k 8 (finetune toy-tiny 8)"
+    assert procedures_of(w.crossing())[-1] == "sparse_distill dan-10k 8 (finetune toy-tiny 8)"
 
 
 def test_a_model_in_a_list_is_held_against_the_method(crossed):

@@ -42,9 +42,9 @@ FAST = Rates(train=1e9, infer=2e9)
 @pytest.fixture(autouse=True)
 def rates(monkeypatch):
     """The machine's rates are not measured but said; a test may change them."""
-    said = {"rates": FAST}
-    monkeypatch.setattr(pricing_module, "measure", lambda *_: said["rates"])
-    return said
+    measured = {"rates": FAST}
+    monkeypatch.setattr(pricing_module, "measure", lambda *_: measured["rates"])
+    return measured
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,8 @@ def test_budgets_that_the_data_cannot_fill_are_left_out_with_the_number(two, tmp
     rows = len(w.data.splits["train"])
     assert w.space.labels == (32, 60) and rows == 60
     why = {k: v for k, v in w.excluded.items() if "labels" in k}
-    said = "the task has 60 training rows"
-    assert why == {"61 labels": said, "100 labels": said}
+    reason = "the task has 60 training rows"
+    assert why == {"61 labels": reason, "100 labels": reason}
     assert tiny.world(two, tmp_path, labels=(500,)).space.labels == (60,), "then all there are"
 
 
@@ -187,11 +187,13 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
     seconds = {}
     free = over(labels=(1000,))
     for rung in free.space.rungs["finetune"]:
-        seconds[rung] = free.price(tiny.configure(free, "finetune", rung, 1000)).seconds
+        seconds[rung] = free.predicted_cost(tiny.configure(free, "finetune", rung, 1000)).seconds
     tiny_s, mini_s, small_s = seconds.values()
     assert tiny_s < mini_s < small_s
     limit = (mini_s + small_s) / 120
-    small_s = free.price(tiny.configure(free, "prompt", "toy-small", 1000)).seconds  # the dearest
+    small_s = free.predicted_cost(
+        tiny.configure(free, "prompt", "toy-small", 1000)
+    ).seconds  # the dearest
     w = over(labels=(1000,), trial_minutes=limit)
     assert w.space.rungs["finetune"] == w.space.rungs["embed_linear"] == ("toy-tiny", "toy-mini")
     assert set(w.excluded) == {"toy-small"}
@@ -203,7 +205,7 @@ def test_rungs_whose_dearest_trial_takes_too_long_are_left_out_with_the_minutes(
 
 def test_time_is_reckoned_for_the_methods_that_take_part(over):
     """Embedding a text once is cheap where fine-tuning would not be done in time."""
-    price = over().price(tiny.configure(over(), "finetune", "toy-small", 1000)).seconds
+    price = over().predicted_cost(tiny.configure(over(), "finetune", "toy-small", 1000)).seconds
     some = {"labels": (1000,), "trial_minutes": price / 120}
     assert "toy-small" not in over(**some).space.rungs["embed_linear"]
     alone = over(**some, methods=("embed_linear",))
@@ -259,7 +261,7 @@ def test_a_proposal_becomes_a_whole_configuration(over):
     assert config.horizon == max(50, 5 * 7) and config.precision == "fp32"
     plain = dataclasses.asdict(methods.get("finetune").knobs())
     assert all(plain[k] != v for k, v in config.hyper.items()) and config.hyper["epochs"] == 5
-    assert w.hyper(config) == {**plain, **method_spaces()["finetune"].first, "epochs": 5}
+    assert w.hyper(config) == {**plain, **method_spaces()["finetune"].default_config, "epochs": 5}
 
 
 def test_seeds_of_data_and_start_are_the_studys_to_choose(over):
@@ -315,8 +317,8 @@ def test_10_and_10_point_0_are_one_configuration(over, method, rung, knob, one, 
 
 
 def test_the_resolved_precision_enters_the_id(over, monkeypatch):
-    def ids(asked):
-        w = over(precision=asked)
+    def ids(wanted):
+        w = over(precision=wanted)
         return [tiny.configure(w, m, r) for m, r in (("finetune", "toy-tiny"), LINEAR)]
 
     full, half = ids("fp32"), ids("bf16")
@@ -335,15 +337,15 @@ def test_the_place_enters_no_id(toy, tmp_path):
     """Another output folder, another folder of the same weights, other threads: the same trial."""
     data, out = toy
     shutil.copytree(weights_folder(find_rung("toy-tiny"), None), tmp_path / "m" / "toy-tiny")
-    here = Planner(Study(name="a", precision="fp32"), data, out=out)
-    there = Planner(
+    first = Planner(Study(name="a", precision="fp32"), data, out=out)
+    second = Planner(
         Study(name="b", precision="fp32", concurrency=1),
         data,
         out=tmp_path / "out",
         data_dir=tmp_path,
         models_dir=tmp_path / "m",
     )
-    a, b = (tiny.configure(w, "finetune", "toy-tiny") for w in (here, there))
+    a, b = (tiny.configure(w, "finetune", "toy-tiny") for w in (first, second))
     assert a == b and a.id == b.id
     text = json.dumps(b.to_json())
     assert str(tmp_path) not in text and "/" not in text
@@ -372,7 +374,7 @@ def test_the_place_enters_no_id(toy, tmp_path):
 def test_the_price_is_the_bill_within_a_fifth(over, method, rung, labels, low, high):
     w = over()
     config = tiny.configure(w, method, rung, labels)
-    price = w.price(config)
+    price = w.predicted_cost(config)
     run = tiny.finish(TrialRun(config, w.place))
     billed = run.ledger.flops(*TRAINING)
     assert low * billed <= price.flops <= high * billed, price.flops / billed
@@ -382,9 +384,9 @@ def test_the_price_is_the_bill_within_a_fifth(over, method, rung, labels, low, h
 def test_seconds_follow_from_flops_and_rates(over, rates):
     w = over()
     config = tiny.configure(w, "finetune", "toy-mini", 1000)
-    fast = w.price(config)
+    fast = w.predicted_cost(config)
     rates["rates"] = Rates(FAST.train / 10, FAST.infer / 10)
-    slow = over().price(config)
+    slow = over().predicted_cost(config)
     assert slow.flops == fast.flops and slow.seconds > 5 * fast.seconds
     assert w.test_seconds(config) < fast.seconds
 
@@ -393,7 +395,7 @@ def test_a_pricier_configuration_has_a_higher_price(over):
     w = over()
 
     def flops(method="finetune", rung="toy-tiny", labels=320, **hyper):
-        return w.price(tiny.configure(w, method, rung, labels, **hyper)).flops
+        return w.predicted_cost(tiny.configure(w, method, rung, labels, **hyper)).flops
 
     assert flops() < flops(labels=1000) < flops(rung="toy-mini", labels=1000)
     assert flops(epochs=5) < flops(epochs=10)
@@ -419,7 +421,7 @@ def drawn(rng, space):
 def test_no_configuration_is_dearer_than_the_reference(over):
     w = over(labels=(32, 320, 1000))
     reference, rng = w.reference(), np.random.default_rng(0)
-    prices = [w.price(w.configure(drawn(rng, w.space))).flops for _ in range(150)]
+    prices = [w.predicted_cost(w.configure(drawn(rng, w.space))).flops for _ in range(150)]
     top = reference["train_flops_full"]
     assert max(prices) <= top * (1 + 1e-9) and max(prices) > 0.05 * top, "near, not far above"
     assert set(reference) == {"score", "train_flops_full", "infer_flops"}

@@ -12,10 +12,10 @@ from raysearch.errors import InputError
 from raysearch.panels.controls import controls
 from raysearch.recommend.answer import answer
 from raysearch.recommend.collect import collect
-from raysearch.recommend.differences import apart, band_of, interval_of
+from raysearch.recommend.differences import band_of, distinguishable, interval_of
 from raysearch.recommend.points import Points
 from raysearch.recommend.sentences import footer, headline, why
-from raysearch.recommend.words import WORDS, brief, fixed, text
+from raysearch.recommend.words import WORDS, format_fixed, format_short, text
 from raysearch.record import TrialRecord
 from tests.support.synthetic import records, write_run
 
@@ -53,7 +53,7 @@ def scored(
     return Run(Path(), dict(study), tuple(out), to_table(out))
 
 
-def said(points: Points, **kw: object) -> list[str]:
+def sentences(points: Points, **kw: object) -> list[str]:
     return [text(s) for s in headline(points, answer(points, **kw))]
 
 
@@ -66,8 +66,8 @@ def test_validation_chooses_and_test_is_only_shown() -> None:
     points = collect(scored([("a", "m", 10, 0.8, 0.6, 2.0), ("b", "m", 10, 0.7, 0.9, 1.0)]))
     given = answer(points)
     assert at(points, given.choice) == ("a", "m")
-    assert "accuracy 0.60" in said(points)[0]
-    assert said(points)[0].startswith("Not confirmed yet, one draw each")
+    assert "accuracy 0.60" in sentences(points)[0]
+    assert sentences(points)[0].startswith("Not confirmed yet, one draw each")
 
 
 def test_a_cheaper_choice_within_the_noise_is_the_tie() -> None:
@@ -83,9 +83,9 @@ def test_a_cheaper_choice_within_the_noise_is_the_tie() -> None:
     assert at(points, given.choice) == ("a", "m")
     assert at(points, given.tie) == ("b", "m")
     assert not given.flat
-    assert "Cheaper tie: b" not in said(points)[1]  # model first
-    assert "Cheaper tie: m, b, 10 labels, 0.01 lower" in said(points)[1]
-    assert "10× lower" in said(points)[1]
+    assert "Cheaper tie: b" not in sentences(points)[1]  # model first
+    assert "Cheaper tie: m, b, 10 labels, 0.01 lower" in sentences(points)[1]
+    assert "10× lower" in sentences(points)[1]
 
 
 def test_where_nothing_is_separable_the_cheapest_is_named() -> None:
@@ -93,14 +93,14 @@ def test_where_nothing_is_separable_the_cheapest_is_named() -> None:
     given = answer(points)
     assert given.flat and given.tie is None
     assert at(points, given.choice) == ("b", "m")
-    assert "nothing stands out" in said(points)[0]
+    assert "nothing stands out" in sentences(points)[0]
 
 
 def test_the_majority_class_is_named_when_it_cannot_be_told_apart() -> None:
     rows = [("a", "m", 10, 0.5, 0.51, 1.0)]
     points = collect(scored(rows, baselines={"majority": 0.5}))
-    assert any("most frequent class (0.50)" in s for s in said(points))
-    assert said(points)[-1] == "Three fresh draws or more confirm it: raysearch confirm ."
+    assert any("most frequent class (0.50)" in s for s in sentences(points))
+    assert sentences(points)[-1] == "Three fresh draws or more confirm it: raysearch confirm ."
 
 
 def test_the_linear_baseline_is_given_its_best() -> None:
@@ -120,16 +120,19 @@ def test_the_linear_baseline_is_given_its_best() -> None:
 def test_what_more_labels_bring_is_said() -> None:
     points = collect(scored([("a", "m", 10, 0.7, 0.7, 1.0), ("a", "m", 100, 0.9, 0.9, 1.0)]))
     assert any(
-        "With up to 100 labels instead of 10: 0.20 higher" in s for s in said(points, labels=10)
+        "With up to 100 labels instead of 10: 0.20 higher" in s
+        for s in sentences(points, labels=10)
     )
-    assert any("The last step up, from 10 to 100 labels: 0.20 higher" in s for s in said(points))
+    assert any(
+        "The last step up, from 10 to 100 labels: 0.20 higher" in s for s in sentences(points)
+    )
 
 
 def test_a_choice_that_test_contradicts_is_not_dressed_up() -> None:
     points = collect(scored([("a", "m", 10, 0.9, 0.6, 1.0), ("b", "m", 10, 0.8, 0.8, 2.0)], 200))
     given = answer(points)
     assert at(points, given.choice) == ("a", "m") and at(points, given.beaten) == ("b", "m")
-    assert any("But on test m, b, 10 labels is 0.20 higher" in s for s in said(points))
+    assert any("But on test m, b, 10 labels is 0.20 higher" in s for s in sentences(points))
 
 
 def test_limits_only_ever_narrow(tmp_path: Path) -> None:
@@ -151,8 +154,8 @@ def test_the_step_line_is_the_frontier_of_the_analyzer(tmp_path: Path) -> None:
     shown = run.table[run.table["score_test"].notna()]
     for axis, column in (("infer_flops", "infer_flops"), ("train", "train_flops_full")):
         members = frontier(shown, ("score", column)).members["point_id"].tolist()
-        mine = answer(points, cost=axis).frontier
-        ids = run.table["point_id"].iloc[[points.rows[i] for i in mine]].tolist()
+        on_page = answer(points, cost=axis).frontier
+        ids = run.table["point_id"].iloc[[points.rows[i] for i in on_page]].tolist()
         assert ids == members and len(ids) > 2
 
 
@@ -163,7 +166,7 @@ def test_the_band_holds_what_the_interval_of_the_difference_holds(tmp_path: Path
     band = band_of(points, best, range(len(points)))
     assert band is not None and band[0] < points.test[best] < band[1]
     for i in range(len(points)):
-        assert apart(points, best, i) == (not band[0] <= points.test[i] <= band[1])
+        assert distinguishable(points, best, i) == (not band[0] <= points.test[i] <= band[1])
 
 
 KINDS = {"accuracy": "binomial", "macro_f1": "binomial", "f1": "binomial", "mcc": "stretched"}
@@ -187,14 +190,14 @@ def test_a_pearson_page_has_no_majority_and_negative_scores(tmp_path: Path) -> N
     points = collect(made(tmp_path, score="pearson"))
     assert points.kind == "correlation"
     assert "Fisher" in WORDS["correlation"]
-    assert said(points) and points.majority is None and points.test.min() < 0
+    assert sentences(points) and points.majority is None and points.test.min() < 0
 
 
 def test_a_score_above_one_has_no_interval() -> None:
     points = collect(scored([("a", "m", 10, 3.0, 3.0, 2.0), ("b", "m", 10, 2.0, 2.9, 1.0)]))
     given = answer(points)
     assert points.kind == "none" and given.band is None and not given.flat
-    assert "[" not in "".join(said(points))
+    assert "[" not in "".join(sentences(points))
 
 
 def test_every_method_has_one_reason(tmp_path: Path) -> None:
@@ -211,15 +214,15 @@ def test_every_method_has_one_reason(tmp_path: Path) -> None:
 
 def test_nothing_to_recommend_is_said_with_its_reason(tmp_path: Path) -> None:
     empty = collect(read_run(write_run(tmp_path / "none", [])))
-    assert said(empty) == [WORDS["no_records"]]
+    assert sentences(empty) == [WORDS["no_records"]]
     lost = [dataclasses.replace(r, status="FAILED", points=(), error="oom") for r in records(4)]
     points = collect(read_run(write_run(tmp_path / "failed", lost)))
-    assert said(points)[0].endswith("First reason: oom")
+    assert sentences(points)[0].endswith("First reason: oom")
     assert dict(why(points, answer(points)))["finetune"].endswith("first: oom")
     run = scored([("a", "m", 10, 0.8, 0.6, 2.0)])
     run.table["score_test"] = float("nan")
-    assert "none of them scored on both" in said(collect(run))[0]
-    none = said(collect(scored([("a", "m", 10, 0.8, 0.6, 2.0)])), labels=5)
+    assert "none of them scored on both" in sentences(collect(run))[0]
+    none = sentences(collect(scored([("a", "m", 10, 0.8, 0.6, 2.0)])), labels=5)
     assert none[0] == WORDS["no_fit"]
     assert none[1].startswith("Relax labels to 10 instead of 5: then m, a, 10 labels")
 
@@ -265,8 +268,8 @@ def test_who_pays_the_teacher_moves_the_frontier(tmp_path: Path) -> None:
 
 
 def test_numbers_round_halves_away_from_zero() -> None:
-    assert fixed(0.8125, 3) == "0.813" and fixed(0.125, 2) == "0.13"
-    assert [brief(v) for v in (9999.0, 99.6, 0.0996, 1e-5, 1.05e7)] == [
+    assert format_fixed(0.8125, 3) == "0.813" and format_fixed(0.125, 2) == "0.13"
+    assert [format_short(v) for v in (9999.0, 99.6, 0.0996, 1e-5, 1.05e7)] == [
         "1e4",
         "100",
         "0.1",

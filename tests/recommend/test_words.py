@@ -10,7 +10,7 @@ import pytest
 
 from raysearch.panels.template import asset
 from raysearch.recommend import words
-from raysearch.recommend.words import FORMATS, SENTENCES, listed, phrase, say, sentences
+from raysearch.recommend.words import FORMATS, SENTENCES, listed, render, render_text, sentences
 
 ROOTS = {"headline", "details", "why", "footer", "interval", "mark", "line", "own_noun"}
 """What the page and the terminal use by name."""
@@ -84,18 +84,24 @@ def test_the_first_case_that_holds_is_used(monkeypatch: pytest.MonkeyPatch) -> N
         "page": {"sentences": ["size", "bare", {"each": "list", "entry": "bare"}]},
     }
     monkeypatch.setattr(words, "SENTENCES", made)
-    assert say("size", {"big": True}) == (("big", True),)
-    assert phrase("size", {"big": True, "old": "x"}) == "no"
-    assert phrase("size", {"in": {"deep": 0}}) == "deep", "the number 0 is present"
+    assert render("size", {"big": True}) == (("big", True),)
+    assert render_text("size", {"big": True, "old": "x"}) == "no"
+    assert render_text("size", {"in": {"deep": 0}}) == "deep", "the number 0 is present"
     for absent in (None, False, "", {}, ()):
-        assert phrase("size", {"big": absent}) == phrase("size", {"in": {"deep": absent}}) == "no"
-    assert say("bare", {"zero": None}) == ()
-    assert say("bare", {"zero": 0, "name": "**{x}**"}) == (("0, **{x}**", False),)
+        assert (
+            render_text("size", {"big": absent})
+            == render_text("size", {"in": {"deep": absent}})
+            == "no"
+        )
+    assert render("bare", {"zero": None}) == ()
+    assert render("bare", {"zero": 0, "name": "**{x}**"}) == (("0, **{x}**", False),)
     with pytest.raises(KeyError, match="name"):
-        phrase("bare", {"zero": 0})
+        render_text("bare", {"zero": 0})
     scope = {"big": True, "in": {"name": "b"}, "list": [{"zero": 1, "name": "x"}, {"zero": None}]}
     assert listed("all", scope) == ["a", "b", "c"]
     inert = {"big": True, "in": {"name": "**b** {c}"}}
-    assert say("all", inert) == (("a; **b** {c}; c", False),), "a joined value is not filled again"
-    assert phrase("all", {}) == "a; c" and phrase("each", scope) == "1, x, "
+    assert render("all", inert) == (("a; **b** {c}; c", False),), (
+        "a joined value is not filled again"
+    )
+    assert render_text("all", {}) == "a; c" and render_text("each", scope) == "1, x, "
     assert sentences("page", scope) == ((("big", True),), (("1, x", False),))

@@ -15,7 +15,7 @@ from raysearch.config.space import Domain
 from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.controller import StudyController
 from raysearch.search.dependencies import DependencyQueue
-from raysearch.search.suggestion import Offer, missing_upstream, proposal_from, upstream_trials
+from raysearch.search.suggestion import Suggestion, missing_upstream, proposal_from, upstream_trials
 from tests.tune.desks import (
     KNOBS,
     SPACE,
@@ -75,10 +75,10 @@ def test_a_teachers_teacher_runs_before_it(tmp_path: Path) -> None:
     deep = student(0.5, assistant)
     at = desk(tmp_path / "run", crossing=[deep, student(0.7)])
     order = []
-    while (offer := at.draw()) is not None:
-        order.append(offer.proposal)
+    while (suggestion := at.draw()) is not None:
+        order.append(suggestion.proposal)
         assert at.draw() is None or len(order) == 2
-        end(at, offer)
+        end(at, suggestion)
         for other in list(at.running.values()):
             order.append(other.proposal)
             end(at, other)
@@ -93,22 +93,24 @@ def test_a_teacher_that_runs_anyway_is_no_trial_of_its_own(tmp_path: Path) -> No
     assert [drawn(at), drawn(at)] == [plain(1), plain(2)], "the student is parked"
     end(at, teacher)
     assert drawn(at) == student(0.1)
-    for offer in list(at.running.values()):
-        end(at, offer)
+    for suggestion in list(at.running.values()):
+        end(at, suggestion)
     late = desk(tmp_path / "run", crossing=[student(0.3)])
     assert drawn(late) == student(0.3) and not late.waits, "a record is a teacher"
 
 
 def test_parking_hands_out_in_the_order_of_arrival() -> None:
     world, parked = FakeWorld(SPACE), DependencyQueue()
-    offers = [Offer(world.configure(student(a)), student(a), "first") for a in (0.1, 0.2, 0.3)]
-    for offer, waits in zip(offers, (["a", "b"], ["b"], []), strict=True):
-        parked.add(offer, waits)
-    assert len(parked) == 3 and offers[0].config.id in parked
-    assert parked.next() == offers[2] and parked.next() is None
+    suggestions = [
+        Suggestion(world.configure(student(a)), student(a), "first") for a in (0.1, 0.2, 0.3)
+    ]
+    for suggestion, waits in zip(suggestions, (["a", "b"], ["b"], []), strict=True):
+        parked.add(suggestion, waits)
+    assert len(parked) == 3 and suggestions[0].config.id in parked
+    assert parked.next() == suggestions[2] and parked.next() is None
     parked.done("b")
-    assert parked.next() == offers[1] and parked.next() is None
-    assert parked.lost("b") == [] and parked.lost("a") == [offers[0]] and len(parked) == 0
+    assert parked.next() == suggestions[1] and parked.next() is None
+    assert parked.lost("b") == [] and parked.lost("a") == [suggestions[0]] and len(parked) == 0
 
 
 def test_teachers_are_listed_before_their_students_and_once() -> None:
@@ -154,8 +156,8 @@ def test_students_fail_with_their_teacher_and_the_study_goes_on(
     counts = at.snapshot().by_status
     assert counts == Counter({"FAILED": 5}) + Counter({status: 1})
     assert [m for _, _, m in lines(tmp_path / "run")].count("kd") == 4, "each has its line"
-    for offer in list(at.running.values()):
-        end(at, offer)
+    for suggestion in list(at.running.values()):
+        end(at, suggestion)
     again = desk(tmp_path / "run", crossing=[student(0.4)])
     assert again.draw() is None and error(again, student(0.4)) == why
 
@@ -202,8 +204,8 @@ def test_a_student_and_its_new_teacher_need_room_for_two(tmp_path: Path) -> None
     assert [drawn(at), drawn(at), drawn(at)] == [plain(1), TEACHER, None]
     assert not at.waits and at.stopped_by == "all 2 trials have run"
     assert [m for _, _, m in lines(tmp_path / "run")] == ["lookup", "finetune"]
-    for offer in list(at.running.values()):
-        end(at, offer)
+    for suggestion in list(at.running.values()):
+        end(at, suggestion)
     more = desk(tmp_path / "run", 4, crossing=[plain(1), student(0.1), plain(2)])
     assert [drawn(more), drawn(more)] == [student(0.1), plain(2)], "it was only left out"
     assert [n for n, _, _ in lines(tmp_path / "run")] == [0, 1, 2, 3]
@@ -216,10 +218,10 @@ def test_of_a_long_line_of_teachers_those_run_that_there_is_room_for(
     deep = student(0.5, student(0.25, method="assist"))
     at = desk(tmp_path / "run", trials, crossing=[deep])
     for proposal in (TEACHER, deep.inputs.get("teacher"), deep)[:trials]:
-        offer = at.draw()
-        assert offer is not None and offer.proposal == proposal
+        suggestion = at.draw()
+        assert suggestion is not None and suggestion.proposal == proposal
         assert len(at.records) + len(at.running) + len(at.parked) == trials
-        end(at, offer)
+        end(at, suggestion)
     assert at.draw() is None and not at.waits and len(at.records) == trials
     assert len(lines(tmp_path / "run")) == trials
 
@@ -234,8 +236,8 @@ def test_what_is_parked_when_a_limit_is_reached_comes_first_next_time(tmp_path: 
     assert at.stopped_by == "the budget of 1 FLOPs is spent"
     assert set(at.records) == {id_of(TEACHER)}, "parked students are not run, and not failed"
     again = desk(tmp_path / "run", crossing=crossing)
-    offers = [again.draw() for _ in range(4)]
-    assert [(o.proposal, o.source) for o in offers if o] == [
+    suggestions = [again.draw() for _ in range(4)]
+    assert [(o.proposal, o.source) for o in suggestions if o] == [
         (student(0.1), "queue"),
         (plain(1), "queue"),
         (student(0.2), "first"),
@@ -256,7 +258,7 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
     if rng.random() < 0.5:  # few knobs: the sampler comes back to teachers that are known
         few = {"learning_rate": Domain("choice", options=(1e-3, 1e-4, 1e-5))}
         first = {"learning_rate": 1e-3}
-        coarse = dataclasses.replace(space.upstream["finetune"], knobs=few, first=first)
+        coarse = dataclasses.replace(space.upstream["finetune"], knobs=few, default_config=first)
         space = dataclasses.replace(space, upstream={**space.upstream, "finetune": coarse})
         if not outside:
             methods = {**space.methods, "finetune": coarse}
@@ -269,8 +271,8 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
 
     at = opened()
     for _ in range(500):
-        while len(at.running) < slots and (offer := at.draw()) is not None:
-            for teacher in offer.config.upstream.values():
+        while len(at.running) < slots and (suggestion := at.draw()) is not None:
+            for teacher in suggestion.config.upstream.values():
                 assert at.records[teacher.id].status == "DONE" and teacher.id in store
         assert at.spent.trials + len(at.running) + len(at.parked) <= trials
         assert at.waits <= bool(at.running), "who waits is waiting for somebody"
@@ -283,9 +285,9 @@ def test_whatever_happens_the_count_holds_and_no_student_is_early(
             at.close()
             at = opened()
         else:
-            offer = rng.choice(list(at.running.values()))
-            end(at, offer, "FAILED" if rng.random() < sick else "DONE")
-            store = (store | {offer.config.id}) & kept(at)
+            suggestion = rng.choice(list(at.running.values()))
+            end(at, suggestion, "FAILED" if rng.random() < sick else "DONE")
+            store = (store | {suggestion.config.id}) & kept(at)
     assert at.stopped_by == f"all {trials} trials have run" and len(at.parked) == 0
     text = (tmp_path / "run" / "records.jsonl").read_text().splitlines()
     ids = [json.loads(line)["id"] for line in text]
@@ -310,18 +312,18 @@ def test_the_sampler_does_not_fill_the_study_with_students_of_one_teacher(tmp_pa
     assert again is not None and again.config == teacher.config, "nobody waits for the queue"
     end(at, teacher)
     ran = 0
-    while (offer := at.draw()) is not None:
-        end(at, offer)
+    while (suggestion := at.draw()) is not None:
+        end(at, suggestion)
         ran += 1
     assert ran == 59 and at.stopped_by == "all 60 trials have run"
 
 
 def test_one_good_teacher_has_many_students(tmp_path: Path) -> None:
     at = desk(tmp_path / "run", 40, space=taught_space((32,)))
-    while (offer := at.draw()) is not None:
-        end(at, offer)
+    while (suggestion := at.draw()) is not None:
+        end(at, suggestion)
     students_of = Counter(
         r.config.upstream["teacher"].id for r in at.records.values() if r.config.upstream.values()
     )
-    many = students_of.most_common(1)[0][1]
-    assert many >= 5 and students_of.total() >= 15, "it is not built anew for each"
+    most = students_of.most_common(1)[0][1]
+    assert most >= 5 and students_of.total() >= 15, "it is not built anew for each"

@@ -40,12 +40,12 @@ def test_a_proposal_goes_to_optuna_and_comes_back() -> None:
     made = optuna.create_study()
     for proposal in found:
         assert distributions.holds(DEEP, proposal)
-        told = distributions.params(proposal)
-        assert set(told) == set(distributions.distributions(DEEP, proposal))
-        made.enqueue_trial(dict(told))
+        params = distributions.params(proposal)
+        assert set(params) == set(distributions.distributions(DEEP, proposal))
+        made.enqueue_trial(dict(params))
         trial = made.ask()
         assert distributions.suggest(trial, DEEP) == proposal
-        assert trial.params == told and trial.distributions == distributions.distributions(
+        assert trial.params == params and trial.distributions == distributions.distributions(
             DEEP, proposal
         )
     deep = next(
@@ -141,9 +141,11 @@ def test_nobody_teaches_himself_in_a_line_of_teachers() -> None:
 def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     knobs = {"temperature": Domain("choice", options=(1, 2))}
     space = taught_space((32,), teachers=("finetune", "assist"))
-    kd = replace(space.methods["kd"], knobs=knobs, first={"temperature": 1})
+    kd = replace(space.methods["kd"], knobs=knobs, default_config={"temperature": 1})
     listed = list(
-        distributions.every(distributions.only(replace(space, methods={"kd": kd}), "kd"), 32)
+        distributions.all_proposals(
+            distributions.only(replace(space, methods={"kd": kd}), "kd"), 32
+        )
     )
     assert len(listed) == 3 * 2 * 2 == len({repr(p) for p in listed})
     teachers = [teacher_of(p) for p in listed]
@@ -151,4 +153,4 @@ def test_every_lists_the_first_knobs_of_each_teacher_method_alone() -> None:
     small = replace(space, methods={"kd": kd}, rungs={"kd": tuple(SIZES)})
     assert all(distributions.holds(small, p) for p in listed)
     deep = [t for t in teachers if t.method == "assist"]
-    assert all(teacher_of(t).hyper == space.upstream["finetune"].first for t in deep)
+    assert all(teacher_of(t).hyper == space.upstream["finetune"].default_config for t in deep)

@@ -12,7 +12,7 @@ import pytest
 
 from raysearch.config.trial import TrialConfig
 from raysearch.record import TrialRecord
-from raysearch.run.folder import RunFolder, Suggestion, append_suggestion, read_suggestions
+from raysearch.run.folder import RunFolder, SuggestionLogEntry, append_suggestion, read_suggestions
 from raysearch.search.replicates import CONFIRM, plan_replicates
 from tests.tune.desks import (
     KNOBS,
@@ -68,7 +68,7 @@ def test_a_queued_teacher_has_room_though_its_student_came_first(tmp_path: Path)
     out = tmp_path / "run"
     out.mkdir()
     for n, p in enumerate((student(0.1), TEACHER)):
-        append_suggestion(RunFolder(out), Suggestion(n, id_of(p), p, "first"))
+        append_suggestion(RunFolder(out), SuggestionLogEntry(n, id_of(p), p, "first"))
     at = desk(out, 2, crossing=[student(0.1)])
     teacher = at.draw()
     assert teacher is not None and teacher.proposal == TEACHER and at.draw() is None and at.waits
@@ -88,9 +88,9 @@ def test_weights_of_teachers_are_kept_while_anybody_may_need_them(tmp_path: Path
     crossing = [poor, poorer, also, TEACHER, student(0.5, assistant), plain(1), student(0.6, poor)]
     at = desk(tmp_path / "run", crossing=crossing)
     for _ in range(4):
-        offer = at.draw()
-        assert offer is not None
-        end(at, offer)
+        suggestion = at.draw()
+        assert suggestion is not None
+        end(at, suggestion)
     taught = {id_of(poor), id_of(poorer)}
     assert kept(at) >= taught | {id_of(TEACHER)}, "students in the crossing are still to come"
     assert id_of(also) not in kept(at)
@@ -101,14 +101,14 @@ def test_weights_of_teachers_are_kept_while_anybody_may_need_them(tmp_path: Path
     assert kept(at) >= taught | {id_of(assistant)}, "of the parked"
     for _ in range(2):
         assert at.draw() is not None
-    for offer in list(at.running.values()):
-        end(at, offer)
+    for suggestion in list(at.running.values()):
+        end(at, suggestion)
     assert kept(at) >= taught | {id_of(assistant)}, "of the recorded"
     at.close()
     later = desk(tmp_path / "run", crossing=[plain(9)])
-    offer = later.draw()
-    assert offer is not None
-    end(later, offer)
+    suggestion = later.draw()
+    assert suggestion is not None
+    end(later, suggestion)
     assert kept(later) >= taught | {id_of(assistant)} and id_of(also) not in kept(later)
 
 
@@ -116,9 +116,9 @@ def test_weights_for_a_queued_student_are_kept_by_every_phase(tmp_path: Path) ->
     poor = dataclasses.replace(TEACHER, hyper={**KNOBS, "learning_rate": 1e-5})
     at = desk(tmp_path / "run", crossing=[poor, TEACHER, plain(1), student(0.1, poor), plain(2)])
     for _ in range(3):
-        offer = at.draw()
-        assert offer is not None
-        end(at, offer)
+        suggestion = at.draw()
+        assert suggestion is not None
+        end(at, suggestion)
     assert drawn(at) == student(0.1, poor)
     at.close()  # the student is suggested, never ended
     lookup = FakeWorld(SPACE).configure(plain(1))
@@ -126,11 +126,11 @@ def test_weights_for_a_queued_student_are_kept_by_every_phase(tmp_path: Path) ->
         desk(tmp_path / "run", crossing=[plain(2)]),
         desk(tmp_path / "run", draws=[lookup.with_seed(1)]),
     ):
-        offer = again.draw()
-        while offer is not None and offer.proposal.method == "kd":
-            offer = again.draw()
-        assert offer is not None
-        end(again, offer)
+        suggestion = again.draw()
+        while suggestion is not None and suggestion.proposal.method == "kd":
+            suggestion = again.draw()
+        assert suggestion is not None
+        end(again, suggestion)
         assert id_of(poor) in kept(again), again.phase
         again.close()
 
@@ -144,8 +144,8 @@ def laid(out: Path, n: int = 3, **more: Any) -> tuple[TrialConfig, ...]:
 
 def searched(out: Path) -> list[TrialRecord]:
     at = desk(out, crossing=[student(0.1), student(0.2), plain(1)])
-    while (offer := at.draw()) is not None:
-        end(at, offer)
+    while (suggestion := at.draw()) is not None:
+        end(at, suggestion)
     at.close()
     return list(at.records.values())
 
@@ -163,11 +163,11 @@ def test_draws_of_students_wait_for_the_same_draws_of_their_teachers(tmp_path: P
         if not at.running:
             break
         assert kept(at) if ran else True
-        offer = list(at.running.values())[-1]
-        for teacher in offer.config.upstream.values():
-            assert teacher.id in ran and teacher.data.seed == offer.config.data.seed
-        end(at, offer)
-        ran.append(offer.config.id)
+        suggestion = list(at.running.values())[-1]
+        for teacher in suggestion.config.upstream.values():
+            assert teacher.id in ran and teacher.data.seed == suggestion.config.data.seed
+        end(at, suggestion)
+        ran.append(suggestion.config.id)
         assert kept(at) >= {
             t.id for d in plan if d.id not in ran for t in d.upstream.values() if t.id in ran
         }
@@ -182,8 +182,8 @@ def test_draws_that_were_laid_without_their_teachers_get_them(tmp_path: Path) ->
     searched(out)
     plan = [d for d in laid(out, everything=True) if d.method != "finetune"]
     at = desk(out, draws=plan)
-    while (offer := at.draw()) is not None:
-        end(at, offer)
+    while (suggestion := at.draw()) is not None:
+        end(at, suggestion)
     ran = [r for r in at.records.values() if r.phase == CONFIRM]
     assert Counter(r.config.method for r in ran) == {"finetune": 3, "kd": 6, "lookup": 3}
     assert at.stopped_by == "all 12 trials have run"
@@ -193,9 +193,9 @@ def test_a_teachers_draw_that_fails_costs_its_students_draw_alone(tmp_path: Path
     out = tmp_path / "run"
     searched(out)
     at = desk(out, draws=laid(out, everything=True))
-    while (offer := at.draw()) is not None:
-        bad = offer.config.method == "finetune" and offer.config.data.seed == 2
-        end(at, offer, "FAILED" if bad else "DONE")
+    while (suggestion := at.draw()) is not None:
+        bad = suggestion.config.method == "finetune" and suggestion.config.data.seed == 2
+        end(at, suggestion, "FAILED" if bad else "DONE")
     lost = [r for r in at.records.values() if r.status == "FAILED"]
     assert {r.config.data.seed for r in lost} == {2} and len(lost) == 3
     assert len(at.records) == 4 + 12
@@ -208,20 +208,20 @@ def test_interrupted_draws_go_on_with_their_teachers_weights(tmp_path: Path, mos
     plan = laid(out, everything=True)
     at = desk(out, draws=plan)
     for _ in range(most):
-        offer = at.draw()
-        assert offer is not None
-        end(at, offer)
+        suggestion = at.draw()
+        assert suggestion is not None
+        end(at, suggestion)
     at.close()
     ready = {r.id for r in at.records.values() if r.config.method == "finetune"}
     onward = desk(out, crossing=[plain(7)])  # the search goes on in between
-    offer = onward.draw()
-    assert offer is not None
-    end(onward, offer)
+    suggestion = onward.draw()
+    assert suggestion is not None
+    end(onward, suggestion)
     assert kept(onward) >= ready, "draws of a teacher, whose students' draws may come yet"
     onward.close()
     again = desk(out, draws=plan)
     rest = []
-    while (offer := again.draw()) is not None:
-        end(again, offer)
-        rest.append(offer.config.id)
+    while (suggestion := again.draw()) is not None:
+        end(again, suggestion)
+        rest.append(suggestion.config.id)
     assert len(rest) == 12 - most and len(set(again.records)) == 4 + 12 + 1

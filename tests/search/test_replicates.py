@@ -185,9 +185,9 @@ def test_cross_fitting_fills_up_whole_rounds_of_folds(draws: int, folds: int, ro
     assert (made.rounds, made.folds) == (rounds, folds)
     for id_ in made.chosen:
         config = next(r.config for r in MADE if r.id == id_)
-        mine = [d for d in made.draws if d.seedless_id == config.seedless_id]
-        assert [d.data.seed for d in mine] == list(range(1, rounds + 1))
-        assert {d.data.folds for d in mine} == {folds}
+        own = [d for d in made.draws if d.seedless_id == config.seedless_id]
+        assert [d.data.seed for d in own] == list(range(1, rounds + 1))
+        assert {d.data.folds for d in own} == {folds}
 
 
 def test_what_has_run_is_not_due_however_it_ended() -> None:
@@ -215,8 +215,8 @@ def test_more_draws_later_only_add() -> None:
     queue = ReplicateQueue(later.draws)
     queue.resume(ran, [])
     offered = []
-    while (offer := queue.offer()) is not None:
-        offered.append(offer.config)
+    while (suggestion := queue.suggest()) is not None:
+        offered.append(suggestion.config)
     assert offered == [d for d in five.draws if d.id not in known]
     fewer = plan([*MADE, *ran, *(confirmed(c, like) for c in offered)], draws=3)
     assert fewer.due == 0 and fewer.draws == three.draws
@@ -299,19 +299,19 @@ def test_limits_never_take_back_what_has_run() -> None:
 def test_the_queue_offers_each_draw_once_and_unfinished_ones_first() -> None:
     made = plan()
     queue = ReplicateQueue(made.draws)
-    first = queue.offer()
+    first = queue.suggest()
     assert first is not None and first.source == CONFIRM and first.config == made.draws[0]
     assert first.proposal.labels == first.config.data.train
     assert first.proposal.hyper == first.config.hyper
     queue.requeue(first.proposal, first.config)
-    again = queue.offer()
+    again = queue.suggest()
     assert again is not None and again.config == first.config
     rest = []
-    while (offer := queue.offer()) is not None:
-        rest.append(offer.config)
-    assert rest == list(made.draws[1:]) and queue.offer() is None
+    while (suggestion := queue.suggest()) is not None:
+        rest.append(suggestion.config)
+    assert rest == list(made.draws[1:]) and queue.suggest() is None
     twice = ReplicateQueue([*made.draws[:2], *made.draws[:2]])
-    assert [o.config for o in iter(twice.offer, None)] == list(made.draws[:2])
+    assert [o.config for o in iter(twice.suggest, None)] == list(made.draws[:2])
 
 
 FAKE = {"name": "fake", "task": "fake", "labels": (32, 100)}
@@ -339,9 +339,9 @@ def desk(out: Path, trials: int, draws: Sequence[TrialConfig] | None = None) -> 
 def work(at: StudyController, most: int = 10**6) -> list[str]:
     """Run what the desk hands out, one after the other; returns the ids."""
     ran = []
-    while len(ran) < most and (offer := at.draw()) is not None:
-        at.take(FakeTrial(offer.config, at.place, at.phase).record())
-        ran.append(offer.config.id)
+    while len(ran) < most and (suggestion := at.draw()) is not None:
+        at.take(FakeTrial(suggestion.config, at.place, at.phase).record())
+        ran.append(suggestion.config.id)
     at.close()
     return ran
 
@@ -398,14 +398,17 @@ def test_weights_of_the_search_are_kept_while_draws_run(tmp_path: Path) -> None:
 def test_a_draw_that_fails_is_recorded_and_not_run_again(tmp_path: Path) -> None:
     work(desk(tmp_path / "run", 12))
     at = desk(tmp_path / "run", 12, fake_plan(tmp_path / "run").draws)
-    offer = at.draw()
-    assert offer is not None
-    at.take(failed(offer.config, at.place, CONFIRM, "FAILED", "loss is NaN", {}))
+    suggestion = at.draw()
+    assert suggestion is not None
+    at.take(failed(suggestion.config, at.place, CONFIRM, "FAILED", "loss is NaN", {}))
     work(at)
     again = fake_plan(tmp_path / "run")
     assert again.due == 0
     by_id = {r.id: r for r in RunFolder(tmp_path / "run").read().trials}
-    assert by_id[offer.config.id].status == "FAILED" and by_id[offer.config.id].phase == CONFIRM
+    assert (
+        by_id[suggestion.config.id].status == "FAILED"
+        and by_id[suggestion.config.id].phase == CONFIRM
+    )
 
 
 def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Path) -> None:

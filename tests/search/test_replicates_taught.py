@@ -150,12 +150,12 @@ def test_the_queue_says_whose_weights_it_needs_and_hands_out_teachers_when_told(
     assert (adopted.config, adopted.source) == (last, CONFIRM)
     queue.requeue(adopted.proposal, last)
     assert queue.adopt(last, TEACHER, "teacher").config == last, "out of the queue, not twice"
-    offered = [o.config for o in iter(queue.offer, None)]
+    offered = [o.config for o in iter(queue.suggest, None)]
     assert offered == [d for d in laid.draws if d != last] and queue.needs() == set()
     deep = next(d for d in offered if "assist" in {t.method for t in d.upstream.values()})
     again = ReplicateQueue([deep])
-    offer = again.offer()
-    assert offer is not None and offer.proposal == student(0.5, ASSISTANT)
+    suggestion = again.suggest()
+    assert suggestion is not None and suggestion.proposal == student(0.5, ASSISTANT)
     resumed = ReplicateQueue(laid.draws)
     done = [dataclasses.replace(MADE[0], id=d.id) for d in laid.draws[:9]]
     resumed.resume(done, [])

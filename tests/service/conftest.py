@@ -12,13 +12,13 @@ from tests.service.fakes import HOST, Site, site
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Site:
+def rig(tmp_path: Path) -> Site:
     return site(tmp_path / "root")
 
 
 @pytest.fixture
-def ask(there: Site) -> Iterator[TestClient]:
+def ask(rig: Site) -> Iterator[TestClient]:
     """A client with anna's token."""
-    with TestClient(there.app, base_url=f"http://{HOST}:8100") as client:
-        client.headers["Authorization"] = f"Bearer {there.anna}"
+    with TestClient(rig.app, base_url=f"http://{HOST}:8100") as client:
+        client.headers["Authorization"] = f"Bearer {rig.anna}"
         yield client

@@ -120,14 +120,14 @@ def site(
     return Site(app, services, jobs, paths, tokens, anna, bert, reader)
 
 
-def audit(there: Site) -> list[Line]:
+def audit(rig: Site) -> list[Line]:
     """The audit's lines."""
-    return Audit(there.services.database).lines()
+    return Audit(rig.services.database).lines()
 
 
-def expire(there: Site, dataset: str) -> None:
+def expire(rig: Site, dataset: str) -> None:
     """Have a data set's time be over."""
-    with there.services.database.transaction() as db:
+    with rig.services.database.transaction() as db:
         db.execute("UPDATE datasets SET expires = 1 WHERE id = ?", (dataset,))
 
 

@@ -28,23 +28,23 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory):
     """One service with a study that has 60 synthetic trials and a hostile name."""
-    there = site(tmp_path_factory.mktemp("answers") / "root")
-    with TestClient(there.app, base_url=f"http://{HOST}:8100") as client:
-        client.headers["Authorization"] = f"Bearer {there.anna}"
+    rig = site(tmp_path_factory.mktemp("answers") / "root")
+    with TestClient(rig.app, base_url=f"http://{HOST}:8100") as client:
+        client.headers["Authorization"] = f"Bearer {rig.anna}"
         id_ = client.post("/v1/studies", json={}).json()["id"]
-        recorded(there.services.studies.run(id_), 60, tldr=HOSTILE)
-        there.services.reconciler.reconcile()
-        there.ends(id_, 0)
-        there.services.reconciler.reconcile()
-        yield client, id_, there
+        recorded(rig.services.studies.run(id_), 60, tldr=HOSTILE)
+        rig.services.reconciler.reconcile()
+        rig.ends(id_, 0)
+        rig.services.reconciler.reconcile()
+        yield client, id_, rig
 
 
 def test_the_frontier_is_the_command_lines(client: tuple[TestClient, str, Site]):
     from raysearch.analysis import summary
 
-    ask, id_, there = client
+    ask, id_, rig = client
     answer = ask.get(f"/v1/studies/{id_}/frontier")
-    run = there.services.studies.run(id_)
+    run = rig.services.studies.run(id_)
     assert answer.json() == summary(read_run(run).table)
     assert len(answer.json()["frontier"]) > 1
     tag = answer.headers["etag"]
@@ -59,8 +59,8 @@ def test_the_frontier_is_the_command_lines(client: tuple[TestClient, str, Site])
 
 
 def test_the_recommendation_is_the_command_lines(client: tuple[TestClient, str, Site], say: Say):
-    ask, id_, there = client
-    run = str(there.services.studies.run(id_))
+    ask, id_, rig = client
+    run = str(rig.services.studies.run(id_))
     for query, options in (
         ("", []),
         ("labels=800&max_bytes=2M", ["--labels", "800", "--max-bytes", "2M"]),
@@ -84,8 +84,8 @@ def test_the_recommendation_is_the_command_lines(client: tuple[TestClient, str, 
 
 
 def test_records_as_a_table_and_as_json(client: tuple[TestClient, str, Site]):
-    ask, id_, there = client
-    table = read_run(there.services.studies.run(id_)).table
+    ask, id_, rig = client
+    table = read_run(rig.services.studies.run(id_)).table
     answer = ask.get(f"/v1/studies/{id_}/records?format=parquet")
     found = pd.read_parquet(io.BytesIO(answer.content))
     assert found["point_id"].equals(table["point_id"])
@@ -99,12 +99,12 @@ def test_records_as_a_table_and_as_json(client: tuple[TestClient, str, Site]):
 def test_the_dashboards_are_the_pages_of_the_command_line(
     client: tuple[TestClient, str, Site], say: Say, tmp_path: Path
 ):
-    ask, id_, there = client
+    ask, id_, rig = client
     page = ask.get(f"/studies/{id_}/dashboard/")
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "refresh" not in page.headers  # it has ended
-    run = there.services.studies.run(id_)
+    run = rig.services.studies.run(id_)
     assert say("page", run, "--out", tmp_path / "own", "--data-dir", tmp_path)[0] == 0
     assert page.text == (tmp_path / "own" / "index.html").read_text()
     linked = ask.get(f"/studies/{id_}/dashboard/plotly-basic.min.js")
@@ -117,8 +117,8 @@ def test_the_dashboards_are_the_pages_of_the_command_line(
 
 
 def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
-    ask, id_, there = client
-    run = there.services.studies.run(id_)
+    ask, id_, rig = client
+    run = rig.services.studies.run(id_)
     lines = (run / "records.jsonl").read_text().splitlines()
     first = json.loads(next(x for x in lines if '"trial"' in x))
     first["config"]["rung"] = HOSTILE
@@ -131,17 +131,17 @@ def test_hostile_text_is_text(client: tuple[TestClient, str, Site]):
     assert ask.get(f"/v1/studies/{id_}/records").text.count("alert(1)") >= 1  # it is there
     for name in names:
         assert HOSTILE not in ask.get(f"/studies/{id_}/dashboard/{name}").text, name
-    there.services.studies.transition(id_, "failed", why=HOSTILE)
+    rig.services.studies.transition(id_, "failed", why=HOSTILE)
     home = ask.get("/")
     assert HOSTILE not in home.text and "&lt;script&gt;" in home.text
-    there.services.studies.transition(id_, "done")
+    rig.services.studies.transition(id_, "done")
 
 
 def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, str, Site], say: Say):
     """At once, from what is at hand; what is not read yet is there at the next look."""
-    ask, id_, there = client
-    there.services.queries.close()
-    there.services.queries._summaries.clear()
+    ask, id_, rig = client
+    rig.services.queries.close()
+    rig.services.queries._summaries.clear()
     first = ask.get("/")
     assert "being read" in first.text
     assert 'http-equiv="refresh" content="3"' in first.text
@@ -150,9 +150,9 @@ def test_the_list_of_studies_says_what_each_came_to(client: tuple[TestClient, st
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert 'content="30"' in text and "1 study, 1 done" in text
-    run = there.services.studies.run(id_)
-    code, said, _ = say("recommend", run, "--json")
-    sentence = json.loads(said)["sentences"][0]
+    run = rig.services.studies.run(id_)
+    code, out, _ = say("recommend", run, "--json")
+    sentence = json.loads(out)["sentences"][0]
     assert code == 0 and escape(sentence) in text
     trials = ask.get(f"/v1/studies/{id_}").json()["progress"]["trials"]
     assert f"{trials} of 60" in text
@@ -170,13 +170,13 @@ def test_the_list_has_two_studies_read_at_once_and_what_breaks_down_rests(tmp_pa
     runs = [recorded(tmp_path / f"study-{i}" / "run", 3) for i in range(4)]
 
     async def go() -> None:
-        results, asked = QueryCache(), []
+        results, reads = QueryCache(), []
         gate = asyncio.Event()
 
         async def read(key: tuple[str, str, str], now: object) -> QueryResult:
-            asked.append(Path(key[1]))
+            reads.append(Path(key[1]))
             await gate.wait()
-            if asked.count(runs[1]) and key[1] == str(runs[1]):
+            if reads.count(runs[1]) and key[1] == str(runs[1]):
                 raise RaysearchError("reading the records has ended early; ask again")
             return QueryResult(b'{"trials": 3, "wanted": 3}', "", now, time.monotonic(), 0.0)
 
@@ -185,12 +185,12 @@ def test_the_list_has_two_studies_read_at_once_and_what_breaks_down_rests(tmp_pa
         for _ in range(3):
             assert results.listed(marks) == {}
             await asyncio.sleep(0.01)
-        assert asked == runs[:2], "in order, and each once"
+        assert reads == runs[:2], "in order, and each once"
         gate.set()
         for _ in range(3):
             await asyncio.sleep(0.01)
             found = results.listed(marks)
-        assert asked == runs and set(found) == set(runs), "what broke down is not asked for again"
+        assert reads == runs and set(found) == set(runs), "what broke down is not asked for again"
         assert json.loads(found[runs[1]].body)["says"] == UNREADABLE
         assert not results._kept and set(results.listed({runs[0]: marks[runs[0]]})) == {runs[0]}
         assert len(results._summaries) == 1, "of what is listed"
@@ -199,12 +199,12 @@ def test_the_list_has_two_studies_read_at_once_and_what_breaks_down_rests(tmp_pa
 
 
 def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
-    there = site(tmp_path / "root")
-    with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
-        ask.headers["Authorization"] = f"Bearer {there.anna}"
+    rig = site(tmp_path / "root")
+    with TestClient(rig.app, base_url=f"http://{HOST}:8100") as ask:
+        ask.headers["Authorization"] = f"Bearer {rig.anna}"
         id_ = ask.post("/v1/studies", json={}).json()["id"]
-        there.services.reconciler.reconcile()
-        run = recorded(there.services.studies.run(id_), 12)
+        rig.services.reconciler.reconcile()
+        run = recorded(rig.services.studies.run(id_), 12)
         progress = ask.get(f"/v1/studies/{id_}").json()["progress"]
         assert (progress["trials"], progress["wanted"]) == (12, 12)
         first = ask.get(f"/studies/{id_}/dashboard/")
@@ -226,7 +226,7 @@ def test_progress_and_a_page_that_reloads_while_a_study_runs(tmp_path: Path):
 def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeypatch):
     run = recorded(tmp_path / "study" / "run", 20)
 
-    async def many() -> None:
+    async def go() -> None:
         results, reads = QueryCache(), []
         real = results._read
 
@@ -254,7 +254,7 @@ def test_many_who_ask_at_once_have_the_records_read_once(tmp_path: Path, monkeyp
         assert (await results.get("frontier", run)).mark is not None  # too old to give out
         results.close()
 
-    ran(many())
+    ran(go())
 
 
 def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
@@ -266,12 +266,12 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
 
         async def read(key, now):
             begun.append(now)
-            mine = len(begun)
-            if mine == 1:
+            reads = len(begun)
+            if reads == 1:
                 await gate.wait()
-            if key[0] == "model" and mine == 1:
+            if key[0] == "model" and reads == 1:
                 raise InputError("no model has been exported")
-            made = QueryResult(b"%d" % mine, "", now, 0.0, 0.0)
+            made = QueryResult(b"%d" % reads, "", now, 0.0, 0.0)
             results._kept[key] = made
             return made
 
@@ -284,10 +284,10 @@ def test_an_exact_answer_is_never_of_older_records(tmp_path: Path):
                 f.write("\n")
             if what == "model":
                 (run.parent / "model").mkdir()
-            many = [asyncio.create_task(results.get(what, run, exact=True)) for _ in range(5)]
+            tasks = [asyncio.create_task(results.get(what, run, exact=True)) for _ in range(5)]
             await asyncio.sleep(0.01)
             gate.set()
-            assert {a.body for a in await asyncio.gather(*many)} == {b"2"}
+            assert {a.body for a in await asyncio.gather(*tasks)} == {b"2"}
             assert len(begun) == 2 and begun[0] != begun[1]
             await asyncio.gather(first, return_exceptions=True)
             assert not results._under_way

@@ -23,18 +23,18 @@ from tests.support.verbs import Say, refused
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A service on a port of its own, and the environment that names it."""
-    there = site(tmp_path / "root")
+    rig = site(tmp_path / "root")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(there.app, port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(rig.app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.02)
     monkeypatch.setenv("RAYSEARCH_SERVER", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("RAYSEARCH_TOKEN", there.anna)
-    yield there
+    monkeypatch.setenv("RAYSEARCH_TOKEN", rig.anna)
+    yield rig
     server.should_exit = True
     thread.join(timeout=10)
 
@@ -125,22 +125,22 @@ def test_the_operators_verbs(say: Say, tmp_path: Path):
 
 
 def test_the_first_start_shows_a_token_once_and_warns_off_loopback(tmp_path: Path):
-    there = site(tmp_path / "root")
-    said: list[str] = []
-    _greet(there.services.settings, "127.0.0.1", 8100, there.services, said.append)
-    assert "first token" not in "\n".join(said) and said[0] == "service: http://127.0.0.1:8100"
-    assert "enter?ticket=" in said[1]
-    for known in there.tokens.all():
-        there.tokens.revoke(known.name)
-    said.clear()
-    _greet(there.services.settings, "0.0.0.0", 8100, there.services, said.append)
-    token = said[0].rpartition(" ")[2]
-    found = there.tokens.find(token)
+    rig = site(tmp_path / "root")
+    lines: list[str] = []
+    _greet(rig.services.settings, "127.0.0.1", 8100, rig.services, lines.append)
+    assert "first token" not in "\n".join(lines) and lines[0] == "service: http://127.0.0.1:8100"
+    assert "enter?ticket=" in lines[1]
+    for known in rig.tokens.all():
+        rig.tokens.revoke(known.name)
+    lines.clear()
+    _greet(rig.services.settings, "0.0.0.0", 8100, rig.services, lines.append)
+    token = lines[0].rpartition(" ")[2]
+    found = rig.tokens.find(token)
     assert found is not None and (found.owner, found.role) == ("owner", "submitter")
-    assert said[1].startswith("warning: listens on 0.0.0.0 without TLS")
-    said.clear()
-    _greet(there.services.settings, "127.0.0.1", 8100, there.services, said.append)
-    assert token not in "\n".join(said)
+    assert lines[1].startswith("warning: listens on 0.0.0.0 without TLS")
+    lines.clear()
+    _greet(rig.services.settings, "127.0.0.1", 8100, rig.services, lines.append)
+    assert token not in "\n".join(lines)
 
 
 def test_an_address_of_ones_own_starts_no_ray(tmp_path: Path):
@@ -155,7 +155,7 @@ class Broken:
     """A server of bare sockets: each connection gets the next of these bytes, then its end."""
 
     def __init__(self, *answers: bytes) -> None:
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._serve, args=(answers,), daemon=True).start()
@@ -164,15 +164,15 @@ class Broken:
         for answer in answers:
             link, _ = self._socket.accept()
             with link:
-                asked = b""
-                while b"\r\n\r\n" not in asked:
-                    asked += link.recv(65536)
-                head, _, body = asked.partition(b"\r\n\r\n")
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += link.recv(65536)
+                head, _, body = request.partition(b"\r\n\r\n")
                 if b"content-length: " in head.lower():
                     length = int(head.lower().partition(b"content-length: ")[2].split()[0])
                     while len(body) < length:
                         body += link.recv(65536)
-                self.asked.append(head)
+                self.requests.append(head)
                 link.sendall(answer)
         self._socket.close()
 
@@ -200,11 +200,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAYSEARCH_TOKEN", "rs_x")
 
 
-def keys(there: Broken) -> list[bytes]:
+def keys(rig: Broken) -> list[bytes]:
     """The key of each submission."""
     return [
         line.partition(b": ")[2]
-        for head in there.asked
+        for head in rig.requests
         for line in head.split(b"\r\n")
         if line.lower().startswith(b"idempotency-key: ")
     ]
@@ -212,25 +212,23 @@ def keys(there: Broken) -> list[bytes]:
 
 def test_a_submission_whose_answer_is_lost_is_sent_again_as_the_same(quick: None, say: Say):
     busy = whole({"error": "is being checked"}, "409 Conflict")
-    there = Broken(b"", busy, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", whole(STUDY))
-    code, out, err = say("submit", "--server", there.url)
+    rig = Broken(b"", busy, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", whole(STUDY))
+    code, out, err = say("submit", "--server", rig.url)
     assert (code, out) == (0, "toy-1: queued\n"), err
-    sent = keys(there)
+    sent = keys(rig)
     assert len(sent) == 4 and len(set(sent)) == 1 and len(sent[0]) >= 16
-    there = Broken(busy)  # of others: it is not sent again by itself
-    refused(say("submit", "--server", there.url), "is being checked")
-    assert len(keys(there)) == 1 and keys(there)[0] != sent[0]
-    there = Broken(b"", b"", b"")
-    refused(say("submit", "--server", there.url), "no service answers")
+    rig = Broken(busy)  # of others: it is not sent again by itself
+    refused(say("submit", "--server", rig.url), "is being checked")
+    assert len(keys(rig)) == 1 and keys(rig)[0] != sent[0]
+    rig = Broken(b"", b"", b"")
+    refused(say("submit", "--server", rig.url), "no service answers")
 
 
 def test_following_outlives_a_service_that_is_started_again(quick: None, say: Say):
     done = {**STUDY, "state": "done"}
     running = {**STUDY, "state": "running"}
-    there = Broken(
-        whole(STUDY), events(STUDY, running), b"", events(running), events(done, end=True)
-    )
-    code, out, err = say("submit", "--server", there.url, "--follow")
+    rig = Broken(whole(STUDY), events(STUDY, running), b"", events(running), events(done, end=True))
+    code, out, err = say("submit", "--server", rig.url, "--follow")
     assert code == 0, err
     assert out.splitlines() == [
         "toy-1: queued",
@@ -243,15 +241,15 @@ def test_following_outlives_a_service_that_is_started_again(quick: None, say: Sa
 def test_logs_are_followed_over_a_restart(quick: None, say: Say, monkeypatch: pytest.MonkeyPatch):
     text = b"HTTP/1.1 200 OK\r\nX-Next: 5\r\nContent-Length: %d\r\n\r\n%s"
     done = whole({**STUDY, "state": "done"})
-    there = Broken(b"", done, text % (5, b"a bc\n"), b"", text % (0, b""))
-    code, out, err = say("logs", "toy-1", "--follow", "--server", there.url)
+    rig = Broken(b"", done, text % (5, b"a bc\n"), b"", text % (0, b""))
+    code, out, err = say("logs", "toy-1", "--follow", "--server", rig.url)
     assert (code, out) == (0, "a bc\n"), err
 
 
 def test_half_a_file_is_one_line_and_no_file(quick: None, say: Say, tmp_path: Path):
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nPAR1"
-    there = Broken(whole(STUDY), half)
-    refused(say("fetch", "toy-1", "--to", tmp_path / "x", "--server", there.url), "broke off")
+    rig = Broken(whole(STUDY), half)
+    refused(say("fetch", "toy-1", "--to", tmp_path / "x", "--server", rig.url), "broke off")
     assert list((tmp_path / "x").iterdir()) == []
 
 

@@ -47,8 +47,8 @@ def old_left(paths: Paths) -> list[str]:
 
 
 def test_an_old_root_opens_and_answers_as_before(paths: Paths, capsys: pytest.CaptureFixture[str]):
-    there = opened(paths)
-    with TestClient(there.app, base_url=f"http://{HOST}:8100") as ask:
+    rig = opened(paths)
+    with TestClient(rig.app, base_url=f"http://{HOST}:8100") as ask:
         ask.headers["Authorization"] = f"Bearer {ANNA}"
         studies = ask.get("/v1/studies").json()["studies"]
         for found, known in zip(studies, EXPECTED["studies"], strict=True):
@@ -56,7 +56,7 @@ def test_an_old_root_opens_and_answers_as_before(paths: Paths, capsys: pytest.Ca
                 assert found["why"].startswith("queued: ")
                 found, known = {**found, "why": ""}, {**known, "why": ""}
             assert found == known
-        states = there.services.studies
+        states = rig.services.studies
         assert {i: [s.state for s in states.states(i)] for i in states.ids()} == EXPECTED["states"]
         assert ask.get("/v1/datasets").json()["datasets"] == EXPECTED["datasets"]
         done = next(s["id"] for s in studies if s["state"] == "done")
@@ -83,25 +83,25 @@ def test_each_field_of_the_old_files_is_in_the_database(paths: Paths):
             specs[folder.name] = json.loads((folder / "spec.json").read_text())
             text = (folder / "states.jsonl").read_text().splitlines()
             histories[folder.name] = [json.loads(x) for x in text if x.endswith("}")]
-    there = opened(paths)
+    rig = opened(paths)
     as_dict = lambda value: {n: getattr(value, n) for n in value.__slots__}  # noqa: E731
-    assert [as_dict(t) for t in there.tokens.all()] == tokens
-    assert [json.dumps(as_dict(line)) for line in audit(there)] == lines
-    studies = there.services.studies
+    assert [as_dict(t) for t in rig.tokens.all()] == tokens
+    assert [json.dumps(as_dict(line)) for line in audit(rig)] == lines
+    studies = rig.services.studies
     assert {i: as_dict(studies.spec(i)) for i in studies.ids()} == specs
     assert {i: [as_dict(s) for s in studies.states(i)] for i in studies.ids()} == histories
     assert len(specs) == 6 and len(lines) == 16 and len(tokens) == 4
 
 
 def test_links_and_browsers_are_taken_over_and_those_of_no_token_are_not(paths: Paths):
-    there = opened(paths)
-    sessions = there.services.sessions
+    rig = opened(paths)
+    sessions = rig.services.sessions
     found = sessions.find("fixture-visit")
     assert found is not None and found.name == "bert"
     cookie = sessions.enter("fixture-link")
     assert cookie is not None and sessions.enter("fixture-link") is None
     assert sessions.enter("fixture-gone-link") is None
-    with there.services.database.snapshot() as db:
+    with rig.services.database.snapshot() as db:
         kept = {row["sha256"] for row in db.execute("SELECT sha256 FROM browser_sessions")}
     assert kept == {digest("fixture-visit"), digest(cookie)}
     later = opened(paths, MOMENT + 86400 * 2)
@@ -109,18 +109,18 @@ def test_links_and_browsers_are_taken_over_and_those_of_no_token_are_not(paths: 
 
 
 def test_a_study_at_work_and_one_that_waits_go_on(paths: Paths):
-    there = opened(paths)
+    rig = opened(paths)
     at_work = next(s["id"] for s in EXPECTED["studies"] if s["state"] == "running")
     waiting = [s["id"] for s in EXPECTED["studies"] if s["state"] == "queued"]
-    there.jobs.size = (8, 0)
-    there.jobs.status[at_work] = "RUNNING"
-    there.services.reconciler.reconcile()
-    state = there.services.studies.state
+    rig.jobs.size = (8, 0)
+    rig.jobs.status[at_work] = "RUNNING"
+    rig.services.reconciler.reconcile()
+    state = rig.services.studies.state
     # both are bert's, and the first takes what is free
     assert [state(i).state for i in (at_work, *waiting)] == ["running", "running", "queued"]
-    assert set(there.jobs.commands) == set(waiting[:1])
-    there.ends(at_work, 0)
-    there.services.reconciler.reconcile()
+    assert set(rig.jobs.commands) == set(waiting[:1])
+    rig.ends(at_work, 0)
+    rig.services.reconciler.reconcile()
     assert state(at_work).state == "done"
 
 
@@ -206,9 +206,9 @@ def test_a_process_that_is_killed_while_it_reads_an_old_root_loses_nothing(paths
         """,
     )
     assert len(old_left(paths)) == len(before) - 1  # committed, and one file has its suffix
-    there = opened(paths)
-    assert len(there.tokens.all()) == 4 and len(audit(there)) == 16
-    assert len(there.services.studies.ids()) == 6 and sound(there.services.database)
+    rig = opened(paths)
+    assert len(rig.tokens.all()) == 4 and len(audit(rig)) == 16
+    assert len(rig.services.studies.ids()) == 6 and sound(rig.services.database)
     assert len(old_left(paths)) == 1
 
 

@@ -45,8 +45,8 @@ def test_nobody_gets_more_than_there_is(waiting, running, room, turns):
     assert start.trials + sum(r.trials for r in running) <= room.cpus
     assert chosen.gpus + sum(r.gpus for r in running) <= room.gpus or not chosen.gpus
     if room.owner_trials is not None:
-        mine = sum(r.trials for r in running if r.owner == chosen.owner)
-        assert mine + start.trials <= room.owner_trials
+        own = sum(r.trials for r in running if r.owner == chosen.owner)
+        assert own + start.trials <= room.owner_trials
 
 
 @given(waits(), running_sets, rooms, turn_maps)
@@ -55,8 +55,8 @@ def test_nothing_stands_idle_that_a_study_without_gpus_could_use(waiting, runnin
         return
     free = room.cpus - sum(r.trials for r in running)
     for w in waiting:
-        mine = sum(r.trials for r in running if r.owner == w.owner)
-        capped = room.owner_trials is not None and mine >= room.owner_trials
+        own = sum(r.trials for r in running if r.owner == w.owner)
+        capped = room.owner_trials is not None and own >= room.owner_trials
         assert free < 1 or capped or w.gpus > 0
 
 
@@ -64,12 +64,12 @@ def test_nothing_stands_idle_that_a_study_without_gpus_could_use(waiting, runnin
 def test_everybody_who_waits_stands_in_line_once_and_hears_why(waiting, running, room, turns):
     found = line(waiting, running, turns)
     assert sorted(w.id for w in found) == sorted(w.id for w in waiting)
-    said = reasons(waiting, running, room, turns)
-    assert set(said) == {w.id for w in waiting}
-    assert all(text.startswith("queued: ") for text in said.values())
+    why = reasons(waiting, running, room, turns)
+    assert set(why) == {w.id for w in waiting}
+    assert all(text.startswith("queued: ") for text in why.values())
     for owner in OWNERS:  # within an owner the oldest is first
-        mine = [(w.created, w.id) for w in found if w.owner == owner]
-        assert mine == sorted(mine)
+        own = [(w.created, w.id) for w in found if w.owner == owner]
+        assert own == sorted(own)
 
 
 @given(st.lists(st.sampled_from(OWNERS), min_size=1, max_size=20))
@@ -92,19 +92,21 @@ def test_owners_take_turns_however_many_studies_one_of_them_has(owners):
 
 
 def test_a_large_request_for_gpus_is_not_overtaken_by_small_ones():
-    held = [Running("r", "carl", 1, 1)]
+    at_work = [Running("r", "carl", 1, 1)]
     large, small = Waiting("large", "anna", 0, gpus=2), Waiting("small", "bert", 1, gpus=1)
-    assert following([large, small], held, Room(8, 2), {}) is None
+    assert following([large, small], at_work, Room(8, 2), {}) is None
     free = replace(small, id="free", gpus=0)
-    start = following([large, small, free], held, Room(8, 2), {})
+    start = following([large, small, free], at_work, Room(8, 2), {})
     assert start is not None and start.id == "free"
 
 
 @given(st.integers(2, 6), st.lists(st.integers(1, 3), max_size=6), st.data())
-def test_a_study_that_needs_several_cpus_is_not_starved_by_small_ones(least, held, data):
+def test_a_study_that_needs_several_cpus_is_not_starved_by_small_ones(least, at_work, data):
     """Small studies keep coming and one of those at work ends at a time."""
     room = Room(6)
-    running = [Running(f"r{i}", "bert", t) for i, t in enumerate(held) if sum(held[: i + 1]) <= 6]
+    running = [
+        Running(f"r{i}", "bert", t) for i, t in enumerate(at_work) if sum(at_work[: i + 1]) <= 6
+    ]
     large = Waiting("large", "anna", 0.0, least, least)
     turns: dict[str, float] = {"anna": 0.0}
     for step in range(1, 40):
@@ -135,12 +137,12 @@ def test_what_can_never_start_holds_nobody_up():
 
 
 def test_why_a_study_waits():
-    held = [Running("r", "anna", 2, 1)]
+    running = [Running("r", "anna", 2, 1)]
     waiting = [Waiting("a", "anna", 0), Waiting("b", "bert", 1, gpus=1), Waiting("c", "carl", 2)]
-    said = reasons(waiting, held, Room(8, 1, owner_trials=2), {})
-    assert said["a"] == "queued: anna has 2 of 2 trials at work, 2 studies ahead"
-    assert said["b"] == "queued: needs 1 GPU, next"
-    full = reasons(waiting[2:], held, Room(2, 1), {})
+    why = reasons(waiting, running, Room(8, 1, owner_trials=2), {})
+    assert why["a"] == "queued: anna has 2 of 2 trials at work, 2 studies ahead"
+    assert why["b"] == "queued: needs 1 GPU, next"
+    full = reasons(waiting[2:], running, Room(2, 1), {})
     assert full["c"] == "queued: needs 1 CPU, next"
 
 

@@ -34,28 +34,28 @@ def test_a_head_outlives_its_service_and_is_found_again(tmp_path: Path, monkeypa
     program(tmp_path, monkeypatch, FAKE)
     home = tmp_path / "ray-home"
     home.mkdir()
-    said: list[str] = []
-    first = ray_head.start(home, said.append)
+    lines: list[str] = []
+    first = ray_head.start(home, lines.append)
     try:
-        assert said == [
+        assert lines == [
             f"Ray runs on its own and outlives this service; end it with: kill {first.pid}"
         ]
         assert os.getsid(first.pid) == first.pid != os.getsid(0)
-        assert ray_head.found(home) == first and ray_head.answers(
+        assert ray_head.running_head(home) == first and ray_head.answers(
             int(first.dashboard.rpartition(":")[2])
         )
         assert stat.S_IMODE((home / "auth_token").stat().st_mode) == 0o600
         assert ray_head.environment(home)["RAY_AUTH_MODE"] == "token"
         kept = json.loads((home / "ray.json").read_text())
         (home / "ray.json").write_text(json.dumps({**kept, "begun": "1"}))
-        assert ray_head.found(home) is None  # the same pid, another process
+        assert ray_head.running_head(home) is None  # the same pid, another process
         (home / "ray.json").write_text(json.dumps(kept))
     finally:
         os.kill(first.pid, 9)
-    while ray_head.found(home) is not None:
+    while ray_head.running_head(home) is not None:
         time.sleep(0.05)
     token = (home / "auth_token").read_text()
-    second = ray_head.start(home, said.append)
+    second = ray_head.start(home, lines.append)
     os.kill(second.pid, 9)
     assert not Path(first.temporary).exists() and Path(second.temporary).exists()
     assert (home / "auth_token").read_text() == token  # jobs of before still know it

@@ -69,13 +69,13 @@ class Place:
             cwd=self.root.parent,
         )
         assert self.process.stdout is not None
-        said = ""
+        text = ""
         for line in self.process.stdout:
-            said += line
+            text += line
             if "enter?ticket=" in line:
                 break
         wait(lambda: answers(self.url), "the server does not answer")
-        return said
+        return text
 
     def kill(self) -> None:
         assert self.process is not None
@@ -150,9 +150,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One server with a head of its own, and two owners."""
     place = Place(tmp_path_factory.mktemp("service") / "root", free_port())
     try:
-        said = place.start()
-        found = re.search(r"shown this once: (rs_\S+)", said)
-        assert found is not None, said
+        lines = place.start()
+        found = re.search(r"shown this once: (rs_\S+)", lines)
+        assert found is not None, lines
         place.tokens["first"] = found[1]
         for owner in ("anna", "bert"):
             text = place.cli("token", "add", owner, "--root", str(place.root))
@@ -161,7 +161,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     finally:
         if place.process is not None:
             place.kill()
-        found_head = ray_head.found(place.root / "ray")
+        found_head = ray_head.running_head(place.root / "ray")
         if found_head is not None:
             end_tree(found_head.pid)
             shutil.rmtree(found_head.temporary, ignore_errors=True)
@@ -183,10 +183,10 @@ def test_a_file_of_ones_own_from_upload_to_the_model(place: Place, tmp_path: Pat
     table.write_text("message,<script>queue\n" + "\n".join(rows) + "\n")
     options = ["--task", str(table), "--text", "message", "--label", "<script>queue"]
     options += ["--labels", "32", "--trials", "2", "--methods", "ngram_linear", "--models"]
-    said = place.cli("submit", *options, "hash-16", "--draws", "0", "--follow")
-    id_ = said.partition(":")[0]
-    assert "running, 1 of 2 trials" in said or "2 of 2 trials" in said
-    assert said.splitlines()[-1] == f"{id_}: done, 2 of 2 trials"
+    done = place.cli("submit", *options, "hash-16", "--draws", "0", "--follow")
+    id_ = done.partition(":")[0]
+    assert "running, 1 of 2 trials" in done or "2 of 2 trials" in done
+    assert done.splitlines()[-1] == f"{id_}: done, 2 of 2 trials"
     assert "tickets" in id_ and place.study(id_)["task"] == "tickets"
     assert place.get(f"/v1/studies/{id_}/frontier").json()["trials"] == {"DONE": 2}
     page = place.get(f"/studies/{id_}/dashboard/")
@@ -232,12 +232,12 @@ def test_two_owners_at_once_and_what_is_killed_loses_nothing(place: Place):
     assert place.study(first)["concurrency"] == place.study(second)["concurrency"] == 1
     post(place, f"/v1/studies/{third}/stop", "anna")
     # the service is killed: its studies go on
-    before, found = len(place.records(first)), ray_head.found(place.root / "ray")
+    before, found = len(place.records(first)), ray_head.running_head(place.root / "ray")
     assert found is not None
     place.kill()
     wait(lambda: len(place.records(first)) > before, "a study ended with its service")
     place.start()
-    assert ray_head.found(place.root / "ray") == found  # the same Ray, found again
+    assert ray_head.running_head(place.root / "ray") == found  # the same Ray, found again
     assert place.study(first)["state"] in ("running", "done")
     # one is stopped and goes on
     place.cli("stop", second, owner="bert")
@@ -250,7 +250,7 @@ def test_two_owners_at_once_and_what_is_killed_loses_nothing(place: Place):
     end_tree(found.pid)
     assert place.until(second, "done", "failed")["state"] == "done"
     assert place.until(first, "done", "failed")["state"] == "done"
-    again = ray_head.found(place.root / "ray")
+    again = ray_head.running_head(place.root / "ray")
     assert again is not None and again.pid != found.pid
     for id_ in (first, second):
         ids = place.records(id_)

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory):
-    there = site(tmp_path_factory.mktemp("schema") / "root", studies=10_000, datasets=10_000)
-    return there
+    rig = site(tmp_path_factory.mktemp("schema") / "root", studies=10_000, datasets=10_000)
+    return rig
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_no_request_breaks_the_service(place, study):
     document = schemathesis.openapi.from_asgi("/openapi.json", place.app, headers=headers)
     operations = [found.ok() for found in document.get_all_operations()]
     assert len(operations) >= 18
-    asked: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
 
     def question(operation):
         @seed(1)
@@ -47,18 +47,18 @@ def test_no_request_breaks_the_service(place, study):
             if known and "id" in (case.path_parameters or {}) and case.method != "DELETE":
                 case.path_parameters["id"] = study
             answer = case.call(headers=headers)
-            asked[f"{case.method} {case.path}"] += 1
+            requests[f"{case.method} {case.path}"] += 1
             assert answer.status_code < 500, answer.content
             assert b"Traceback" not in answer.content
             if answer.status_code >= 400:
-                said = answer.json()
-                assert set(said) == {"error"} and "\n" not in said["error"], answer.text
+                body = answer.json()
+                assert set(body) == {"error"} and "\n" not in body["error"], answer.text
 
         one()
 
     for operation in operations:
         question(operation)
-    assert len(asked) == len(operations)
+    assert len(requests) == len(operations)
 
 
 def test_the_document_says_what_there_is(place):

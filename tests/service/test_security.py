@@ -22,7 +22,7 @@ from tests.service.fakes import HOST, Site, audit, site
 BASE = f"http://{HOST}:8100"
 
 
-def routes(there: Site) -> list[tuple[str, str]]:
+def routes(rig: Site) -> list[tuple[str, str]]:
     """Every method and path that the application knows."""
     found = []
 
@@ -32,15 +32,15 @@ def routes(there: Site) -> list[tuple[str, str]]:
                 found.extend((m, route.path) for m in route.methods)
             walk(getattr(getattr(route, "original_router", None), "routes", ()))
 
-    walk(there.app._app.routes)  # type: ignore[attr-defined]
+    walk(rig.app._app.routes)  # type: ignore[attr-defined]
     found.append(("GET", "/openapi.json"))
     return found
 
 
-def test_no_route_opens_without_a_token(there: Site):
-    known = routes(there)
+def test_no_route_opens_without_a_token(rig: Site):
+    known = routes(rig)
     assert len(known) > 20
-    with TestClient(there.app, base_url=BASE) as bare:
+    with TestClient(rig.app, base_url=BASE) as bare:
         for method, path in [*known, ("GET", "/nowhere"), ("PUT", "/v1/studies")]:
             if path == "/enter":
                 continue
@@ -54,43 +54,43 @@ def test_no_route_opens_without_a_token(there: Site):
 @pytest.mark.parametrize(
     "header", ["Bearer rs_wrong", "Bearer ", "Bearer", "Basic x", "", "Bearer é", "rs_x"]
 )
-def test_a_wrong_token_is_refused(there: Site, header: str):
-    with TestClient(there.app, base_url=BASE) as bare:
+def test_a_wrong_token_is_refused(rig: Site, header: str):
+    with TestClient(rig.app, base_url=BASE) as bare:
         answer = bare.get("/v1/studies", headers={"Authorization": header.encode()})
         assert answer.status_code == 401
 
 
-def test_an_expired_and_a_revoked_token_are_refused(ask: TestClient, there: Site, monkeypatch):
+def test_an_expired_and_a_revoked_token_are_refused(ask: TestClient, rig: Site, monkeypatch):
     assert ask.get("/v1/studies").status_code == 200
-    there.tokens.revoke("anna")  # another process: the command line
+    rig.tokens.revoke("anna")  # another process: the command line
     assert ask.get("/v1/studies").status_code == 401
-    text = there.tokens.add("late", "anna", "submitter", days=1)
+    text = rig.tokens.add("late", "anna", "submitter", days=1)
     headers = {"Authorization": f"Bearer {text}"}
     assert ask.get("/v1/studies", headers=headers).status_code == 200
-    clock = Tokens(there.services.database, now=lambda: time.time() + 86401)
+    clock = Tokens(rig.services.database, now=lambda: time.time() + 86401)
     assert clock.find(text) is None and clock.named("late") is None
-    assert there.tokens.find(text) is not None
+    assert rig.tokens.find(text) is not None
 
 
-def test_tokens_are_kept_as_hashes_in_a_file_of_the_owner_alone(there: Site):
-    files = sorted(there.paths.root.glob("service.db*"))
+def test_tokens_are_kept_as_hashes_in_a_file_of_the_owner_alone(rig: Site):
+    files = sorted(rig.paths.root.glob("service.db*"))
     whole = b"".join(p.read_bytes() for p in files)
-    assert there.anna.encode() not in whole and digest(there.anna).encode() in whole
+    assert rig.anna.encode() not in whole and digest(rig.anna).encode() in whole
     assert len(files) == 3 and {stat.S_IMODE(p.stat().st_mode) for p in files} == {0o600}
-    assert stat.S_IMODE(there.paths.root.stat().st_mode) == 0o700
-    there.paths.database.chmod(0o644)
+    assert stat.S_IMODE(rig.paths.root.stat().st_mode) == 0o700
+    rig.paths.database.chmod(0o644)
     with pytest.raises(InputError, match="mode is 0644, must be 0600"):
-        Tokens(Database(there.paths.database)).all()
+        Tokens(Database(rig.paths.database)).all()
 
 
-def test_every_token_is_compared_and_none_early(there: Site, monkeypatch):
+def test_every_token_is_compared_and_none_early(rig: Site, monkeypatch):
     seen = []
     real = tokens_module.hmac.compare_digest
     monkeypatch.setattr(
         tokens_module.hmac, "compare_digest", lambda a, b: seen.append(a) or real(a, b)
     )
-    assert there.tokens.find(there.anna) is not None
-    assert len(seen) == len(there.tokens.all()) == 3
+    assert rig.tokens.find(rig.anna) is not None
+    assert len(seen) == len(rig.tokens.all()) == 3
 
 
 @pytest.mark.parametrize(
@@ -103,16 +103,16 @@ def test_every_token_is_compared_and_none_early(there: Site, monkeypatch):
         ("anna", "a", "reader", 1, "already"),
     ],
 )
-def test_a_token_that_cannot_be(there: Site, name, owner, role, days, sentence):
+def test_a_token_that_cannot_be(rig: Site, name, owner, role, days, sentence):
     with pytest.raises(InputError, match=sentence):
-        there.tokens.add(name, owner, role, days)
+        rig.tokens.add(name, owner, role, days)
 
 
-def test_a_reader_changes_nothing(there: Site, ask: TestClient):
+def test_a_reader_changes_nothing(rig: Site, ask: TestClient):
     made = ask.post("/v1/studies", json={}).json()
-    headers = {"Authorization": f"Bearer {there.reader}"}
+    headers = {"Authorization": f"Bearer {rig.reader}"}
     assert ask.get(f"/v1/studies/{made['id']}", headers=headers).status_code == 200
-    for method, path in routes(there):
+    for method, path in routes(rig):
         if method in ("GET", "HEAD"):
             continue
         answer = ask.request(method, path.replace("{id}", made["id"]), headers=headers)
@@ -141,17 +141,15 @@ def test_a_name_that_was_bound_to_this_address_is_refused(ask: TestClient, host:
     assert answer.status_code == 400 and "is no name of this service" in answer.json()["error"]
 
 
-def test_a_refused_name_is_answered_and_counted_as_every_refusal(ask: TestClient, there: Site):
+def test_a_refused_name_is_answered_and_counted_as_every_refusal(ask: TestClient, rig: Site):
     for method, size in (("POST", True), ("HEAD", False)):
         answer = ask.request(method, "/v1/studies", headers={"Host": "evil.example"})
         assert answer.status_code == 400 and bool(answer.content) == size
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert there.services.studies.ids() == []
-    assert [(x.owner, x.what, x.status) for x in audit(there)] == [
-        ("", "1 requests", "turned away")
-    ]
+    assert rig.services.studies.ids() == []
+    assert [(x.owner, x.what, x.status) for x in audit(rig)] == [("", "1 requests", "turned away")]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +167,8 @@ def test_a_refused_name_is_answered_and_counted_as_every_refusal(ask: TestClient
 )
 def test_a_name_that_the_operator_adds_is_that_name_alone(tmp_path: Path, host: str, status: int):
     names = frozenset({"studies.example", "*", "*.star.example", "x*y"})
-    there = site(tmp_path / "root", hosts=names)
-    with TestClient(there.app, base_url=BASE, headers=there.headers()) as client:
+    rig = site(tmp_path / "root", hosts=names)
+    with TestClient(rig.app, base_url=BASE, headers=rig.headers()) as client:
         assert client.get("/v1/studies", headers={"Host": host}).status_code == status
 
 
@@ -179,53 +177,51 @@ def test_the_names_of_loopback_are_known(ask: TestClient, host: str):
     assert ask.get("/v1/studies", headers={"Host": host}).status_code == 200
 
 
-def entered(there: Site, client: TestClient) -> str:
+def entered(rig: Site, client: TestClient) -> str:
     """Let the client in as a browser."""
     del client.headers["Authorization"]
-    answer = client.get("/enter", params={"ticket": there.services.sessions.link("anna")})
+    answer = client.get("/enter", params={"ticket": rig.services.sessions.link("anna")})
     assert answer.status_code == 200
     return str(answer.headers["set-cookie"])
 
 
-def test_a_link_lets_one_browser_in_once(there: Site, ask: TestClient):
-    ticket = there.services.sessions.link("anna")
-    files = [p.read_bytes() for p in there.paths.root.glob("service.db*")]
+def test_a_link_lets_one_browser_in_once(rig: Site, ask: TestClient):
+    ticket = rig.services.sessions.link("anna")
+    files = [p.read_bytes() for p in rig.paths.root.glob("service.db*")]
     assert not any(ticket.encode() in whole for whole in files)
     assert any(digest(ticket).encode() in whole for whole in files)
     del ask.headers["Authorization"]
     first = ask.get("/enter", params={"ticket": ticket})
     cookie = first.headers["set-cookie"]
-    line = audit(there)[-1]
+    line = audit(rig)[-1]
     assert (line.owner, line.what, line.status) == ("anna", "/enter", 200)
-    assert not any(ticket in line.what for line in audit(there))
+    assert not any(ticket in line.what for line in audit(rig))
     assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "Path=/" in cookie
     assert ask.get("/v1/studies").status_code == 200
-    again = site(there.paths.root)  # a restarted service knows the browser still
+    again = site(rig.paths.root)  # a restarted service knows the browser still
     with TestClient(again.app, base_url=BASE, cookies=ask.cookies) as client:
         assert client.get("/v1/studies").status_code == 200
-    with TestClient(there.app, base_url=BASE) as other:
+    with TestClient(rig.app, base_url=BASE) as other:
         assert other.get("/enter", params={"ticket": ticket}).status_code == 401
         assert other.get("/v1/studies").status_code == 401
-    there.tokens.revoke("anna")  # the visit ends with its token
+    rig.tokens.revoke("anna")  # the visit ends with its token
     assert ask.get("/v1/studies").status_code == 401
 
 
-def test_a_link_and_a_visit_end_in_time(there: Site):
-    late = BrowserSessions(there.services.database, there.tokens, now=lambda: time.time() + 601)
-    assert late.enter(there.services.sessions.link("anna")) is None
-    cookie = there.services.sessions.enter(there.services.sessions.link("anna"))
-    assert cookie is not None and there.services.sessions.find(cookie) is not None
+def test_a_link_and_a_visit_end_in_time(rig: Site):
+    late = BrowserSessions(rig.services.database, rig.tokens, now=lambda: time.time() + 601)
+    assert late.enter(rig.services.sessions.link("anna")) is None
+    cookie = rig.services.sessions.enter(rig.services.sessions.link("anna"))
+    assert cookie is not None and rig.services.sessions.find(cookie) is not None
     assert (
-        there.services.sessions.find(there.services.sessions.link("anna")) is None
+        rig.services.sessions.find(rig.services.sessions.link("anna")) is None
     )  # a link is no visit
-    later = BrowserSessions(
-        there.services.database, there.tokens, now=lambda: time.time() + 13 * 3600
-    )
+    later = BrowserSessions(rig.services.database, rig.tokens, now=lambda: time.time() + 13 * 3600)
     assert later.find(cookie) is None
 
 
-def test_a_browser_changes_something_only_from_a_page_of_this_service(there: Site, ask: TestClient):
-    entered(there, ask)
+def test_a_browser_changes_something_only_from_a_page_of_this_service(rig: Site, ask: TestClient):
+    entered(rig, ask)
     for origin in (
         None,
         "http://evil.example",
@@ -241,9 +237,9 @@ def test_a_browser_changes_something_only_from_a_page_of_this_service(there: Sit
 
 
 def test_a_body_that_is_too_long_is_refused_announced_or_not(tmp_path: Path):
-    there = site(tmp_path / "root", most_body=1000, most_dataset=5000)
-    with TestClient(there.app, base_url=BASE) as client:
-        client.headers["Authorization"] = f"Bearer {there.anna}"
+    rig = site(tmp_path / "root", most_body=1000, most_dataset=5000)
+    with TestClient(rig.app, base_url=BASE) as client:
+        client.headers["Authorization"] = f"Bearer {rig.anna}"
 
         def pieces(n: int):
             for _ in range(n):
@@ -259,7 +255,7 @@ def test_a_body_that_is_too_long_is_refused_announced_or_not(tmp_path: Path):
         assert answer.status_code == 413
         bad = client.post("/v1/studies", content=b"x", headers={"Content-Length": "-1"})
         assert bad.status_code == 413
-    assert not [p for p in there.paths.datasets.rglob(".*")]  # no half of a file is left
+    assert not [p for p in rig.paths.datasets.rglob(".*")]  # no half of a file is left
 
 
 def test_every_answer_says_how_a_browser_is_to_take_it(ask: TestClient):
@@ -274,26 +270,26 @@ def test_every_answer_says_how_a_browser_is_to_take_it(ask: TestClient):
 
 
 def test_what_breaks_is_one_line_for_a_reader_and_a_traceback_for_the_log(
-    ask: TestClient, there: Site, monkeypatch, capsys
+    ask: TestClient, rig: Site, monkeypatch, capsys
 ):
     def broken():
         raise RuntimeError("secret thing")
 
-    monkeypatch.setattr(there.services.studies, "all", broken)
-    with TestClient(there.app, base_url=BASE, raise_server_exceptions=False) as client:
-        answer = client.get("/v1/studies", headers={"Authorization": f"Bearer {there.anna}"})
+    monkeypatch.setattr(rig.services.studies, "all", broken)
+    with TestClient(rig.app, base_url=BASE, raise_server_exceptions=False) as client:
+        answer = client.get("/v1/studies", headers={"Authorization": f"Bearer {rig.anna}"})
     assert answer.status_code == 500 and set(answer.json()) == {"error"}
     assert "secret" not in answer.text and "Traceback" not in answer.text
     assert "secret thing" in capsys.readouterr().err
 
 
-def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClient, there: Site):
+def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClient, rig: Site):
     ask.get("/v1/studies")
     made = ask.post("/v1/studies", json={"trials": 3}).json()["id"]
     ask.post("/v1/studies", json={"trials": -3})
-    ask.delete(f"/v1/studies/{made}", headers={"Authorization": f"Bearer {there.bert}"})
+    ask.delete(f"/v1/studies/{made}", headers={"Authorization": f"Bearer {rig.bert}"})
     ask.post("/v1/studies", json={}, headers={"Authorization": "Bearer no"})
-    lines = audit(there)
+    lines = audit(rig)
     assert [(x.owner, x.verb, x.what, x.status) for x in lines] == [
         ("anna", "POST", "/v1/studies", "begins"),
         ("anna", "POST", f"/v1/studies/{made}", 200),
@@ -305,21 +301,21 @@ def test_a_line_is_written_for_each_write_and_for_none_that_reads(ask: TestClien
     ]
     assert [x.token for x in lines] == [*["anna"] * 4, "bert", "bert", ""]
     assert all(x.time.endswith("Z") and len(x.time) == 20 for x in lines)
-    Audit(there.services.database).write("a", "b", "GET", "/\n{}", 1)
-    assert audit(there)[:-1] == lines and audit(there)[-1].what == "/\n{}"
+    Audit(rig.services.database).write("a", "b", "GET", "/\n{}", 1)
+    assert audit(rig)[:-1] == lines and audit(rig)[-1].what == "/\n{}"
     for change in ("DELETE FROM audit", "UPDATE audit SET owner = 'x'"):
         with pytest.raises(RecordError, match="only appended to"):
-            with there.services.database.transaction() as db:
+            with rig.services.database.transaction() as db:
                 db.execute(change)
-    assert len(audit(there)) == 8
+    assert len(audit(rig)) == 8
 
 
-def test_nobody_fills_the_audit_from_outside(there: Site, tmp_path: Path):
-    with TestClient(there.app, base_url=BASE) as bare:
+def test_nobody_fills_the_audit_from_outside(rig: Site, tmp_path: Path):
+    with TestClient(rig.app, base_url=BASE) as bare:
         for _ in range(50):
             assert bare.post("/v1/studies").status_code == 401
             assert bare.get("/enter?ticket=x").status_code == 401
-    assert len(audit(there)) == 1
+    assert len(audit(rig)) == 1
     clock = [0.0]
     own = Audit(Database(tmp_path / "own.db"), now=lambda: clock[0])
     for clock[0] in range(0, 130):
@@ -328,31 +324,31 @@ def test_nobody_fills_the_audit_from_outside(there: Site, tmp_path: Path):
 
 
 def test_what_cannot_be_written_down_does_not_begin(
-    ask: TestClient, there: Site, monkeypatch, capsys
+    ask: TestClient, rig: Site, monkeypatch, capsys
 ):
     def full(*line):
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()  # a disk that is slow holds up nobody else
         raise RecordError("service.db: database or disk is full")
 
-    monkeypatch.setattr(there.app._audit, "write", full)
+    monkeypatch.setattr(rig.app._audit, "write", full)
     answer = ask.post("/v1/studies", json={})
     assert answer.status_code == 503 and "nothing was changed" in answer.json()["error"]
-    assert there.services.studies.ids() == [] and ask.get("/v1/studies").status_code == 200
+    assert rig.services.studies.ids() == [] and ask.get("/v1/studies").status_code == 200
     assert "disk is full" in capsys.readouterr().err
 
 
 def test_a_revoked_tokens_browsers_and_links_do_not_live_again_by_its_name(
-    there: Site, ask: TestClient
+    rig: Site, ask: TestClient
 ):
-    cookie = there.services.sessions.enter(there.services.sessions.link("anna"))
-    ticket = there.services.sessions.link("anna")
-    assert cookie is not None and there.services.sessions.find(cookie) is not None
-    there.tokens.revoke("anna")
-    there.tokens.add("anna", "carl", "submitter")
-    assert there.services.sessions.find(cookie) is None
-    assert there.services.sessions.enter(ticket) is None
-    kept = there.services.sessions.link("anna")
-    with there.services.database.snapshot() as db:
+    cookie = rig.services.sessions.enter(rig.services.sessions.link("anna"))
+    ticket = rig.services.sessions.link("anna")
+    assert cookie is not None and rig.services.sessions.find(cookie) is not None
+    rig.tokens.revoke("anna")
+    rig.tokens.add("anna", "carl", "submitter")
+    assert rig.services.sessions.find(cookie) is None
+    assert rig.services.sessions.enter(ticket) is None
+    kept = rig.services.sessions.link("anna")
+    with rig.services.database.snapshot() as db:
         assert db.execute("SELECT count(*) FROM browser_sessions").fetchone()[0] == 1
-    assert there.services.sessions.enter(kept) is not None
+    assert rig.services.sessions.enter(kept) is not None

@@ -35,7 +35,7 @@ def trial(plugged, tmp_path, stage):
     def open_trial(store):
         return TrialRun(config, dataclasses.replace(world.place, store=str(tmp_path / store)))
 
-    open_trial.price = world.price(config)
+    open_trial.price = world.predicted_cost(config)
     return open_trial
 
 
@@ -62,9 +62,9 @@ def test_the_description_is_whole(stage):
 def test_the_search_space_names_real_knobs(stage):
     made, space = stages.get(stage), method_spaces()[stage]
     known = {f.name for f in dataclasses.fields(made.knobs)}
-    assert set(space.knobs) <= known and set(space.knobs) == set(space.first)
-    knobs = parse_knobs(made, space.first)
-    assert {k: getattr(knobs, k) for k in space.first} == dict(space.first)
+    assert set(space.knobs) <= known and set(space.knobs) == set(space.default_config)
+    knobs = parse_knobs(made, space.default_config)
+    assert {k: getattr(knobs, k) for k in space.default_config} == dict(space.default_config)
     assert made.horizon(knobs, 32) >= 0
 
 

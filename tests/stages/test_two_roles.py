@@ -78,8 +78,8 @@ def test_a_configuration_holds_both_inputs_whole_and_has_one_id(world):
     assert TrialConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     drawn = config.with_seed(3)
     assert {c.data.seed for c in drawn.upstream.values()} == {3}
-    price = world.price(config)
-    alone = [world.price(c).flops for c in config.upstream.values()]
+    price = world.predicted_cost(config)
+    alone = [world.predicted_cost(c).flops for c in config.upstream.values()]
     assert price.flops > sum(alone) > 0
 
 
@@ -124,7 +124,7 @@ def test_stage_and_teacher_run_once_for_all_and_pay_in_their_names(world, tmp_pa
     run = read_run(tmp_path / "run")
     by_id = {r.id: r for r in run.records}
     assert {r.status for r in run.records} == {"DONE"} and len(by_id) == len(order)
-    assert "toy_writer" not in collect(run).fates, "a stage is nothing to choose"
+    assert "toy_writer" not in collect(run).outcomes, "a stage is nothing to choose"
     students = [r for r in run.records if r.config.method == "toy_student"]
     writers = [r for r in run.records if r.config.method == "toy_writer"]
     assert len(students) >= 2 and writers and all(not r.points for r in writers)

@@ -27,8 +27,8 @@ def split(n, start, names, labels=None, text="sentence"):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """Lets the hub answer with `asked["answer"]` and notes what it was asked."""
+def fake_hub(monkeypatch):
+    """Lets the hub answer with `fake_hub["answer"]` and notes the arguments."""
     seen = {}
 
     def load_dataset(name, config, revision=None):
@@ -42,21 +42,21 @@ def asked(monkeypatch):
     return seen
 
 
-def test_hidden_test_labels_and_pinned_revision(asked):
+def test_hidden_test_labels_and_pinned_revision(fake_hub):
     names = ["negative", "positive"]
-    asked["answer"] = datasets.DatasetDict(
+    fake_hub["answer"] = datasets.DatasetDict(
         train=split(100, 0, names),
         validation=split(20, 200, names),
         test=split(30, 300, names, labels=[-1] * 30),
     )
     data = load_task(find_task("sst2"))
-    assert asked["call"][:2] == ("nyu-mll/glue", "sst2") and len(asked["call"][2]) == 40
+    assert fake_hub["call"][:2] == ("nyu-mll/glue", "sst2") and len(fake_hub["call"][2]) == 40
     assert len(data.splits["test"]) == 20 and len(data.splits["validation"]) == 25
     assert not [n for n in data.notes if "not pinned" in n]
 
 
-def test_own_hub_id(asked):
-    asked["answer"] = datasets.DatasetDict(
+def test_own_hub_id(fake_hub):
+    fake_hub["answer"] = datasets.DatasetDict(
         train=split(100, 0, ["ham", "spam", "other"], text="body"),
         dev=split(20, 200, ["ham", "spam", "other"], text="body"),
     )
@@ -65,19 +65,19 @@ def test_own_hub_id(asked):
     data = load_task(task)
     assert data.splits["train"].label[:3].tolist() != [0, 0, 0] and not data.official_test
     assert len(data.splits["validation"]) == 20
-    said = " | ".join(data.notes)
-    assert "not pinned to a revision; read at commit c0ffee" in said
-    assert "3 classes, smallest 33 of 100 rows: scoring accuracy" in said
+    notes = " | ".join(data.notes)
+    assert "not pinned to a revision; read at commit c0ffee" in notes
+    assert "3 classes, smallest 33 of 100 rows: scoring accuracy" in notes
 
 
-def test_what_the_hub_says_is_one_line(asked):
-    asked["answer"] = ValueError("Config name is missing.\nPlease pick one among: ['cola']")
+def test_what_the_hub_says_is_one_line(fake_hub):
+    fake_hub["answer"] = ValueError("Config name is missing.\nPlease pick one among: ['cola']")
     with pytest.raises(
         InputError, match="hf:nyu-mll/glue: cannot be loaded: Config name"
     ) as caught:
         load_task(find_task("rte"))
     assert "\n" not in str(caught.value)
-    asked["answer"] = datasets.DatasetDict(dev=split(9, 0, ["a", "b"]))
+    fake_hub["answer"] = datasets.DatasetDict(dev=split(9, 0, ["a", "b"]))
     with pytest.raises(InputError, match="holds no split 'train'. Known: dev"):
         load_task(find_task("rte"))
 

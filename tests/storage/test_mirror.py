@@ -26,17 +26,17 @@ def add(at: RunFolder, text: str) -> None:
 
 
 def test_segments_repeat_what_stands_in_the_folder(tmp_path: Path) -> None:
-    here, share = folder(tmp_path / "a", "1", "2"), str(tmp_path / "share" / "runs" / "a")
-    mirror = Mirror(share, here)
+    local, share = folder(tmp_path / "a", "1", "2"), str(tmp_path / "share" / "runs" / "a")
+    mirror = Mirror(share, local)
     assert mirror.meet(adopt=False) is False
     mirror.claim()
     mirror.push()
-    add(here, "3\nhalf a li")
+    add(local, "3\nhalf a li")
     mirror.push()
     mirror.push()
-    there = Remote(share)
-    names = there.files("records")
-    assert b"".join(there.read(f"records/{n}") or b"" for n in names) == b"1\n2\n3\n"
+    mirrored = Remote(share)
+    names = mirrored.files("records")
+    assert b"".join(mirrored.read(f"records/{n}") or b"" for n in names) == b"1\n2\n3\n"
     assert len(names) == 2  # nothing new, no segment
 
     other = RunFolder(tmp_path / "elsewhere" / "a")

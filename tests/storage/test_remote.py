@@ -61,28 +61,28 @@ def test_a_key_never_leaves_its_root(remote: Remote, key: str) -> None:
 
 
 def test_two_machines_see_one_store(remote: Remote, tmp_path: Path) -> None:
-    here, there = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
-    made = here.build("tokens", "a", note("one"))
+    first, second = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
+    made = first.build("tokens", "a", note("one"))
     assert made == tmp_path / "here" / "tokens" / "a"
-    found = there.entry("tokens", "a")
+    found = second.entry("tokens", "a")
     assert found == tmp_path / "there" / "tokens" / "a"
     assert (found / "below" / "note.txt").read_text() == "one"
-    assert there.build("tokens", "a", note("two")) == found  # it is there: not built again
+    assert second.build("tokens", "a", note("two")) == found  # it is there: not built again
     assert (found / "below" / "note.txt").read_text() == "one"
-    assert here.keys("tokens") == there.keys("tokens") == ["a"]
-    assert there.entry("tokens", "b") is None and there.keys("other") == []
+    assert first.keys("tokens") == second.keys("tokens") == ["a"]
+    assert second.entry("tokens", "b") is None and second.keys("other") == []
 
 
 def test_what_is_dropped_is_gone_behind_too(remote: Remote, tmp_path: Path) -> None:
-    here, there = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
+    first, second = Store(tmp_path / "here", remote), Store(tmp_path / "there", remote)
     for key in "abc":
-        there.build("weights", key, note(key))
-    here.keep_only("weights", {"c"})
-    assert here.keys("weights") == ["c"] and here.entry("weights", "a") is None
-    there.build("weights", "d", note("d"))  # its own copies of the dropped ones go then
+        second.build("weights", key, note(key))
+    first.keep_only("weights", {"c"})
+    assert first.keys("weights") == ["c"] and first.entry("weights", "a") is None
+    second.build("weights", "d", note("d"))  # its own copies of the dropped ones go then
     assert sorted(p.name for p in (tmp_path / "there" / "weights").iterdir()) == ["c", "d"]
-    here.drop_all("weights")
-    assert here.keys("weights") == []
+    first.drop_all("weights")
+    assert first.keys("weights") == []
 
 
 def test_an_entry_without_its_manifest_does_not_exist(remote: Remote, tmp_path: Path) -> None:
@@ -95,18 +95,18 @@ def test_an_entry_without_its_manifest_does_not_exist(remote: Remote, tmp_path: 
 
 
 def test_a_copy_serves_a_storage_that_was_emptied(remote: Remote, tmp_path: Path) -> None:
-    here = Store(tmp_path / "here", remote)
-    here.build("data", "a", note("one"))
+    store = Store(tmp_path / "here", remote)
+    store.build("data", "a", note("one"))
     remote.drop("data/a", MANIFEST)
-    here.build("data", "a", note("two"))
+    store.build("data", "a", note("two"))
     other = Store(tmp_path / "there", remote).entry("data", "a")
     assert other is not None and (other / "below" / "note.txt").read_text() == "one"
 
 
 def test_fetch_brings_what_others_have_built(remote: Remote, tmp_path: Path) -> None:
     Store(tmp_path / "there", remote).build("logits", "a", note("one"))
-    here = Store(tmp_path / "here", remote)
-    here.fetch("logits", "exits")
+    store = Store(tmp_path / "here", remote)
+    store.fetch("logits", "exits")
     assert (tmp_path / "here" / "logits" / "a" / MANIFEST).is_file()
 
 

@@ -1,4 +1,4 @@
-"""Runs of choices whose scores are told: what the search saw, and what each fresh draw scored."""
+"""Runs of choices whose scores are given: what the search saw, and what each fresh draw scored."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Choice:
         return point_id([self.config.id], 1, self.knobs)
 
 
-def told(
+def write_choices(
     folder: Path,
     choices: Sequence[Choice],
     *,
@@ -135,10 +135,10 @@ def keep(folder: Path, point: str, value: float, independent: bool = False) -> N
     luck = own if independent else 0.7 * hard + 0.3 * own
     right = np.zeros(ROWS, dtype=np.bool_)
     right[np.argsort(luck)[: round(value * ROWS)]] = True
-    said = np.where(right, labels, 1 - labels)
+    predicted = np.where(right, labels, 1 - labels)
     entry = folder / "store" / "logits" / f"{point}-test"
     entry.mkdir(parents=True, exist_ok=True)
-    np.save(entry / "logits.npy", np.eye(2, dtype=np.float32)[said])
+    np.save(entry / "logits.npy", np.eye(2, dtype=np.float32)[predicted])
     np.save(entry / "ids.npy", np.arange(ROWS))
     np.save(entry / "labels.npy", labels)
     (entry / "manifest.json").write_text("{}")

@@ -43,23 +43,23 @@ def own(home: Path, name: str, seed: int) -> Task:
     path = home / f"{name}.csv"
     lines = ["text,label"]
     for i in range(120):
-        said = tiny.text_of(tiny.SIGNAL[i % 2], rng, 20)
-        lines.append(f"{said} {name} {i},{'np'[i % 2 if rng.random() < 0.75 else 1 - i % 2]}")
+        text = tiny.text_of(tiny.SIGNAL[i % 2], rng, 20)
+        lines.append(f"{text} {name} {i},{'np'[i % 2 if rng.random() < 0.75 else 1 - i % 2]}")
     path.write_text("\n".join(lines) + "\n")
     return own_task(str(path))
 
 
-def learn(told: Task, texts: Sequence[str]) -> None:
+def learn(of_task: Task, texts: Sequence[str]) -> None:
     """Put texts among the task's training rows."""
-    path = Path(told.source.removeprefix("file:")) / "train.jsonl"
+    path = Path(of_task.source.removeprefix("file:")) / "train.jsonl"
     with path.open("a") as file:
         for text in texts:
-            file.write(json.dumps({"text": text, "label": told.label_names[0]}) + "\n")
+            file.write(json.dumps({"text": text, "label": of_task.label_names[0]}) + "\n")
 
 
 def train(
     out: Path,
-    told: Task,
+    of_task: Task,
     *trials: tuple[str, str],
     draws: int = 0,
     kept: Sequence[int] | None = None,
@@ -70,8 +70,8 @@ def train(
 
     Draw 0 is the search's own trial. With folds the draws are those of a cross-fitting.
     """
-    world = tiny.world(told, out, labels=(labels,))
-    write_study_manifest(out, StudyManifest(world.study, told, world.data.digest))
+    world = tiny.world(of_task, out, labels=(labels,))
+    write_study_manifest(out, StudyManifest(world.study, of_task, world.data.digest))
     writer = RecordWriter(out / "records.jsonl")
     records = []
     for method, rung in trials or (NGRAM,):
@@ -81,7 +81,7 @@ def train(
             run = tiny.finish(TrialRun(drawn, world.place, "confirm" if draw else "search"))
             record = run.record()
             if not draw:
-                points = tuple(scored(run, p, told.score) for p in record.points)
+                points = tuple(scored(run, p, of_task.score) for p in record.points)
                 record = replace(record, points=points)
             writer.append(record.to_json())
             records.append(record)

@@ -87,8 +87,8 @@ def exiting(
                 records.append(_plain(folder, config, k, rng, measured and draw == 0))
     text = "".join(json.dumps(r.to_json(), allow_nan=False) + "\n" for r in records)
     (folder / "records.jsonl").write_text(text)
-    told = {"task": "sst2", "score": "accuracy", "reference": {"score": 0.5}, **study}
-    (folder / "study.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    manifest = {"task": "sst2", "score": "accuracy", "reference": {"score": 0.5}, **study}
+    (folder / "study.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False))
     return read_run(folder)
 
 
@@ -104,7 +104,7 @@ def skill(layers: int, labels: int) -> float:
     return (0.35 + 1.25 * (1 - np.exp(-layers / 2.5))) * (1 - 0.9 * labels**-0.25)
 
 
-def held(labels: int) -> int:
+def calibration_rows(labels: int) -> int:
     """Rows that fit the temperatures: a fifth of the labels, at least 30, at most half of them."""
     rows = max(labels // 5, FEWEST)
     return rows if 2 * rows <= labels else 0
@@ -112,7 +112,7 @@ def held(labels: int) -> int:
 
 def cold_of(depths: Sequence[int], labels: int, luck: float, rng: Rng) -> Any:
     """The temperature (K,) of each exit, 1 where no rows are held back."""
-    fitted, truth = exits_of(held(labels), depths, labels, luck, rng)
+    fitted, truth = exits_of(calibration_rows(labels), depths, labels, luck, rng)
     return np.array([temperature(fitted[:, k], truth) for k in range(len(depths))])
 
 
@@ -138,8 +138,8 @@ def _keep(folder: Path, trial: str, split: str, exits: Exits, label: Any) -> Non
 
 
 def _accuracy(exits: Exits, knobs: dict[str, Any], label: Any) -> dict[str, float]:
-    said = exit_rules.answers(exits, knobs).argmax(axis=1)
-    return {"accuracy": float((said == label).mean())}
+    predicted = exit_rules.answers(exits, knobs).argmax(axis=1)
+    return {"accuracy": float((predicted == label).mean())}
 
 
 def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecord:
@@ -149,18 +149,18 @@ def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecor
     luck = rng.normal(0, 0.04)
     cold = cold_of(depths, n, luck, np.random.default_rng([n, draw]))
     splits = {"validation": config.data.validation} | ({"test": TEST} if draw else {})
-    said: dict[str, tuple[Exits, Any]] = {}
+    outputs: dict[str, tuple[Exits, Any]] = {}
     for split, rows in splits.items():
         logits, label = exits_of(rows, depths, n, luck, rng)
-        said[split] = Exits(logits, cold), label
-        _keep(folder, config.id, split, *said[split])
+        outputs[split] = Exits(logits, cold), label
+        _keep(folder, config.id, split, *outputs[split])
     tried = exit_rules.grid(2, len(depths))
-    validation = said["validation"][0]
-    shares = [exit_rules.shares(exit_rules.left_at(validation, k), len(depths)) for k in tried]
+    validation = outputs["validation"][0]
+    shares = [exit_rules.shares(exit_rules.exits_for(validation, k), len(depths)) for k in tried]
     upto = EMBEDDING + LAYER_FLOPS * np.array(depths)
     costs = [float(np.dot(s, upto)) for s in shares]
     if not draw:
-        kept = exit_rules.thinned(costs, [str(k["criterion"]) for k in tried], costs[0])
+        kept = exit_rules.prune_close_points(costs, [str(k["criterion"]) for k in tried], costs[0])
         tried = [tried[i] for i in kept]
         shares, costs = [shares[i] for i in kept], [costs[i] for i in kept]
     points = []
@@ -171,7 +171,7 @@ def _trial(folder: Path, config: TrialConfig, rng: Rng, draw: int) -> TrialRecor
                 name,
                 40,
                 dict(knobs),
-                {split: _accuracy(e, dict(knobs), label) for split, (e, label) in said.items()},
+                {split: _accuracy(e, dict(knobs), label) for split, (e, label) in outputs.items()},
                 dict(splits),
                 exits=share,
                 infer_flops=cost,
@@ -212,8 +212,8 @@ def _plain(folder: Path, config: TrialConfig, layers: int, rng: Rng, measured: b
     n, rows = config.data.train, config.data.validation
     luck = rng.normal(0, 0.04)
     judged = {}
-    for split, many in (("validation", rows), ("test", TEST)):
-        logits, label = exits_of(many, (layers,), n, luck + 0.03, rng)
+    for split, count in (("validation", rows), ("test", TEST)):
+        logits, label = exits_of(count, (layers,), n, luck + 0.03, rng)
         judged[split] = {"accuracy": float((logits[:, 0].argmax(axis=1) == label).mean())}
     flops = EMBEDDING + LAYER_FLOPS * layers
     point = OperatingPoint(

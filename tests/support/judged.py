@@ -75,9 +75,9 @@ def write_run(
         records.append(_record(folder, data, config, recipe, "search", rng))
         for d in range(1, max(draws, folds if draws else 0) + 1):
             if recipe.tested and recipe.labels:
-                here = crossfit(data, folds, d) if folds else data
+                folded = crossfit(data, folds, d) if folds else data
                 drawn = config.with_seed(d, folds)
-                records.append(_record(folder, here, drawn, recipe, "confirm", rng))
+                records.append(_record(folder, folded, drawn, recipe, "confirm", rng))
     text = "".join(json.dumps(r.to_json()) + "\n" for r in records)
     (folder / "records.jsonl").write_text(text)
     return data
@@ -119,11 +119,11 @@ def answers(rows: Rows, right: float, classes: int, rng: np.random.Generator) ->
     if np.issubdtype(rows.label.dtype, np.floating):
         noise = rng.normal(0, 1 - right, len(rows))
         return (rows.label + noise).astype(np.float32)[:, None]
-    said = np.where(
+    predicted = np.where(
         rng.random(len(rows)) < right, rows.label, rng.integers(classes, size=len(rows))
     )
     logits = rng.normal(0, 0.3, (len(rows), classes))
-    logits[np.arange(len(rows)), said] += 2
+    logits[np.arange(len(rows)), predicted] += 2
     return logits.astype(np.float32)
 
 

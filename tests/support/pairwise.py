@@ -15,11 +15,11 @@ def pairwise(*factors: Sequence[Any]) -> list[tuple[Any, ...]]:
     >>> pairwise("ab", (1, 2), "xy")
     [('a', 1, 'x'), ('a', 2, 'y'), ('b', 1, 'y'), ('b', 2, 'x')]
     """
-    every = list(product(*(range(len(f)) for f in factors)))
-    missing = {pair for one in every for pair in _pairs(one)}
+    cases = list(product(*(range(len(f)) for f in factors)))
+    missing = {pair for one in cases for pair in _pairs(one)}
     out = []
     while missing:
-        best = max(every, key=lambda one: len(missing.intersection(_pairs(one))))
+        best = max(cases, key=lambda one: len(missing.intersection(_pairs(one))))
         missing.difference_update(_pairs(best))
         out.append(tuple(f[i] for f, i in zip(factors, best, strict=True)))
     return out

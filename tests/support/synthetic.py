@@ -407,8 +407,8 @@ def keep_logits(folder: Path, record: TrialRecord) -> None:
             right = np.zeros(TEST_ROWS, dtype=np.bool_)
             luck = 0.6 * hardness + 0.4 * rng.random(TEST_ROWS)
             right[np.argsort(luck)[: round(value * TEST_ROWS)]] = True
-            said = np.where(right, labels, 1 - labels)
-            logits, labels_ = np.stack([1.0 - said, said * 1.0], axis=1), labels
+            predicted = np.where(right, labels, 1 - labels)
+            logits, labels_ = np.stack([1.0 - predicted, predicted * 1.0], axis=1), labels
         entry = folder / "store" / "logits" / f"{point.point_id}-test"
         entry.mkdir(parents=True, exist_ok=True)
         np.save(entry / "logits.npy", logits.astype(np.float32))
@@ -421,14 +421,16 @@ def add_outside(folder: Path, name: str, right: float, **facts: Any) -> None:
     """Set an outside system beside a written run, right on the easiest rows of the test split."""
     hard = np.random.default_rng(7)
     labels, hardness = hard.integers(0, 2, TEST_ROWS), hard.random(TEST_ROWS)
-    said = np.where(np.argsort(np.argsort(hardness)) < round(right * TEST_ROWS), labels, 1 - labels)
+    predicted = np.where(
+        np.argsort(np.argsort(hardness)) < round(right * TEST_ROWS), labels, 1 - labels
+    )
     key = f"outside-{len(name)}"
     entry = folder / "store" / "outside" / key
     entry.mkdir(parents=True)
     np.save(entry / "ids.npy", np.arange(TEST_ROWS))
-    np.save(entry / "predictions.npy", said)
+    np.save(entry / "predictions.npy", predicted)
     (entry / "manifest.json").write_text("{}")
-    scores = {"test": {"accuracy": float((said == labels).mean())}}
+    scores = {"test": {"accuracy": float((predicted == labels).mean())}}
     event = Outside(name, key, scores, TEST_ROWS, "accuracy", **facts).to_json()
     with (folder / "records.jsonl").open("a") as file:
         file.write(json.dumps(event) + "\n")

@@ -187,8 +187,8 @@ def configure(
 
     What gives logits is the two-layer encoder, fine-tuned for a few steps.
     """
-    first = dict(method_spaces()[method].first)
-    short = {**method_spaces()["finetune"].first, "epochs": 1, "min_steps": 4}
+    first = dict(method_spaces()[method].default_config)
+    short = {**method_spaces()["finetune"].default_config, "epochs": 1, "min_steps": 4}
     inputs = {
         i.role: Proposal("finetune", "random-2", labels, short)
         for i in find(method).inputs
@@ -234,9 +234,9 @@ def run_folder(
     **changes: object,
 ) -> Made:
     """Train trials (method, rung, knobs) on a tiny task and leave a run's folder, without Ray."""
-    told = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
-    w = world(told, home / "out", labels=(labels,))
-    write_study_manifest(home / "out", StudyManifest(w.study, told, w.data.digest))
+    task_ = dataclasses.replace(write_task(home / "data", task, test=60), **changes)
+    w = world(task_, home / "out", labels=(labels,))
+    write_study_manifest(home / "out", StudyManifest(w.study, task_, w.data.digest))
     writer = RecordWriter(home / "out" / "records.jsonl")
     records = []
     for method, rung, hyper in trials:

@@ -118,10 +118,10 @@ def fine_tuned(rung: str, labels: int, seed: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_sample_is_a_prefix_of_a_longer_one(classes: int) -> None:
     short, few = toy.sample(50, seed=3, classes=classes)
-    long, many = toy.sample(80, seed=3, classes=classes)
+    long, labels = toy.sample(80, seed=3, classes=classes)
     other, _ = toy.sample(50, seed=4, classes=classes)
     assert short == long[:50]
-    assert np.array_equal(few, many[:50])
+    assert np.array_equal(few, labels[:50])
     assert few.dtype == np.int64
     assert other != short
 

@@ -47,15 +47,15 @@ def test_hot_gradients_tend_to_the_difference_of_centred_logits(logits, temperat
 def test_alpha_0_is_cross_entropy_to_the_bit(logits):
     student, teacher = (x.float() for x in logits)
     label = torch.arange(16) % 5
-    mine = taught(student, teacher, label, alpha=0.0, temperature=2.0)
-    assert torch.equal(mine, task_loss(student, label))
+    loss = taught(student, teacher, label, alpha=0.0, temperature=2.0)
+    assert torch.equal(loss, task_loss(student, label))
 
 
 def test_alpha_1_is_the_teacher_alone(logits):
     student, teacher = logits
     label = torch.arange(16) % 5
-    mine = taught(student, teacher, label, alpha=1.0, temperature=2.0)
-    torch.testing.assert_close(mine, distillation(student, teacher, 2.0).mean())
+    loss = taught(student, teacher, label, alpha=1.0, temperature=2.0)
+    torch.testing.assert_close(loss, distillation(student, teacher, 2.0).mean())
 
 
 def test_rows_without_a_label_follow_the_teacher_whatever_alpha(logits):
@@ -64,15 +64,15 @@ def test_rows_without_a_label_follow_the_teacher_whatever_alpha(logits):
     follow = distillation(student, teacher, 2.0)
     obey = F.cross_entropy(student[:6], label[:6], reduction="none")
     expected = (0.3 * follow[:6].sum() + 0.7 * obey.sum() + follow[6:].sum()) / 16
-    mine = taught(student, teacher, label, alpha=0.3, temperature=2.0)
-    torch.testing.assert_close(mine, expected)
+    loss = taught(student, teacher, label, alpha=0.3, temperature=2.0)
+    torch.testing.assert_close(loss, expected)
 
 
 def test_hard_targets_are_the_teachers_choice(logits):
     student, teacher = logits
     none = torch.full((16,), -1)
-    mine = taught(student, teacher, none, alpha=0.5, temperature=2.0, hard=True)
-    torch.testing.assert_close(mine, F.cross_entropy(student, teacher.argmax(dim=1)))
+    loss = taught(student, teacher, none, alpha=0.5, temperature=2.0, hard=True)
+    torch.testing.assert_close(loss, F.cross_entropy(student, teacher.argmax(dim=1)))
 
 
 def test_no_gradient_reaches_the_teacher(logits):

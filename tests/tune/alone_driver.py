@@ -18,8 +18,8 @@ import ray
 from raysearch.analysis import RunReader
 from raysearch.cluster.nodes import machines
 from raysearch.errors import InputError, RaysearchError
-from raysearch.tune.dedicated_node import Machine, largest
-from raysearch.tune.session import started
+from raysearch.tune.dedicated_node import DedicatedNode, largest
+from raysearch.tune.session import ray_session
 from raysearch.workflow.measure import bench, measure_run
 from raysearch.workflow.options import DEFAULT_OPTIONS
 from raysearch.workflow.prepare import prepare
@@ -38,9 +38,9 @@ def main() -> None:
     prepared = prepare({**DEFAULT_OPTIONS, "out": run})
     prepared.world.place = replace(prepared.world.place, device="cuda")
     said: list[str] = []
-    with started(None, address):
-        with bench(prepared, run, None, None) as there:
-            done = measure_run(RunReader(run), said.append, nullcontext(there), again=True)
+    with ray_session(None, address):
+        with bench(prepared, run, None, None) as machine:
+            done = measure_run(RunReader(run), said.append, nullcontext(machine), again=True)
             time.sleep(1.0)  # Ray's count comes by the heartbeat
             during = gpus()
         end = time.monotonic() + 30
@@ -49,17 +49,19 @@ def main() -> None:
         after = gpus()
         hold = largest(machines())
         assert hold is not None
-        with Machine(hold) as one:
+        with DedicatedNode(hold) as one:
             try:
                 one.call(broken)
             except RaysearchError as e:
                 said.append(str(e))
             try:
-                with Machine(hold, patience=2.0):
+                with DedicatedNode(hold, patience=2.0):
                     said.append("held twice")
             except InputError as e:
                 said.append(str(e))
-    print(json.dumps({"said": said, "during": during, "after": after, "host": there.host, **done}))
+    print(
+        json.dumps({"said": said, "during": during, "after": after, "host": machine.host, **done})
+    )
 
 
 if __name__ == "__main__":

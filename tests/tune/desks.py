@@ -14,7 +14,7 @@ from raysearch.run.folder import RunFolder, read_suggestions
 from raysearch.search.budget import Budget
 from raysearch.search.controller import StudyController
 from raysearch.search.replicates import CONFIRM
-from raysearch.search.suggestion import Offer
+from raysearch.search.suggestion import Suggestion
 from tests.tune.fakes import KIT, FakePlace, FakeTrial, FakeWorld, failed, taught_space
 
 STUDY = Study(name="fake", task="fake", labels=(32,))
@@ -67,18 +67,20 @@ def id_of(proposal: Proposal) -> str:
     return FakeWorld(SPACE).configure(proposal).id
 
 
-def end(at: StudyController, offer: Offer, status: str = "DONE", error: str | None = "no") -> None:
+def end(
+    at: StudyController, suggestion: Suggestion, status: str = "DONE", error: str | None = "no"
+) -> None:
     """The trial ends so."""
     if status == "DONE":
-        at.take(FakeTrial(offer.config, at.place, at.phase).record())
+        at.take(FakeTrial(suggestion.config, at.place, at.phase).record())
     else:
-        bad = failed(offer.config, FakePlace(), at.phase, status, "", {})
+        bad = failed(suggestion.config, FakePlace(), at.phase, status, "", {})
         at.take(dataclasses.replace(bad, error=error))
 
 
 def drawn(at: StudyController) -> Proposal | None:
-    offer = at.draw()
-    return None if offer is None else offer.proposal
+    suggestion = at.draw()
+    return None if suggestion is None else suggestion.proposal
 
 
 def kept(at: StudyController) -> set[str]:

@@ -129,7 +129,7 @@ class FakeWorld:
             inputs={} if teacher is None else {"teacher": self.configure(teacher)},
         )
 
-    def price(self, config: TrialConfig) -> FakePrice:
+    def predicted_cost(self, config: TrialConfig) -> FakePrice:
         return FakePrice(cost(config), config.data.train, 1.0)
 
     def crossing(self) -> tuple[Proposal, ...]:

@@ -55,8 +55,8 @@ def test_a_node_that_was_lost_is_not_counted_a_process_is(
     assert trial.fail(news, NODE) == 0
     assert trial.fail(news, PROCESS) == 1, "the last failure counts, not the first of the file"
     assert trial.fail(news, SILENT) == 1
-    said = [text.removesuffix("; its trial goes on") for _, text, _ in desk.notes]
-    assert said == ["its node was lost", "a worker died", "its node was lost"]
+    reasons = [text.removesuffix("; its trial goes on") for _, text, _ in desk.notes]
+    assert reasons == ["its node was lost", "a worker died", "its node was lost"]
 
 
 def test_a_trial_that_loses_node_after_node_is_counted_at_last(

@@ -157,6 +157,6 @@ def test_new_candidates_get_their_draws_though_old_ones_have_theirs(tmp_path: Pa
     first, second = laid.chosen[:2]
     recipes = {r.id: r.config.seedless_id for r in RunFolder(out).read().trials}
     for id_ in (first, second):
-        mine = [d for d in laid.draws if d.seedless_id == recipes[id_]]
-        outcome = run_study(study(8), FakeWorld(space()), out, kit=KIT, draws=mine)
+        due = [d for d in laid.draws if d.seedless_id == recipes[id_]]
+        outcome = run_study(study(8), FakeWorld(space()), out, kit=KIT, draws=due)
         assert outcome.fresh == 3, id_

@@ -36,14 +36,14 @@ def test_a_run_is_timed_on_a_machine_that_is_held_whole(
     out = tmp_path / "run"
     with nodes(tmp_path, 1, "2:2") as address:
         few = ("--methods", "ngram_linear", "--models", "hash-16", "--labels", "32")
-        many = ("--trials", 2, "--draws", 3, "--yes", "--gpus-per-trial", 0)
+        options = ("--trials", 2, "--draws", 3, "--yes", "--gpus-per-trial", 0)
         python(
             "raysearch",
             "frontier",
             "--task",
             "toy",
             *few,
-            *many,
+            *options,
             "--out",
             out,
             "--address",

@@ -64,12 +64,12 @@ class InTurn:
         )
         desk.resume()
         ran = 0
-        while ran < self.most and (offer := desk.draw()) is not None:
-            desk.take(FakeTrial(offer.config, desk.place, desk.phase).record())
+        while ran < self.most and (suggestion := desk.draw()) is not None:
+            desk.take(FakeTrial(suggestion.config, desk.place, desk.phase).record())
             ran += 1
         desk.close()
         stop = ran >= self.most
-        counts = {"DONE": len(desk.mine)}
+        counts = {"DONE": len(desk.phase_records)}
         return Outcome(counts, ran, 0, desk.spent.flops, 0.0, 0, desk.stopped_by, stop)
 
 

@@ -38,9 +38,9 @@ def verb(*args: object, cwd: Path, **env: str) -> subprocess.Popen[str]:
     )
 
 
-def until(there: Callable[[], Any], seconds: float = 120.0) -> None:
+def until(ready: Callable[[], Any], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
-    while not there():
+    while not ready():
         assert time.monotonic() < end, "never came"
         time.sleep(0.2)
 
@@ -77,25 +77,25 @@ def test_a_study_of_two_nodes_outlives_its_storage(
             before = len(trials(out))
             time.sleep(8.0)
             server.restart()
-            said, _ = run.communicate(timeout=240)
-            assert run.returncode == 0, said
+            output, _ = run.communicate(timeout=240)
+            assert run.returncode == 0, output
         assert before < 6, "the storage was there all the time"
         assert Counter(e["status"] for e in trials(out)) == {"DONE": 6}
         assert len({e["id"] for e in trials(out)}) == 6
         arrived = [sorted(p.name for p in tmp_path.glob(f"node-{n}/*/data/*")) for n in (0, 1)]
         assert arrived[0] == arrived[1] and len(arrived[0]) == 1  # to each node, once
 
-        there = Remote(f"{storage}/runs/one")
-        segments = there.files("records")
-        mirrored = b"".join(there.read(f"records/{name}") or b"" for name in segments)
+        mirror = Remote(f"{storage}/runs/one")
+        segments = mirror.files("records")
+        mirrored = b"".join(mirror.read(f"records/{name}") or b"" for name in segments)
         assert mirrored == (out / "records.jsonl").read_bytes() and len(segments) >= 2
 
         # a machine that knows nothing of it but the storage's name goes on with it
         shutil.move(out, tmp_path / "gone")
         monkeypatch.setenv("RAYSEARCH_CACHE_DIR", str(tmp_path / "other"))
         more = verb(*plan, *where, "--out", out, "--trials", 7, cwd=tmp_path)
-        said, _ = more.communicate(timeout=240)
-        assert more.returncode == 0, said
+        output, _ = more.communicate(timeout=240)
+        assert more.returncode == 0, output
         assert (out / "records.jsonl").read_bytes().startswith(mirrored)
         assert len(read_records(out / "records.jsonl").trials) == 7
         known = {e["id"] for e in map(json.loads, mirrored.splitlines()) if e["event"] == "trial"}

@@ -49,8 +49,8 @@ def desk(out: Path, on_event: object = None, **changes: object) -> StudyControll
 
 def run(made: StudyController) -> list[TrialRecord]:
     found = []
-    while (offer := made.draw()) is not None:
-        record = FakeTrial(offer.config, FakePlace(), "search").record()
+    while (suggestion := made.draw()) is not None:
+        record = FakeTrial(suggestion.config, FakePlace(), "search").record()
         made.take(record)
         found.append(record)
     made.close()
@@ -112,9 +112,9 @@ def _config() -> object:
 
 def test_a_record_that_comes_twice_is_written_once(tmp_path: Path) -> None:
     made = desk(tmp_path / "out", trials=2)
-    offer = made.draw()
-    assert offer is not None
-    record = FakeTrial(offer.config, FakePlace(), "search").record()
+    suggestion = made.draw()
+    assert suggestion is not None
+    record = FakeTrial(suggestion.config, FakePlace(), "search").record()
     made.take(record)
     made.take(record)
     made.close()

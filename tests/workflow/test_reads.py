@@ -97,7 +97,7 @@ def test_a_study_reads_once_a_phase_and_resamples_once(
     """
     ended = SimpleNamespace(stopped_by="all trials have run", interrupted=False, by_status={})
     runner = SimpleNamespace(run_study=lambda *args, **more: ended)
-    session = SimpleNamespace(started=lambda *args: nullcontext())
+    session = SimpleNamespace(ray_session=lambda *args: nullcontext())
     monkeypatch.setitem(sys.modules, "raysearch.tune.runner", runner)
     monkeypatch.setitem(sys.modules, "raysearch.tune.session", session)
     monkeypatch.setattr(studies, "confirm_run", lambda *a, **k: Confirmed(None, 2, 0, 3, 0))

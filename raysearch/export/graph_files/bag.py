@@ -59,8 +59,8 @@ def times(
     """
     folders = [folder / name for name in facts["tables"]]
     order = sorted(folders, key=lambda f: sum(p.stat().st_size for p in f.iterdir()))
-    found = {}
+    by_folder = {}
     for one in order:
-        found[one] = timed(_open(one), texts, pairs) | {"peak_memory": peak_memory()}
+        by_folder[one] = timed(_open(one), texts, pairs) | {"peak_memory": peak_memory()}
         gc.collect()
-    return [found[one] for one in folders]
+    return [by_folder[one] for one in folders]

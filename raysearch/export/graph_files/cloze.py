@@ -28,7 +28,7 @@ def read(folder: Path, facts: Mapping[str, Any]) -> list[Model]:
     opened = Opened(folder, facts)
     encoder = opened.encoder(tensors)
     weight, bias = tensors["weight"], tensors["bias"]
-    # any words: what they say is read next
+    # any words: their ids are read next
     head = open_head(opened.checkpoint, [[0]] * len(bias), opened.device)
     head.load_state_dict(part(tensors, "transform."))
     graph = ClozeGraph(encoder, head.eval(), facts["template"], facts["mask"], weight, bias)

@@ -11,7 +11,7 @@ import torch
 
 from raysearch.config.catalog import find_rung
 from raysearch.costs.timing import Model, timed
-from raysearch.encoders.exit_graph import ExitGraph, Rule
+from raysearch.encoders.exit_graph import ExitGraph, ExitRule
 from raysearch.encoders.exits import ExitHeads
 from raysearch.export.graph_parts import Opened, load_tensors, part, save_parts, whose
 from raysearch.trial.trained import TrainedModel
@@ -49,7 +49,7 @@ def read(folder: Path, facts: Mapping[str, Any]) -> list[Model]:
     return [
         opened.model(
             ExitGraph(
-                encoder, exits, facts["pooling"], Rule(criterion, threshold, temperature), rung
+                encoder, exits, facts["pooling"], ExitRule(criterion, threshold, temperature), rung
             ).encoded_logits
         )
         for criterion, threshold in facts["rules"]
