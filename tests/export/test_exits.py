@@ -436,7 +436,7 @@ def test_a_real_checkpoint_on_real_sentences(tmp_path):
     study = Study(name="real", precision="fp32", labels=(64,))
     world = Planner(study, data, out=tmp_path, data_dir=data_dir, models_dir=models_dir)
     hyper = {"epochs": 1, "min_steps": 8}
-    trial = TrialRun(world.configure(Proposal("early_exit", "minilm-6", 64, hyper)), world.place)
+    trial = TrialRun(world.configure(Proposal("early_exit", "minilm-3", 64, hyper)), world.place)
     record = tiny.finish(trial).record()
     run = TrainedModel(trial)
     done = export_point(run, record, record.points[0], None, tmp_path / "m", command="x")
