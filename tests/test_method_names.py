@@ -57,6 +57,7 @@ LEFT = {
         "workflow/predictors.py": {"criterion"},
         "export/cascade.py": {"exit_rules"},
         "export/manifest.py": {"criterion", "exits"},  # keys of raysearch.json
+        "export/measured.py": {"waitstatus_to_exitcode"},  # of a process: a function of os
         "export/predictor.py": {"criterion"},
         "record.py": {"exits"},  # a key of records.jsonl
         "trial/run.py": {"exits"},
