@@ -34,7 +34,7 @@ help:
 	@sed -n '4,7s/^#   //p' Makefile
 
 frontier: venv
-	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --yes $(ARGS)
+	HF_HUB_OFFLINE=1 $(BIN)/raysearch frontier --task toy --study quick --trials 24 --yes $(ARGS)
 
 test: dev system
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)

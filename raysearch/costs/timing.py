@@ -19,7 +19,7 @@ UNEVEN_FEWEST = 100
 """Texts at least where they take different ways through the model."""
 SLOW_SECONDS, SLOW_FEWEST = 10.0, 5
 """Where one repeat takes longer than this, so many repeats are enough."""
-ENOUGH_SECONDS = 2.0
+ENOUGH_SECONDS = 1.0
 """After the fewest repeats, go on until so much time is spent [s]."""
 WARM_SECONDS, WARM_CALLS = 0.3, 3
 
@@ -40,6 +40,7 @@ def timed(
     pairs: Sequence[str] | None = None,
     *,
     uneven: bool = False,
+    warm: bool = False,
 ) -> dict[str, float]:
     """Time a model on a sample of texts, one at a time and in batches of 32.
 
@@ -49,13 +50,15 @@ def timed(
         pairs: second texts.
         uneven: texts take different ways through the model: the median would be the time of one
             way, so that latency_ms is the mean, over at least 100 texts.
+        warm: a model of the same weights has just been timed: few calls warm this one up.
 
     Returns:
         latency_ms, latency_p95_ms and tokenise_ms at batch 1 [ms], throughput at batch 32 without
         tokenising [texts/s], and repeats, the fewer of the two.
     """
-    singles = _rounds(model, texts, pairs, 1, UNEVEN_FEWEST if uneven else FEWEST)
-    batches = _rounds(model, texts, pairs, BATCH)
+    fewest, warm_up = UNEVEN_FEWEST if uneven else FEWEST, 0.0 if warm else WARM_SECONDS
+    singles = _rounds(model, texts, pairs, 1, fewest, warm_up)
+    batches = _rounds(model, texts, pairs, BATCH, FEWEST, warm_up)
     latency = np.array([infer for _, infer in singles])
     size = min(BATCH, len(texts))
     return {
@@ -72,7 +75,8 @@ def _rounds(
     texts: Sequence[str],
     pairs: Sequence[str] | None,
     size: int,
-    least: int = FEWEST,
+    least: int,
+    warm_up: float,
 ) -> list[tuple[float, float]]:
     """Return (seconds to prepare, seconds to infer) of batches in turn through the texts."""
     size = min(size, len(texts))
@@ -92,7 +96,7 @@ def _rounds(
 
     begun, calls = time.perf_counter(), 0
     slowest = 0.0
-    while calls < WARM_CALLS or time.perf_counter() - begun < WARM_SECONDS:
+    while calls < WARM_CALLS or time.perf_counter() - begun < warm_up:
         slowest = sum(once(calls))
         calls += 1
         if slowest > SLOW_SECONDS:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +54,17 @@ def whose(run: TrainedModel) -> dict[str, Any]:
         "limit": tokeniser.limit,
         "bf16": run.config.precision == "bf16",
     }
+
+
+def load_libraries(checkpoint: Path) -> None:
+    """Import what opening a checkpoint imports, and compute nothing."""
+    import transformers
+
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    name = str(config.get("model_type", "")).replace("-", "_")
+    transformers.AutoTokenizer, transformers.AutoModel  # noqa: B018 (imported when named)
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"transformers.models.{name}.modeling_{name}")
 
 
 class Opened:

@@ -22,6 +22,7 @@ import torch
 from raysearch.costs.timing import Model, peak_memory
 from raysearch.errors import RaysearchError
 from raysearch.export import graph_files
+from raysearch.export.graph_parts import load_libraries
 from raysearch.record import OperatingPoint
 from raysearch.training.graph import Graph
 from raysearch.trial.context import lengths_sample
@@ -165,6 +166,9 @@ def serve(kind: str) -> None:
     graph_files.get(kind)
     for line in sys.stdin:
         folder = Path(line.rstrip("\n"))
+        facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
+        if "folder" in facts:
+            load_libraries(Path(facts["folder"]))
         child = os.fork()
         if not child:
             status = 1

@@ -171,14 +171,16 @@ def _timed(
             for record, point in group:
                 writer.append(measure_event(record.id, point.point_id, numbers))
             measured += len(group)
-            notify(_line(", ".join(filter(None, (name, label_of(point)))), numbers))
+            methods = dict.fromkeys(record.config.method for record, _ in group)
+            named = (", ".join(methods), group[0][0].config.rung)
+            notify(_line(", ".join(filter(None, (" ".join(named), label_of(point)))), numbers))
     return measured, failed
 
 
 def _graphs(
     records: tuple[TrialRecord, ...], wanted: set[str], *, again: bool
 ) -> list[list[tuple[TrialRecord, OperatingPoint]]]:
-    """Return the wanted points by what they compute: equal graphs take equal time."""
+    """Return the wanted points by what they compute, whatever method trained it."""
     groups: dict[str, list[tuple[TrialRecord, OperatingPoint]]] = {}
     for record in records:
         for point in record.points:
@@ -186,7 +188,7 @@ def _graphs(
                 continue
             config = record.config
             shape = (point.infer_flops, point.params, point.bytes)
-            same = (config.method, config.rung, config.precision, dict(point.knobs), shape)
+            same = (config.rung, config.precision, dict(point.knobs), shape)
             groups.setdefault(json.dumps(same, sort_keys=True), []).append((record, point))
     return list(groups.values())
 

@@ -60,4 +60,5 @@ def times(
     folder: Path, facts: Mapping[str, Any], texts: Sequence[str], pairs: Sequence[str] | None
 ) -> list[dict[str, float]]:
     """Time each model; texts take different ways through it."""
-    return [timed(model, texts, pairs, uneven=True) for model in read(folder, facts)]
+    models = read(folder, facts)
+    return [timed(m, texts, pairs, uneven=True, warm=i > 0) for i, m in enumerate(models)]
