@@ -10,6 +10,7 @@ import io
 import os
 import resource
 import sys
+import time
 from collections.abc import Generator, Iterator
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,9 @@ HERE = Path(__file__).resolve().parent
 MARKS = ("slow", "ray", "browser", "real")
 """Tests without one of these are the fast ones."""
 LIMIT = 1.0
-"""Processor seconds of one fast test, its fixtures apart."""
+"""Processor seconds of one fast test, its fixtures apart, on a machine as fast as `WORK` says."""
+WORK = 0.035
+"""Processor seconds of a million squares in Python, as `slowness` adds them up."""
 CROWDED = 100
 """Interruptions a processor second above which others work on this machine: the limit is twice."""
 LIBRARY = 50
@@ -43,6 +46,17 @@ def spent() -> float:
     more where many processes share the caches, but by half or so and not by ten.
     """
     return sum(os.times()[:4])
+
+
+@cache
+def slowness() -> float:
+    """How much slower than `WORK` says this machine's processor is now; at least 1."""
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        sum(i * i for i in range(1_000_000))
+        times.append(time.process_time() - started)
+    return max(1.0, min(times) / WORK)
 
 
 def interrupted() -> int:
@@ -63,10 +77,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     took = spent() - started
     longer = item.get_closest_marker("processor_seconds")
     most = LIMIT if longer is None else float(longer.args[0])
-    limit = most * (2 if interrupted() - others > CROWDED * took else 1)
+    limit = most * slowness() * (2 if interrupted() - others > CROWDED * took else 1)
     first = len(sys.modules) - loaded >= LIBRARY  # which test pays for the import is chance
     if took > limit and not first and not any(item.get_closest_marker(m) for m in MARKS):
-        pytest.fail(f"took {took:.1f} s of processor time, over {limit:.0f} s: mark it slow", False)
+        pytest.fail(f"took {took:.1f} s of processor time, over {limit:.1f} s: mark it slow", False)
     return result
 
 

@@ -112,7 +112,7 @@ def test_a_zero_shot_model_is_measured_beside_the_confirmed(
     say: Say, tmp_path: Path, tiny_ladder: None, timed: list[tuple[TrialRecord, OperatingPoint]]
 ) -> None:
     shots = [
-        Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=1e6),
+        Recipe("zero_shot", "random-1", labels=0, right=0.3, flops=3e6),
         Recipe("zero_shot", "random-2", labels=0, flops=2e6, tested=False),  # not shown anywhere
     ]
     task = tiny.write_task(tmp_path / "two", "two")

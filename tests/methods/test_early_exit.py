@@ -85,6 +85,10 @@ def trained(_trained, deep_ladder):
 
 
 every_family = pytest.mark.parametrize("rung", ["deep-bert", "deep-roberta", "deep-distilbert"])
+FAST_FAMILIES = [
+    "deep-bert",
+    *(pytest.param(f"deep-{k}", marks=pytest.mark.slow) for k in ("roberta", "distilbert")),
+]
 SOME = [
     {"criterion": "confidence", "threshold": t} for t in (0.0, 0.55, 0.7, 0.9, 0.99, "never")
 ] + [{"criterion": "entropy", "threshold": 0.3}, {"criterion": "patience", "threshold": 1}]
@@ -117,7 +121,8 @@ def test_segments_one_by_one_are_the_model_as_its_library_runs_it(trained, rung)
     assert ours.shape == (60, LAYERS, 2)
 
 
-@every_family
+@pytest.mark.processor_seconds(4)  # the first of a process trains the model
+@pytest.mark.parametrize("rung", FAST_FAMILIES)
 @pytest.mark.parametrize("knobs", SOME, ids=lambda k: f"{k['criterion']}-{k['threshold']}")
 def test_a_batch_without_those_that_left_is_each_text_for_itself(trained, rung, knobs):
     """Compaction at batch 60 and one text at a time: like logits, and the same exit.

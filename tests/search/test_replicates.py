@@ -250,7 +250,7 @@ def test_the_price_is_that_of_the_searchs_own_bills(concurrency: int) -> None:
     assert made.flops == pytest.approx(sum(f for _, f in prices))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.floats(0, 1.2), st.floats(0, 1.2))
 def test_limits_leave_out_whole_candidates_that_do_not_fit(hours: float, flops: float) -> None:
     free = plan()
