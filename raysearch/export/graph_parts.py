@@ -58,11 +58,10 @@ def whose(run: TrainedModel) -> dict[str, Any]:
 
 def load_libraries(checkpoint: Path) -> None:
     """Import what opening a checkpoint imports, and compute nothing."""
-    import transformers
+    from transformers import AutoModel, AutoTokenizer  # noqa: F401
 
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     name = str(config.get("model_type", "")).replace("-", "_")
-    transformers.AutoTokenizer, transformers.AutoModel  # noqa: B018 (imported when named)
     with contextlib.suppress(ImportError):
         importlib.import_module(f"transformers.models.{name}.modeling_{name}")
 

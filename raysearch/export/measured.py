@@ -35,7 +35,7 @@ class TimingProcess:
     """A process that times folders of graphs, one after the other, each in a fork of its own."""
 
     def __init__(self, threads: int) -> None:
-        """Start it when the first folder is timed.
+        """Start nothing yet: the first folder of each kind does.
 
         Args:
             threads: CPU threads that a model may use.
@@ -168,16 +168,21 @@ def serve(kind: str) -> None:
         folder = Path(line.rstrip("\n"))
         facts = json.loads((folder / GRAPH).read_text(encoding="utf-8"))
         if "folder" in facts:
-            load_libraries(Path(facts["folder"]))
+            with contextlib.suppress(OSError, ValueError):  # the fork says what is wrong with it
+                load_libraries(Path(facts["folder"]))
         child = os.fork()
         if not child:
             status = 1
             try:
+                errors = os.open(folder / ERRORS, os.O_WRONLY | os.O_CREAT)
+                os.dup2(errors, 1)  # what a library prints is no exit status
+                os.dup2(errors, 2)
                 time_folder(folder)
                 status = 0
             except BaseException:
-                (folder / ERRORS).write_text(traceback.format_exc(), encoding="utf-8")
+                traceback.print_exc()
             finally:
+                sys.stderr.flush()
                 os._exit(status)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
         sys.stdout.flush()

@@ -165,12 +165,10 @@ class CostModel:
     def _most_texts(self, name: str, labels: int) -> int:
         """Return the most unlabelled texts a method's knobs can use, capped by those left."""
         method, space = find(name), method_spaces()[name]
-        counts = [method.unlabelled(parse_knobs(method, space.default_config))]
-        for knob, value in ((k, v) for k, d in space.knobs.items() for v in _ends(d)):
-            counts.append(
-                method.unlabelled(parse_knobs(method, {**space.default_config, knob: value}))
-            )
-        return max(0, min(max(counts), self._texts(labels)))
+        changes = [{}, *({knob: v} for knob, d in space.knobs.items() for v in _ends(d))]
+        configs = ({**space.default_config, **change} for change in changes)
+        most = max(method.unlabelled(parse_knobs(method, config)) for config in configs)
+        return max(0, min(most, self._texts(labels)))
 
     def _seconds(self, rung: ModelSize, parts: Mapping[str, float], shape: Shape) -> float:
         of = replace(shape, rung=rung)

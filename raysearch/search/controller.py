@@ -132,12 +132,9 @@ class StudyController(StudyState):
 
     def _enter(self, suggestion: Suggestion) -> None:
         """Admit a suggestion, its inputs first; what exceeds the budget is dropped."""
-        due = (
-            []
-            if suggestion.infeasible
-            else missing_upstream(suggestion.config, suggestion.proposal, self._knows)
-        )
-        room = self._room
+        due, room = [], self._room
+        if not suggestion.infeasible:
+            due = missing_upstream(suggestion.config, suggestion.proposal, self._knows)
         for role, config, proposal in due[:room]:
             self._admit(self.proposer.adopt(config, proposal, role))
         if len(due) < room:
@@ -147,10 +144,9 @@ class StudyController(StudyState):
         """Suggest a trial, then park it; record it at once if it can never run."""
         id_ = suggestion.config.id
         number = self._numbers.setdefault(id_, self._before + len(self._numbers))
+        entry = SuggestionLogEntry(number, id_, suggestion.proposal, suggestion.source)
         try:
-            append_suggestion(
-                self.folder, SuggestionLogEntry(number, id_, suggestion.proposal, suggestion.source)
-            )
+            append_suggestion(self.folder, entry)
         except RecordError as e:
             self.fault = e
             return

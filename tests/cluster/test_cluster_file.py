@@ -37,7 +37,7 @@ def changed(path: Path, key: str, value: Any) -> dict[str, Any]:
     return config
 
 
-def faults_of(path: Path, text: str, other: str) -> dict[str, Any]:
+def edited(path: Path, text: str, other: str) -> dict[str, Any]:
     """A shipped file in which one text, which stands there, is another."""
     whole = path.read_text()
     assert text in whole
@@ -101,33 +101,33 @@ def test_the_aws_file_pays_for_no_idle_gpu():
         (changed(LOCAL, "worker_start_ray_commands", None), "worker_start_ray_commands: is miss"),
         (changed(LOCAL, "head_start_ray_commands", ["ray stop"]), "'ray start' stands there 0"),
         (
-            faults_of(LOCAL, "bin/ray stop", "bin/ray status"),
+            edited(LOCAL, "bin/ray stop", "bin/ray status"),
             "'ray stop' is missing before 'ray start'",
         ),
-        (faults_of(AWS, "AUTH_MODE=token;", "AUTH_MODE=none;"), "RAY_AUTH_MODE is 'none', must be"),
+        (edited(AWS, "AUTH_MODE=token;", "AUTH_MODE=none;"), "RAY_AUTH_MODE is 'none', must be"),
         (
-            faults_of(AWS, "export RAY_AUTH_MODE=token;", ""),
+            edited(AWS, "export RAY_AUTH_MODE=token;", ""),
             "worker_start_ray_commands: RAY_AUTH_MODE",
         ),
         (
-            faults_of(LOCAL, "=127.0.0.1", "=0.0.0.0"),
+            edited(LOCAL, "=127.0.0.1", "=0.0.0.0"),
             "--dashboard-host=0.0.0.0 opens the dashboard",
         ),
-        (faults_of(LOCAL, "RAY_enable_autoscaler_v2=0 ", ""), "never starts the last worker"),
-        (faults_of(AWS, "$RAY_HEAD_IP", "10.0.0.1"), "must have --address=$RAY_HEAD_IP:6379"),
-        (faults_of(AWS, "--autoscaling-config", "--config"), "must have --autoscaling-config="),
-        (faults_of(LOCAL, "RAYSEARCH_STORAGE", "STORAGE"), "RAYSEARCH_STORAGE is set nowhere"),
+        (edited(LOCAL, "RAY_enable_autoscaler_v2=0 ", ""), "never starts the last worker"),
+        (edited(AWS, "$RAY_HEAD_IP", "10.0.0.1"), "must have --address=$RAY_HEAD_IP:6379"),
+        (edited(AWS, "--autoscaling-config", "--config"), "must have --autoscaling-config="),
+        (edited(LOCAL, "RAYSEARCH_STORAGE", "STORAGE"), "RAYSEARCH_STORAGE is set nowhere"),
         (
-            faults_of(LOCAL, "/mnt/shared/", "/tmp/"),
+            edited(LOCAL, "/mnt/shared/", "/tmp/"),
             "STORAGE=/tmp/raysearch is a folder of each node's",
         ),
         (
-            faults_of(LOCAL, "/mnt/shared/", "~/"),
+            edited(LOCAL, "/mnt/shared/", "~/"),
             "STORAGE=~/raysearch is a folder of each node's own",
         ),
-        (faults_of(LOCAL, "=/mnt/shared", "=file:///tmp"), "is a folder of each node's own"),
-        (faults_of(LOCAL, "/mnt/shared/", "runs/"), "must be a whole path or a URI"),
-        (faults_of(AWS, "s3://", "s4://"), "no scheme 's4'. Did you mean 's3'?"),
+        (edited(LOCAL, "=/mnt/shared", "=file:///tmp"), "is a folder of each node's own"),
+        (edited(LOCAL, "/mnt/shared/", "runs/"), "must be a whole path or a URI"),
+        (edited(AWS, "s3://", "s4://"), "no scheme 's4'. Did you mean 's3'?"),
         (changed(LOCAL, "min_workers", 3), "min_workers: 3 must be 0 to 2"),
         (changed(LOCAL, "max_workers", 5), "max_workers: 5 must be 0 to 2"),
         (changed(LOCAL, "max_workers", 1), "min_workers: 2 is above max_workers (1)"),
@@ -145,7 +145,7 @@ def test_the_aws_file_pays_for_no_idle_gpu():
         (changed(AWS, f"{GPU}.node_config.ImageId", None), "ImageId: is missing; Ray's default"),
         (changed(AWS, f"{GPU}.node_config.IamInstanceProfile", None), "cannot write to s3://"),
         (
-            faults_of(AWS, "MarketType: spot", "MarketType: sport"),
+            edited(AWS, "MarketType: spot", "MarketType: sport"),
             "MarketType: 'sport' must be spot",
         ),
     ],
@@ -197,7 +197,7 @@ def test_doctor_says_it_to_a_person(say, tmp_path):
     code, out, err = say("doctor", "--cluster", LOCAL)
     assert code == 0 and out.splitlines()[-1].endswith("whole: local, a head and up to 2 workers")
     bad = tmp_path / "bad.yaml"
-    bad.write_text(yaml.safe_dump(faults_of(LOCAL, "/mnt/shared", "/tmp") | {"cluster_nam": "a"}))
+    bad.write_text(yaml.safe_dump(edited(LOCAL, "/mnt/shared", "/tmp") | {"cluster_nam": "a"}))
     code, out, err = say("doctor", "--cluster", bad)
     assert code == 2 and len(out.splitlines()) == 1 and "Did you mean 'cluster_name'?" in out
     code, out, err = say("doctor", "--cluster", bad, "--json")

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from raysearch.data.rows import Rows
-from raysearch.errors import InputError
+from raysearch.errors import InputError, RaysearchError
 from raysearch.export.manifest import FILE
-from raysearch.export.measured import TimingProcess, measure_points
+from raysearch.export.measured import GRAPH, TEXTS, TimingProcess, measure_points
 from raysearch.export.opening import open_model
 from raysearch.export.point import export_point
 from raysearch.ngrams import dan_numpy
@@ -106,6 +106,20 @@ def test_points_of_a_table_are_measured_in_one_process_small_before_large(folder
     large, small, middle = (numbers["peak_memory"] for numbers in found)
     assert 0 < small <= middle <= large
     assert all(n["latency_ms"] > 0 and n["threads"] == 1 for n in found)
+
+
+@pytest.mark.slow
+def test_a_graph_that_cannot_be_timed_is_one_line_and_the_next_is_timed(
+    folders, make_run, tmp_path, capfd
+):
+    _, trial, point = folders(make_run, "two", "frequent", "float32")
+    (tmp_path / GRAPH).write_text(json.dumps({"kind": "bag", "threads": 1}))
+    with TimingProcess(1) as process:
+        with pytest.raises(RaysearchError, match=f"^FileNotFoundError: .*{TEXTS}'$"):
+            process.time(tmp_path, "bag")
+        (numbers,) = measure_points(trial, [point], process)
+    assert numbers["latency_ms"] > 0
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", "half"])
